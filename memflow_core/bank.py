@@ -1,0 +1,154 @@
+"""The memory bank: slots for older latent frames, and the moves that every retrieval policy is made of.
+
+Layers and batch items may hold different frames, so a slot is named by a tensor [layers, B] that never leaves the
+device; only how many slots are in use is known to the host. `KVCache.order` lists the slots in use: oldest first,
+unless the policy sorts them otherwise.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .backbone import TextKV
+from .cache import KVCache
+
+
+@dataclass(frozen=True)
+class PromptKeys:
+    """What relevance knows of a prompt.
+
+    number   counts the prompts of a stream.
+    mean_k   [layers, B, heads, head_dim] float32: mean cross-attention key, padding included (as published).
+    own_k    the same over the prompt's own tokens.
+    pooled   [B, text_dim] float32, unit length: mean embedding of the prompt's own tokens.
+    """
+
+    number: int
+    mean_k: Tensor
+    own_k: Tensor
+    pooled: Tensor
+
+    @staticmethod
+    def of(number: int, text: Tensor, keys: list[TextKV]) -> PromptKeys:
+        """text [B, length, text_dim], padded with rows of zeros; keys as from `Backbone.embed_text`."""
+        own = text.abs().amax(dim=-1) > 0  # [B, length]
+        # a prompt of nothing but zeros has no own tokens: then all of them speak
+        own = (own | ~own.any(dim=-1, keepdim=True)).float()
+        weight = own / own.sum(dim=-1, keepdim=True)
+        mean_k = torch.stack([layer.k.mean(dim=2, dtype=torch.float32) for layer in keys])
+        own_k = torch.stack([torch.einsum("bl,bhld->bhd", weight, layer.k.float()) for layer in keys])
+        pooled = torch.einsum("bl,blc->bc", weight, text.float())
+        return PromptKeys(number, mean_k, own_k, F.normalize(pooled, dim=-1))
+
+
+@dataclass
+class Prototype:
+    """One latent frame's keys and values in all layers, waiting outside the attended slots.
+
+    k, v [layers, B, heads, tokens, head_dim]; mean_k [layers, B, heads, head_dim].
+    """
+
+    k: Tensor
+    v: Tensor
+    mean_k: Tensor
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A frame on its way to the bank, made under prompt number `prompt`. `prototype` is None while the frame is
+    safe in the sink, whose slots are not overwritten."""
+
+    frame: int
+    prompt: int
+    prototype: Prototype | None
+
+
+class Bank:
+    """Frames in and out of the bank slots of a cache."""
+
+    def __init__(self, cache: KVCache):
+        self.cache = cache
+        self.slots = cache.at.bank_slots
+        # the prompt under which each bank frame was made, beside `cache.frames`
+        self.prompts = torch.full_like(cache.frames, -1)
+        self._free: list[Prototype] = []
+
+    def copy_frame(self, frame: int) -> Prototype:
+        """Copy a sink or window frame out of its slot. Buffers are reused: a steady stream allocates none."""
+        source = self.cache.at.slot(frame)
+        views = [x[:, :, :, source] for x in (self.cache.k, self.cache.v, self.cache.mean_k)]
+        prototype = self._free.pop() if self._free else Prototype(*(torch.empty_like(view) for view in views))
+        for to, view in zip((prototype.k, prototype.v, prototype.mean_k), views, strict=True):
+            to.copy_(view)
+        return prototype
+
+    def release(self, prototype: Prototype) -> None:
+        """Give a prototype's buffers back for the next copy."""
+        self._free.append(prototype)
+
+    def filled(self) -> slice:
+        """Bank slots in use."""
+        return slice(self.slots - self.cache.at.bank, self.slots)
+
+    def listed(self, layers: slice = slice(None)) -> Tensor:
+        """Slots in use in listed order, [layers, B, n]."""
+        return self.cache.order[layers, :, : self.cache.at.bank]
+
+    def listed_frames(self, layers: slice = slice(None)) -> Tensor:
+        """Latent frames in listed order, [layers, B, n]."""
+        return self.cache.frames[layers].gather(-1, self.listed(layers))
+
+    def listed_prompts(self) -> Tensor:
+        """Prompt numbers in listed order, [layers, B, n]."""
+        return self.prompts.gather(-1, self.listed())
+
+    def relevance(self, text_mean_k: Tensor) -> Tensor:
+        """NAM's score: mean text key . mean visual key / sqrt(head_dim), averaged over heads.
+
+        text_mean_k [layers, B, heads, head_dim] -> [layers, B, n] in listed order.
+        """
+        keys = self.cache.mean_k[:, :, :, self.filled()]
+        scores = torch.einsum("lbhd,lbhnd->lbn", text_mean_k, keys) / (keys.shape[2] * keys.shape[-1] ** 0.5)
+        return scores.gather(-1, self.listed() - self.filled().start)
+
+    def append(self, offer: Offer) -> None:
+        """Fill the next free slot, the same in all layers."""
+        self.cache.at.bank += 1
+        self.overwrite_newest(offer)
+
+    def overwrite_newest(self, offer: Offer) -> None:
+        """Write into the slot that was filled last."""
+        slot = self.filled().start
+        for cached, fresh in self._pairs(offer):
+            cached[:, :, :, slot] = fresh
+        self.cache.frames[:, :, slot] = offer.frame
+        self.prompts[:, :, slot] = offer.prompt
+
+    def replace(self, place: Tensor, offer: Offer, wanted: Tensor, layers: slice = slice(None)) -> None:
+        """Put a frame in place of the `place`-th listed one and list it last.
+
+        place   [layers, B] int64, a different one in each layer and batch item.
+        wanted  [layers, B] bool: where False, nothing changes.
+        """
+        device = place.device
+        row = torch.arange(len(self.cache.k), device=device)[layers, None]
+        item = torch.arange(self.cache.batch, device=device)[None]
+        slot = self.listed(layers).gather(-1, place[..., None])[..., 0]
+        for cached, fresh in self._pairs(offer):
+            old = cached[row, item, :, slot]
+            cached[row, item, :, slot] = torch.where(wanted.view(*wanted.shape, *[1] * (old.ndim - 2)), fresh[layers], old)
+        for tags, tag in ((self.cache.frames, offer.frame), (self.prompts, offer.prompt)):
+            tags[row, item, slot] = torch.where(wanted, tag, tags[row, item, slot])
+        self._list_last(torch.where(wanted, place, self.slots - 1), layers)
+
+    def _pairs(self, offer: Offer) -> tuple[tuple[Tensor, Tensor], ...]:
+        prototype = offer.prototype
+        return (self.cache.k, prototype.k), (self.cache.v, prototype.v), (self.cache.mean_k, prototype.mean_k)
+
+    def _list_last(self, place: Tensor, layers: slice) -> None:
+        turn = torch.arange(self.slots, device=place.device).expand(*place.shape, -1)
+        turn = torch.where(turn == place[..., None], self.slots, turn).argsort(dim=-1)
+        self.cache.order[layers] = self.cache.order[layers].gather(-1, turn)

@@ -1,0 +1,167 @@
+"""What a stream is made of: the model's sizes, its memory, and how a chunk is sampled.
+
+Every value is checked once, here, when the object is made; the rest of the core trusts it.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# RoPE rows that Wan 2.1 was trained with; `absolute` positions end here.
+MAX_ABSOLUTE_FRAMES = 1024
+MAX_BANK_FRAMES = 64
+
+RETRIEVALS = ("reference", "prompt", "similarity", "attention", "fifo", "none")
+POSITIONS = ("auto", "absolute", "relative")
+RECORDS = ("interval", "latest")
+SWITCHES = ("recache", "soft", "cut")
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+def _require_int(name: str, value: object, low: int, high: int | None = None) -> None:
+    allowed = f"a whole number of at least {low}" if high is None else f"a whole number from {low} to {high}"
+    ok = isinstance(value, int) and not isinstance(value, bool) and value >= low and (high is None or value <= high)
+    _require(ok, f"{name} is {value!r}, but must be {allowed}.")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of a Wan 2.1 text-to-video backbone. Patches are (1, 2, 2), as in every Wan 2.1 file."""
+
+    dim: int
+    num_heads: int
+    num_layers: int
+    ffn_dim: int
+    text_dim: int
+    freq_dim: int = 256
+    in_channels: int = 16
+    out_channels: int = 16
+    eps: float = 1e-6
+
+    def __post_init__(self) -> None:
+        for name in ("dim", "num_heads", "num_layers", "ffn_dim", "text_dim", "freq_dim", "in_channels", "out_channels"):
+            _require_int(f"model {name}", getattr(self, name), 1)
+        _require(self.dim % self.num_heads == 0 and (self.dim // self.num_heads) % 2 == 0,
+                 f"model dim {self.dim} cannot be split into {self.num_heads} heads of even width.")
+        _require(self.freq_dim % 2 == 0, f"model freq_dim is {self.freq_dim}, but must be even.")
+
+    @property
+    def head_dim(self) -> int:
+        return self.dim // self.num_heads
+
+
+@dataclass(frozen=True)
+class MemoryConfig:
+    """The three kinds of memory (paper section 3.2 and 3.3), all counted in latent frames.
+
+    sink_frames    first latent frames of the stream, always attended.
+    window_frames  newest latent frames, the current chunk included. The published `local_attn_size` is
+                   sink_frames + window_frames.
+    bank_frames    older latent frames kept by relevance (NAM).
+    record_every   a chunk's first latent frame is offered to the bank every so many chunks.
+    top_k          SMA: how many frames of sink + bank each head reads; None reads them all.
+    retrieval      one of RETRIEVALS: how the bank decides what stays.
+    positions      `absolute` (as trained, at most 1024 latent frames), `relative` (any length), or `auto`.
+    pins           latent frames that are recorded whatever the interval, and never dropped.
+    global_sink    `reference` only: False forgets the sink at a prompt switch, as published.
+    record         `reference` only: `interval` is the published multi-prompt program; `latest` its
+                   single-prompt one, which offers every chunk and only fills the bank at the interval.
+    """
+
+    retrieval: str = "prompt"
+    sink_frames: int = 3
+    window_frames: int = 9
+    bank_frames: int = 3
+    record_every: int = 3
+    top_k: int | None = None
+    positions: str = "auto"
+    pins: tuple[int, ...] = ()
+    global_sink: bool = True
+    record: str = "interval"
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("retrieval", RETRIEVALS), ("positions", POSITIONS), ("record", RECORDS)):
+            value = getattr(self, name)
+            _require(value in allowed, f"memory {name} is {value!r}, but must be one of {', '.join(allowed)}.")
+        _require_int("memory sink_frames", self.sink_frames, 0)
+        _require_int("memory window_frames", self.window_frames, 1)
+        _require_int("memory bank_frames", self.bank_frames, 0, MAX_BANK_FRAMES)
+        _require_int("memory record_every", self.record_every, 1)
+        attended = self.sink_frames + self.window_frames + self.bank_frames
+        _require(attended <= MAX_ABSOLUTE_FRAMES,
+                 f"sink, window and bank hold {attended} latent frames, but must stay within {MAX_ABSOLUTE_FRAMES}.")
+        self._check_top_k()
+        self._check_pins()
+
+    def _check_top_k(self) -> None:
+        if self.top_k is None:
+            return
+        _require_int("memory top_k", self.top_k, 1)
+        held = self.sink_frames + self.bank_slots
+        _require(self.top_k <= held,
+                 f"memory top_k is {self.top_k}, but sink + bank hold only {held} latent frames: "
+                 f"use at most {held}, or None to read them all.")
+
+    def _check_pins(self) -> None:
+        for frame in self.pins:
+            _require_int("a pinned latent frame", frame, 0)
+        _require(not self.pins or self.retrieval not in ("none", "reference"),
+                 f"pins need a bank that can hold them, but retrieval is {self.retrieval!r}: choose another policy.")
+        _require(len(set(self.pins)) <= self.bank_slots,
+                 f"{len(set(self.pins))} latent frames are pinned, but the bank holds {self.bank_slots}.")
+
+    @property
+    def bank_slots(self) -> int:
+        """Slots the bank really has: none where the policy is `none`."""
+        return 0 if self.retrieval == "none" else self.bank_frames
+
+    def resolve_positions(self, frames: int | None) -> str:
+        """`absolute` or `relative` for a stream of that many latent frames (None: length unknown).
+
+        Raises ValueError if `absolute` was asked for and cannot reach the length.
+        """
+        too_long = frames is None or frames > MAX_ABSOLUTE_FRAMES
+        if self.positions == "auto":
+            return "relative" if too_long else "absolute"
+        _require(not (self.positions == "absolute" and frames is not None and too_long),
+                 f"absolute positions reach {MAX_ABSOLUTE_FRAMES} latent frames (about 256 s), but the stream has "
+                 f"{frames}: choose relative or auto.")
+        return self.positions
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """How one chunk is denoised (paper section 4.1; the defaults are those of the released 1.3B model).
+
+    steps          denoising steps on the 1000-step training grid, first to last.
+    shift          flow-matching timestep shift.
+    warp           map the steps through the shifted schedule; False uses the integers as timesteps.
+    context_noise  timestep of the context pass that writes the clean K/V.
+    chunk_frames   latent frames made together.
+    """
+
+    steps: tuple[int, ...] = (1000, 750, 500, 250)
+    shift: float = 5.0
+    warp: bool = True
+    context_noise: float = 0.0
+    chunk_frames: int = 3
+
+    def __post_init__(self) -> None:
+        _require(len(self.steps) > 0, "the step list is empty: give at least one denoising step, for example 1000.")
+        for step in self.steps:
+            _require_int("a denoising step", step, 0, 1000)
+        falling = all(a > b for a, b in zip(self.steps, self.steps[1:], strict=False))
+        _require(falling, f"denoising steps {list(self.steps)} must fall from noise to picture, for example 1000, 750, 500, 250.")
+        _require(self.shift > 0, f"shift is {self.shift!r}, but must be above 0.")
+        _require(0 <= self.context_noise < 1000, f"context_noise is {self.context_noise!r}, but must be from 0 to below 1000.")
+        _require_int("chunk_frames", self.chunk_frames, 1)
+
+
+def check_fit(memory: MemoryConfig, sampling: SamplingConfig) -> None:
+    """Raise ValueError unless one chunk fits into the window."""
+    _require(memory.window_frames >= sampling.chunk_frames,
+             f"memory window_frames is {memory.window_frames}, but one chunk has {sampling.chunk_frames} latent frames "
+             f"and must fit into the window.")

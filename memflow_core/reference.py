@@ -1,0 +1,65 @@
+"""The bank of the published program, kept so that its weights can be run exactly as they were trained and judged."""
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .bank import Bank, Offer, PromptKeys
+from .cache import KVCache
+from .config import MemoryConfig
+from .trace import Trace
+
+
+def rank(scores: Tensor) -> Tensor:
+    """Listed places by falling score, [layers, B, n]; among equals the lowest comes first."""
+    return scores.sort(dim=-1, descending=True, stable=True).indices
+
+
+class ReferenceMemory:
+    """Number for number, its quirks included.
+
+    The newest recorded frame is appended again before every chunk, so it can fill several slots. Right after a
+    prompt switch the scores are taken against zeros: all frames tie. A full bank is listed by falling score.
+
+    rank  orders the bank by score. The published program leaves ties to the device; another rule can be given here.
+    """
+
+    def __init__(self, cache: KVCache, config: MemoryConfig, trace: Trace, rank: Callable[[Tensor], Tensor] = rank):
+        self.bank, self.config, self.trace, self.rank = Bank(cache), config, trace, rank
+        self.newest: Offer | None = None
+        self.promised = 0  # recorded frames that the bank has been promised a slot for; may exceed its size
+
+    def record(self, chunk: int, frame: int, prompt: PromptKeys) -> None:
+        """After the context pass of a chunk: its first latent frame becomes the newest prototype."""
+        due = chunk % self.config.record_every == 0
+        if not due and self.config.record == "interval":
+            return
+        if self.newest is not None:
+            self.bank.release(self.newest.prototype)
+        self.newest = Offer(frame, prompt.number, self.bank.copy_frame(frame))
+        self.promised += int(due)
+        self.trace.add("record", chunk, frame=frame)
+
+    def update(self, chunk: int, prompt: PromptKeys, text_known: bool) -> None:
+        """Before a chunk's first step, and before a recache. Where not `text_known`, scores are against zeros."""
+        if self.newest is None or self.bank.slots == 0:
+            return
+        before, scores = self.bank.listed_frames(), None
+        if self.promised > self.bank.slots:
+            scores = self.bank.relevance(prompt.mean_k if text_known else torch.zeros_like(prompt.mean_k))
+            self._compress(scores)
+        elif self.promised > self.bank.cache.at.bank:
+            self.bank.append(self.newest)
+        else:
+            self.bank.overwrite_newest(self.newest)
+        self.trace.add("retrieve", chunk, policy="reference", candidate=self.newest.frame, first_layer=0, before=before,
+                       scores=scores, after=self.bank.listed_frames())
+
+    def _compress(self, scores: Tensor) -> None:
+        """Sort by falling score, then let the newest frame take the last place."""
+        falling = self.rank(scores)
+        self.bank.cache.order.copy_(self.bank.cache.order.gather(-1, falling))
+        last = torch.full_like(falling[..., 0], self.bank.slots - 1)
+        self.bank.replace(last, self.newest, torch.ones_like(last, dtype=torch.bool))

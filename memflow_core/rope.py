@@ -1,0 +1,55 @@
+"""Three-dimensional rotary positions of Wan 2.1 (time, row, column)."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+THETA = 10000.0
+
+
+def _axis_frequencies(pairs: int, device: torch.device) -> Tensor:
+    """theta^(-j/pairs) for j in 0..pairs-1, in float64."""
+    exponent = torch.arange(pairs, dtype=torch.float64, device=device) / max(pairs, 1)
+    return THETA ** -exponent
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """Cosines and sines, float32, broadcastable to [..., frames, tokens, head_dim / 2]."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def apply(self, x: Tensor) -> Tensor:
+        """Rotate the interleaved pairs of x [..., frames, tokens, head_dim]; the result keeps x's dtype."""
+        even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
+        rotated = torch.stack((even * self.cos - odd * self.sin, even * self.sin + odd * self.cos), dim=-1)
+        return rotated.flatten(-2).to(x.dtype)
+
+
+class Rope:
+    """Rotations for one token grid.
+
+    Of the head_dim / 2 pairs, a third each turn with row and column, the rest with time. Angles are taken in
+    float64: in bfloat16 a latent frame index above 256 would not even be a distinct number.
+    """
+
+    def __init__(self, head_dim: int, rows: int, columns: int, device: torch.device | str = "cpu"):
+        device = torch.device(device)
+        pairs = head_dim // 2
+        spatial = pairs // 3
+        self._time = _axis_frequencies(pairs - 2 * spatial, device)
+        axis = _axis_frequencies(spatial, device)
+        row = torch.arange(rows, dtype=torch.float64, device=device)[:, None] * axis
+        column = torch.arange(columns, dtype=torch.float64, device=device)[:, None] * axis
+        grid = torch.cat((row[:, None].expand(-1, columns, -1), column[None].expand(rows, -1, -1)), dim=-1)
+        self._space = grid.flatten(0, 1)  # [tokens, 2 * spatial]
+
+    def at(self, frames: Tensor) -> Rotation:
+        """Rotation for latent frames at integer positions `frames` [..., n] -> tables [..., n, tokens, pairs]."""
+        time = frames.double()[..., None] * self._time
+        time = time[..., None, :].expand(*frames.shape, self._space.shape[0], -1)
+        angle = torch.cat((time, self._space.expand(*frames.shape, -1, -1)), dim=-1)
+        return Rotation(angle.cos().float(), angle.sin().float())

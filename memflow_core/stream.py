@@ -1,0 +1,323 @@
+"""The streaming loop: one `next()` is one finished chunk.
+
+A chunk is denoised in a few steps against the KV cache, then passes through the model once more, clean, to leave
+its keys and values for the chunks to come (the context pass). Before it starts, the memory bank is updated for its
+prompt. A changed prompt takes effect at the next chunk.
+"""
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from .attention import LayerHook, MemoryAttention, Span
+from .backbone import Backbone, TextKV
+from .bank import PromptKeys
+from .cache import KVCache, Occupancy
+from .config import MAX_ABSOLUTE_FRAMES, SWITCHES, MemoryConfig, SamplingConfig, check_fit
+from .flow import FlowSchedule, denoising_timesteps
+from .memory import NarrativeMemory
+from .noise import Noise, SeededNoise
+from .reference import ReferenceMemory
+from .rope import Rope
+from .trace import Record, Trace
+
+
+@dataclass(frozen=True)
+class LatentShape:
+    """Batch and latent size of a stream; rows and columns are an eighth of the picture's."""
+
+    rows: int
+    columns: int
+    batch: int = 1
+
+    def __post_init__(self) -> None:
+        for name, value in (("height", self.rows), ("width", self.columns)):
+            if value < 2 or value % 2:
+                raise ValueError(f"the picture {name} is {value * 8} pixels, but must be a multiple of 16, at least 16.")
+        if self.batch < 1:
+            raise ValueError(f"the batch is {self.batch}, but must be at least 1.")
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of one latent frame."""
+        return (self.rows // 2) * (self.columns // 2)
+
+
+@dataclass(frozen=True)
+class Forward:
+    """One pass through the model, announced before it runs. `kind`: recache, denoise or context."""
+
+    kind: str
+    chunk: int
+    step: int = 0
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A finished chunk. latents [B, C, F, h, w] float32 in the model's latent space; start in latent frames."""
+
+    index: int
+    start: int
+    latents: Tensor
+    prompt: int
+    forwards: tuple[Forward, ...]
+    trace: list[Record]
+
+
+@dataclass(frozen=True)
+class _Prompt:
+    text: Tensor  # [B, length, text_dim]
+    kv: list[TextKV]
+    keys: PromptKeys
+
+
+@dataclass
+class PromptChange:
+    """A prompt that waits for the next chunk boundary."""
+
+    text: Tensor
+    switch: str
+    noise: Noise | None = None
+
+
+@dataclass
+class _Progress:
+    """Counters of a stream; with the cache and the bank, its whole state."""
+
+    chunk: int = 0
+    prompts: int = 0
+    # published behaviour: the first bank update after a switch does not know the text yet
+    text_known: bool = True
+    recent: deque[Tensor] = field(default_factory=deque)  # latents of the newest chunks, for a recache
+
+
+class Stream:
+    """An endless iterator of `Chunk`s.
+
+    backbone    the model, already on its device.
+    shape       batch and latent size.
+    noise       a seed, or any `Noise`.
+    frames      latent frames that will be asked for, if known: decides `positions="auto"`.
+    on_forward  called before every pass through the model; may raise to stop, which ends the stream.
+    positions   `absolute` or `relative` where that is settled already; else the memory settings decide.
+
+    Raises ValueError for settings that do not fit together, and from `next()` if no prompt was set.
+    """
+
+    def __init__(self, backbone: Backbone, shape: LatentShape, memory: MemoryConfig | None = None,
+                 sampling: SamplingConfig | None = None, noise: int | Noise = 0, frames: int | None = None,
+                 device: torch.device | str = "cpu", on_forward: Callable[[Forward], None] | None = None,
+                 positions: str | None = None):
+        self.backbone, self.shape, self.device = backbone, shape, torch.device(device)
+        self.memory_config, self.sampling = memory or MemoryConfig(), sampling or SamplingConfig()
+        check_fit(self.memory_config, self.sampling)
+        self.noise = SeededNoise(noise) if isinstance(noise, int) else noise
+        self.positions = positions or self.memory_config.resolve_positions(frames)
+        self.on_forward = on_forward
+        self.trace = Trace()
+        self.progress = _Progress()
+        self.timesteps = denoising_timesteps(self.sampling)
+        self._flow = FlowSchedule(self.sampling.shift)
+        self._prompt: _Prompt | None = None
+        self.waiting: PromptChange | None = None
+        self._forwards: list[Forward] = []
+        self._finished = self.broken = False
+        self._build_memory()
+
+    def _build_memory(self) -> None:
+        config, bone = self.memory_config, self.backbone
+        self._published = config.retrieval == "reference"
+        at = Occupancy(config.sink_frames, config.window_frames, config.bank_slots)
+        self.cache = KVCache(bone.layers, self.shape.batch, bone.heads, self.shape.tokens, bone.head_dim, at, bone.dtype,
+                             self.device)
+        rope = Rope(bone.head_dim, self.shape.rows // 2, self.shape.columns // 2, self.device)
+        self.attention = MemoryAttention(self.cache, rope, bone.attention, config.top_k, self.positions == "relative",
+                                         zero_sink=self._published)
+        if self._published:
+            self.memory: ReferenceMemory | NarrativeMemory = ReferenceMemory(self.cache, config, self.trace)
+        else:
+            self.memory = NarrativeMemory(self.cache, config, self.trace, self.sampling.chunk_frames)
+
+    # -- what a caller does between chunks ------------------------------------------------------------------------
+
+    def set_prompt(self, text: Tensor, switch: str = "recache", noise: int | Noise | None = None) -> None:
+        """Change the prompt from the next chunk on.
+
+        text    [1 or B, length, text_dim], rows of zeros are padding.
+        switch  recache: the window's keys are recomputed under the new prompt. soft: only the text changes.
+                cut: window and sink are forgotten, the bank stays.
+        noise   a new seed from here on.
+        """
+        if switch not in SWITCHES:
+            raise ValueError(f"switch is {switch!r}, but must be one of {', '.join(SWITCHES)}.")
+        if text.ndim != 3 or text.shape[-1] != self.backbone.text_dim or text.shape[0] not in (1, self.shape.batch):
+            raise ValueError(f"the prompt embedding has shape {list(text.shape)}, but this model and batch need "
+                             f"[1 or {self.shape.batch}, length, {self.backbone.text_dim}]: use the text encoder that "
+                             f"belongs to the model.")
+        if not bool(torch.isfinite(text).all()):
+            raise ValueError("the prompt embedding holds NaN or infinity: check the text encoder's weights.")
+        self.waiting = PromptChange(text, switch, SeededNoise(noise) if isinstance(noise, int) else noise)
+
+    def pin(self, frame: int) -> None:
+        """Keep a latent frame in the bank for good. Raises ValueError where it cannot be."""
+        if self._published:
+            raise ValueError("retrieval 'reference' knows no pins: choose another policy to pin a frame.")
+        if self._prompt is None:
+            raise ValueError("nothing can be pinned before the first chunk.")
+        self.memory.pin(self.progress.chunk, frame, self._prompt.keys)
+
+    def finish(self) -> None:
+        """End the iteration before the next chunk."""
+        self._finished = True
+
+    def __iter__(self) -> Iterator[Chunk]:
+        return self
+
+    @torch.inference_mode()
+    def __next__(self) -> Chunk:
+        if self._finished:
+            raise StopIteration
+        if self.broken:
+            raise RuntimeError("the last chunk was broken off inside; resume the stream from a saved state.")
+        if self._prompt is None and self.waiting is None:
+            raise ValueError("the stream has no prompt: set one before the first chunk.")
+        self._check_reach()
+        self.broken, self._forwards = True, []
+        self._apply_change()
+        latents = self._make_chunk()
+        self.broken = False
+        chunk = Chunk(self.progress.chunk, self._start, latents, self._prompt.keys.number, tuple(self._forwards),
+                      self.trace.flush())
+        self._keep_recent(latents)
+        self.progress.chunk += 1
+        return chunk
+
+    # -- one chunk ------------------------------------------------------------------------------------------------
+
+    @property
+    def _start(self) -> int:
+        """First latent frame of the current chunk."""
+        return self.progress.chunk * self.sampling.chunk_frames
+
+    def _check_reach(self) -> None:
+        if self.positions == "absolute" and self._start + self.sampling.chunk_frames > MAX_ABSOLUTE_FRAMES:
+            raise ValueError(f"absolute positions end at {MAX_ABSOLUTE_FRAMES} latent frames, which this stream has "
+                             f"reached: start it with relative positions to go on.")
+
+    def _make_chunk(self) -> Tensor:
+        size = (self.shape.batch, self.backbone.channels, self.sampling.chunk_frames, self.shape.rows, self.shape.columns)
+        draw = self.noise.chunk(self.progress.chunk)
+        span = Span(self._start, self.sampling.chunk_frames)
+        hook = self._update_memory()
+        self.cache.at.end = span.start + span.frames
+        x = draw(size).to(self.device)
+        for step, timestep in enumerate(self.timesteps):
+            flow = self._forward(Forward("denoise", self.progress.chunk, step), x, timestep, span, hook if step == 0 else None)
+            x0 = self._flow.x0(x, flow, timestep)
+            if step == 0:
+                self._settle_memory()
+            if step + 1 < len(self.timesteps):
+                x = self._flow.add_noise(x0, draw(size).to(self.device), self.timesteps[step + 1])
+        self._context_pass(x0, span)
+        return x0
+
+    def _context_pass(self, x0: Tensor, span: Span) -> None:
+        """Leave the finished chunk's keys and values in the cache, and offer its first frame to the bank."""
+        if self._published and len(self.timesteps) == 1 and self.memory_config.record == "interval":
+            # the published multi-prompt program updates its bank again here when there is only one step
+            self.memory.update(self.progress.chunk, self._prompt.keys, text_known=True)
+        self._forward(Forward("context", self.progress.chunk), x0, self.sampling.context_noise, span)
+        self.memory.record(self.progress.chunk, span.start, self._prompt.keys)
+
+    def _forward(self, forward: Forward, x: Tensor, timestep: float, span: Span, hook: LayerHook | None = None) -> Tensor:
+        if self.on_forward is not None:
+            self.on_forward(forward)
+        self._forwards.append(forward)
+        self.attention.begin(span, hook)
+        flow = self.backbone(x, torch.full((span.frames,), timestep, device=self.device), self._prompt.kv, self.attention)
+        if self.attention.activation:
+            self.trace.add("activate", forward.chunk, kind=forward.kind, step=forward.step,
+                           frames=self.attention.activated_frames())
+        return flow
+
+    def _update_memory(self) -> LayerHook | None:
+        if self._published:
+            self.memory.update(self.progress.chunk, self._prompt.keys, self.progress.text_known)
+            return None
+        return self.memory.layer_hook(self.progress.chunk)
+
+    def _settle_memory(self) -> None:
+        self.progress.text_known = True
+        if not self._published:
+            self.memory.settle()
+
+    # -- prompt changes -------------------------------------------------------------------------------------------
+
+    def _apply_change(self) -> None:
+        """At a chunk boundary: take up a waiting prompt, and let memory meet the prompt of the coming chunk."""
+        change, self.waiting = self.waiting, None
+        previous = self._prompt
+        if change is not None:
+            self.take_up_prompt(change.text, self.progress.prompts)
+            self.progress.prompts += 1
+            self.noise = change.noise or self.noise
+        switched = change is not None and previous is not None
+        if switched and change.switch == "cut" and not self._published:
+            self.memory.cut(self.progress.chunk, self._prompt.keys)
+        if not self._published:
+            self.memory.update(self.progress.chunk, self._start, self._prompt.keys)
+        if switched:
+            self._switch(change.switch)
+
+    def take_up_prompt(self, text: Tensor, number: int) -> None:
+        """Make `text` the prompt of the coming chunk, with no switch. For `set_prompt` and for resuming."""
+        text = text.to(self.device).expand(self.shape.batch, -1, -1)
+        kv = self.backbone.embed_text(text)
+        self._prompt = _Prompt(text, kv, PromptKeys.of(number, text, kv))
+
+    @property
+    def prompt_text(self) -> Tensor:
+        """Embedding of the current prompt, [B, length, text_dim]."""
+        return self._prompt.text
+
+    def _switch(self, kind: str) -> None:
+        span = None
+        if kind == "cut":
+            self.cache.forget_window()
+        elif kind == "recache":
+            span = self._published_recache() if self._published else self._window_to_recache()
+        recomputed = [] if span is None else list(range(span.start + span.unwritten, span.start + span.frames))
+        self.trace.add("switch", self.progress.chunk, kind=kind, recomputed=recomputed)
+        if span is not None:
+            x = torch.cat(tuple(self.progress.recent), dim=2)[:, :, -span.frames :]
+            self._forward(Forward("recache", self.progress.chunk), x, 0.0, span)
+
+    def _window_to_recache(self) -> Span | None:
+        """The window's frames that the coming chunk will still see; the sink is never touched."""
+        at = self.cache.at
+        first = max(at.origin + at.sink_slots, at.end + self.sampling.chunk_frames - at.window_slots)
+        return Span(first, at.end - first) if first < at.end else None
+
+    def _published_recache(self) -> Span | None:
+        """As published: sink + window frames are recomputed, but the keys of as many as the sink holds are dropped;
+        in a stream no longer than sink + window, the sink itself is rewritten."""
+        at = self.cache.at
+        self.progress.text_known = False
+        if not self.memory_config.global_sink:
+            self.cache.zero_window()
+        made = at.end - at.origin
+        if made == 0:
+            return None
+        self.memory.update(self.progress.chunk, self._prompt.keys, text_known=False)
+        frames = min(at.sink_slots + at.window_slots, made)
+        return Span(at.end - frames, frames, unwritten=at.sink_slots if made > frames else 0)
+
+    def _keep_recent(self, latents: Tensor) -> None:
+        at, recent = self.cache.at, self.progress.recent
+        recent.append(latents)
+        while (len(recent) - 1) * self.sampling.chunk_frames >= at.sink_slots + at.window_slots:
+            recent.popleft()

@@ -1,0 +1,65 @@
+"""The trace: every decision that memory takes, as JSON-able records.
+
+Decisions are made on the device. They are kept there as tensors until the chunk is finished and then fetched
+together, so that tracing never stops the device in the middle of a chunk.
+"""
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Record = dict[str, Any]
+
+
+def _fetch(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.cpu().tolist()
+    if isinstance(value, (list, tuple)):
+        return [_fetch(item) for item in value]
+    return value
+
+
+def _count_choices(record: Record) -> Record:
+    frames, times = torch.cat([layer.flatten() for layer in record["frames"]]).unique(return_counts=True)
+    return {**record, "frames": torch.stack((frames, times), dim=-1)}
+
+
+class Trace:
+    """An append-only list of records, each with `chunk` and `event`.
+
+    record     {"frame"}: this latent frame was offered to the bank.
+    retrieve   {"policy", "candidate", "before", "scores", "after"}: what the bank held, how relevant each frame was
+               found (with the candidate's own score last where it competes), and what it holds now.
+               Lists are [layers][batch][slot]; slots hold latent frame indices.
+    activate   {"kind", "step", "frames"}: how often SMA chose each latent frame in one forward, over all layers and
+               heads, as [frame, times] pairs; with `detail`, its choice as [layers][batch][heads][top_k] frames.
+    switch     {"kind", "recomputed"}: a prompt change and the latent frames whose keys were made anew.
+    pin        {"frame"}
+    """
+
+    def __init__(self, detail: bool = False):
+        self.detail = detail
+        self.records: list[Record] = []
+        self._pending: list[Record] = []
+
+    def add(self, event: str, chunk: int, **fields: Any) -> None:
+        self._pending.append({"event": event, "chunk": chunk, **fields})
+
+    def flush(self) -> list[Record]:
+        """Fetch what was added since the last flush; returns those records."""
+        if not self.detail:
+            self._pending = [_count_choices(record) if record["event"] == "activate" else record for record in self._pending]
+        fresh = [{key: _fetch(value) for key, value in record.items()} for record in self._pending]
+        self._pending = []
+        self.records += fresh
+        return fresh
+
+
+def frames_of_slots(slots: Tensor, bank_frames: Tensor, first_sink_slot: int, origin: int) -> Tensor:
+    """Latent frames behind sink and bank slot numbers. slots [B, ...], bank_frames [B, bank slots] -> as slots."""
+    flat = slots.flatten(1)
+    in_bank = bank_frames.gather(1, flat.clamp(max=max(bank_frames.shape[1] - 1, 0))) if bank_frames.shape[1] else flat
+    frames = torch.where(flat < first_sink_slot, in_bank, flat - first_sink_slot + origin)
+    return frames.view_as(slots)

