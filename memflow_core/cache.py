@@ -75,6 +75,11 @@ class Occupancy:
         return runs
 
 
+def cache_nbytes(layers: int, batch: int, dim: int, tokens: int, slots: int, dtype: torch.dtype) -> int:
+    """Bytes of keys and values of that many slots; dim is heads x head_dim."""
+    return 2 * layers * batch * slots * tokens * dim * dtype.itemsize
+
+
 class KVCache:
     """Keys and values of all layers.
 
@@ -101,10 +106,6 @@ class KVCache:
     @property
     def batch(self) -> int:
         return self.k.shape[1]
-
-    @property
-    def nbytes(self) -> int:
-        return sum(t.numel() * t.element_size() for t in (self.k, self.v, self.mean_k, self.frames, self.order))
 
     def write(self, layer: int, start: int, k: Tensor, v: Tensor) -> None:
         """Put latent frames start, start + 1, ... into their sink and window slots. k, v [B, heads, F, tokens, head_dim]."""

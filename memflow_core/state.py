@@ -114,7 +114,7 @@ def resume(state: StreamState, backbone: Backbone, device: torch.device | str = 
         _restore_cache(stream, state)
         _restore_progress(stream, state)
         _restore_offers(stream, state)
-    stream.trace.records = state.trace
+    stream.trace.extend(state.trace)
     return stream
 
 

@@ -280,9 +280,9 @@ class Stream:
         self._prompt = _Prompt(text, kv, PromptKeys.of(number, text, kv))
 
     @property
-    def prompt_text(self) -> Tensor:
-        """Embedding of the current prompt, [B, length, text_dim]."""
-        return self._prompt.text
+    def prompt_text(self) -> Tensor | None:
+        """Embedding of the current prompt, [B, length, text_dim]; None before the first chunk."""
+        return None if self._prompt is None else self._prompt.text
 
     def _switch(self, kind: str) -> None:
         span = None
