@@ -63,7 +63,7 @@ def pack(comfy_path, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def comfy(comfy_path, tmp_path_factory):
-    """A running ComfyUI with this pack, on a port and a base directory of its own: a tools.comfy_server.Server."""
+    """A running ComfyUI with this pack, on its own port and base directory: a tools.comfy_server.Server."""
     server = Server(comfy_path, tmp_path_factory.mktemp("comfy"), options=("--preview-method", "latent2rgb"))
     try:
         server.start()
@@ -73,7 +73,7 @@ def comfy(comfy_path, tmp_path_factory):
     server.stop()
 
 
-# not for the session: playwright keeps an event loop running, in which other tests could not call asyncio.run
+# not for the session: playwright keeps an event loop running, and asyncio.run refuses to work beside one
 @pytest.fixture(scope="module")
 def chromium(comfy, tmp_path_factory):
     """A headless Chromium with an empty profile: a playwright BrowserContext."""

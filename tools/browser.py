@@ -2,8 +2,8 @@
 
     .venv/bin/python -m tools.browser
 
-In this order: the program that CHROMIUM names, an installed one, the distribution's package (where apt-get may be
-used), and playwright's own, which goes into .host/browsers.
+In this order: the program that CHROMIUM names, an installed one, the distribution's package (where apt-get
+may be used), and playwright's own, which goes into .host/browsers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .comfy_host import ROOT, Layout
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 DOWNLOADS = Layout(ROOT).host / "browsers"
-MISSING = "no Chromium was found: install one (chromium or google-chrome), or name it with CHROMIUM=/path/to/it."
+MISSING = "no Chromium was found: install chromium or google-chrome, or name one with CHROMIUM=/path/to/it."
 
 
 def find() -> Path | None:

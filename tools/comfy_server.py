@@ -23,10 +23,17 @@ from .comfy_host import PACK_NAME, make_base
 LOOPBACK = "127.0.0.1"
 READY_WITHIN_S = 300
 REQUEST_TIMEOUT_S = 120
-BINARY_PREVIEW, BINARY_PREVIEW_WITH_METADATA = 1, 4
+PACK_NOT_LOADED = r"Cannot import .* module for custom nodes: (.*)"
+BINARY_PREVIEW, BINARY_TEXT, BINARY_PREVIEW_WITH_METADATA = 1, 3, 4
+
+CONVERT = """
+import json, sys
+from comfy_cli.workflow_to_api import convert_ui_to_api
+print(json.dumps(convert_ui_to_api(*json.load(sys.stdin))))
+"""
 
 # loopback never goes through a proxy, whatever the environment's proxy variables say
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class ServerError(RuntimeError):
@@ -43,7 +50,10 @@ class RequestError(ServerError):
 
 
 class Run(NamedTuple):
-    """What one queued prompt left: its history entry, all JSON messages, and its preview pictures (JPEG or PNG)."""
+    """What one queued prompt left: its history entry, all messages in order, the preview pictures.
+
+    A text that a node showed with send_progress_text is among the messages as "progress_text": node, text.
+    """
 
     history: dict[str, Any]
     events: list[dict[str, Any]]
@@ -76,7 +86,7 @@ class Server:
         self.stop()
 
     def start(self) -> None:
-        """Start and wait until it answers. ServerError: the port is taken, it ended, or the pack did not load."""
+        """Start, and wait until it answers. ServerError: it ended early, or has not loaded the pack."""
         require_free_port(self.port)
         make_base(self.base)
         command = [
@@ -133,10 +143,17 @@ class Server:
         return self.base / file["type"] / file["subfolder"] / file["filename"]
 
     def convert(self, workflow: dict[str, Any]) -> dict[str, Any]:
-        """A workflow as the front end saves it, in the form that the server runs."""
-        from comfy_cli.workflow_to_api import convert_ui_to_api
-
-        return convert_ui_to_api(workflow, self.get("/object_info"))
+        """A workflow as the front end saves it, in the form that the server runs. ServerError: it is none."""
+        # comfy-cli makes folders in the home directory when it is imported, which may not be writable
+        env = {**os.environ, "HOME": str(self.base / "home")}
+        given = json.dumps([workflow, self.get("/object_info")])
+        done = subprocess.run(
+            [sys.executable, "-c", CONVERT], env=env, input=given, capture_output=True, text=True
+        )
+        if done.returncode:
+            problem = done.stderr.strip().splitlines()[-1].partition(": ")
+            raise ServerError(f"the workflow cannot be converted: {problem[2] or problem[0]}")
+        return json.loads(done.stdout)
 
     def interrupt(self, prompt_id: str | None = None) -> None:
         """Cancel the running prompt, or `prompt_id` alone."""
@@ -151,15 +168,16 @@ class Server:
     ) -> Run:
         """Queue `prompt` (API form) and wait for its end; a failed one is returned too, see `failure`.
 
-        `on_event` gets each JSON message as it comes. `workflow` (the front end's form) is stored in the outputs.
+        `on_event` gets each message as it comes. `workflow` (the front end's form) is stored in the outputs.
         RequestError: the prompt is not valid. ServerError: the server ended, or said nothing for `timeout_s`.
         """
         import websocket
 
         client = uuid.uuid4().hex
         extra = {"extra_pnginfo": {"workflow": workflow}} if workflow else {}
-        socket_url = f"ws://{LOOPBACK}:{self.port}/ws?clientId={client}"
-        link = websocket.create_connection(socket_url, timeout=timeout_s, http_no_proxy=[LOOPBACK])
+        # connected here, since websocket-client would send it through the environment's proxy
+        direct = socket.create_connection((LOOPBACK, self.port), timeout_s)
+        link = websocket.create_connection(f"ws{self.url[4:]}/ws?clientId={client}", timeout_s, socket=direct)
         try:
             # has to be the first message, or previews come without their node
             link.send(json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}}))
@@ -185,7 +203,7 @@ class Server:
             except OSError:
                 time.sleep(0.2)
                 continue
-            if broken := re.search(r"Cannot import .* module for custom nodes: (.*)", self.log.read_text(errors="replace")):
+            if broken := re.search(PACK_NOT_LOADED, self.log.read_text(errors="replace")):
                 raise ServerError(f"ComfyUI could not load this pack: {broken.group(1)}; log: {self.log}")
             return
         raise ServerError(f"ComfyUI did not answer within {READY_WITHIN_S} s; log: {self.log}")
@@ -197,7 +215,7 @@ class Server:
     def _request(self, path: str, body: bytes | None = None, timeout_s: float = REQUEST_TIMEOUT_S) -> bytes:
         request = urllib.request.Request(self.url + path, body, {"Content-Type": "application/json"})
         try:
-            with _OPENER.open(request, timeout=timeout_s) as answer:
+            with _DIRECT.open(request, timeout=timeout_s) as answer:
                 return answer.read()
         except urllib.error.HTTPError as error:
             text = error.read().decode(errors="replace")
@@ -219,9 +237,9 @@ def failure(history: dict[str, Any]) -> str | None:
 
 def output_files(history: dict[str, Any], suffix: str) -> list[dict[str, str]]:
     """The files among a run's outputs whose name ends in `suffix`."""
-    values = [value for output in history["outputs"].values() for value in output.values() if isinstance(value, list)]
-    files = [item for value in values for item in value if isinstance(item, dict) and "filename" in item]
-    return [f for f in files if f["filename"].endswith(suffix)]
+    lists = [value for output in history["outputs"].values() for value in output.values()]
+    files = [item for items in lists for item in items if isinstance(item, dict) and "filename" in item]
+    return [file for file in files if file["filename"].endswith(suffix)]
 
 
 def free_port() -> int:
@@ -237,8 +255,10 @@ def require_free_port(port: int) -> None:
         try:
             probe.bind((LOOPBACK, port))
         except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or "not a port number"
-            raise ServerError(f"port {port} cannot be used ({reason}): name another one, as in `make demo PORT=8190`.") from None
+            reason = getattr(error, "strerror", None) or "not between 1 and 65535"
+            raise ServerError(
+                f"port {port} cannot be used ({reason}): name another one with PORT=..."
+            ) from None
 
 
 def device_options() -> list[str]:
@@ -261,8 +281,12 @@ def _listen(
                 previews.append(message[8:])
             elif kind == BINARY_PREVIEW_WITH_METADATA:
                 previews.append(message[8 + n :])
-            continue
-        event = json.loads(message)
+            if kind != BINARY_TEXT:
+                continue
+            data = {"node": message[8 : 8 + n].decode(), "text": message[8 + n :].decode()}
+            event = {"type": "progress_text", "data": data}
+        else:
+            event = json.loads(message)
         events.append(event)
         if on_event:
             on_event(event)
@@ -279,7 +303,7 @@ def _json_or_text(text: str) -> Any:
 
 
 def _request_problem(body: Any) -> str:
-    """ComfyUI's answer to a refused prompt, in one line: the first node error, else the error, else the text."""
+    """An error answer in one line: the first node's error of a refused prompt, else the error or text."""
     if not isinstance(body, dict):
         return str(body).strip()[:300]
     for node_id, node in (body.get("node_errors") or {}).items():

@@ -21,27 +21,33 @@ from .comfy_server import Server, ServerError, failure, output_files, require_fr
 
 
 class Progress:
-    """Shows the running node's steps: one updating line on a terminal, else a line each tenth of the way."""
+    """Shows how far the running node is: one updating line on a terminal, else a line each tenth."""
 
     def __init__(self, prompt: dict[str, Any]) -> None:
         self.names = {id: node["class_type"] for id, node in prompt.items()}
-        self.shown: tuple[str, int] | None = None
+        self.texts: dict[str, str] = {}
+        self.shown: object = None
         self.terminal = sys.stderr.isatty()
 
     def __call__(self, event: dict[str, Any]) -> None:
+        data = event["data"]
+        if event["type"] == "progress_text":
+            self.texts[data["node"]] = f" {data['text']},"
         if event["type"] != "progress_state":
             return
-        for id, node in event["data"]["nodes"].items():
+        for node in data["nodes"].values():
             if node["state"] == "running" and node["max"] > 1:
-                self.show(self.names.get(id.split(":")[0], id), int(node["value"]), int(node["max"]))
+                self.show(node["real_node_id"], int(node["value"]), int(node["max"]))
 
-    def show(self, name: str, value: int, total: int) -> None:
-        mark = (name, value if self.terminal else value * 10 // total)
+    def show(self, node_id: str, value: int, total: int) -> None:
+        text = self.texts.get(node_id, "")
+        line = f"{self.names.get(node_id, node_id)}:{text} step {value} of {total}"
+        mark = line if self.terminal else (node_id, text, value * 10 // total)
         if mark == self.shown:
             return
         self.shown = mark
         start, end = ("\r\x1b[K", "") if self.terminal else ("", "\n")
-        print(f"{start}{name}: step {value} of {total}", end=end, file=sys.stderr, flush=True)
+        print(f"{start}{line}", end=end, file=sys.stderr, flush=True)
 
     def close(self) -> None:
         if self.terminal and self.shown:
@@ -49,12 +55,12 @@ class Progress:
 
 
 def demo(workflow_file: Path, port: int) -> list[Path]:
-    """Run the workflow on a server of its own; return the mp4 files. ServerError, SetupError: why there is none."""
+    """Run a workflow on a server of its own; return its mp4 files. ServerError, SetupError: why not."""
     require_free_port(port)
     at = Layout(ROOT)
     comfyui = Path(os.environ.get("COMFYUI_PATH") or at.comfyui).resolve()
     version = comfyui_version(comfyui)
-    workflow = json.loads(workflow_file.read_text())
+    workflow = read_workflow(workflow_file)
     say(f"starting ComfyUI {version} on port {port}")
     with Server(comfyui, at.base, port) as server:
         prompt = server.convert(workflow)
@@ -74,12 +80,19 @@ def demo(workflow_file: Path, port: int) -> list[Path]:
     return files
 
 
+def read_workflow(file: Path) -> dict[str, Any]:
+    try:
+        return json.loads(file.read_text())
+    except ValueError as error:
+        raise ServerError(f"{file} is not a workflow file: {error}") from None
+
+
 def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("workflow", nargs="?", type=Path, default=ROOT / "workflows" / "tiny_story.json")
     args = parser.parse_args()
     port = os.environ.get("PORT") or "8189"
