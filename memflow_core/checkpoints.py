@@ -1,0 +1,173 @@
+"""Weight files: safetensors and PyTorch's own, read to one flat dict without running any code in them.
+
+The format is told by a file's first bytes, not by its name.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+SNIFFED_BYTES = 512
+ZIP_MAGIC = b"PK\x03\x04"
+PICKLE_MAGIC = b"\x80"
+DAMAGED = "is damaged or cut off: download it again."
+# what FSDP, activation checkpointing and torch.compile put between the names
+_WRAPPERS = re.compile(r"_fsdp_wrapped_module\.|_checkpoint_wrapped_module\.|_orig_mod\.")
+DTYPES = (torch.bfloat16, torch.float16, torch.float32)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """tensors, named by the path to them in the file, joined by dots; metadata of a safetensors file."""
+
+    path: Path
+    tensors: dict[str, Tensor]
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+def load_state_dict(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors, .pt, .pth, .ckpt or .bin file, on the CPU, memory-mapped where possible.
+
+    Nested dicts become dotted names: `{"generator": {"model.x": ...}}` is `generator.model.x`. What is not a
+    tensor is left out. Raises as `read_checkpoint`.
+    """
+    return read_checkpoint(path).tensors
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """As `load_state_dict`, with the metadata.
+
+    Raises FileNotFoundError, or ValueError for what is no weight file, is damaged, or needs code to be run.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: name the weight file in it.")
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no weight file at {path}.")
+    with path.open("rb") as file:
+        head = file.read(SNIFFED_BYTES)
+    mistaken = _mistaken_for_weights(head)
+    if mistaken:
+        raise ValueError(f"{path.name} {mistaken}")
+    if head[8:9] == b"{":
+        return _read_safetensors(path)
+    if head.startswith((ZIP_MAGIC, PICKLE_MAGIC)):
+        return Checkpoint(path, _flat_tensors(path, _unpickle(path, zipped=head.startswith(ZIP_MAGIC))))
+    raise ValueError(f"{path.name} is neither a safetensors nor a PyTorch file, or it {DAMAGED}")
+
+
+def cast(state_dict: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """The same weights in bfloat16, float16 or float32; what is not floating point stays as it is."""
+    if dtype not in DTYPES:
+        raise ValueError(f"weights can be cast to {', '.join(map(str, DTYPES))}, but not to {dtype}.")
+    return {
+        key: tensor.to(dtype) if tensor.is_floating_point() else tensor for key, tensor in state_dict.items()
+    }
+
+
+def check_finite(name: str, state_dict: Mapping[str, Tensor]) -> None:
+    """Raise ValueError naming the first weight that holds NaN or infinity. One pass, no copies."""
+    for key, tensor in state_dict.items():
+        if (
+            tensor.is_floating_point()
+            and tensor.numel()
+            and not all(map(torch.isfinite, torch.aminmax(tensor)))
+        ):
+            raise ValueError(f"{name} is damaged: {key} holds NaN or infinity.")
+
+
+def unwrapped(key: str, prefix: re.Pattern[str]) -> str:
+    """A tensor's name without the infixes of training wrappers, and then without a prefix."""
+    return prefix.sub("", _WRAPPERS.sub("", key))
+
+
+def listed(names: list[str], most: int = 3) -> str:
+    """The first few of many names: 'a, b, c and 4 more'."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def _mistaken_for_weights(head: bytes) -> str | None:
+    text = head.lstrip().lower()
+    if not head:
+        return "is empty: download it again."
+    if text.startswith((b"<!doctype", b"<html", b"<?xml")):
+        return "is a web page, not weights: the download went wrong, so download it again."
+    if text.startswith(b"version https://git-lfs"):
+        return "is a Git LFS pointer, not the weights themselves: fetch them with `git lfs pull`."
+    if head.startswith(b"GGUF"):
+        return "is a GGUF file: load it with a GGUF loader node, whose MODEL works in the sampler."
+    if text.startswith((b"{", b"[")):
+        return "is JSON text, not weights: name the weight file that belongs to it."
+    return None
+
+
+def _read_safetensors(path: Path) -> Checkpoint:
+    try:
+        with safe_open(path, framework="pt") as file:
+            # the handle is no dict
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return Checkpoint(path, tensors, file.metadata() or {})
+    except SafetensorError as error:
+        raise ValueError(f"{path.name} {DAMAGED}") from error
+
+
+def _unpickle(path: Path, zipped: bool) -> Any:
+    if zipped:
+        _check_archive(path)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except UnpicklingError as error:
+        raise ValueError(_refusal(path, str(error))) from error
+    except (OSError, MemoryError):
+        raise
+    # a damaged pickle can make the reader fail in any way
+    except Exception as error:
+        raise ValueError(f"{path.name} {DAMAGED}") from error
+
+
+def _check_archive(path: Path) -> None:
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path.name} {DAMAGED}")
+    with zipfile.ZipFile(path) as archive:
+        members = {member.rsplit("/", 1)[-1] for member in archive.namelist()}
+    if "constants.pkl" in members:
+        raise ValueError(f"{path.name} is a TorchScript program, not weights: nothing in it was run.")
+    if "data.pkl" not in members:
+        raise ValueError(
+            f"{path.name} is a zip archive without PyTorch weights: unpack it, and name the weight file."
+        )
+
+
+def _refusal(path: Path, reason: str) -> str:
+    wanted = re.search(r"(?:GLOBAL|class|function) `?([\w.]+)", reason)
+    if wanted is None:
+        return f"{path.name} is damaged, or no PyTorch weights: it was refused and nothing in it was run."
+    return (
+        f"{path.name} holds more than weights: to load it, {wanted[1]} would have to be run, so it was "
+        "refused and nothing in it was run; ask for its weights alone, best as safetensors."
+    )
+
+
+def _flat_tensors(path: Path, content: Any) -> dict[str, Tensor]:
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{path.name} holds a {type(content).__name__}, not named weights.")
+    return dict(_walk(content, ""))
+
+
+def _walk(content: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Tensor]]:
+    for key, value in content.items():
+        if isinstance(value, Tensor):
+            yield f"{prefix}{key}", value
+        elif isinstance(value, Mapping):
+            yield from _walk(value, f"{prefix}{key}.")

@@ -1,0 +1,81 @@
+"""Compressed video as pieces that are whole in themselves: a file that grows by them plays at any time.
+
+Those of mp4 are `moof` + `mdat` boxes (ISO/IEC 14496-12), those of webm and mkv clusters (RFC 9559).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import av
+
+# containers by libav's name. use_metadata_tags: without it, mp4 drops every tag that is not one of its own
+_GROWING = {
+    "mp4": {
+        "movflags": "empty_moov+default_base_moof+frag_custom+frag_discont+skip_trailer+use_metadata_tags"
+    },
+    "webm": {"live": "1"},
+    "matroska": {"live": "1"},
+}
+_FINISHED = {
+    "mp4": {"movflags": "faststart+use_metadata_tags"},
+    "webm": {"cues_to_front": "1"},
+    "matroska": {"cues_to_front": "1"},
+}
+
+
+def fragment(
+    packets: Sequence[av.Packet],
+    stream: av.VideoStream,
+    container: str,
+    number: int,
+    metadata: Mapping[str, str],
+) -> bytes:
+    """The bytes that add these packets to a file made of the fragments before them.
+
+    stream     the encoder's, for its parameters.
+    container  a libav name: mp4, webm or matroska.
+    number     0 for the fragment that a file starts with; it also holds the file's header.
+    """
+    options = {**_GROWING[container], "flush_packets": "1", "avoid_negative_ts": "disabled"}
+    if container == "mp4":
+        options["fragment_index"] = str(number + 1)
+    piece = io.BytesIO()
+    with av.open(piece, "w", format=container, options=options) as file:
+        file.metadata.update(metadata)
+        track = _add_track(file, stream)
+        file.start_encoding()
+        header_bytes = piece.tell()
+        for packet in packets:
+            packet.stream = track
+            file.mux(packet)
+    return piece.getvalue()[header_bytes if number else 0 :]
+
+
+def finish(source: Path, target: Path, container: str, metadata: Mapping[str, str]) -> None:
+    """Copy a fragmented file to a regular one, which has an index and plays while it is downloaded."""
+    with av.open(source) as old, av.open(target, "w", format=container, options=_FINISHED[container]) as new:
+        new.metadata.update(metadata)
+        track = _add_track(new, old.streams.video[0])
+        for packet in old.demux(video=0):
+            # the empty packet that ends every demux
+            if packet.dts is not None:
+                packet.stream = track
+                new.mux(packet)
+
+
+def count_frames(path: Path) -> int:
+    """Compressed frames that can be read from a file."""
+    with av.open(path) as file:
+        return sum(packet.size > 0 for packet in file.demux(video=0))
+
+
+def _add_track(file: av.container.OutputContainer, template: av.VideoStream) -> av.VideoStream:
+    # opaque: without it, the decoder's name is taken for an encoder's
+    track = file.add_stream_from_template(template, opaque=True)
+    if file.format.name == "mp4" and track.codec_context.codec.id == av.Codec("hevc").id:
+        # the only kind of h265 that Apple's players open
+        track.codec_context.codec_tag = "hvc1"
+    return track

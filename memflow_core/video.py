@@ -1,0 +1,239 @@
+"""Streaming video writer: frames in, mp4, webm or mkv out, with constant memory and nothing to lose.
+
+While it is being written, `story.mp4` is called `story.unfinished.mp4`: a fragmented file that plays to the
+end of the last `write`, whatever happens to the program. `close` makes a regular file of it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+import numpy as np
+import torch
+from torch import Tensor
+
+from .fragments import count_frames, finish, fragment
+from .video_encoder import FrameEncoder, check_crf, choose_codec, frame_rate
+
+
+class VideoWriter:
+    """Writes one video; as a context manager, it closes at the end, and aborts on an exception.
+
+    path       .mp4, .webm or .mkv.
+    fps        16, 23.976 (taken as 24000/1001), Fraction(30000, 1001) ...
+    codec      h264, h265, vp9 or av1; by default h264, and vp9 for webm.
+    crf        quality, 0 (best) to 51 (vp9, av1: 63; smallest file); by default hard to tell from lossless.
+    metadata   tags of the file, text by name. ComfyUI restores a graph from `workflow` and `prompt`.
+    overwrite  replace `path`, and what a crashed run may have left of it.
+    finalise   False leaves the file fragmented when it is closed.
+
+    `frames` counts the frames that are in the file. Colours are BT.709, limited range, 4:2:0, and tagged so.
+    Raises ValueError, FileNotFoundError, FileExistsError or PermissionError before anything is written.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        fps: float | Fraction = 16,
+        *,
+        codec: str | None = None,
+        crf: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+        overwrite: bool = False,
+        finalise: bool = True,
+    ):
+        self.path = Path(path)
+        self.unfinished = self.path.with_name(f"{self.path.stem}.unfinished{self.path.suffix}")
+        self.frames = 0
+        self.rate = frame_rate(fps)
+        self._container, self._codec = choose_codec(self.path.suffix, codec)
+        self._crf = check_crf(self._codec, crf)
+        self._metadata = _check_metadata(metadata or {})
+        self._overwrite, self._finalise = overwrite, finalise
+        self._encoder: FrameEncoder | None = None
+        self._file: io.FileIO | None = None
+        self._fragments = self._bytes = 0
+        self._broken = self._closed = False
+        self._check_place()
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+    def write(self, frames: Tensor | np.ndarray) -> None:
+        """Append frames [F, H, W, 3]: uint8, or floating point from 0 to 1 (what lies outside is clipped).
+
+        The first frames decide the size. When this returns, all frames are in the file.
+
+        Raises ValueError for frames that do not fit, and OSError if they cannot be written, as on a full disk;
+        the file then ends with the frames of the writes before, and takes no more.
+        """
+        if self._closed or self._broken:
+            state = "broken off" if self._broken else "closed"
+            raise ValueError(f"{self.path.name} is {state}: it takes no more frames.")
+        pictures = _to_uint8(frames)
+        if not len(pictures):
+            return
+        height, width = pictures.shape[1:3]
+        if self._encoder is None:
+            self._open(height, width)
+        self._check_size(height, width)
+        self._append([packet for picture in pictures for packet in self._encoder.encode(picture)])
+
+    def close(self) -> Path:
+        """Finish the file and return its path.
+
+        Raises ValueError if no frame was written (there is no file then), and OSError if the file cannot be
+        finished; the unfinished one then holds all frames and plays.
+        """
+        if self._closed:
+            return self.path
+        self._drain()
+        if not self.frames:
+            self._discard()
+            raise ValueError(f"no frames were written, so there is no {self.path.name}.")
+        if self.path.exists() and not self._overwrite:
+            raise FileExistsError(
+                f"{self.path.name} has appeared in the meantime: the video stays in {self.unfinished.name}."
+            )
+        if self._finalise:
+            self._finish(self.path)
+        else:
+            os.replace(self.unfinished, self.path)
+        return self.path
+
+    def abort(self) -> Path | None:
+        """Stop. Returns the unfinished file, which holds what was written and plays; None if nothing was."""
+        if self._closed:
+            return None
+        # the reason for stopping may be a full disk; as it is, the file plays too
+        with suppress(OSError):
+            self._drain()
+            if self.frames:
+                self._finish(self.unfinished)
+        if self.frames:
+            return self.unfinished
+        self._discard()
+        return None
+
+    def _check_place(self) -> None:
+        folder = self.path.parent
+        if not folder.is_dir():
+            raise FileNotFoundError(f"there is no folder {folder} to write {self.path.name} into.")
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(f"the folder {folder} does not let {self.path.name} be written into it.")
+        if self.path.is_dir():
+            raise ValueError(f"{self.path} is a folder, so no video can have that name.")
+        for path in (self.path, self.unfinished):
+            if path.exists() and not self._overwrite:
+                raise FileExistsError(
+                    f"{path.name} is there already in {folder}: move it away, choose another name, or allow "
+                    "it to be overwritten."
+                )
+
+    def _open(self, height: int, width: int) -> None:
+        self._encoder = FrameEncoder(self._codec, self._container, self.rate, self._crf, height, width)
+        # unbuffered, so that what is written here survives this program
+        self._file = self.unfinished.open("wb" if self._overwrite else "xb", buffering=0)
+
+    def _check_size(self, height: int, width: int) -> None:
+        stream = self._encoder.stream
+        if (width, height) != (stream.width, stream.height):
+            raise ValueError(
+                f"the video is {stream.width} x {stream.height} pixels, but new frames are {width} x "
+                f"{height}: all frames must have the size of the first."
+            )
+
+    def _append(self, packets: Sequence[av.Packet]) -> None:
+        if not packets:
+            return
+        data = fragment(packets, self._encoder.stream, self._container, self._fragments, self._metadata)
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self._broken = True
+            # half a fragment would make players complain
+            self._file.truncate(self._bytes)
+            what = f"{self.path.name} could not be written past frame {self.frames} ({self._bytes} bytes)"
+            raise self._failure(what, error) from error
+        self.frames += len(packets)
+        self._fragments += 1
+        self._bytes += len(data)
+
+    def _drain(self) -> None:
+        """Write what the encoder still holds, and close the file that grows."""
+        self._closed = True
+        if self._file is None:
+            return
+        with self._file:
+            if not self._broken:
+                self._append(self._encoder.flush())
+
+    def _finish(self, target: Path) -> None:
+        draft = self.path.with_name(f".{self.path.stem}.finishing{self.path.suffix}")
+        try:
+            finish(self.unfinished, draft, self._container, self._metadata)
+            # libav does not report every write that fails
+            if count_frames(draft) != self.frames:
+                raise OSError("the copy is not complete")
+            os.replace(draft, target)
+        except (OSError, av.FFmpegError) as error:
+            raise self._failure(f"{self.path.name} could not be finished", error) from error
+        finally:
+            draft.unlink(missing_ok=True)
+        if target != self.unfinished:
+            self.unfinished.unlink()
+
+    def _discard(self) -> None:
+        if self._file is not None:
+            self.unfinished.unlink(missing_ok=True)
+
+    def _failure(self, what: str, error: Exception) -> OSError:
+        reason = getattr(error, "strerror", None) or str(error)
+        left = (
+            f"{self.unfinished.name} holds {self.frames} frames and plays"
+            if self.frames
+            else "nothing was kept"
+        )
+        failure = OSError(f"{what}: {reason}; {left}.")
+        failure.errno = getattr(error, "errno", None)
+        return failure
+
+
+def _check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+    for key, value in metadata.items():
+        if not (isinstance(key, str) and key and isinstance(value, str)):
+            raise ValueError(
+                f"metadata must be text by name, but {key!r} is {type(value).__name__}: use json.dumps."
+            )
+    return dict(metadata)
+
+
+def _to_uint8(frames: Tensor | np.ndarray) -> np.ndarray:
+    """[F, H, W, 3] of any kind -> uint8 on the CPU."""
+    frames = frames.detach() if isinstance(frames, Tensor) else torch.from_numpy(np.array(frames))
+    if frames.ndim != 4 or frames.shape[-1] != 3:
+        raise ValueError(f"frames have shape {list(frames.shape)}, but must be [frames, height, width, 3].")
+    if frames.is_floating_point():
+        if bool(torch.isnan(frames).any()):
+            raise ValueError("frames hold NaN, which is no colour: check the VAE's weights and precision.")
+        frames = frames.float().mul(255).round_().clamp_(0, 255).to(torch.uint8)
+    if frames.dtype != torch.uint8:
+        raise ValueError(f"frames are {frames.dtype}, but must be uint8, or floating point from 0 to 1.")
+    return frames.cpu().contiguous().numpy()
