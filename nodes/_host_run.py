@@ -1,0 +1,170 @@
+"""merge into host.py"""
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import comfy.model_management
+import comfy.sd
+import comfy.utils
+import folder_paths
+import latent_preview
+import torch
+from comfy.cli_args import args
+from comfy.ldm.modules.attention import optimized_attention
+from comfy_api.latest import InputImpl
+from torch import Tensor, nn
+
+from ..memflow_core.backbone import Backbone
+
+ACTIVATION_FRAMES = 12  # latent frames of the largest forward, a recache
+
+
+# -- sampling on ComfyUI's terms --------------------------------------------------------------------------------------
+
+def wan_tree(model) -> nn.Module:
+    """The Wan-layout module tree inside a `MODEL`. Raises ValueError, naming what it found, for anything else."""
+    tree = model.model.diffusion_model
+    found = type(model.model).__name__
+    parts = ("patch_embedding", "text_embedding", "time_embedding", "time_projection", "blocks", "head")
+    if not all(hasattr(tree, part) for part in parts):
+        raise ValueError(f"the model is a {found}, but MemFlow needs a Wan 2.1 text-to-video model: load MemFlow, "
+                         f"Self-Forcing, LongLive or Causal Forcing weights of the 1.3B layout.")
+    channels = tree.patch_embedding.weight.shape[1]
+    if getattr(tree, "img_emb", None) is not None or channels != tree.out_dim:
+        raise ValueError(f"the model is a {found} with {channels} input channels, but MemFlow needs a text-to-video model "
+                         f"with {tree.out_dim}: image-to-video and control models cannot be streamed.")
+    return tree
+
+
+@contextmanager
+def sampling(model, latent_shape: tuple[int, ...], cache_bytes: int) -> Iterator[Backbone]:
+    """A `MODEL` on its device, patched and ready, as a `Backbone`.
+
+    ComfyUI makes room for the activations of one forward over `latent_shape` and for `cache_bytes` of ours, and
+    offloads, casts and patches as for any sampler.
+    """
+    needed = model.memory_required(list(latent_shape)) + cache_bytes
+    comfy.model_management.load_models_gpu([model], memory_required=needed)
+    with comfy.model_management.cuda_device_context(model.load_device):
+        try:
+            model.pre_run()
+            yield Backbone(wan_tree(model), model.model.get_dtype_inference(), attention_of(model))
+        finally:
+            model.cleanup()
+
+
+def attention_of(model):
+    """ComfyUI's attention, with any override that a node put on the model."""
+    options = model.model_options.get("transformer_options", {})
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return optimized_attention(q, k, v, heads=q.shape[1], skip_reshape=True, skip_output_reshape=True,
+                                   transformer_options=options)
+    return attend
+
+
+def to_latent(model, x: Tensor) -> Tensor:
+    """From the model's latent space to that of ComfyUI's `LATENT`, on ComfyUI's device for results."""
+    return model.model.process_latent_out(x).to(comfy.model_management.intermediate_device())
+
+
+class Progress:
+    """Progress bar and previews of the running node, and the way a cancel gets in."""
+
+    def __init__(self, model, total: int):
+        self._bar, self._done = comfy.utils.ProgressBar(total), 0
+        self._previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)
+
+    def step(self) -> None:
+        """One forward is about to run. Raises ComfyUI's own exception if the user pressed cancel."""
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        self._bar.update_absolute(self._done)
+        self._done += 1
+
+    def chunk(self, latents: Tensor) -> None:
+        """A chunk is finished: [B, C, F, h, w] in the model's latent space."""
+        preview = None
+        if self._previewer is not None:
+            preview = self._previewer.decode_latent_to_preview_image("JPEG", latents)
+        self._bar.update_absolute(self._done, preview=preview)
+
+
+# -- files ------------------------------------------------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class OutputFile:
+    """A new file in one of ComfyUI's folders."""
+
+    path: Path
+    subfolder: str
+    folder: str  # "output" or "temp"
+
+
+def new_output_file(prefix: str, extension: str, width: int, height: int, keep: bool) -> OutputFile:
+    """The next free name for a prefix, in ComfyUI's output folder, or in its temp folder where not `keep`."""
+    root = folder_paths.get_output_directory() if keep else folder_paths.get_temp_directory()
+    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, root, width, height)
+    return OutputFile(Path(folder) / f"{name}_{counter:05}_.{extension}", subfolder, "output" if keep else "temp")
+
+
+def workflow_metadata(prompt: dict | None, extra: dict | None) -> dict[str, str]:
+    """The tags that bring a workflow back when the file is dropped on the front end, one JSON text each."""
+    if args.disable_metadata:
+        return {}
+    tags = dict(extra or {})
+    if prompt is not None:
+        tags["prompt"] = prompt
+    return {name: json.dumps(value) for name, value in tags.items()}
+
+
+def video_from_file(path: Path):
+    """A `VIDEO` that stays on disk."""
+    return InputImpl.VideoFromFile(str(path))
+
+
+def inform(message: str) -> None:
+    logging.info("MemFlow: %s", message)
+
+
+# -- models -----------------------------------------------------------------------------------------------------------
+
+def model_files(folder: str) -> list[str]:
+    """File names in one of ComfyUI's model folders."""
+    return folder_paths.get_filename_list(folder)
+
+
+def model_path(folder: str, name: str) -> str:
+    """Path of a model file; FileNotFoundError if it is not in ComfyUI's folders."""
+    return folder_paths.get_full_path_or_raise(folder, name)
+
+
+def wan_model(generator, dtype: str):
+    """A `MODEL` from a generator's weights in plain Wan keys. dtype: default, bf16, fp16 or fp32."""
+    options = {} if dtype == "default" else {"dtype": DTYPES[dtype]}
+    # what ComfyUI cannot tell from the weights' shapes
+    sizes = {"text_dim": generator.config.text_dim, "freq_dim": generator.config.freq_dim, "num_heads": generator.config.num_heads}
+    metadata = {"config": json.dumps({"transformer": sizes})}
+    model = comfy.sd.load_diffusion_model_state_dict(dict(generator.state_dict), model_options=options, metadata=metadata)
+    if model is None:
+        raise ValueError("ComfyUI does not recognise these weights as a Wan 2.1 model; update ComfyUI to 0.30 or newer.")
+    return model
+
+
+def with_lora(model, lora: dict[str, Tensor], strength: float):
+    """A `MODEL` with a LoRA behind it, by ComfyUI's own LoRA code."""
+    patched, _ = comfy.sd.load_lora_for_models(model, None, lora, strength, 0.0)
+    return patched
+
+
+def check_text_width(model, embeddings: tuple[Tensor, ...]) -> None:
+    """Raise ValueError if prompts were encoded for another model."""
+    width = wan_tree(model).text_embedding[0].in_features
+    for embedding in embeddings:
+        if embedding.ndim != 3 or embedding.shape[-1] != width:
+            raise ValueError(f"the prompt embedding is {embedding.shape[-1]} wide, but the model reads {width}: use the text "
+                             f"encoder that belongs to the model (for Wan: umt5-xxl, type wan).")

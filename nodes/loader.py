@@ -1,0 +1,53 @@
+"""MemFlow Load Model: the official files, which no stock loader reads, as an ordinary `MODEL`."""
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..memflow_core.lora import read_lora
+from ..memflow_core.weights import read_generator
+from . import host
+from .io_types import CATEGORY
+
+NO_LORA = "none"
+DTYPES = ("default", "bf16", "fp16", "fp32")
+WHICH = ("auto", "generator", "generator_ema")
+
+
+class MemFlowLoadModel(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="MemFlowLoadModel",
+            display_name="MemFlow Load Model",
+            category=CATEGORY,
+            description="Loads the published checkpoints of MemFlow, LongLive, Self-Forcing and Causal Forcing (.pt or "
+                        ".safetensors) and the LoRA that goes with them. Files that ComfyUI reads itself work with its own "
+                        "loaders just as well.",
+            search_aliases=["load diffusion model", "checkpoint", "base.pt", "lora.pt", "self forcing", "longlive"],
+            inputs=[
+                io.Combo.Input("model_name", options=host.model_files("diffusion_models"),
+                               tooltip="The generator, from models/diffusion_models. Nothing in a .pt file is ever executed."),
+                io.Combo.Input("lora_name", options=[NO_LORA, *host.model_files("loras")], default=NO_LORA,
+                               tooltip="The LoRA published with the weights (lora.pt), from models/loras."),
+                io.Float.Input("lora_strength", default=1.0, min=-10.0, max=10.0, step=0.01,
+                               tooltip="How strongly the LoRA is applied; 1 is what it was trained for."),
+                io.Float.Input("lora_alpha", default=0.0, min=0.0, max=65536.0, step=1.0, advanced=True,
+                               tooltip="The LoRA's alpha, where its file does not say. 0: equal to its rank, as published."),
+                io.Combo.Input("weights", options=list(WHICH), default="auto", advanced=True,
+                               tooltip="Which weights of a training checkpoint to use. auto: the generator, else its average (ema)."),
+                io.Combo.Input("weight_dtype", options=list(DTYPES), default="default", advanced=True,
+                               tooltip="Precision the weights are kept in. default: ComfyUI's choice for your device."),
+            ],
+            outputs=[io.Model.Output(display_name="model")],
+        )
+
+    @classmethod
+    def execute(cls, model_name, lora_name, lora_strength, lora_alpha, weights, weight_dtype) -> io.NodeOutput:
+        lora = None
+        if lora_name != NO_LORA:
+            lora = read_lora(host.model_path("loras", lora_name))
+        generator = read_generator(host.model_path("diffusion_models", model_name), which=weights)
+        model = host.wan_model(generator, weight_dtype)
+        if lora is not None:
+            model = host.with_lora(model, lora.to_comfy_keys(lora_alpha or None), lora_strength)
+        return io.NodeOutput(model)

@@ -1,0 +1,103 @@
+"""Prompts over time: as one text, or node by node."""
+from __future__ import annotations
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..memflow_core.config import SWITCHES
+from ..memflow_core.schedule import PromptSchedule, Segment, Time
+from ..memflow_core.schedule_formats import read_schedule
+from .io_types import CATEGORY, Schedule, ScheduleType
+
+UNITS = {"seconds": "s", "frames": "frames", "chunks": "chunks"}
+EXAMPLE = "0s: a robot walks across the meadow\n4s: the beach lies empty\n8s: the robot returns to the meadow"
+
+
+def embedding_of(conditioning: list) -> Tensor:
+    """The one embedding [1, length, width] of a `CONDITIONING`. Raises ValueError if it holds none or several."""
+    if len(conditioning) != 1:
+        raise ValueError(f"the conditioning holds {len(conditioning)} entries, but a segment takes exactly one: "
+                         f"connect a single CLIP Text Encode, without combining.")
+    return conditioning[0][0]
+
+
+def encode(clip, texts: list[str]) -> tuple[Tensor, ...]:
+    """Embeddings of prompts, each text encoded once."""
+    known: dict[str, Tensor] = {}
+    for text in texts:
+        if text not in known:
+            known[text] = embedding_of(clip.encode_from_tokens_scheduled(clip.tokenize(text)))
+    return tuple(known[text] for text in texts)
+
+
+class MemFlowPromptSchedule(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="MemFlowPromptSchedule",
+            display_name="MemFlow Prompt Schedule",
+            category=CATEGORY,
+            description="Prompts over time, written as text: one line for each change of prompt.",
+            search_aliases=["prompt travel", "batch prompt schedule", "timeline", "multi prompt", "long video"],
+            inputs=[
+                io.Clip.Input("clip", tooltip="The text encoder that belongs to the model."),
+                io.String.Input("prompts", multiline=True, dynamic_prompts=True, default=EXAMPLE,
+                                tooltip="One line a prompt, which holds until the next: '10s: ...', '0:10: ...', or a bare "
+                                        "number for a video frame ('160: ...'). [cut] or [soft] after the time changes how the "
+                                        "switch is made. 'a | b | c' spreads prompts evenly. MemFlow JSONL, Scope timelines and "
+                                        "AnimateDiff-style schedules can be pasted in."),
+                io.String.Input("global_prompt", multiline=True, default="", advanced=True,
+                                tooltip="Put before every prompt: the setting and the looks that all of them share."),
+            ],
+            outputs=[ScheduleType.Output(display_name="schedule")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, prompts: str | None = None) -> bool | str:
+        # None while the text comes over a link
+        if prompts is not None:
+            try:
+                read_schedule(prompts)
+            except ValueError as error:
+                return str(error)
+        return True
+
+    @classmethod
+    def execute(cls, clip, prompts: str, global_prompt: str = "") -> io.NodeOutput:
+        schedule = read_schedule(prompts)
+        if global_prompt.strip():
+            schedule = PromptSchedule(schedule.segments, global_prompt.strip(), schedule.length)
+        return io.NodeOutput(Schedule(schedule, encode(clip, schedule.full_prompts())))
+
+
+class MemFlowPromptSegment(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="MemFlowPromptSegment",
+            display_name="MemFlow Prompt Segment",
+            category=CATEGORY,
+            description="One prompt of a story and when it starts. Chain segments in the order of the story.",
+            search_aliases=["prompt travel", "prompt schedule", "timeline", "multi prompt", "scene"],
+            inputs=[
+                io.Conditioning.Input("conditioning", tooltip="What happens from this time on, from CLIP Text Encode."),
+                io.Float.Input("start", default=0.0, min=0.0, max=1_000_000.0, step=0.25, round=0.001,
+                               tooltip="When the prompt starts, counted from the start of the story. The first segment starts "
+                                       "at 0. It takes effect at the next chunk (every 0.75 s at 16 fps)."),
+                io.Combo.Input("unit", options=list(UNITS), default="seconds", advanced=True,
+                               tooltip="What start counts: seconds, video frames, or chunks of 12 video frames."),
+                io.Combo.Input("switch", options=list(SWITCHES), default="recache", advanced=True,
+                               tooltip="How the prompt takes over. recache: the last seconds are read anew under it (MemFlow's "
+                                       "way). soft: only the text changes. cut: a new shot, which remembers the bank alone."),
+                ScheduleType.Input("schedule", optional=True, tooltip="The segments before this one."),
+            ],
+            outputs=[ScheduleType.Output(display_name="schedule")],
+        )
+
+    @classmethod
+    def execute(cls, conditioning, start: float, unit: str, switch: str, schedule: Schedule | None = None) -> io.NodeOutput:
+        before = schedule or Schedule(PromptSchedule(()), ())
+        number = len(before.embeddings) + 1
+        segment = Segment(Time(start, UNITS[unit]), f"segment {number}", switch)
+        prompts = PromptSchedule((*before.prompts.segments, segment), before.prompts.global_prompt, before.prompts.length)
+        return io.NodeOutput(Schedule(prompts, (*before.embeddings, embedding_of(conditioning))))
