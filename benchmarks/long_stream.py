@@ -2,6 +2,7 @@
 
 Streams a small random model on the CPU and prints peak memory and milliseconds a chunk, early and late.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -40,8 +41,14 @@ def peak_bytes() -> int:
 def measure(frames: int, seed: int = 0) -> Flatness:
     torch.manual_seed(seed)
     model = WanModel(ModelConfig(dim=64, num_heads=2, num_layers=4, ffn_dim=128, text_dim=16)).requires_grad_(False)
-    stream = Stream(Backbone(model), LatentShape(8, 12), MemoryConfig(top_k=3, record_every=1), SamplingConfig(steps=(1000, 500)),
-                    noise=seed, frames=frames)
+    stream = Stream(
+        Backbone(model),
+        LatentShape(8, 12),
+        MemoryConfig(top_k=3, record_every=1),
+        SamplingConfig(steps=(1000, 500)),
+        noise=seed,
+        frames=frames,
+    )
     prompts = torch.randn(4, 1, 12, 16)
     chunk_ms: list[float] = []
     early = 0
@@ -66,13 +73,19 @@ def main() -> None:
     torch.set_num_threads(1)
     flat = measure(frames)
     tenth = max(len(flat.chunk_ms) // 10, 1)
-    print(f"{platform.machine()}, 1 thread, torch {torch.__version__}, float32, dim 64, 4 layers, 24 tokens a latent frame, "
-          f"2 steps, sink 3, window 9, bank 3 (every chunk), top 3")
+    print(
+        f"{platform.machine()}, 1 thread, torch {torch.__version__}, float32, dim 64, 4 layers, "
+        f"24 tokens a latent frame, 2 steps, sink 3, window 9, bank 3 (every chunk), top 3"
+    )
     print(f"{flat.chunks} chunks ({frames} latent frames)")
-    print(f"peak memory after chunk {WARM_CHUNKS}: {flat.early_bytes / 2**20:.1f} MiB, at the end: {flat.late_bytes / 2**20:.1f} "
-          f"MiB, ratio {flat.late_bytes / flat.early_bytes:.4f}")
-    print(f"milliseconds a chunk, median of the first tenth: {statistics.median(flat.chunk_ms[:tenth]):.2f}, of the last: "
-          f"{statistics.median(flat.chunk_ms[-tenth:]):.2f}")
+    print(
+        f"peak memory after chunk {WARM_CHUNKS}: {flat.early_bytes / 2**20:.1f} MiB, at the end: "
+        f"{flat.late_bytes / 2**20:.1f} MiB, ratio {flat.late_bytes / flat.early_bytes:.4f}"
+    )
+    print(
+        f"milliseconds a chunk, median of the first tenth: {statistics.median(flat.chunk_ms[:tenth]):.2f}, "
+        f"of the last: {statistics.median(flat.chunk_ms[-tenth:]):.2f}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 """Self-attention over a chunk and its memory, and Sparse Memory Activation (paper section 3.3)."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -51,8 +52,15 @@ class MemoryAttention:
     activation  the frames chosen by SMA in this forward, one [B, heads, k] of slot numbers a layer.
     """
 
-    def __init__(self, cache: KVCache, rope: Rope, backend: AttentionBackend, top_k: int | None = None,
-                 relative: bool = False, zero_sink: bool = False):
+    def __init__(
+        self,
+        cache: KVCache,
+        rope: Rope,
+        backend: AttentionBackend,
+        top_k: int | None = None,
+        relative: bool = False,
+        zero_sink: bool = False,
+    ):
         self.cache, self.rope, self.backend = cache, rope, backend
         self.top_k, self.relative, self.zero_sink = top_k, relative, zero_sink
         self.activation: list[Tensor] = []
@@ -79,8 +87,10 @@ class MemoryAttention:
     def activated_frames(self) -> list[Tensor]:
         """What `activation` chose, as latent frames: one [B, heads, k] a layer."""
         at = self.cache.at
-        return [frames_of_slots(slots, self.cache.frames[layer], at.border, at.origin)
-                for layer, slots in enumerate(self.activation)]
+        return [
+            frames_of_slots(slots, self.cache.frames[layer], at.border, at.origin)
+            for layer, slots in enumerate(self.activation)
+        ]
 
     def _bounds(self) -> tuple[int, int, int]:
         """(first bank slot, first window slot, end) of the stretch of slots that is read."""
@@ -103,8 +113,10 @@ class MemoryAttention:
         self.activation.append(chosen + first)
         if self.top_k >= memory:
             return keys, values
-        return (torch.cat((take_frames(keys[:, :, :memory], chosen), keys[:, :, memory:]), dim=2),
-                torch.cat((take_frames(values[:, :, :memory], chosen), values[:, :, memory:]), dim=2))
+        return (
+            torch.cat((take_frames(keys[:, :, :memory], chosen), keys[:, :, memory:]), dim=2),
+            torch.cat((take_frames(values[:, :, :memory], chosen), values[:, :, memory:]), dim=2),
+        )
 
     def _places(self, frames: Tensor) -> Tensor:
         """Positions of sink and window frames: the frame itself, or its place in the attended set."""
@@ -117,7 +129,7 @@ class MemoryAttention:
     def _rotate_read(self, layer: int, keys: Tensor, first: int) -> Tensor:
         """Rotate stored keys by their place: sink first, then the bank by age, then the window."""
         at, device = self.cache.at, keys.device
-        age = self.cache.frames[layer, :, first:at.border].argsort(dim=-1, stable=True).argsort(dim=-1)
+        age = self.cache.frames[layer, :, first : at.border].argsort(dim=-1, stable=True).argsort(dim=-1)
         sink = torch.arange(at.sink_slots, device=device)
         ring = torch.arange(at.window_slots, device=device)
         turned = (ring - (at.window_start - at.origin - at.sink_slots)) % at.window_slots

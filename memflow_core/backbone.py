@@ -4,6 +4,7 @@ It calls the submodules of any Wan-layout module tree (`patch_embedding`, `block
 our own `WanModel`, or ComfyUI's, with whatever casting, offloading, quantisation and LoRA stands behind them.
 What self-attention sees beyond the chunk is not its business: it hands q, k, v to an `Attend`.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -67,11 +68,16 @@ class Backbone:
     def embed_text(self, text: Tensor) -> list[TextKV]:
         """Cross-attention keys and values of a prompt, per layer. text [B, length, text_dim]; padding takes part."""
         context = self.tree.text_embedding(text.to(self.dtype))
-        return [TextKV(self._split(block.cross_attn.norm_k(block.cross_attn.k(context))),
-                       self._split(block.cross_attn.v(context))) for block in self.tree.blocks]
+        return [
+            TextKV(
+                self._split(block.cross_attn.norm_k(block.cross_attn.k(context))),
+                self._split(block.cross_attn.v(context)),
+            )
+            for block in self.tree.blocks
+        ]
 
     def __call__(self, x: Tensor, timesteps: Tensor, text: list[TextKV], attend: Attend) -> Tensor:
-        """Predict the flow of latent frames x [B, C, F, h, w] at timesteps [F] (0..1000): -> [B, C, F, h, w], x's dtype."""
+        """Predict the flow of latent frames x [B, C, F, h, w] at timesteps [F], 0 to 1000: -> as x."""
         rows, columns = x.shape[-2] // 2, x.shape[-1] // 2
         tokens = self._embed_patches(x)
         time = self.tree.time_embedding(sinusoid(timesteps, self._freq_dim).to(self.dtype))  # [F, dim]

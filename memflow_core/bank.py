@@ -4,6 +4,7 @@ Layers and batch items may hold different frames, so a slot is named by a tensor
 device; only how many slots are in use is known to the host. `KVCache.order` lists the slots in use: oldest first,
 unless the policy sorts them otherwise.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -139,7 +140,9 @@ class Bank:
         slot = self.listed(layers).gather(-1, place[..., None])[..., 0]
         for cached, fresh in self._pairs(offer):
             old = cached[row, item, :, slot]
-            cached[row, item, :, slot] = torch.where(wanted.view(*wanted.shape, *[1] * (old.ndim - 2)), fresh[layers], old)
+            cached[row, item, :, slot] = torch.where(
+                wanted.view(*wanted.shape, *[1] * (old.ndim - 2)), fresh[layers], old
+            )
         for tags, tag in ((self.cache.frames, offer.frame), (self.prompts, offer.prompt)):
             tags[row, item, slot] = torch.where(wanted, tag, tags[row, item, slot])
         self._list_last(torch.where(wanted, place, self.slots - 1), layers)

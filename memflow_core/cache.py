@@ -9,6 +9,7 @@ Attention does not care in which order keys stand, so the valid slots need only 
 dense attention is one call on a view. Which frame stands where in sink and window follows from two integers;
 which frames a layer's bank holds is decided on the device (`frames`), layer by layer, without asking the host.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -90,8 +91,17 @@ class KVCache:
     order    [layers, B, bank slots] int64: bank slots in the order the policy lists them.
     """
 
-    def __init__(self, layers: int, batch: int, heads: int, tokens: int, head_dim: int, occupancy: Occupancy,
-                 dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"):
+    def __init__(
+        self,
+        layers: int,
+        batch: int,
+        heads: int,
+        tokens: int,
+        head_dim: int,
+        occupancy: Occupancy,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ):
         self.at = occupancy
         shape = (layers, batch, heads, occupancy.total, tokens, head_dim)
         self.k = torch.zeros(shape, dtype=dtype, device=device)
@@ -108,7 +118,7 @@ class KVCache:
         return self.k.shape[1]
 
     def write(self, layer: int, start: int, k: Tensor, v: Tensor) -> None:
-        """Put latent frames start, start + 1, ... into their sink and window slots. k, v [B, heads, F, tokens, head_dim]."""
+        """Put frames start, start + 1, ... into their sink and window slots. k, v [B, heads, F, tokens, head_dim]."""
         mean = k.mean(dim=3, dtype=torch.float32)
         for slot, offset, length in self.at.runs(start, k.shape[2]):
             to, take = slice(slot, slot + length), slice(offset, offset + length)

@@ -2,6 +2,7 @@
 
 Every value is checked once, here, when the object is made; the rest of the core trusts it.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -42,10 +43,21 @@ class ModelConfig:
     eps: float = 1e-6
 
     def __post_init__(self) -> None:
-        for name in ("dim", "num_heads", "num_layers", "ffn_dim", "text_dim", "freq_dim", "in_channels", "out_channels"):
+        for name in (
+            "dim",
+            "num_heads",
+            "num_layers",
+            "ffn_dim",
+            "text_dim",
+            "freq_dim",
+            "in_channels",
+            "out_channels",
+        ):
             _require_int(f"model {name}", getattr(self, name), 1)
-        _require(self.dim % self.num_heads == 0 and (self.dim // self.num_heads) % 2 == 0,
-                 f"model dim {self.dim} cannot be split into {self.num_heads} heads of even width.")
+        _require(
+            self.dim % self.num_heads == 0 and (self.dim // self.num_heads) % 2 == 0,
+            f"model dim {self.dim} cannot be split into {self.num_heads} heads of even width.",
+        )
         _require(self.freq_dim % 2 == 0, f"model freq_dim is {self.freq_dim}, but must be even.")
 
     @property
@@ -91,8 +103,10 @@ class MemoryConfig:
         _require_int("memory bank_frames", self.bank_frames, 0, MAX_BANK_FRAMES)
         _require_int("memory record_every", self.record_every, 1)
         attended = self.sink_frames + self.window_frames + self.bank_frames
-        _require(attended <= MAX_ABSOLUTE_FRAMES,
-                 f"sink, window and bank hold {attended} latent frames, but must stay within {MAX_ABSOLUTE_FRAMES}.")
+        _require(
+            attended <= MAX_ABSOLUTE_FRAMES,
+            f"sink, window and bank hold {attended} latent frames, but must stay within {MAX_ABSOLUTE_FRAMES}.",
+        )
         self._check_top_k()
         self._check_pins()
 
@@ -101,17 +115,23 @@ class MemoryConfig:
             return
         _require_int("memory top_k", self.top_k, 1)
         held = self.sink_frames + self.bank_slots
-        _require(self.top_k <= held,
-                 f"memory top_k is {self.top_k}, but sink + bank hold only {held} latent frames: "
-                 f"use at most {held}, or None to read them all.")
+        _require(
+            self.top_k <= held,
+            f"memory top_k is {self.top_k}, but sink + bank hold only {held} latent frames: "
+            f"use at most {held}, or None to read them all.",
+        )
 
     def _check_pins(self) -> None:
         for frame in self.pins:
             _require_int("a pinned latent frame", frame, 0)
-        _require(not self.pins or self.retrieval not in ("none", "reference"),
-                 f"pins need a bank that can hold them, but retrieval is {self.retrieval!r}: choose another policy.")
-        _require(len(set(self.pins)) <= self.bank_slots,
-                 f"{len(set(self.pins))} latent frames are pinned, but the bank holds {self.bank_slots}.")
+        _require(
+            not self.pins or self.retrieval not in ("none", "reference"),
+            f"pins need a bank that can hold them, but retrieval is {self.retrieval!r}: choose another policy.",
+        )
+        _require(
+            len(set(self.pins)) <= self.bank_slots,
+            f"{len(set(self.pins))} latent frames are pinned, but the bank holds {self.bank_slots}.",
+        )
 
     @property
     def bank_slots(self) -> int:
@@ -126,9 +146,11 @@ class MemoryConfig:
         too_long = frames is None or frames > MAX_ABSOLUTE_FRAMES
         if self.positions == "auto":
             return "relative" if too_long else "absolute"
-        _require(not (self.positions == "absolute" and frames is not None and too_long),
-                 f"absolute positions reach {MAX_ABSOLUTE_FRAMES} latent frames (about 256 s), but the stream has "
-                 f"{frames}: choose relative or auto.")
+        _require(
+            not (self.positions == "absolute" and frames is not None and too_long),
+            f"absolute positions reach {MAX_ABSOLUTE_FRAMES} latent frames (about 256 s), but the stream has "
+            f"{frames}: choose relative or auto.",
+        )
         return self.positions
 
 
@@ -154,14 +176,22 @@ class SamplingConfig:
         for step in self.steps:
             _require_int("a denoising step", step, 0, 1000)
         falling = all(a > b for a, b in zip(self.steps, self.steps[1:], strict=False))
-        _require(falling, f"denoising steps {list(self.steps)} must fall from noise to picture, for example 1000, 750, 500, 250.")
+        _require(
+            falling,
+            f"denoising steps {list(self.steps)} must fall from noise to picture, for example 1000, 750, 500, 250.",
+        )
         _require(self.shift > 0, f"shift is {self.shift!r}, but must be above 0.")
-        _require(0 <= self.context_noise < 1000, f"context_noise is {self.context_noise!r}, but must be from 0 to below 1000.")
+        _require(
+            0 <= self.context_noise < 1000,
+            f"context_noise is {self.context_noise!r}, but must be from 0 to below 1000.",
+        )
         _require_int("chunk_frames", self.chunk_frames, 1)
 
 
 def check_fit(memory: MemoryConfig, sampling: SamplingConfig) -> None:
     """Raise ValueError unless one chunk fits into the window."""
-    _require(memory.window_frames >= sampling.chunk_frames,
-             f"memory window_frames is {memory.window_frames}, but one chunk has {sampling.chunk_frames} latent frames "
-             f"and must fit into the window.")
+    _require(
+        memory.window_frames >= sampling.chunk_frames,
+        f"memory window_frames is {memory.window_frames}, but one chunk has {sampling.chunk_frames} latent frames "
+        f"and must fit into the window.",
+    )

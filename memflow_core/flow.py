@@ -1,4 +1,5 @@
 """Flow matching: the sigma table, the step list, noising and the x0 estimate."""
+
 from __future__ import annotations
 
 import torch

@@ -4,6 +4,7 @@ Before a chunk, the bank is scored against the chunk's prompt, and the least rel
 candidate. Scores are dot products of means, so they need one mean key a slot and never a token-by-token matrix.
 Every decision is taken on the device, for all layers and batch items side by side, and left in the trace.
 """
+
 from __future__ import annotations
 
 from collections import deque
@@ -57,14 +58,18 @@ class NarrativeMemory:
         if frame in self.pins:
             return
         if len(self.pins) >= self.bank.slots:
-            raise ValueError(f"latent frame {frame} cannot be pinned: {len(self.pins)} frames are, and the bank holds "
-                             f"{self.bank.slots}; make the bank larger.")
+            raise ValueError(
+                f"latent frame {frame} cannot be pinned: {len(self.pins)} frames are, and the bank holds "
+                f"{self.bank.slots}; make the bank larger."
+            )
         if not any(offer.frame == frame for offer in self.offers):
             if self._stands(frame):
                 self._offer(frame, prompt.number)
             elif not bool((self.bank.listed_frames() == frame).any(dim=-1).all()):
-                raise ValueError(f"latent frame {frame} is no longer held in memory: pin a frame while it is in sink, "
-                                 f"window or bank.")
+                raise ValueError(
+                    f"latent frame {frame} is no longer held in memory: pin a frame while it is in sink, "
+                    f"window or bank."
+                )
         self.pins.add(frame)
         self.trace.add("pin", chunk, frame=frame)
 
@@ -95,6 +100,7 @@ class NarrativeMemory:
             for offer in self.undecided:
                 bank, candidate = self._attention_mass(layer, q, offer)
                 self._admit(chunk, offer, bank, candidate, slice(layer, layer + 1))
+
         return decide
 
     def settle(self) -> None:
@@ -169,5 +175,13 @@ class NarrativeMemory:
         self._note(chunk, offer, frames, shown, layers)
 
     def _note(self, chunk: int, offer: Offer, before: Tensor, scores: Tensor | None, layers: slice) -> None:
-        self.trace.add("retrieve", chunk, policy=self.config.retrieval, candidate=offer.frame, first_layer=layers.start or 0,
-                       before=before, scores=scores, after=self.bank.listed_frames(layers))
+        self.trace.add(
+            "retrieve",
+            chunk,
+            policy=self.config.retrieval,
+            candidate=offer.frame,
+            first_layer=layers.start or 0,
+            before=before,
+            scores=scores,
+            after=self.bank.listed_frames(layers),
+        )

@@ -2,6 +2,7 @@
 
 Only the tree: the forward that streams through it is `Backbone`, which drives any tree of these names.
 """
+
 from __future__ import annotations
 
 import torch

@@ -1,12 +1,14 @@
 """Attention with memory as the paper writes it, slowly and plainly. Tests hold the fast path to this."""
+
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
 
-def attention_with_memory(q: Tensor, memory: list[tuple[Tensor, Tensor]], window: list[tuple[Tensor, Tensor]],
-                          top_k: int | None = None) -> Tensor:
+def attention_with_memory(
+    q: Tensor, memory: list[tuple[Tensor, Tensor]], window: list[tuple[Tensor, Tensor]], top_k: int | None = None
+) -> Tensor:
     """One head of one batch item, in float64.
 
     q                [L, head_dim], the chunk's queries.

@@ -5,6 +5,7 @@ noise, then one re-noising after each denoising step but the last, each of shape
 float32 on the CPU, so they depend on nothing else: not on the device, on previews, on what ran before, or on
 where a run was interrupted. Chunk n can be made again from the stream's state before it.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,4 +1,5 @@
 """The bank of the published program, kept so that its weights can be run exactly as they were trained and judged."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -54,8 +55,16 @@ class ReferenceMemory:
             self.bank.append(self.newest)
         else:
             self.bank.overwrite_newest(self.newest)
-        self.trace.add("retrieve", chunk, policy="reference", candidate=self.newest.frame, first_layer=0, before=before,
-                       scores=scores, after=self.bank.listed_frames())
+        self.trace.add(
+            "retrieve",
+            chunk,
+            policy="reference",
+            candidate=self.newest.frame,
+            first_layer=0,
+            before=before,
+            scores=scores,
+            after=self.bank.listed_frames(),
+        )
 
     def _compress(self, scores: Tensor) -> None:
         """Sort by falling score, then let the newest frame take the last place."""

@@ -1,4 +1,5 @@
 """Three-dimensional rotary positions of Wan 2.1 (time, row, column)."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ THETA = 10000.0
 def _axis_frequencies(pairs: int, device: torch.device) -> Tensor:
     """theta^(-j/pairs) for j in 0..pairs-1, in float64."""
     exponent = torch.arange(pairs, dtype=torch.float64, device=device) / max(pairs, 1)
-    return THETA ** -exponent
+    return THETA**-exponent
 
 
 @dataclass(frozen=True)

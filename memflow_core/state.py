@@ -3,6 +3,7 @@
 A state is taken between chunks and shares no memory with the stream. Resumed on the same machine with the same
 model, the stream makes the same numbers as if it had never stopped.
 """
+
 from __future__ import annotations
 
 import json
@@ -77,8 +78,10 @@ class StreamState:
         if meta is None:
             raise ValueError(f"{Path(path).name} is not a stream state: use a file that was saved from a stream.")
         if meta.get("version") != VERSION:
-            raise ValueError(f"{Path(path).name} holds a stream state of version {meta.get('version')}, but this program "
-                             f"reads version {VERSION}.")
+            raise ValueError(
+                f"{Path(path).name} holds a stream state of version {meta.get('version')}, but this program "
+                f"reads version {VERSION}."
+            )
         return StreamState(tensors, meta)
 
 
@@ -98,18 +101,34 @@ def capture(stream: Stream) -> StreamState:
     return StreamState({name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}, meta)
 
 
-def resume(state: StreamState, backbone: Backbone, device: torch.device | str = "cpu",
-           on_forward: Callable[[Forward], None] | None = None) -> Stream:
+def resume(
+    state: StreamState,
+    backbone: Backbone,
+    device: torch.device | str = "cpu",
+    on_forward: Callable[[Forward], None] | None = None,
+) -> Stream:
     """A new stream that goes on from a state, which stays as it is. Raises ValueError if the model does not fit."""
     meta = state.meta
     layers, heads, head_dim = state.tensors["k"].shape[0], state.tensors["k"].shape[2], state.tensors["k"].shape[-1]
     if (layers, heads, head_dim) != (backbone.layers, backbone.heads, backbone.head_dim):
-        raise ValueError(f"the state belongs to a model of {layers} layers and {heads} heads of {head_dim}, but the model "
-                         f"given has {backbone.layers} layers and {backbone.heads} heads of {backbone.head_dim}.")
+        raise ValueError(
+            f"the state belongs to a model of {layers} layers and {heads} heads of {head_dim}, but the model "
+            f"given has {backbone.layers} layers and {backbone.heads} heads of {backbone.head_dim}."
+        )
     if state.tensors["k"].dtype != backbone.dtype:
-        raise ValueError(f"the state was made in {state.tensors['k'].dtype}, but the model computes in {backbone.dtype}.")
-    stream = Stream(backbone, state.shape, state.memory, state.sampling, meta["seed"], device=device, on_forward=on_forward,
-                    positions=meta["positions"])
+        raise ValueError(
+            f"the state was made in {state.tensors['k'].dtype}, but the model computes in {backbone.dtype}."
+        )
+    stream = Stream(
+        backbone,
+        state.shape,
+        state.memory,
+        state.sampling,
+        meta["seed"],
+        device=device,
+        on_forward=on_forward,
+        positions=meta["positions"],
+    )
     with torch.inference_mode():
         _restore_cache(stream, state)
         _restore_progress(stream, state)
@@ -126,9 +145,16 @@ def _stretch(stream: Stream) -> slice:
 
 def _capture_cache(stream: Stream) -> dict[str, Tensor]:
     cache, held = stream.cache, _stretch(stream)
-    tensors = {"k": cache.k[:, :, :, held], "v": cache.v[:, :, :, held], "mean_k": cache.mean_k[:, :, :, held],
-               "frames": cache.frames, "order": cache.order, "prompts": stream.memory.bank.prompts,
-               "recent": torch.cat(tuple(stream.progress.recent), dim=2), "text": stream.prompt_text}
+    tensors = {
+        "k": cache.k[:, :, :, held],
+        "v": cache.v[:, :, :, held],
+        "mean_k": cache.mean_k[:, :, :, held],
+        "frames": cache.frames,
+        "order": cache.order,
+        "prompts": stream.memory.bank.prompts,
+        "recent": torch.cat(tuple(stream.progress.recent), dim=2),
+        "text": stream.prompt_text,
+    }
     if stream.waiting is not None:
         tensors["next.text"] = stream.waiting.text
     return tensors
@@ -137,9 +163,15 @@ def _capture_cache(stream: Stream) -> dict[str, Tensor]:
 def _capture_meta(stream: Stream) -> dict[str, Any]:
     at, progress = stream.cache.at, stream.progress
     meta = {
-        "version": VERSION, "chunk": progress.chunk, "prompts": progress.prompts, "text_known": progress.text_known,
-        "seed": stream.noise.seed, "positions": stream.positions, "shape": asdict(stream.shape),
-        "memory": asdict(stream.memory_config), "sampling": asdict(stream.sampling),
+        "version": VERSION,
+        "chunk": progress.chunk,
+        "prompts": progress.prompts,
+        "text_known": progress.text_known,
+        "seed": stream.noise.seed,
+        "positions": stream.positions,
+        "shape": asdict(stream.shape),
+        "memory": asdict(stream.memory_config),
+        "sampling": asdict(stream.sampling),
         "at": {"origin": at.origin, "end": at.end, "bank": at.bank},
     }
     if stream.waiting is not None:
@@ -188,8 +220,10 @@ def _restore_offers(stream: Stream, state: StreamState) -> None:
         # a copy, since the stream will reuse these buffers
         return Prototype(*(part.to(stream.device, copy=True) for part in parts))
 
-    offers = [Offer(frame, prompt, prototype(number) if stored else None)
-              for number, (frame, prompt, stored) in enumerate(state.meta["offers"])]
+    offers = [
+        Offer(frame, prompt, prototype(number) if stored else None)
+        for number, (frame, prompt, stored) in enumerate(state.meta["offers"])
+    ]
     memory = stream.memory
     if isinstance(memory, NarrativeMemory):
         memory.offers, memory.pins = deque(offers), set(state.meta["pins"])

@@ -1,4 +1,5 @@
 """A schedule played on a stream."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
@@ -43,5 +44,7 @@ def _speaks(stream: Stream, embedding: Tensor) -> bool:
 
 def _check_finite(chunk: Chunk, segment: PlacedSegment) -> None:
     if not bool(torch.isfinite(chunk.latents).all()):
-        raise ValueError(f"chunk {chunk.index} (prompt {segment.prompt[:60]!r}) came out with NaN or infinity: the "
-                         f"model's weights are damaged, or its precision is too low; chunks before it are kept.")
+        raise ValueError(
+            f"chunk {chunk.index} (prompt {segment.prompt[:60]!r}) came out with NaN or infinity: the "
+            f"model's weights are damaged, or its precision is too low; chunks before it are kept."
+        )

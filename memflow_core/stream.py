@@ -4,6 +4,7 @@ A chunk is denoised in a few steps against the KV cache, then passes through the
 its keys and values for the chunks to come (the context pass). Before it starts, the memory bank is updated for its
 prompt. A changed prompt takes effect at the next chunk.
 """
+
 from __future__ import annotations
 
 from collections import deque
@@ -37,7 +38,9 @@ class LatentShape:
     def __post_init__(self) -> None:
         for name, value in (("height", self.rows), ("width", self.columns)):
             if value < 2 or value % 2:
-                raise ValueError(f"the picture {name} is {value * 8} pixels, but must be a multiple of 16, at least 16.")
+                raise ValueError(
+                    f"the picture {name} is {value * 8} pixels, but must be a multiple of 16, at least 16."
+                )
         if self.batch < 1:
             raise ValueError(f"the batch is {self.batch}, but must be at least 1.")
 
@@ -108,10 +111,18 @@ class Stream:
     Raises ValueError for settings that do not fit together, and from `next()` if no prompt was set.
     """
 
-    def __init__(self, backbone: Backbone, shape: LatentShape, memory: MemoryConfig | None = None,
-                 sampling: SamplingConfig | None = None, noise: int | Noise = 0, frames: int | None = None,
-                 device: torch.device | str = "cpu", on_forward: Callable[[Forward], None] | None = None,
-                 positions: str | None = None):
+    def __init__(
+        self,
+        backbone: Backbone,
+        shape: LatentShape,
+        memory: MemoryConfig | None = None,
+        sampling: SamplingConfig | None = None,
+        noise: int | Noise = 0,
+        frames: int | None = None,
+        device: torch.device | str = "cpu",
+        on_forward: Callable[[Forward], None] | None = None,
+        positions: str | None = None,
+    ):
         self.backbone, self.shape, self.device = backbone, shape, torch.device(device)
         self.memory_config, self.sampling = memory or MemoryConfig(), sampling or SamplingConfig()
         check_fit(self.memory_config, self.sampling)
@@ -132,11 +143,13 @@ class Stream:
         config, bone = self.memory_config, self.backbone
         self._published = config.retrieval == "reference"
         at = Occupancy(config.sink_frames, config.window_frames, config.bank_slots)
-        self.cache = KVCache(bone.layers, self.shape.batch, bone.heads, self.shape.tokens, bone.head_dim, at, bone.dtype,
-                             self.device)
+        self.cache = KVCache(
+            bone.layers, self.shape.batch, bone.heads, self.shape.tokens, bone.head_dim, at, bone.dtype, self.device
+        )
         rope = Rope(bone.head_dim, self.shape.rows // 2, self.shape.columns // 2, self.device)
-        self.attention = MemoryAttention(self.cache, rope, bone.attention, config.top_k, self.positions == "relative",
-                                         zero_sink=self._published)
+        self.attention = MemoryAttention(
+            self.cache, rope, bone.attention, config.top_k, self.positions == "relative", zero_sink=self._published
+        )
         if self._published:
             self.memory: ReferenceMemory | NarrativeMemory = ReferenceMemory(self.cache, config, self.trace)
         else:
@@ -155,9 +168,11 @@ class Stream:
         if switch not in SWITCHES:
             raise ValueError(f"switch is {switch!r}, but must be one of {', '.join(SWITCHES)}.")
         if text.ndim != 3 or text.shape[-1] != self.backbone.text_dim or text.shape[0] not in (1, self.shape.batch):
-            raise ValueError(f"the prompt embedding has shape {list(text.shape)}, but this model and batch need "
-                             f"[1 or {self.shape.batch}, length, {self.backbone.text_dim}]: use the text encoder that "
-                             f"belongs to the model.")
+            raise ValueError(
+                f"the prompt embedding has shape {list(text.shape)}, but this model and batch need "
+                f"[1 or {self.shape.batch}, length, {self.backbone.text_dim}]: use the text encoder that "
+                f"belongs to the model."
+            )
         if not bool(torch.isfinite(text).all()):
             raise ValueError("the prompt embedding holds NaN or infinity: check the text encoder's weights.")
         self.waiting = PromptChange(text, switch, SeededNoise(noise) if isinstance(noise, int) else noise)
@@ -190,8 +205,14 @@ class Stream:
         self._apply_change()
         latents = self._make_chunk()
         self.broken = False
-        chunk = Chunk(self.progress.chunk, self._start, latents, self._prompt.keys.number, tuple(self._forwards),
-                      self.trace.flush())
+        chunk = Chunk(
+            self.progress.chunk,
+            self._start,
+            latents,
+            self._prompt.keys.number,
+            tuple(self._forwards),
+            self.trace.flush(),
+        )
         self._keep_recent(latents)
         self.progress.chunk += 1
         return chunk
@@ -205,18 +226,28 @@ class Stream:
 
     def _check_reach(self) -> None:
         if self.positions == "absolute" and self._start + self.sampling.chunk_frames > MAX_ABSOLUTE_FRAMES:
-            raise ValueError(f"absolute positions end at {MAX_ABSOLUTE_FRAMES} latent frames, which this stream has "
-                             f"reached: start it with relative positions to go on.")
+            raise ValueError(
+                f"absolute positions end at {MAX_ABSOLUTE_FRAMES} latent frames, which this stream has "
+                f"reached: start it with relative positions to go on."
+            )
 
     def _make_chunk(self) -> Tensor:
-        size = (self.shape.batch, self.backbone.channels, self.sampling.chunk_frames, self.shape.rows, self.shape.columns)
+        size = (
+            self.shape.batch,
+            self.backbone.channels,
+            self.sampling.chunk_frames,
+            self.shape.rows,
+            self.shape.columns,
+        )
         draw = self.noise.chunk(self.progress.chunk)
         span = Span(self._start, self.sampling.chunk_frames)
         hook = self._update_memory()
         self.cache.at.end = span.start + span.frames
         x = draw(size).to(self.device)
         for step, timestep in enumerate(self.timesteps):
-            flow = self._forward(Forward("denoise", self.progress.chunk, step), x, timestep, span, hook if step == 0 else None)
+            flow = self._forward(
+                Forward("denoise", self.progress.chunk, step), x, timestep, span, hook if step == 0 else None
+            )
             x0 = self._flow.x0(x, flow, timestep)
             if step == 0:
                 self._settle_memory()
@@ -233,15 +264,24 @@ class Stream:
         self._forward(Forward("context", self.progress.chunk), x0, self.sampling.context_noise, span)
         self.memory.record(self.progress.chunk, span.start, self._prompt.keys)
 
-    def _forward(self, forward: Forward, x: Tensor, timestep: float, span: Span, hook: LayerHook | None = None) -> Tensor:
+    def _forward(
+        self, forward: Forward, x: Tensor, timestep: float, span: Span, hook: LayerHook | None = None
+    ) -> Tensor:
         if self.on_forward is not None:
             self.on_forward(forward)
         self._forwards.append(forward)
         self.attention.begin(span, hook)
-        flow = self.backbone(x, torch.full((span.frames,), timestep, device=self.device), self._prompt.kv, self.attention)
+        flow = self.backbone(
+            x, torch.full((span.frames,), timestep, device=self.device), self._prompt.kv, self.attention
+        )
         if self.attention.activation:
-            self.trace.add("activate", forward.chunk, kind=forward.kind, step=forward.step,
-                           frames=self.attention.activated_frames())
+            self.trace.add(
+                "activate",
+                forward.chunk,
+                kind=forward.kind,
+                step=forward.step,
+                frames=self.attention.activated_frames(),
+            )
         return flow
 
     def _update_memory(self) -> LayerHook | None:

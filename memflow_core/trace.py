@@ -4,6 +4,7 @@ Decisions are made on the device. They are kept there as tensors until the chunk
 together, so that tracing never stops the device in the middle of a chunk. Finished records are kept packed: an
 hour of them must not weigh on a stream whose memory use is otherwise flat.
 """
+
 from __future__ import annotations
 
 import json

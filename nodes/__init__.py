@@ -1,4 +1,5 @@
 """The pack's nodes."""
+
 from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io

@@ -17,9 +17,12 @@ import torch
 from comfy.cli_args import args
 from comfy.ldm.modules.attention import optimized_attention
 from comfy_api.latest import InputImpl
+from comfy_execution.utils import get_executing_context
+from server import PromptServer
 from torch import Tensor, nn
 
 from ..memflow_core.backbone import Backbone
+from ..memflow_core.stream import Chunk
 
 ACTIVATION_FRAMES = 12  # latent frames of the largest forward, a recache
 
@@ -74,10 +77,10 @@ def to_latent(model, x: Tensor) -> Tensor:
 
 
 class Progress:
-    """Progress bar and previews of the running node, and the way a cancel gets in."""
+    """Progress bar, previews and a line of text on the running node, and the way a cancel gets in."""
 
-    def __init__(self, model, total: int):
-        self._bar, self._done = comfy.utils.ProgressBar(total), 0
+    def __init__(self, model, forwards: int, chunks: int):
+        self._bar, self._done, self._chunks = comfy.utils.ProgressBar(forwards), 0, chunks
         self._previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)
 
     def step(self) -> None:
@@ -86,12 +89,16 @@ class Progress:
         self._bar.update_absolute(self._done)
         self._done += 1
 
-    def chunk(self, latents: Tensor) -> None:
-        """A chunk is finished: [B, C, F, h, w] in the model's latent space."""
+    def chunk(self, chunk: Chunk) -> None:
+        """A chunk is finished."""
         preview = None
         if self._previewer is not None:
-            preview = self._previewer.decode_latent_to_preview_image("JPEG", latents)
+            preview = self._previewer.decode_latent_to_preview_image("JPEG", chunk.latents)
         self._bar.update_absolute(self._done, preview=preview)
+        running = get_executing_context()
+        if running is not None:
+            text = f"chunk {chunk.index + 1} of {self._chunks}"
+            PromptServer.instance.send_progress_text(text, running.node_id)
 
 
 # -- files ------------------------------------------------------------------------------------------------------------

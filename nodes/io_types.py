@@ -1,4 +1,5 @@
 """What travels along this pack's links. Every one is a value: no node changes what it was given."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,4 +1,5 @@
 """MemFlow Load Model: the official files, which no stock loader reads, as an ordinary `MODEL`."""
+
 from __future__ import annotations
 
 from comfy_api.latest import io
@@ -21,22 +22,52 @@ class MemFlowLoadModel(io.ComfyNode):
             display_name="MemFlow Load Model",
             category=CATEGORY,
             description="Loads the published checkpoints of MemFlow, LongLive, Self-Forcing and Causal Forcing (.pt or "
-                        ".safetensors) and the LoRA that goes with them. Files that ComfyUI reads itself work with its own "
-                        "loaders just as well.",
+            ".safetensors) and the LoRA that goes with them. Files that ComfyUI reads itself work with its own "
+            "loaders just as well.",
             search_aliases=["load diffusion model", "checkpoint", "base.pt", "lora.pt", "self forcing", "longlive"],
             inputs=[
-                io.Combo.Input("model_name", options=host.model_files("diffusion_models"),
-                               tooltip="The generator, from models/diffusion_models. Nothing in a .pt file is ever executed."),
-                io.Combo.Input("lora_name", options=[NO_LORA, *host.model_files("loras")], default=NO_LORA,
-                               tooltip="The LoRA published with the weights (lora.pt), from models/loras."),
-                io.Float.Input("lora_strength", default=1.0, min=-10.0, max=10.0, step=0.01,
-                               tooltip="How strongly the LoRA is applied; 1 is what it was trained for."),
-                io.Float.Input("lora_alpha", default=0.0, min=0.0, max=65536.0, step=1.0, advanced=True,
-                               tooltip="The LoRA's alpha, where its file does not say. 0: equal to its rank, as published."),
-                io.Combo.Input("weights", options=list(WHICH), default="auto", advanced=True,
-                               tooltip="Which weights of a training checkpoint to use. auto: the generator, else its average (ema)."),
-                io.Combo.Input("weight_dtype", options=list(DTYPES), default="default", advanced=True,
-                               tooltip="Precision the weights are kept in. default: ComfyUI's choice for your device."),
+                io.Combo.Input(
+                    "model_name",
+                    options=host.model_files("diffusion_models"),
+                    tooltip="The generator, from models/diffusion_models. Nothing in a .pt file is ever executed.",
+                ),
+                io.Combo.Input(
+                    "lora_name",
+                    options=[NO_LORA, *host.model_files("loras")],
+                    default=NO_LORA,
+                    tooltip="The LoRA published with the weights (lora.pt), from models/loras.",
+                ),
+                io.Float.Input(
+                    "lora_strength",
+                    default=1.0,
+                    min=-10.0,
+                    max=10.0,
+                    step=0.01,
+                    tooltip="How strongly the LoRA is applied; 1 is what it was trained for.",
+                ),
+                io.Float.Input(
+                    "lora_alpha",
+                    default=0.0,
+                    min=0.0,
+                    max=65536.0,
+                    step=1.0,
+                    advanced=True,
+                    tooltip="The LoRA's alpha, where its file does not say. 0: equal to its rank, as published.",
+                ),
+                io.Combo.Input(
+                    "weights",
+                    options=list(WHICH),
+                    default="auto",
+                    advanced=True,
+                    tooltip="Which weights of a training checkpoint to use. auto: generator, else its average (ema).",
+                ),
+                io.Combo.Input(
+                    "weight_dtype",
+                    options=list(DTYPES),
+                    default="default",
+                    advanced=True,
+                    tooltip="Precision the weights are kept in. default: ComfyUI's choice for your device.",
+                ),
             ],
             outputs=[io.Model.Output(display_name="model")],
         )

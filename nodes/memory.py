@@ -1,4 +1,5 @@
 """MemFlow Memory: everything that decides what a stream remembers."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -22,31 +23,67 @@ def _custom_inputs() -> list[io.Input]:
     # the published code is the one policy a user should pick knowingly
     policies = [name for name in RETRIEVALS if name != "reference"] + ["reference"]
     return [
-        io.Combo.Input("retrieval", options=policies, default=default.retrieval,
-                       tooltip="Which past moments the bank keeps. prompt: those that fit the coming prompt (MemFlow's rule). "
-                               "attention: those the coming frames look at most. similarity: those made under a similar "
-                               "prompt. fifo: the newest. none: no bank. reference: exactly as the published code, quirks included."),
-        io.Int.Input("bank_size", default=default.bank_frames, min=0, max=MAX_BANK_FRAMES,
-                     tooltip="How many past moments the bank holds (0 to 64). Each costs the memory of one latent frame "
-                             "(4 video frames) in every layer. Raise it for stories with many characters or scenes."),
-        io.Int.Input("record_interval", default=default.record_every, min=1, max=1000,
-                     tooltip="Offer a moment to the bank every so many chunks (a chunk is 0.75 s at 16 fps). The models were "
-                             "trained with 3."),
-        io.Int.Input("top_k", default=0, min=0, max=1024,
-                     tooltip="Sparse Memory Activation: each attention head reads only this many of the remembered moments. "
-                             "0 reads them all. At most sink + bank."),
-        io.Int.Input("sink_size", default=default.sink_frames, min=0, max=256,
-                     tooltip="Latent frames (4 video frames each) at the start of the video that are never forgotten. The "
-                             "models were trained with 3."),
-        io.Int.Input("window_size", default=default.window_frames, min=1, max=512,
-                     tooltip="Newest latent frames (4 video frames each) that attention reads, the ones being made included. "
-                             "The models were trained with 9; at least one chunk (3)."),
-        io.Combo.Input("positions", options=list(POSITIONS), default=default.positions,
-                       tooltip="auto: absolute up to 1024 latent frames (about 4 minutes), relative beyond. absolute: as "
-                               "trained. relative: any length."),
-        io.Boolean.Input("global_sink", default=default.global_sink,
-                         tooltip="Only for 'reference': keep the start of the video at a prompt change. Off loses it, as in the "
-                                 "published code."),
+        io.Combo.Input(
+            "retrieval",
+            options=policies,
+            default=default.retrieval,
+            tooltip="Which past moments the bank keeps. prompt: those that fit the coming prompt (MemFlow's rule). "
+            "attention: those the coming frames look at most. similarity: those made under a similar "
+            "prompt. fifo: the newest. none: no bank. reference: exactly as the published code, quirks included.",
+        ),
+        io.Int.Input(
+            "bank_size",
+            default=default.bank_frames,
+            min=0,
+            max=MAX_BANK_FRAMES,
+            tooltip="How many past moments the bank holds (0 to 64). Each costs the memory of one latent frame "
+            "(4 video frames) in every layer. Raise it for stories with many characters or scenes.",
+        ),
+        io.Int.Input(
+            "record_interval",
+            default=default.record_every,
+            min=1,
+            max=1000,
+            tooltip="Offer a moment to the bank every so many chunks (a chunk is 0.75 s at 16 fps). The models were "
+            "trained with 3.",
+        ),
+        io.Int.Input(
+            "top_k",
+            default=0,
+            min=0,
+            max=1024,
+            tooltip="Sparse Memory Activation: each attention head reads only this many of the remembered moments. "
+            "0 reads them all. At most sink + bank.",
+        ),
+        io.Int.Input(
+            "sink_size",
+            default=default.sink_frames,
+            min=0,
+            max=256,
+            tooltip="Latent frames (4 video frames each) at the start of the video that are never forgotten. The "
+            "models were trained with 3.",
+        ),
+        io.Int.Input(
+            "window_size",
+            default=default.window_frames,
+            min=1,
+            max=512,
+            tooltip="Newest latent frames (4 video frames each) that attention reads, the ones being made included. "
+            "The models were trained with 9; at least one chunk (3).",
+        ),
+        io.Combo.Input(
+            "positions",
+            options=list(POSITIONS),
+            default=default.positions,
+            tooltip="auto: absolute up to 1024 latent frames (about 4 minutes), relative beyond. absolute: as "
+            "trained. relative: any length.",
+        ),
+        io.Boolean.Input(
+            "global_sink",
+            default=default.global_sink,
+            tooltip="Only for 'reference': keep the start of the video at a prompt change. Off loses it, as in the "
+            "published code.",
+        ),
     ]
 
 
@@ -57,17 +94,19 @@ class MemFlowMemory(io.ComfyNode):
             node_id="MemFlowMemory",
             display_name="MemFlow Memory",
             category=CATEGORY,
-            description="How a stream remembers: the start of the video (sink), the last seconds (window), and a bank of past "
-                        "moments that fit the coming prompt.",
+            description="How a stream remembers: the start of the video (sink), the last seconds (window), and a "
+            "bank of past moments that fit the coming prompt.",
             search_aliases=["memory bank", "NAM", "SMA", "consistent characters", "long video", "sink", "longlive"],
             inputs=[
                 io.DynamicCombo.Input(
                     "preset",
-                    options=[*(io.DynamicCombo.Option(name, []) for name in PRESETS),
-                             io.DynamicCombo.Option(CUSTOM, _custom_inputs())],
-                    tooltip="Story: MemFlow's memory without the published code's quirks. Official MemFlow: the published "
-                            "behaviour. Sparse: each head reads the best 3 of 6 remembered moments. Window only: no memory. "
-                            "Custom: every setting.",
+                    options=[
+                        *(io.DynamicCombo.Option(name, []) for name in PRESETS),
+                        io.DynamicCombo.Option(CUSTOM, _custom_inputs()),
+                    ],
+                    tooltip="Story: MemFlow's memory without the published code's quirks. Official MemFlow: the "
+                    "published behaviour. Sparse: each head reads the best 3 of 6 remembered moments. "
+                    "Window only: no memory. Custom: every setting.",
                 ),
             ],
             outputs=[MemoryType.Output(display_name="memory")],
@@ -83,7 +122,12 @@ def memory_from(preset: dict[str, Any]) -> MemoryConfig:
     if preset["preset"] != CUSTOM:
         return PRESETS[preset["preset"]]
     return MemoryConfig(
-        retrieval=preset["retrieval"], bank_frames=preset["bank_size"], record_every=preset["record_interval"],
-        top_k=preset["top_k"] or None, sink_frames=preset["sink_size"], window_frames=preset["window_size"],
-        positions=preset["positions"], global_sink=preset["global_sink"],
+        retrieval=preset["retrieval"],
+        bank_frames=preset["bank_size"],
+        record_every=preset["record_interval"],
+        top_k=preset["top_k"] or None,
+        sink_frames=preset["sink_size"],
+        window_frames=preset["window_size"],
+        positions=preset["positions"],
+        global_sink=preset["global_sink"],
     )

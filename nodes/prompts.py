@@ -1,4 +1,5 @@
 """Prompts over time: as one text, or node by node."""
+
 from __future__ import annotations
 
 from comfy_api.latest import io
@@ -16,8 +17,10 @@ EXAMPLE = "0s: a robot walks across the meadow\n4s: the beach lies empty\n8s: th
 def embedding_of(conditioning: list) -> Tensor:
     """The one embedding [1, length, width] of a `CONDITIONING`. Raises ValueError if it holds none or several."""
     if len(conditioning) != 1:
-        raise ValueError(f"the conditioning holds {len(conditioning)} entries, but a segment takes exactly one: "
-                         f"connect a single CLIP Text Encode, without combining.")
+        raise ValueError(
+            f"the conditioning holds {len(conditioning)} entries, but a segment takes exactly one: "
+            f"connect a single CLIP Text Encode, without combining."
+        )
     return conditioning[0][0]
 
 
@@ -41,13 +44,23 @@ class MemFlowPromptSchedule(io.ComfyNode):
             search_aliases=["prompt travel", "batch prompt schedule", "timeline", "multi prompt", "long video"],
             inputs=[
                 io.Clip.Input("clip", tooltip="The text encoder that belongs to the model."),
-                io.String.Input("prompts", multiline=True, dynamic_prompts=True, default=EXAMPLE,
-                                tooltip="One line a prompt, which holds until the next: '10s: ...', '0:10: ...', or a bare "
-                                        "number for a video frame ('160: ...'). [cut] or [soft] after the time changes how the "
-                                        "switch is made. 'a | b | c' spreads prompts evenly. MemFlow JSONL, Scope timelines and "
-                                        "AnimateDiff-style schedules can be pasted in."),
-                io.String.Input("global_prompt", multiline=True, default="", advanced=True,
-                                tooltip="Put before every prompt: the setting and the looks that all of them share."),
+                io.String.Input(
+                    "prompts",
+                    multiline=True,
+                    dynamic_prompts=True,
+                    default=EXAMPLE,
+                    tooltip="One line a prompt, which holds until the next: '10s: ...', '0:10: ...', or a bare "
+                    "number for a video frame ('160: ...'). [cut] or [soft] after the time changes how the "
+                    "switch is made. 'a | b | c' spreads prompts evenly. MemFlow JSONL, Scope timelines and "
+                    "AnimateDiff-style schedules can be pasted in.",
+                ),
+                io.String.Input(
+                    "global_prompt",
+                    multiline=True,
+                    default="",
+                    advanced=True,
+                    tooltip="Put before every prompt: the setting and the looks that all of them share.",
+                ),
             ],
             outputs=[ScheduleType.Output(display_name="schedule")],
         )
@@ -81,23 +94,44 @@ class MemFlowPromptSegment(io.ComfyNode):
             search_aliases=["prompt travel", "prompt schedule", "timeline", "multi prompt", "scene"],
             inputs=[
                 io.Conditioning.Input("conditioning", tooltip="What happens from this time on, from CLIP Text Encode."),
-                io.Float.Input("start", default=0.0, min=0.0, max=1_000_000.0, step=0.25, round=0.001,
-                               tooltip="When the prompt starts, counted from the start of the story. The first segment starts "
-                                       "at 0. It takes effect at the next chunk (every 0.75 s at 16 fps)."),
-                io.Combo.Input("unit", options=list(UNITS), default="seconds", advanced=True,
-                               tooltip="What start counts: seconds, video frames, or chunks of 12 video frames."),
-                io.Combo.Input("switch", options=list(SWITCHES), default="recache", advanced=True,
-                               tooltip="How the prompt takes over. recache: the last seconds are read anew under it (MemFlow's "
-                                       "way). soft: only the text changes. cut: a new shot, which remembers the bank alone."),
+                io.Float.Input(
+                    "start",
+                    default=0.0,
+                    min=0.0,
+                    max=1_000_000.0,
+                    step=0.25,
+                    round=0.001,
+                    tooltip="When the prompt starts, counted from the start of the story. The first segment starts "
+                    "at 0. It takes effect at the next chunk (every 0.75 s at 16 fps).",
+                ),
+                io.Combo.Input(
+                    "unit",
+                    options=list(UNITS),
+                    default="seconds",
+                    advanced=True,
+                    tooltip="What start counts: seconds, video frames, or chunks of 12 video frames.",
+                ),
+                io.Combo.Input(
+                    "switch",
+                    options=list(SWITCHES),
+                    default="recache",
+                    advanced=True,
+                    tooltip="How the prompt takes over. recache: the last seconds are read anew under it (MemFlow's "
+                    "way). soft: only the text changes. cut: a new shot, which remembers the bank alone.",
+                ),
                 ScheduleType.Input("schedule", optional=True, tooltip="The segments before this one."),
             ],
             outputs=[ScheduleType.Output(display_name="schedule")],
         )
 
     @classmethod
-    def execute(cls, conditioning, start: float, unit: str, switch: str, schedule: Schedule | None = None) -> io.NodeOutput:
+    def execute(
+        cls, conditioning, start: float, unit: str, switch: str, schedule: Schedule | None = None
+    ) -> io.NodeOutput:
         before = schedule or Schedule(PromptSchedule(()), ())
         number = len(before.embeddings) + 1
         segment = Segment(Time(start, UNITS[unit]), f"segment {number}", switch)
-        prompts = PromptSchedule((*before.prompts.segments, segment), before.prompts.global_prompt, before.prompts.length)
+        prompts = PromptSchedule(
+            (*before.prompts.segments, segment), before.prompts.global_prompt, before.prompts.length
+        )
         return io.NodeOutput(Schedule(prompts, (*before.embeddings, embedding_of(conditioning))))

@@ -1,4 +1,5 @@
 """From a sampling node's inputs to a stream that plays them. Everything is checked before the model is loaded."""
+
 from __future__ import annotations
 
 import json
@@ -22,7 +23,9 @@ def parse_steps(text: str) -> tuple[int, ...]:
     parts = [part for part in text.replace(",", " ").split() if part]
     for part in parts:
         if not part.isdigit():
-            raise ValueError(f"denoising steps are {text!r}, but {part!r} is no whole number: write them as 1000, 750, 500, 250.")
+            raise ValueError(
+                f"denoising steps are {text!r}, but {part!r} is no whole number: write them as 1000, 750, 500, 250."
+            )
     return tuple(int(part) for part in parts)
 
 
@@ -88,13 +91,19 @@ def prepare(request: Request) -> Plan:
 def _check_state(request: Request, shape: LatentShape, sampling: SamplingConfig, chunks: int) -> None:
     state = request.state.stream
     if state.shape != shape:
-        raise ValueError(f"the state's picture is {state.shape.columns * 8} x {state.shape.rows * 8} pixels, but the node asks "
-                         f"for {request.width} x {request.height}: use the state's size.")
+        raise ValueError(
+            f"the state's picture is {state.shape.columns * 8} x {state.shape.rows * 8} pixels, but the node asks "
+            f"for {request.width} x {request.height}: use the state's size."
+        )
     if state.sampling != sampling:
-        raise ValueError(f"the state was made with steps {list(state.sampling.steps)} and shift {state.sampling.shift}, but the "
-                         f"node asks for {list(sampling.steps)} and {sampling.shift}: use the state's.")
+        raise ValueError(
+            f"the state was made with steps {list(state.sampling.steps)} and shift {state.sampling.shift}, but the "
+            f"node asks for {list(sampling.steps)} and {sampling.shift}: use the state's."
+        )
     if request.memory is not None and request.memory != state.memory:
-        raise ValueError("the memory settings differ from those the state was made with: connect the same memory node, or none.")
+        raise ValueError(
+            "the memory settings differ from those the state was made with: connect the same memory node, or none."
+        )
     if state.meta["positions"] == "absolute":
         MemoryConfig(positions="absolute").resolve_positions(chunks * sampling.chunk_frames)
 
@@ -120,18 +129,24 @@ class Story:
 
     def report(self, **more: Any) -> str:
         """JSON: the plan as it fell, the forwards that were run, and every decision of the memory."""
-        done = {"plan": self.plan.to_dict(), "positions": self.stream.positions, "dtype": self.backbone_dtype,
-                "forwards": self.forwards, **more, "memory": self.stream.trace.records}
+        done = {
+            "plan": self.plan.to_dict(),
+            "positions": self.stream.positions,
+            "dtype": self.backbone_dtype,
+            "forwards": self.forwards,
+            **more,
+            "memory": self.stream.trace.records,
+        }
         return json.dumps(done)
 
 
 @contextmanager
-def story(request: Request, plan: Plan) -> Iterator[tuple[Story, host.Progress]]:
-    """The model on its device and a stream on it, for as long as the context lasts."""
+def story(request: Request, plan: Plan, vae: Any = None) -> Iterator[tuple[Story, host.Progress]]:
+    """The model on its device, with the VAE if there is one, and a stream on it, for as long as the context lasts."""
     shape, settings = request.shape, request.settings
-    progress = host.Progress(request.model, _forwards_to_do(request, plan))
+    progress = host.Progress(request.model, _forwards_to_do(request, plan), plan.chunks)
     latents = (shape.batch, 16, settings.sink_frames + settings.window_frames, shape.rows, shape.columns)
-    with host.sampling(request.model, latents, _cache_bytes(request)) as backbone:
+    with host.sampling(request.model, latents, _cache_bytes(request), vae) as backbone:
         stream = _stream(request, plan, backbone, lambda forward: progress.step())
         if settings.positions == "auto" and stream.positions == "relative":
             host.inform("the story is longer than 1024 latent frames, so positions are relative.")
@@ -142,13 +157,23 @@ def _stream(request: Request, plan: Plan, backbone: Any, on_forward: Callable[[F
     device = request.model.load_device
     if request.state is not None:
         return resume(request.state.stream, backbone, device, on_forward)
-    return Stream(backbone, request.shape, request.settings, request.sampling, request.seed,
-                  frames=plan.chunks * request.sampling.chunk_frames, device=device, on_forward=on_forward)
+    return Stream(
+        backbone,
+        request.shape,
+        request.settings,
+        request.sampling,
+        request.seed,
+        frames=plan.chunks * request.sampling.chunk_frames,
+        device=device,
+        on_forward=on_forward,
+    )
 
 
 def _forwards_to_do(request: Request, plan: Plan) -> int:
     chunks, steps = plan.chunks - request.done, len(request.sampling.steps) + 1
-    recaches = sum(segment.switch == "recache" and segment.start_chunk > max(request.done - 1, 0) for segment in plan.segments)
+    recaches = sum(
+        segment.switch == "recache" and segment.start_chunk > max(request.done - 1, 0) for segment in plan.segments
+    )
     return chunks * steps + recaches
 
 
@@ -156,5 +181,11 @@ def _cache_bytes(request: Request) -> int:
     tree, settings = host.wan_tree(request.model), request.settings
     # one slot more for the newest recorded frame, on its way to the bank
     slots = settings.bank_slots + settings.sink_frames + settings.window_frames + 1
-    return cache_nbytes(len(tree.blocks), request.shape.batch, tree.dim, request.shape.tokens, slots,
-                        request.model.model.get_dtype_inference())
+    return cache_nbytes(
+        len(tree.blocks),
+        request.shape.batch,
+        tree.dim,
+        request.shape.tokens,
+        slots,
+        request.model.model.get_dtype_inference(),
+    )

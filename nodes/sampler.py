@@ -1,4 +1,5 @@
 """MemFlow Sampler: a story as latents."""
+
 from __future__ import annotations
 
 import torch
@@ -17,26 +18,59 @@ STORY_SOCKETS = [
 def story_inputs() -> list[io.Input]:
     """Widgets that every sampling node shares, in their order for ever."""
     return [
-        io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
-                     tooltip="The same seed, schedule and settings make the same video. Each chunk draws from its own part of "
-                             "the seed, so a longer video starts with the same pictures."),
-        io.Int.Input("width", default=832, min=16, max=8192, step=16, tooltip="Picture width in pixels, a multiple of 16."),
-        io.Int.Input("height", default=480, min=16, max=8192, step=16, tooltip="Picture height in pixels, a multiple of 16."),
-        io.Int.Input("length", default=81, min=9, max=1_000_000, step=12,
-                     tooltip="Video frames to make in this run: 9, 21, 33 ... (a chunk is 12 frames, the first one 9). Other "
-                             "values are rounded up to a whole chunk. With a state: frames to add."),
-        io.Float.Input("fps", default=16.0, min=1.0, max=120.0, step=0.01,
-                       tooltip="Video frames a second, used to place the schedule's seconds. Wan 2.1 was trained at 16."),
+        io.Int.Input(
+            "seed",
+            default=0,
+            min=0,
+            max=0xFFFFFFFFFFFFFFFF,
+            control_after_generate=True,
+            tooltip="The same seed, schedule and settings make the same video. Each chunk draws from its own part of "
+            "the seed, so a longer video starts with the same pictures.",
+        ),
+        io.Int.Input(
+            "width", default=832, min=16, max=8192, step=16, tooltip="Picture width in pixels, a multiple of 16."
+        ),
+        io.Int.Input(
+            "height", default=480, min=16, max=8192, step=16, tooltip="Picture height in pixels, a multiple of 16."
+        ),
+        io.Int.Input(
+            "length",
+            default=81,
+            min=9,
+            max=1_000_000,
+            step=12,
+            tooltip="Video frames to make in this run: 9, 21, 33 ... (a chunk is 12 frames, the first one 9). Other "
+            "values are rounded up to a whole chunk. With a state: frames to add.",
+        ),
+        io.Float.Input(
+            "fps",
+            default=16.0,
+            min=1.0,
+            max=120.0,
+            step=0.01,
+            tooltip="Video frames a second, used to place the schedule's seconds. Wan 2.1 was trained at 16.",
+        ),
     ]
 
 
 def expert_inputs() -> list[io.Input]:
     return [
-        io.String.Input("steps", default="1000, 750, 500, 250", advanced=True,
-                        tooltip="Denoising steps of each chunk, from 1000 (noise) down. Few-step models were distilled with "
-                                "exactly these; fewer steps are faster and rougher."),
-        io.Float.Input("shift", default=5.0, min=0.01, max=100.0, step=0.01, advanced=True,
-                       tooltip="Timestep shift of the schedule. The 1.3B models were distilled with 5."),
+        io.String.Input(
+            "steps",
+            default="1000, 750, 500, 250",
+            advanced=True,
+            tooltip="Denoising steps of each chunk, from 1000 (noise) down. Few-step models were distilled with "
+            "exactly these; fewer steps are faster and rougher.",
+        ),
+        io.Float.Input(
+            "shift",
+            default=5.0,
+            min=0.01,
+            max=100.0,
+            step=0.01,
+            advanced=True,
+            tooltip="Timestep shift of the schedule. The 1.3B models were distilled with 5.",
+        ),
     ]
 
 
@@ -51,28 +85,46 @@ class MemFlowSampler(io.ComfyNode):
             node_id="MemFlowSampler",
             display_name="MemFlow Sampler",
             category=CATEGORY,
-            description="Samples a scheduled story chunk by chunk from a KV cache with memory, and returns all of it as a "
-                        "latent. For stories of minutes use MemFlow Stream to Video, whose memory use does not grow.",
-            search_aliases=["long video", "streaming", "self forcing", "longlive", "causal", "autoregressive", "infinite video"],
+            description="Samples a scheduled story chunk by chunk from a KV cache with memory, and returns all of it "
+            "as a latent. For stories of minutes use MemFlow Stream to Video, whose memory use does not grow.",
+            search_aliases=[
+                "long video",
+                "streaming",
+                "self forcing",
+                "longlive",
+                "causal",
+                "autoregressive",
+                "infinite video",
+            ],
             inputs=[
-                io.Model.Input("model", tooltip="A Wan 2.1 text-to-video model distilled for streaming, from any loader."),
-                ScheduleType.Input("schedule", tooltip="Prompts over time, from MemFlow Prompt Schedule or Prompt Segment."),
-                *story_inputs(), *expert_inputs(), *story_sockets(),
+                io.Model.Input(
+                    "model", tooltip="A Wan 2.1 text-to-video model distilled for streaming, from any loader."
+                ),
+                ScheduleType.Input(
+                    "schedule", tooltip="Prompts over time, from MemFlow Prompt Schedule or Prompt Segment."
+                ),
+                *story_inputs(),
+                *expert_inputs(),
+                *story_sockets(),
             ],
             outputs=[
                 io.Latent.Output(display_name="latent"),
                 StateType.Output(display_name="state", tooltip="Connect to another sampler to go on from here."),
-                io.String.Output(display_name="report", tooltip="JSON: when prompts really changed, and what memory did."),
+                io.String.Output(
+                    display_name="report", tooltip="JSON: when prompts really changed, and what memory did."
+                ),
             ],
         )
 
     @classmethod
-    def execute(cls, model, schedule, seed, width, height, length, fps, steps, shift, memory=None, state=None) -> io.NodeOutput:
+    def execute(
+        cls, model, schedule, seed, width, height, length, fps, steps, shift, memory=None, state=None
+    ) -> io.NodeOutput:
         request = Request(model, schedule, seed, width, height, length, fps, steps, shift, memory, state)
         plan = prepare(request)
         made = []
         with story(request, plan) as (told, progress):
             for chunk in told:
                 made.append(host.to_latent(model, chunk.latents))
-                progress.chunk(chunk.latents)
+                progress.chunk(chunk)
             return io.NodeOutput({"samples": torch.cat(made, dim=2)}, told.state(), told.report())

@@ -3,6 +3,7 @@
 Prints one line a case (name, largest error, tolerance), then `N passed, N failed`; exits 1 on a miss. A case is a
 JSON file with a `case` key and the safetensors file beside it.
 """
+
 from __future__ import annotations
 
 import json
@@ -90,26 +91,43 @@ class Case:
     @cached_property
     def model(self) -> ModelConfig:
         sizes = self.info["model"]
-        return ModelConfig(sizes["dim"], sizes["num_heads"], sizes["num_layers"], sizes["ffn_dim"], sizes["text_dim"],
-                           sizes["freq_dim"], sizes["in_dim"], sizes["out_dim"], sizes.get("eps", 1e-6))
+        return ModelConfig(
+            sizes["dim"],
+            sizes["num_heads"],
+            sizes["num_layers"],
+            sizes["ffn_dim"],
+            sizes["text_dim"],
+            sizes["freq_dim"],
+            sizes["in_dim"],
+            sizes["out_dim"],
+            sizes.get("eps", 1e-6),
+        )
 
     @cached_property
     def memory(self) -> MemoryConfig:
         kwargs = self.info["model_kwargs"]
         attended = UNLIMITED_WINDOW if kwargs["local_attn_size"] == -1 else kwargs["local_attn_size"]
         return MemoryConfig(
-            retrieval="reference", positions="absolute", sink_frames=kwargs["sink_size"],
-            window_frames=attended - kwargs["sink_size"], bank_frames=kwargs["bank_size"],
-            record_every=kwargs["record_interval"], global_sink=self.info.get("global_sink", True),
-            top_k=min(SMA_FRAMES, kwargs["sink_size"] + kwargs["bank_size"]) if kwargs["SMA"] else None,
+            retrieval="reference",
+            positions="absolute",
+            sink_frames=kwargs["sink_size"],
+            window_frames=attended - kwargs["sink_size"],
+            bank_frames=kwargs["bank_size"],
+            record_every=kwargs["record_interval"],
+            global_sink=self.info.get("global_sink", True),
+            top_k=(min(SMA_FRAMES, kwargs["sink_size"] + kwargs["bank_size"]) or None) if kwargs["SMA"] else None,
             record="latest" if self.info["case"] == "pipeline_single" else "interval",
         )
 
     @cached_property
     def sampling(self) -> SamplingConfig:
-        return SamplingConfig(tuple(self.info["denoising_step_list"]), self.info["model_kwargs"]["timestep_shift"],
-                              self.info["warp_denoising_step"], self.info["context_noise"],
-                              self.info["model"]["num_frame_per_block"])
+        return SamplingConfig(
+            tuple(self.info["denoising_step_list"]),
+            self.info["model_kwargs"]["timestep_shift"],
+            self.info["warp_denoising_step"],
+            self.info["context_noise"],
+            self.info["model"]["num_frame_per_block"],
+        )
 
     def shape(self, batch: int) -> LatentShape:
         return LatentShape(self.info["model"]["latent_h"], self.info["model"]["latent_w"], batch)
@@ -139,10 +157,13 @@ class RecordedNoise:
 
 # -- whole pipelines --------------------------------------------------------------------------------------------------
 
+
 def segment_starts(case: Case) -> dict[int, str]:
     """Chunk -> prompt that starts there, by the published rule: one switch a chunk start, the others wait."""
     starts = [0, *case.info["switch_frame_indices"]]
-    segments = tuple(Segment(Time(start, "latent"), name) for start, name in zip(starts, case.info["segments"], strict=True))
+    segments = tuple(
+        Segment(Time(start, "latent"), name) for start, name in zip(starts, case.info["segments"], strict=True)
+    )
     grid = ChunkGrid(case.sampling.chunk_frames)
     plan = PromptSchedule(segments).place(grid, Time(case.info["frames"], "latent"), collisions="defer")
     return {placed.start_chunk: placed.prompt for placed in plan.segments}
@@ -151,8 +172,14 @@ def segment_starts(case: Case) -> dict[int, str]:
 def replay(case: Case, check: Check) -> None:
     inputs, chunks = case.load(case.info["files"]["inputs"]), case.info["frames"] // case.sampling.chunk_frames
     noise = RecordedNoise(inputs["noise"], inputs["renoise"])
-    stream = Stream(case.backbone(case.load(case.info["files"]["weights"])), case.shape(case.info["batch"]), case.memory,
-                    case.sampling, noise, frames=case.info["frames"])
+    stream = Stream(
+        case.backbone(case.load(case.info["files"]["weights"])),
+        case.shape(case.info["batch"]),
+        case.memory,
+        case.sampling,
+        noise,
+        frames=case.info["frames"],
+    )
     starts, made = segment_starts(case), []
     for chunk in range(chunks):
         if chunk in starts:
@@ -180,8 +207,11 @@ def compare_decisions(case: Case, trace: Trace, check: Check, until_tie: bool) -
     first tie.
     """
     calls = json.loads(case.path.with_name(case.info["trace_file"]).read_text())["calls"]
-    recorded = [call["bank_update"]["layers"] for call in calls
-                if call.get("bank_update") and call["bank_update"]["layers"][0]["action"] != "none"]
+    recorded = [
+        call["bank_update"]["layers"]
+        for call in calls
+        if call.get("bank_update") and call["bank_update"]["layers"][0]["action"] != "none"
+    ]
     ours = [record["after"] for record in trace.records if record["event"] == "retrieve"]
     if not until_tie:
         check.equal("number of bank updates", len(ours), len(recorded))
@@ -193,6 +223,7 @@ def compare_decisions(case: Case, trace: Trace, check: Check, until_tie: bool) -
 
 
 # -- single calls with the whole state before and after ---------------------------------------------------------------
+
 
 class UnitCall:
     """One forward of the published program, from its recorded state."""
@@ -240,7 +271,10 @@ class UnitCall:
         tensors = self.case.tensors
         for layer in range(len(self.cache.k)):
             for name, ours in (("k", self.cache.k), ("v", self.cache.v)):
-                cached, banked = self._frames(tensors[f"pre.kv.{layer}.{name}"]), self._frames(tensors[f"pre.bank.{layer}.{name}"])
+                cached, banked = (
+                    self._frames(tensors[f"pre.kv.{layer}.{name}"]),
+                    self._frames(tensors[f"pre.bank.{layer}.{name}"]),
+                )
                 slots = self._window_slots()
                 ours[layer, :, :, slots] = cached[:, :, : len(slots)]
                 ours[layer, :, :, self._bank_slots()] = banked
@@ -248,8 +282,15 @@ class UnitCall:
         self.cache.at.bank = min(self.promised, self.memory.bank_slots)
         self.bank.promised = self.promised
         if self.promised:
-            k, v = (torch.stack([self._frames(tensors[f"pre.bank.{layer}.{name}_new"])[:, :, 0]
-                                 for layer in range(len(self.cache.k))]) for name in ("k", "v"))
+            k, v = (
+                torch.stack(
+                    [
+                        self._frames(tensors[f"pre.bank.{layer}.{name}_new"])[:, :, 0]
+                        for layer in range(len(self.cache.k))
+                    ]
+                )
+                for name in ("k", "v")
+            )
             self.bank.newest = Offer(0, 0, Prototype(k, v, k.mean(dim=3)))
 
     def run(self, check: Check) -> None:
@@ -274,7 +315,10 @@ class UnitCall:
     def _compare_state(self, check: Check) -> None:
         tensors = self.case.tensors
         for layer in range(len(self.cache.k)):
-            for name, ours, in (("k", self.cache.k), ("v", self.cache.v)):
+            for (
+                name,
+                ours,
+            ) in (("k", self.cache.k), ("v", self.cache.v)):
                 self._compare(check, f"post.kv.{layer}.{name}", ours[layer], self._window_slots())
                 listed = self.cache.order[layer, 0, : self.cache.at.bank].tolist()
                 self._compare(check, f"post.bank.{layer}.{name}", ours[layer], listed)
@@ -282,8 +326,11 @@ class UnitCall:
                     new = getattr(self.bank.newest.prototype, name)[layer][:, :, None]
                     check.close(f"{name}_new.{layer}", new, self._frames(tensors[f"post.bank.{layer}.{name}_new"]))
         if self.flags["update_cache"]:
-            check.equal("indices", [self.cache.at.end, self.bank.promised],
-                        tensors.get("post.idx.0", tensors["pre.idx.0"])[[0, 3]].tolist())
+            check.equal(
+                "indices",
+                [self.cache.at.end, self.bank.promised],
+                tensors.get("post.idx.0", tensors["pre.idx.0"])[[0, 3]].tolist(),
+            )
 
     def _compare(self, check: Check, name: str, ours: Tensor, slots: list[int]) -> None:
         if name in self.case.tensors:
@@ -292,6 +339,7 @@ class UnitCall:
 
 
 # -- scheduler and checkpoint files -----------------------------------------------------------------------------------
+
 
 def compare_scheduler(case: Case, check: Check) -> None:
     tensors, flow = case.tensors, FlowSchedule(case.info["shift"])

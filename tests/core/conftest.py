@@ -28,26 +28,45 @@ def backbone() -> Backbone:
 @pytest.fixture
 def prompt():
     """prompt(n) is an embedding [1, 6, 8] with two rows of padding; different n, different prompts."""
+
     def make(number: int, batch: int = 1) -> torch.Tensor:
         text = torch.randn(batch, 6, SMALL.text_dim, generator=torch.Generator().manual_seed(100 + number))
         text[:, 4:] = 0
         return text
+
     return make
 
 
 @pytest.fixture
 def make_stream(backbone):
     """make_stream(**settings of MemoryConfig): a small stream of 2 x 3 tokens a latent frame."""
-    def make(steps: tuple[int, ...] = (1000, 500), seed: int = 5, batch: int = 1, frames: int | None = 100, on_forward=None,
-             chunk_frames: int = 3, **memory) -> Stream:
-        return Stream(backbone, LatentShape(4, 6, batch), MemoryConfig(**memory),
-                      SamplingConfig(steps=steps, chunk_frames=chunk_frames), seed, frames=frames, on_forward=on_forward)
+
+    def make(
+        steps: tuple[int, ...] = (1000, 500),
+        seed: int = 5,
+        batch: int = 1,
+        frames: int | None = 100,
+        on_forward=None,
+        chunk_frames: int = 3,
+        **memory,
+    ) -> Stream:
+        return Stream(
+            backbone,
+            LatentShape(4, 6, batch),
+            MemoryConfig(**memory),
+            SamplingConfig(steps=steps, chunk_frames=chunk_frames),
+            seed,
+            frames=frames,
+            on_forward=on_forward,
+        )
+
     return make
 
 
 @pytest.fixture
 def play():
     """play(stream, chunks, {chunk: (embedding, switch)}) -> the chunks."""
+
     def run(stream: Stream, chunks: int, prompts: dict) -> list:
         made = []
         for _ in range(chunks):
@@ -56,4 +75,5 @@ def play():
                 stream.set_prompt(*prompts[index])
             made.append(next(stream))
         return made
+
     return run

@@ -1,4 +1,5 @@
 """The fast path over slots against attention with memory written out plainly."""
+
 import pytest
 import torch
 
@@ -38,15 +39,18 @@ def expected(q, raw, memory_frames, window_frames, places, top_k, item, head):
 
 
 @pytest.mark.parametrize("relative", [False, True])
-@pytest.mark.parametrize(("chunks", "sink", "window", "sinks", "windows"), [
-    (1, 3, 9, [0, 1, 2], []),
-    (2, 3, 9, [0, 1, 2], [3, 4, 5]),
-    (5, 3, 9, [0, 1, 2], list(range(6, 15))),
-    (7, 3, 9, [0, 1, 2], list(range(12, 21))),
-    (5, 2, 7, [0, 1], list(range(8, 15))),
-    (4, 0, 5, [], list(range(7, 12))),
-    (2, 6, 6, [0, 1, 2, 3, 4, 5], []),
-])
+@pytest.mark.parametrize(
+    ("chunks", "sink", "window", "sinks", "windows"),
+    [
+        (1, 3, 9, [0, 1, 2], []),
+        (2, 3, 9, [0, 1, 2], [3, 4, 5]),
+        (5, 3, 9, [0, 1, 2], list(range(6, 15))),
+        (7, 3, 9, [0, 1, 2], list(range(12, 21))),
+        (5, 2, 7, [0, 1], list(range(8, 15))),
+        (4, 0, 5, [], list(range(7, 12))),
+        (2, 6, 6, [0, 1, 2, 3, 4, 5], []),
+    ],
+)
 def test_sink_and_window_are_what_is_read(chunks, sink, window, sinks, windows, relative):
     _, _, q, out, raw = stream_frames(Occupancy(sink, window, 0), chunks, None, relative)
     order = sinks + windows

@@ -1,15 +1,20 @@
 """A stream of 2,000 latent frames needs no more memory than one of 60."""
+
 import json
 import subprocess
 import sys
 
-MEASURE = "import json, torch; torch.set_num_threads(1); from benchmarks.long_stream import measure; " \
-          "flat = measure(2000); print(json.dumps([flat.chunks, flat.early_bytes, flat.late_bytes]))"
+MEASURE = (
+    "import json, torch; torch.set_num_threads(1); from benchmarks.long_stream import measure; "
+    "flat = measure(2000); print(json.dumps([flat.chunks, flat.early_bytes, flat.late_bytes]))"
+)
 
 
 def test_memory_does_not_grow_with_length(pytestconfig):
     """Peak memory after chunk 20 and at the end, in a process of its own, within 2 %."""
-    run = subprocess.run([sys.executable, "-c", MEASURE], cwd=pytestconfig.rootpath.parent, check=True, capture_output=True)
+    run = subprocess.run(
+        [sys.executable, "-c", MEASURE], cwd=pytestconfig.rootpath.parent, check=True, capture_output=True
+    )
     chunks, early, late = json.loads(run.stdout)
     assert chunks == 667
     assert late <= 1.02 * early

@@ -1,4 +1,5 @@
 """Narrative Adaptive Memory: which frames the bank holds, and that they matter."""
+
 import pytest
 import torch
 
@@ -39,8 +40,13 @@ def test_the_published_bank_does_fill_with_duplicates(make_stream, play, prompt)
     """The quirk that the other policies do away with; it must stay in `reference`."""
     stream = make_stream(retrieval="reference", record_every=3)
     play(stream, 24, story(prompt))
-    seen = [held for record in stream.trace.records if record["event"] == "retrieve"
-            for layer in record["after"] for held in layer]
+    seen = [
+        held
+        for record in stream.trace.records
+        if record["event"] == "retrieve"
+        for layer in record["after"]
+        for held in layer
+    ]
     assert any(len(set(held)) < len(held) for held in seen)
 
 
@@ -114,7 +120,9 @@ def test_attention_keeps_what_the_coming_queries_look_at_most(make_stream, play,
 
 def test_attention_decides_in_every_layer_and_drops_the_least_seen(make_stream, play, prompt):
     stream = make_stream(retrieval="attention", record_every=1)
-    records = [r for chunk in play(stream, 12, story(prompt)) for r in chunk.trace if r["event"] == "retrieve" and r["scores"]]
+    records = [
+        r for chunk in play(stream, 12, story(prompt)) for r in chunk.trace if r["event"] == "retrieve" and r["scores"]
+    ]
     assert {r["first_layer"] for r in records} == {0, 1}
     for record in records:
         before, after, scores = record["before"][0][0], record["after"][0][0], record["scores"][0][0]
@@ -162,7 +170,7 @@ def test_a_cut_keeps_the_first_shot_in_the_bank(make_stream, play, prompt):
 
 @pytest.mark.parametrize("retrieval", ["reference", *POLICIES])
 def test_the_bank_is_used(make_stream, play, prompt, retrieval):
-    """Outputs differ with the bank on, off, and swapped for another stream's; until it first holds a frame they do not."""
+    """Outputs differ with the bank on, off, and swapped for another stream's; before it holds a frame they do not."""
     settings = {"record_every": 1, "window_frames": 6}
     on, off = (make_stream(retrieval=r, **settings) for r in (retrieval, "none"))
     donor = make_stream(retrieval=retrieval, seed=77, **settings)
@@ -188,7 +196,9 @@ def test_every_bank_change_is_in_the_trace(make_stream, play, prompt):
         for _ in range(16):
             for chunk in play(stream, 1, story(prompt)):
                 for record in (r for r in chunk.trace if r["event"] == "retrieve"):
-                    for layer, (before, after) in enumerate(zip(record["before"], record["after"], strict=True), record["first_layer"]):
+                    for layer, (before, after) in enumerate(
+                        zip(record["before"], record["after"], strict=True), record["first_layer"]
+                    ):
                         assert before[0] == held[layer]
                         held[layer] = after[0]
             assert [[held[0]], [held[1]]] == banks(stream)

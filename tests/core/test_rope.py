@@ -1,4 +1,5 @@
 """Rotary positions against a plain complex rotation, pair by pair."""
+
 import cmath
 
 import pytest

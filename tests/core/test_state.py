@@ -1,4 +1,5 @@
 """Saved and resumed, a stream makes the numbers it would have made."""
+
 import json
 import subprocess
 import sys
@@ -31,11 +32,17 @@ for chunk, prompt in torch.load(sys.argv[5]).items():
 
 
 @pytest.mark.parametrize("saved_at", [1, 5, 9, 12])
-@pytest.mark.parametrize("settings", [
-    {"retrieval": "reference", "top_k": 3}, {"retrieval": "prompt", "record_every": 1, "top_k": 3, "pins": (7,)},
-    {"retrieval": "similarity", "record_every": 2}, {"retrieval": "attention", "record_every": 1},
-    {"retrieval": "fifo", "positions": "relative"}, {"retrieval": "none"},
-])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"retrieval": "reference", "top_k": 3},
+        {"retrieval": "prompt", "record_every": 1, "top_k": 3, "pins": (7,)},
+        {"retrieval": "similarity", "record_every": 2},
+        {"retrieval": "attention", "record_every": 1},
+        {"retrieval": "fifo", "positions": "relative"},
+        {"retrieval": "none"},
+    ],
+)
 def test_a_resumed_stream_is_bit_identical(make_stream, play, prompt, backbone, settings, saved_at):
     scenes = {chunk: (prompt(number), *kind) for chunk, (number, *kind) in SCENES.items()}
     whole = make_stream(**settings)
@@ -59,8 +66,20 @@ def test_a_new_process_goes_on_from_the_file(make_stream, play, prompt, backbone
     torch.save(backbone.tree.state_dict(), tmp_path / "model.pt")
     torch.save({chunk: scenes.get(chunk) for chunk in range(7, 15)}, tmp_path / "prompts.pt")
     sizes = {"dim": 32, "num_heads": 2, "num_layers": 2, "ffn_dim": 48, "text_dim": 8, "freq_dim": 16}
-    subprocess.run([sys.executable, "-c", RESUME, str(pytestconfig.rootpath.parent), str(sizes), tmp_path / "model.pt",
-                    tmp_path / "state.safetensors", tmp_path / "prompts.pt", tmp_path], check=True)
+    subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            RESUME,
+            str(pytestconfig.rootpath.parent),
+            str(sizes),
+            tmp_path / "model.pt",
+            tmp_path / "state.safetensors",
+            tmp_path / "prompts.pt",
+            tmp_path,
+        ],
+        check=True,
+    )
     for chunk in rest:
         assert torch.equal(torch.load(tmp_path / f"{chunk.index}.pt"), chunk.latents)
 
@@ -119,7 +138,10 @@ def test_files_that_are_no_states_are_named(tmp_path):
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match="is not a stream state"):
         StreamState.load(tmp_path / "other.safetensors")
-    save_file({"a": torch.zeros(1)}, tmp_path / "new.safetensors",
-              metadata={"format": "memflow-stream-state", "meta": json.dumps({"version": 99})})
+    save_file(
+        {"a": torch.zeros(1)},
+        tmp_path / "new.safetensors",
+        metadata={"format": "memflow-stream-state", "meta": json.dumps({"version": 99})},
+    )
     with pytest.raises(ValueError, match="version 99, but this program reads version 1"):
         StreamState.load(tmp_path / "new.safetensors")

@@ -1,4 +1,5 @@
 """The streaming loop: what a chunk costs, what it draws, what a prompt change does."""
+
 import pytest
 import torch
 
@@ -36,7 +37,9 @@ def test_a_chunk_costs_its_steps_and_one_context_pass(make_stream, play, prompt,
     assert latents(chunks).isfinite().all()
 
 
-@pytest.mark.parametrize(("retrieval", "recomputed"), [("prompt", [9, 10, 11, 12, 13, 14]), ("reference", list(range(6, 15)))])
+@pytest.mark.parametrize(
+    ("retrieval", "recomputed"), [("prompt", [9, 10, 11, 12, 13, 14]), ("reference", list(range(6, 15)))]
+)
 def test_recache_recomputes_only_the_window_it_keeps(make_stream, play, prompt, retrieval, recomputed):
     stream = make_stream(retrieval=retrieval)
     chunks = play(stream, 6, {0: (prompt(0),), 5: (prompt(1),)})
@@ -54,7 +57,10 @@ def test_the_sink_is_never_touched_by_a_switch(make_stream, play, prompt):
 
 
 def test_a_recache_changes_what_follows_and_a_soft_switch_differs_from_it(make_stream, play, prompt):
-    runs = {kind: latents(play(make_stream(), 6, {0: (prompt(0),), 4: (prompt(1), kind)})) for kind in ("recache", "soft", "cut")}
+    runs = {
+        kind: latents(play(make_stream(), 6, {0: (prompt(0),), 4: (prompt(1), kind)}))
+        for kind in ("recache", "soft", "cut")
+    }
     for kind in runs:
         assert torch.equal(runs[kind][:, :, :12], runs["soft"][:, :, :12])
     for one, other in (("recache", "soft"), ("recache", "cut"), ("soft", "cut")):
@@ -118,8 +124,9 @@ def test_batch_items_are_streams_of_their_own(make_stream, play, prompt):
 
 
 def test_relative_positions_equal_absolute_ones_until_a_frame_leaves_the_window(make_stream, play, prompt):
-    absolute, relative = (latents(play(make_stream(positions=p), 5, {0: (prompt(0),), 2: (prompt(1),)}))
-                          for p in ("absolute", "relative"))
+    absolute, relative = (
+        latents(play(make_stream(positions=p), 5, {0: (prompt(0),), 2: (prompt(1),)})) for p in ("absolute", "relative")
+    )
     assert torch.allclose(absolute[:, :, :12], relative[:, :, :12], atol=1e-4)
     assert (absolute - relative)[:, :, 12:].abs().max() > 1e-3
 
@@ -179,11 +186,14 @@ def test_other_chunk_sizes_stream_too(make_stream, play, prompt, chunk_frames):
     assert latents(made).isfinite().all()
 
 
-@pytest.mark.parametrize(("text", "said"), [
-    (torch.zeros(1, 6, 9), "use the text encoder that belongs to the model"),
-    (torch.zeros(3, 6, 8), r"need \[1 or 1, length, 8\]"),
-    (torch.full((1, 6, 8), float("nan")), "NaN or infinity"),
-])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (torch.zeros(1, 6, 9), "use the text encoder that belongs to the model"),
+        (torch.zeros(3, 6, 8), r"need \[1 or 1, length, 8\]"),
+        (torch.full((1, 6, 8), float("nan")), "NaN or infinity"),
+    ],
+)
 def test_a_wrong_prompt_embedding_is_named(make_stream, text, said):
     with pytest.raises(ValueError, match=said):
         make_stream().set_prompt(text)
@@ -194,29 +204,35 @@ def test_a_stream_without_a_prompt_says_so(make_stream):
         next(make_stream())
 
 
-@pytest.mark.parametrize(("settings", "said"), [
-    ({"bank_frames": 65}, "bank_frames is 65, but must be a whole number from 0 to 64"),
-    ({"top_k": 7}, "top_k is 7, but sink . bank hold only 6 latent frames"),
-    ({"top_k": 4, "retrieval": "none"}, "top_k is 4, but sink . bank hold only 3"),
-    ({"retrieval": "best"}, "retrieval is 'best', but must be one of reference, prompt"),
-    ({"record_every": 0}, "record_every is 0, but must be a whole number of at least 1"),
-    ({"sink_frames": -1}, "sink_frames is -1"),
-    ({"window_frames": 2.5}, "window_frames is 2.5"),
-    ({"pins": (1, 2, 3, 4)}, "4 latent frames are pinned, but the bank holds 3"),
-    ({"pins": (1,), "retrieval": "reference"}, "pins need a bank that can hold them"),
-])
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"bank_frames": 65}, "bank_frames is 65, but must be a whole number from 0 to 64"),
+        ({"top_k": 7}, "top_k is 7, but sink . bank hold only 6 latent frames"),
+        ({"top_k": 4, "retrieval": "none"}, "top_k is 4, but sink . bank hold only 3"),
+        ({"retrieval": "best"}, "retrieval is 'best', but must be one of reference, prompt"),
+        ({"record_every": 0}, "record_every is 0, but must be a whole number of at least 1"),
+        ({"sink_frames": -1}, "sink_frames is -1"),
+        ({"window_frames": 2.5}, "window_frames is 2.5"),
+        ({"pins": (1, 2, 3, 4)}, "4 latent frames are pinned, but the bank holds 3"),
+        ({"pins": (1,), "retrieval": "reference"}, "pins need a bank that can hold them"),
+    ],
+)
 def test_memory_settings_are_checked_when_made(settings, said):
     with pytest.raises(ValueError, match=said):
         MemoryConfig(**settings)
 
 
-@pytest.mark.parametrize(("settings", "said"), [
-    ({"steps": ()}, "step list is empty"),
-    ({"steps": (500, 1000)}, "must fall"),
-    ({"steps": (1001,)}, "1001"),
-    ({"shift": 0}, "shift is 0"),
-    ({"context_noise": 1000}, "context_noise is 1000"),
-])
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"steps": ()}, "step list is empty"),
+        ({"steps": (500, 1000)}, "must fall"),
+        ({"steps": (1001,)}, "1001"),
+        ({"shift": 0}, "shift is 0"),
+        ({"context_noise": 1000}, "context_noise is 1000"),
+    ],
+)
 def test_sampling_settings_are_checked_when_made(settings, said):
     with pytest.raises(ValueError, match=said):
         SamplingConfig(**settings)

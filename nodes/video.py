@@ -1,0 +1,156 @@
+"""MemFlow Stream to Video: a story as a file, made chunk by chunk in constant memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from comfy_api.latest import io, ui
+
+from ..memflow_core.video import VideoWriter
+from ..memflow_core.video_encoder import choose_codec
+from . import host
+from .decoder import StreamingDecoder
+from .io_types import CATEGORY, ScheduleType, StateType, StoryState
+from .run import Request, Story, prepare, story
+from .sampler import expert_inputs, story_inputs, story_sockets
+
+# what the widget says -> file ending and codec
+FORMATS = {
+    "mp4 (h264)": ("mp4", "h264"),
+    "mp4 (h265)": ("mp4", "h265"),
+    "mp4 (av1)": ("mp4", "av1"),
+    "webm (vp9)": ("webm", "vp9"),
+    "webm (av1)": ("webm", "av1"),
+    "mkv (h264)": ("mkv", "h264"),
+}
+# what the widget says -> how much coarser than the codec's usual setting
+QUALITIES = {"high": 0, "medium": 6, "small file": 12}
+
+
+class MemFlowStreamToVideo(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="MemFlowStreamToVideo",
+            display_name="MemFlow Stream to Video",
+            category=CATEGORY,
+            description="Samples a scheduled story, decodes it and writes it to a video file, chunk by chunk: memory "
+            "use does not grow with the length, and what is written stays when you cancel.",
+            search_aliases=["long video", "streaming", "save video", "infinite video", "self forcing", "longlive"],
+            inputs=[
+                io.Model.Input(
+                    "model", tooltip="A Wan 2.1 text-to-video model distilled for streaming, from any loader."
+                ),
+                io.Vae.Input("vae", tooltip="The Wan 2.1 VAE."),
+                ScheduleType.Input(
+                    "schedule", tooltip="Prompts over time, from MemFlow Prompt Schedule or Prompt Segment."
+                ),
+                *story_inputs(),
+                io.String.Input(
+                    "filename_prefix",
+                    default="video/MemFlow",
+                    tooltip="Name of the file, in ComfyUI's output folder. %date:yyyy-MM-dd% and the like work.",
+                ),
+                io.Combo.Input(
+                    "format", options=list(FORMATS), default="mp4 (h264)", tooltip="mp4 (h264) plays everywhere."
+                ),
+                io.Combo.Input(
+                    "quality",
+                    options=list(QUALITIES),
+                    default="high",
+                    advanced=True,
+                    tooltip="high can hardly be told from the decoded pictures.",
+                ),
+                io.Boolean.Input(
+                    "save_output",
+                    default=True,
+                    advanced=True,
+                    tooltip="Off writes to ComfyUI's temp folder, which it empties when it starts.",
+                ),
+                *expert_inputs(),
+                *story_sockets(),
+            ],
+            outputs=[
+                io.Video.Output(
+                    display_name="video", tooltip="The file. It stays on disk and is never held in memory."
+                ),
+                StateType.Output(display_name="state", tooltip="Connect to another node to go on from here."),
+                io.String.Output(
+                    display_name="report", tooltip="JSON: when prompts really changed, and what memory did."
+                ),
+            ],
+            hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model,
+        vae,
+        schedule,
+        seed,
+        width,
+        height,
+        length,
+        fps,
+        filename_prefix,
+        format,
+        quality,
+        save_output,
+        steps,
+        shift,
+        memory=None,
+        state=None,
+    ) -> io.NodeOutput:
+        request = Request(model, schedule, seed, width, height, length, fps, steps, shift, memory, state)
+        plan = prepare(request)
+        host.check_stream_vae(vae, model)
+        ending, codec = FORMATS[format]
+        crf = choose_codec(f".{ending}", codec)[1].crf + QUALITIES[quality]
+        file = host.new_output_file(filename_prefix, ending, width, height, save_output)
+        metadata = host.workflow_metadata(cls.hidden.prompt, cls.hidden.extra_pnginfo)
+        writer = VideoWriter(file.path, fps, codec=codec, crf=crf, metadata=metadata)
+        with story(request, plan, vae) as (told, progress):
+            final = write_story(told, progress, writer, vae)
+        saved = ui.SavedResult(file.path.name, file.subfolder, io.FolderType(file.folder))
+        return io.NodeOutput(
+            host.video_from_file(file.path),
+            final,
+            told.report(file=file.path.name, video_frames=writer.frames),
+            ui=ui.PreviewVideo([saved]),
+        )
+
+
+def write_story(told: Story, progress: host.Progress, writer: VideoWriter, vae) -> StoryState:
+    """Decode and write each chunk as it is made. Whatever stops it, what was written stays and plays."""
+    decoder = decoder_for(told, vae)
+    try:
+        with writer:
+            for chunk in told:
+                writer.write(decoder.decode(host.to_latent(told.request.model, chunk.latents)))
+                progress.chunk(chunk)
+    except BaseException:
+        _tell_what_is_left(writer)
+        raise
+    return told.state(decoder.state())
+
+
+def decoder_for(told: Story, vae) -> StreamingDecoder:
+    """A decoder at the point of the story where the stream stands."""
+    decoder, state = StreamingDecoder(vae), told.request.state
+    if state is None:
+        return decoder
+    if state.decoder is not None:
+        decoder.restore(state.decoder)
+    else:
+        # a state without a decoder's carry, from MemFlow Sampler: look at the latest pictures again
+        for latents in told.stream.progress.recent:
+            decoder.decode(host.to_latent(told.request.model, latents))
+    return decoder
+
+
+def _tell_what_is_left(writer: VideoWriter) -> None:
+    left: Path = writer.path if writer.path.exists() else writer.unfinished
+    if left.exists():
+        host.inform(f"stopped; the first {writer.frames} frames are in {left}.")
