@@ -1,0 +1,1 @@
+"""Streaming long video with a memory: the core, which needs no ComfyUI."""
