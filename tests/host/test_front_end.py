@@ -1,0 +1,91 @@
+"""The front end in a real browser: the workflow opens clean, and a finished video brings it back."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+
+from tools.comfy_host import ROOT
+from tools.comfy_server import failure, output_files
+
+WORKFLOW = json.loads((ROOT / "workflows" / "tiny_story.json").read_text())
+SHOWN = """() => app.graph.nodes.map(
+    n => [n.type, n.title, n.has_errors ?? false, (n.widgets ?? []).map(w => [w.name, w.value])])"""
+DROP = """async ([name, data]) => {
+    const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0));
+    const files = new DataTransfer();
+    files.items.add(new File([bytes], name, {type: "video/mp4"}));
+    const at = {bubbles: true, cancelable: true, dataTransfer: files, clientX: 800, clientY: 450};
+    app.canvasEl.dispatchEvent(new DragEvent("drop", at));
+}"""
+SET_SEED = """seed => {
+    const stream = app.graph.nodes.find(n => n.type === "MemFlowStreamToVideo");
+    stream.widgets.find(w => w.name === "seed").value = seed;
+}"""
+IDLE = """async () => {
+    const queue = await (await fetch("/queue")).json();
+    return !queue.queue_running.length && !queue.queue_pending.length;
+}"""
+# dialogs and toasts, wherever the front end puts them
+COMPLAINTS = """() => {
+    const kinds = ".p-dialog, .p-toast-message, .comfy-missing-nodes, [role=alertdialog]";
+    return [...document.querySelectorAll(kinds)].map(e => e.innerText);
+}"""
+
+
+@pytest.fixture
+def said(page):
+    """What the page wrote to its console as warnings and errors."""
+    lines = []
+    page.on("console", lambda message: lines.append(message.text) if message.type in ("warning", "error") else None)
+    page.on("pageerror", lambda error: lines.append(str(error)))
+    return lines
+
+
+def open_workflow(page, workflow: dict) -> None:
+    page.evaluate("workflow => app.loadGraphData(workflow)", workflow)
+    page.wait_for_function("n => app.graph.nodes.length === n", arg=len(workflow["nodes"]))
+    page.wait_for_timeout(1000)
+
+
+def test_the_workflow_opens_without_a_warning(page, said, comfy):
+    open_workflow(page, WORKFLOW)
+    assert page.evaluate(COMPLAINTS) == []
+    assert said == []
+    known = comfy.get("/object_info")
+    for kind, _, has_errors, _ in page.evaluate(SHOWN):
+        assert (kind in known or kind in ("Note", "MarkdownNote", "PreviewAny")) and not has_errors
+
+
+def test_saved_again_it_says_the_same(page):
+    open_workflow(page, WORKFLOW)
+    again = page.evaluate("() => app.graph.serialize()")
+    values = {node["id"]: node.get("widgets_values") for node in again["nodes"]}
+    assert values == {node["id"]: node.get("widgets_values") for node in WORKFLOW["nodes"]}
+    assert sorted(map(tuple, again["links"])) == sorted(map(tuple, WORKFLOW["links"]))
+
+
+def test_a_video_dropped_on_the_canvas_brings_the_workflow_back(page, comfy):
+    run = comfy.run(comfy.convert(WORKFLOW), workflow=WORKFLOW)
+    assert failure(run.history) is None
+    (file,) = output_files(run.history, ".mp4")
+    open_workflow(page, WORKFLOW)
+    shown = page.evaluate(SHOWN)
+    page.evaluate("() => app.graph.clear()")
+    page.evaluate(DROP, [file["filename"], base64.b64encode(comfy.view(file)).decode()])
+    page.wait_for_function("n => app.graph.nodes.length === n", arg=len(WORKFLOW["nodes"]))
+    assert page.evaluate(SHOWN) == shown
+
+
+def test_the_page_itself_runs_the_workflow(page, comfy):
+    """Queued as a user does, with the values that the front end's own widgets hold."""
+    open_workflow(page, WORKFLOW)
+    before = set(comfy.output_dir.rglob("*.mp4"))
+    page.evaluate(SET_SEED, 4321)
+    page.evaluate("() => app.queuePrompt(0, 1)")
+    page.wait_for_function(IDLE, timeout=300_000)
+    page.wait_for_timeout(500)
+    assert len(set(comfy.output_dir.rglob("*.mp4")) - before) == 1
+    assert page.evaluate(COMPLAINTS) == []

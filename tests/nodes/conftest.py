@@ -1,0 +1,54 @@
+"""The pack's nodes in this process, on the tiny model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+STORY = "0s: a robot walks in the meadow\n1s: an empty beach\n2s: the robot returns to the meadow"
+SIZES = {"width": 64, "height": 64, "fps": 16.0}
+# fewer steps than a user would take: what is tested does not depend on their number
+SAMPLING = {"steps": "1000, 500", "shift": 5.0}
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """The bundled model and the nodes around it."""
+
+    nodes: ModuleType
+    model: Any
+    clip: Any
+    vae: Any
+
+    def schedule(self, prompts: str = STORY, global_prompt: str = ""):
+        return self.nodes.prompts.MemFlowPromptSchedule.execute(self.clip, prompts, global_prompt).result[0]
+
+    def memory(self, **settings):
+        """Custom memory settings, by the node's own input names."""
+        config = {"retrieval": "prompt", "bank_size": 3, "record_interval": 1, "top_k": 0, "sink_size": 3}
+        config |= {"window_size": 6, "positions": "auto", "global_sink": True}
+        node = self.nodes.memory.MemFlowMemory
+        return node.execute({"preset": "Custom", **config, **settings}).result[0]
+
+    def sample(self, **changes) -> tuple[Any, Any, str]:
+        """latent samples, state and report of MemFlow Sampler."""
+        inputs = {"model": self.model, "seed": 7, "length": 45, **SIZES, **SAMPLING, "memory": None, "state": None}
+        if "schedule" not in changes:
+            inputs["schedule"] = self.schedule()
+        latent, state, report = self.nodes.sampler.MemFlowSampler.execute(**(inputs | changes)).result
+        return latent["samples"], state, report
+
+
+@pytest.fixture(scope="session")
+def tiny(pack) -> Tiny:
+    return Tiny(pack.nodes, *pack.nodes.tiny.MemFlowTinyStory.execute().result)
+
+
+@pytest.fixture(scope="session")
+def generator_file(pack) -> Path:
+    """The tiny generator's weights, in plain Wan keys."""
+    return Path(pack.__file__).parent / "memflow_core" / "assets" / "tiny_story_generator.safetensors"

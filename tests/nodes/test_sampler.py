@@ -1,0 +1,150 @@
+"""MemFlow Sampler on a real ComfyUI `MODEL`: what its inputs do, and what it says to bad ones."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+import torch
+
+LONG = {"length": 93}  # 8 chunks
+
+
+def test_sizes_lengths_and_seeds(tiny):
+    made, _, report = tiny.sample(width=96, height=48)
+    assert made.shape == (1, 16, 12, 6, 12) and bool(torch.isfinite(made).all())
+    assert torch.equal(made, tiny.sample(width=96, height=48)[0])
+    assert not torch.equal(made, tiny.sample(width=96, height=48, seed=8)[0])
+    assert len(json.loads(report)["plan"]["segments"]) == 3
+
+
+def test_a_longer_video_starts_with_the_same_pictures(tiny):
+    start = tiny.schedule("0s: a robot walks in the meadow\n1s: an empty beach")
+    short, long = (tiny.sample(schedule=start, length=length)[0] for length in (33, 45))
+    assert torch.equal(short, long[:, :, : short.shape[2]])
+
+
+def test_forwards_are_counted_and_none_is_hidden(tiny):
+    calls = []
+    tree = tiny.nodes.host.wan_tree(tiny.model)
+    hook = tree.blocks[0].register_forward_hook(lambda *_: calls.append("whole block"))
+    embedded = tree.patch_embedding.register_forward_hook(lambda *_: calls.append("forward"))
+    try:
+        _, _, report = tiny.sample()
+    finally:
+        hook.remove()
+        embedded.remove()
+    assert json.loads(report)["forwards"] == {"denoise": 8, "context": 4, "recache": 2}
+    assert calls == ["forward"] * 14
+
+
+def test_the_bank_changes_the_picture_once_it_holds_something(tiny):
+    on, off = (tiny.sample(memory=tiny.memory(retrieval=policy), **LONG)[0] for policy in ("prompt", "none"))
+    assert torch.equal(on[:, :, :6], off[:, :, :6])
+    assert not torch.equal(on[:, :, -3:], off[:, :, -3:])
+
+
+@pytest.mark.parametrize("preset", ["Story", "Official MemFlow", "Sparse (SMA, 3 of 6)", "Window only"])
+def test_every_preset_runs(tiny, preset):
+    memory = tiny.nodes.memory.MemFlowMemory.execute({"preset": preset}).result[0]
+    made, _, _ = tiny.sample(memory=memory, **LONG)
+    assert made.shape[2] == 24 and bool(torch.isfinite(made).all())
+
+
+def test_a_state_goes_on_as_if_nothing_had_happened(tiny):
+    whole, _, _ = tiny.sample(**LONG)
+    head, state, _ = tiny.sample(length=45)
+    rest, _, _ = tiny.sample(length=48, state=state)
+    assert torch.equal(torch.cat((head, rest), dim=2), whole)
+
+
+def test_nodes_leave_their_inputs_alone(tiny):
+    schedule, (_, state, _) = tiny.schedule(), tiny.sample()
+    weights = {name: tensor.clone() for name, tensor in tiny.model.model.state_dict().items()}
+    before = copy.deepcopy((schedule, state))
+    first = tiny.sample(schedule=schedule, state=state, length=24)[0]
+    assert torch.equal(first, tiny.sample(schedule=schedule, state=state, length=24)[0]), "the state was used up"
+    _assert_same(before[0].embeddings, schedule.embeddings)
+    _assert_same(tuple(before[1].stream.tensors.values()), tuple(state.stream.tensors.values()))
+    assert before[1].stream.meta == state.stream.meta and before[0].prompts == schedule.prompts
+    _assert_same(tuple(weights.values()), tuple(tiny.model.model.state_dict().values()))
+
+
+def _assert_same(before: tuple[torch.Tensor, ...], after: tuple[torch.Tensor, ...]) -> None:
+    assert len(before) == len(after)
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_segments_by_node_equal_a_schedule_by_text(tiny):
+    chain = None
+    for start, prompt in ((0.0, "a robot walks in the meadow"), (1.0, "an empty beach")):
+        conditioning = tiny.clip.encode_from_tokens_scheduled(tiny.clip.tokenize(prompt))
+        node = tiny.nodes.prompts.MemFlowPromptSegment
+        chain = node.execute(conditioning, start, "seconds", "recache", chain).result[0]
+    written = tiny.schedule("0s: a robot walks in the meadow\n1s: an empty beach")
+    assert torch.equal(tiny.sample(schedule=chain)[0], tiny.sample(schedule=written)[0])
+
+
+BAD = {
+    "empty schedule": (dict(prompts=""), "empty"),
+    "switch beyond the end": (dict(prompts="0s: a robot\n60s: a cat"), "60"),
+    "unsorted times": (dict(prompts="0s: a robot\n2s: a cat\n1s: a ghost"), "1"),
+    "late start": (dict(prompts="1s: a robot"), "0"),
+    "width off the grid": (dict(width=100), "multiples of 16"),
+    "height off the grid": (dict(height=72), "multiples of 16"),
+    "no length": (dict(length=0), "length"),
+    "bank too large": (dict(memory=dict(bank_size=65)), "from 0 to 64"),
+    "window too small": (dict(memory=dict(window_size=2)), "window"),
+    "top_k too large": (dict(memory=dict(top_k=7)), "use at most 6"),
+    "steps of words": (dict(steps="a, b"), "whole number"),
+    "rising steps": (dict(steps="250, 1000"), "must fall"),
+    "no steps": (dict(steps=""), "empty"),
+    "too far for absolute": (dict(memory=dict(positions="absolute"), length=5000), "1024"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_named_before_any_sampling(tiny, name, monkeypatch):
+    changes, word = BAD[name]
+    monkeypatch.setattr(tiny.nodes.host, "sampling", _must_not_run)
+    with pytest.raises(ValueError, match=word) as error:
+        changes = dict(changes)
+        if "prompts" in changes:
+            changes["schedule"] = tiny.schedule(changes.pop("prompts"))
+        if "memory" in changes:
+            changes["memory"] = tiny.memory(**changes["memory"])
+        tiny.sample(**changes)
+    assert "\n" not in str(error.value)
+
+
+def _must_not_run(*_):
+    raise AssertionError("sampling started")
+
+
+def test_a_state_of_another_size_is_refused(tiny):
+    _, state, _ = tiny.sample()
+    with pytest.raises(ValueError, match="64 x 64"):
+        tiny.sample(state=state, width=96)
+    with pytest.raises(ValueError, match="memory settings differ"):
+        tiny.sample(state=state, memory=tiny.memory(bank_size=1))
+
+
+def test_prompts_of_another_text_encoder_are_refused(tiny):
+    wide = copy.copy(tiny.schedule())
+    object.__setattr__(wide, "embeddings", tuple(torch.zeros(1, 7, 4096) for _ in wide.embeddings))
+    with pytest.raises(ValueError, match="4096 wide"):
+        tiny.sample(schedule=wide)
+
+
+def test_combined_conditioning_is_refused(tiny):
+    conditioning = tiny.clip.encode_from_tokens_scheduled(tiny.clip.tokenize("a robot"))
+    with pytest.raises(ValueError, match="2 entries"):
+        tiny.nodes.prompts.MemFlowPromptSegment.execute(conditioning * 2, 0.0, "seconds", "recache")
+
+
+def test_weights_with_nan_stop_at_the_first_chunk(tiny):
+    broken = tiny.model.clone()
+    broken.add_object_patch("diffusion_model.head.head.bias", torch.nn.Parameter(torch.full((64,), torch.nan)))
+    with pytest.raises(ValueError, match="chunk 0 .* NaN"):
+        tiny.sample(model=broken)
