@@ -1,4 +1,5 @@
-"""merge into host.py"""
+"""The one place that touches ComfyUI: models, memory, attention, progress, files."""
+
 from __future__ import annotations
 
 import json
@@ -16,6 +17,9 @@ import latent_preview
 import torch
 from comfy.cli_args import args
 from comfy.ldm.modules.attention import optimized_attention
+from comfy.ldm.wan.vae import WanVAE
+from comfy.sd1_clip import escape_important, token_weights, unescape_important
+from comfy.supported_models_base import ClipTarget
 from comfy_api.latest import InputImpl
 from comfy_execution.utils import get_executing_context
 from server import PromptServer
@@ -23,11 +27,14 @@ from torch import Tensor, nn
 
 from ..memflow_core.backbone import Backbone
 from ..memflow_core.stream import Chunk
+from ..memflow_core.tiny_text import TextConfig, TextEncoder
 
-ACTIVATION_FRAMES = 12  # latent frames of the largest forward, a recache
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+DECODED_FRAMES = 3  # most latent frames that a streaming decode takes at once
 
 
-# -- sampling on ComfyUI's terms --------------------------------------------------------------------------------------
+# -- sampling on ComfyUI's terms -----------------------------------------------------------------------------
+
 
 def wan_tree(model) -> nn.Module:
     """The Wan-layout module tree inside a `MODEL`. Raises ValueError, naming what it found, for anything else."""
@@ -35,24 +42,32 @@ def wan_tree(model) -> nn.Module:
     found = type(model.model).__name__
     parts = ("patch_embedding", "text_embedding", "time_embedding", "time_projection", "blocks", "head")
     if not all(hasattr(tree, part) for part in parts):
-        raise ValueError(f"the model is a {found}, but MemFlow needs a Wan 2.1 text-to-video model: load MemFlow, "
-                         f"Self-Forcing, LongLive or Causal Forcing weights of the 1.3B layout.")
+        raise ValueError(
+            f"the model is a {found}, but MemFlow needs a Wan 2.1 text-to-video model: load MemFlow, "
+            f"Self-Forcing, LongLive or Causal Forcing weights of the 1.3B layout."
+        )
     channels = tree.patch_embedding.weight.shape[1]
     if getattr(tree, "img_emb", None) is not None or channels != tree.out_dim:
-        raise ValueError(f"the model is a {found} with {channels} input channels, but MemFlow needs a text-to-video model "
-                         f"with {tree.out_dim}: image-to-video and control models cannot be streamed.")
+        raise ValueError(
+            f"the model is a {found} with {channels} input channels, but MemFlow needs a text-to-video model "
+            f"with {tree.out_dim}: image-to-video and control models cannot be streamed."
+        )
     return tree
 
 
 @contextmanager
-def sampling(model, latent_shape: tuple[int, ...], cache_bytes: int) -> Iterator[Backbone]:
-    """A `MODEL` on its device, patched and ready, as a `Backbone`.
+def sampling(model, latent_shape: tuple[int, ...], cache_bytes: int, vae=None) -> Iterator[Backbone]:
+    """A `MODEL` on its device, patched and ready, as a `Backbone`; beside it a `VAE` to decode with, if there is one.
 
-    ComfyUI makes room for the activations of one forward over `latent_shape` and for `cache_bytes` of ours, and
-    offloads, casts and patches as for any sampler.
+    ComfyUI makes room for the activations of one forward over `latent_shape`, for `cache_bytes` of ours and for the
+    decode of a few latent frames, and offloads, casts and patches as for any sampler.
     """
-    needed = model.memory_required(list(latent_shape)) + cache_bytes
-    comfy.model_management.load_models_gpu([model], memory_required=needed)
+    models, needed = [model], model.memory_required(list(latent_shape)) + cache_bytes
+    if vae is not None:
+        batch, channels, _, rows, columns = latent_shape
+        models.append(vae.patcher)
+        needed += vae.memory_used_decode((batch, channels, DECODED_FRAMES, rows, columns), vae.vae_dtype)
+    comfy.model_management.load_models_gpu(models, memory_required=needed)
     with comfy.model_management.cuda_device_context(model.load_device):
         try:
             model.pre_run()
@@ -66,8 +81,10 @@ def attention_of(model):
     options = model.model_options.get("transformer_options", {})
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return optimized_attention(q, k, v, heads=q.shape[1], skip_reshape=True, skip_output_reshape=True,
-                                   transformer_options=options)
+        return optimized_attention(
+            q, k, v, heads=q.shape[1], skip_reshape=True, skip_output_reshape=True, transformer_options=options
+        )
+
     return attend
 
 
@@ -101,7 +118,8 @@ class Progress:
             PromptServer.instance.send_progress_text(text, running.node_id)
 
 
-# -- files ------------------------------------------------------------------------------------------------------------
+# -- files ---------------------------------------------------------------------------------------------------
+
 
 @dataclass(frozen=True)
 class OutputFile:
@@ -138,7 +156,8 @@ def inform(message: str) -> None:
     logging.info("MemFlow: %s", message)
 
 
-# -- models -----------------------------------------------------------------------------------------------------------
+# -- models --------------------------------------------------------------------------------------------------
+
 
 def model_files(folder: str) -> list[str]:
     """File names in one of ComfyUI's model folders."""
@@ -154,11 +173,15 @@ def wan_model(generator, dtype: str):
     """A `MODEL` from a generator's weights in plain Wan keys. dtype: default, bf16, fp16 or fp32."""
     options = {} if dtype == "default" else {"dtype": DTYPES[dtype]}
     # what ComfyUI cannot tell from the weights' shapes
-    sizes = {"text_dim": generator.config.text_dim, "freq_dim": generator.config.freq_dim, "num_heads": generator.config.num_heads}
+    sizes = {name: getattr(generator.config, name) for name in ("text_dim", "freq_dim", "num_heads")}
     metadata = {"config": json.dumps({"transformer": sizes})}
-    model = comfy.sd.load_diffusion_model_state_dict(dict(generator.state_dict), model_options=options, metadata=metadata)
+    model = comfy.sd.load_diffusion_model_state_dict(
+        dict(generator.state_dict), model_options=options, metadata=metadata
+    )
     if model is None:
-        raise ValueError("ComfyUI does not recognise these weights as a Wan 2.1 model; update ComfyUI to 0.30 or newer.")
+        raise ValueError(
+            "ComfyUI does not recognise these weights as a Wan 2.1 model; update ComfyUI to 0.30 or newer."
+        )
     return model
 
 
@@ -173,5 +196,92 @@ def check_text_width(model, embeddings: tuple[Tensor, ...]) -> None:
     width = wan_tree(model).text_embedding[0].in_features
     for embedding in embeddings:
         if embedding.ndim != 3 or embedding.shape[-1] != width:
-            raise ValueError(f"the prompt embedding is {embedding.shape[-1]} wide, but the model reads {width}: use the text "
-                             f"encoder that belongs to the model (for Wan: umt5-xxl, type wan).")
+            raise ValueError(
+                f"the prompt embedding is {embedding.shape[-1]} wide, but the model reads {width}: use the text "
+                f"encoder that belongs to the model (for Wan: umt5-xxl, type wan)."
+            )
+
+
+# -- the tiny story model ------------------------------------------------------------------------------------
+
+
+def wan_vae(path: Path):
+    """A `VAE` from a file that ComfyUI recognises. Raises ValueError if it does not."""
+    weights, metadata = comfy.utils.load_torch_file(str(path), return_metadata=True)
+    vae = comfy.sd.VAE(sd=weights, metadata=metadata)
+    if vae.first_stage_model is None:
+        raise ValueError(f"ComfyUI does not recognise {path.name} as a VAE; update ComfyUI to 0.30 or newer.")
+    return vae
+
+
+def text_encoder(encoder: TextEncoder):
+    """A `CLIP` that reads prompts with a tiny text encoder."""
+    target = ClipTarget(lambda **_: _TinyTokenizer(encoder.config), lambda **_: _TinyClip(encoder))
+    return comfy.sd.CLIP(target, parameters=sum(parameter.numel() for parameter in encoder.parameters()))
+
+
+class _TinyTokenizer:
+    """What ComfyUI asks of a tokenizer."""
+
+    def __init__(self, config: TextConfig):
+        self._config = config
+
+    def tokenize_with_weights(self, text: str, return_word_ids: bool = False, **options) -> dict[str, list]:
+        """Tokens with weights from ComfyUI's (word:1.2) notation. Raises ValueError for unknown words."""
+        parts = [(unescape_important(part), weight) for part, weight in token_weights(escape_important(text), 1.0)]
+        # all of the text at once, so that one error names every unknown word
+        self._config.ids(" ".join(part for part, _ in parts))
+        tokens = [(token, weight) for part, weight in parts for token in self._config.ids(part)]
+        if return_word_ids:
+            tokens = [(*token, word) for word, token in enumerate(tokens, start=1)]
+        return {"tiny": [tokens]}
+
+    def untokenize(self, tokens: list[tuple]) -> list[tuple]:
+        return [(token, self._config.words[token[0] - 1]) for token in tokens]
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {}
+
+
+class _TinyClip(nn.Module):
+    """What ComfyUI asks of a text encoder."""
+
+    # plain torch modules: ComfyUI moves them to a device as a whole
+    disable_offload = True
+
+    def __init__(self, encoder: TextEncoder):
+        super().__init__()
+        self.encoder, self.dtypes = encoder, {torch.float32}
+
+    def set_clip_options(self, options: dict) -> None:
+        pass
+
+    def reset_clip_options(self) -> None:
+        pass
+
+    @torch.inference_mode()
+    def encode_token_weights(self, tokens: dict[str, list]) -> tuple[Tensor, None, dict]:
+        prompt = tokens["tiny"][0]
+        embedding = self.encoder([token[0] for token in prompt], [token[1] for token in prompt])
+        return embedding.to(comfy.model_management.intermediate_device()), None, {}
+
+
+# -- video autoencoder ---------------------------------------------------------------------------------------
+
+
+def check_stream_vae(vae, model) -> None:
+    """Raise ValueError unless a `VAE` can decode a `MODEL`'s latents as a stream."""
+    wanted = "connect the Wan 2.1 VAE (16 latent channels), for example wan_2.1_vae.safetensors."
+    network = getattr(vae, "first_stage_model", None)
+    if network is None:
+        raise ValueError(f"there is no VAE on the vae input: {wanted}")
+    if not isinstance(network, WanVAE):
+        raise ValueError(
+            f"the VAE is a {type(network).__name__} with {vae.latent_channels} latent channels, which cannot decode "
+            f"Wan 2.1 video as a stream: {wanted}"
+        )
+    channels = wan_tree(model).out_dim
+    if vae.latent_channels != channels:
+        raise ValueError(f"the VAE has {vae.latent_channels} latent channels, but the model makes {channels}: {wanted}")
+    if vae.conv_out_channels != 3:
+        raise ValueError(f"the VAE makes pictures of {vae.conv_out_channels} channels, but video has 3: {wanted}")

@@ -1,0 +1,10 @@
+"""Where the bundled tiny story model lies. `python -m tools.make_tiny_model` writes these files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ASSETS = Path(__file__).parent / "assets"
+GENERATOR = "tiny_story_generator.safetensors"
+VAE = "tiny_story_vae.safetensors"
+TEXT = "tiny_story_text.safetensors"

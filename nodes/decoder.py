@@ -1,0 +1,138 @@
+"""Streaming decode: latents in, video frames out, chunk by chunk, in constant memory.
+
+The decoder of the Wan 2.1 VAE is causal: of all the latents before a chunk it needs only the last two inputs of each
+of its temporal convolutions. ComfyUI carries them from piece to piece inside one decode; here they are carried from
+chunk to chunk, so that the frames of all chunks together are those of one decode of the whole latent.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+CARRIED_FRAMES = 2
+# ComfyUI's mark for a temporal upsampler that has seen the first latent frame alone, which it does not upsample
+FIRST_SEEN = "Rep"
+
+
+class StreamingDecoder:
+    """Decodes one video from front to back with a ComfyUI `VAE` that `host.check_stream_vae` accepts.
+
+    The VAE must be on its device (`host.sampling` sees to that). After an exception out of `decode` the carry is that
+    of no frame: restore a state, or start anew.
+    """
+
+    def __init__(self, vae):
+        self._vae = vae
+        self._decoder: nn.Module = vae.first_stage_model.decoder
+        # in the order in which the decoder runs them, which is that of its slots
+        self._convs = [m for m in self._decoder.modules() if isinstance(m, nn.Conv3d) and m.kernel_size[0] > 1]
+        self._carry: list[Tensor | str | None] = [None] * len(self._convs)
+
+    @torch.inference_mode()
+    def decode(self, latents: Tensor) -> Tensor:
+        """The video frames of the next latent frames, any number of them.
+
+        latents  [1, C, F, h, w] as in a `LATENT`. Returns [f, 8 h, 8 w, 3] float32 from 0 to 1 on the CPU, where f is
+        4 F, and 4 F - 3 at the start of the video. Raises ValueError for latents of another shape than before.
+        """
+        self._check_shape(latents)
+        vae = self._vae
+        z = vae.first_stage_model.conv2(latents.to(vae.device, vae.vae_dtype))
+        frames = torch.cat([part for piece in self._pieces(z) for part in self._advance(piece)], dim=2)
+        pixels = vae.process_output(frames.to(vae.output_device, vae.vae_output_dtype(), copy=True))
+        return pixels[0].movedim(0, -1).float().cpu()
+
+    def state(self) -> dict[str, Tensor]:
+        """What the next chunk needs of the past: copies on the CPU. Empty before the first chunk."""
+        if not self._started:
+            return {}
+        # the mark has no numbers: an empty tensor stands for it
+        return {
+            name: torch.empty(0) if carried is FIRST_SEEN else carried.detach().cpu().clone()
+            for name, carried in zip(self._names, self._carry, strict=True)
+        }
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on from a `state()`, which stays as it is. Raises ValueError if it is not one of such a decoder."""
+        if state:
+            self._check_state(state)
+            self._carry = [self._restored(state[name]) for name in self._names]
+        else:
+            self._carry = [None] * len(self._convs)
+
+    @property
+    def _started(self) -> bool:
+        return self._carry[0] is not None
+
+    @property
+    def _names(self) -> list[str]:
+        return [f"carry.{slot:02}" for slot in range(len(self._convs))]
+
+    def _pieces(self, z: Tensor) -> tuple[Tensor, ...]:
+        """The latent frames that go through the decoder together: the video's first alone, then as ComfyUI, in twos."""
+        first = [] if self._started else [1]
+        rest = z.shape[2] - len(first)
+        twos = [2] * (rest // 2)
+        if rest % 2:
+            # an odd one joins the last two, since a single frame costs a look back at the old carry
+            twos[-1:] = [3] if twos else [1]
+        return z.split(first + twos, dim=2)
+
+    def _advance(self, piece: Tensor) -> list[Tensor]:
+        """Decode one piece, and carry on what the next one needs."""
+        before = list(self._carry) if piece.shape[2] < CARRIED_FRAMES else None
+        frames = self._decoder(piece, feat_cache=self._carry, feat_idx=[0])
+        if before is not None:
+            self._carry = [_topped_up(old, new) for old, new in zip(before, self._carry, strict=True)]
+        return frames
+
+    def _restored(self, tensor: Tensor) -> Tensor | str:
+        return tensor.to(self._vae.device, copy=True) if tensor.numel() else FIRST_SEEN
+
+    def _check_shape(self, latents: Tensor) -> None:
+        channels = self._vae.first_stage_model.conv2.in_channels
+        if latents.ndim != 5 or latents.shape[0] != 1 or latents.shape[1] != channels or latents.shape[2] < 1:
+            raise ValueError(
+                f"the latents have shape {list(latents.shape)}, but a streaming decode takes [1, {channels}, frames, "
+                "height, width]: one video at a time."
+            )
+        if self._started and self._carry[0].shape[-2:] != latents.shape[-2:]:
+            (height, width), (rows, columns) = self._carry[0].shape[-2:], latents.shape[-2:]
+            raise ValueError(
+                f"the latents are {columns} x {rows} wide and high, but the video so far is {width} x {height}: "
+                "a video keeps its size."
+            )
+
+    def _check_state(self, state: dict[str, Tensor]) -> None:
+        if set(state) != set(self._names):
+            raise ValueError(
+                "the state's decoder part does not belong to a Wan 2.1 VAE: use the state of a video node."
+            )
+        for name, conv in zip(self._names, self._convs, strict=True):
+            carried = state[name]
+            # only temporal upsamplers, whose kernels have no width, can be at the mark
+            if carried.numel() == 0 and conv.kernel_size[1] == 1:
+                continue
+            if carried.dtype != self._vae.vae_dtype:
+                raise ValueError(
+                    f"the state was decoded in {_name(carried.dtype)}, but this VAE computes in "
+                    f"{_name(self._vae.vae_dtype)}: start ComfyUI with the VAE precision it was made with."
+                )
+            fits = carried.ndim == 5 and carried.shape[1] == conv.in_channels
+            if not fits or carried.shape[0] != 1 or not 1 <= carried.shape[2] <= CARRIED_FRAMES or not carried.numel():
+                raise ValueError(
+                    f"the state was decoded with another VAE: {name} has shape {list(carried.shape)}, but this one "
+                    f"needs [1, {conv.in_channels}, 1 or 2, height, width]; connect the VAE it was made with."
+                )
+
+
+def _topped_up(old: Tensor | str | None, new: Tensor | str | None) -> Tensor | str | None:
+    """ComfyUI keeps the last two frames of a piece; of a piece of one, the second is still in the carry before."""
+    if isinstance(old, Tensor) and isinstance(new, Tensor) and new.shape[2] < CARRIED_FRAMES:
+        return torch.cat((old, new), dim=2)[:, :, -CARRIED_FRAMES:]
+    return new
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

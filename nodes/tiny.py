@@ -1,0 +1,40 @@
+"""MemFlow Tiny Story Model: everything a graph needs, with no download."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..memflow_core import tiny_story
+from ..memflow_core.tiny_text import read_text_encoder
+from ..memflow_core.weights import read_generator
+from . import host
+from .io_types import CATEGORY
+
+
+class MemFlowTinyStory(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="MemFlowTinyStory",
+            display_name="MemFlow Tiny Story Model",
+            category=CATEGORY,
+            description="A model, text encoder and VAE of a few megabytes that come with this pack: they run on a CPU "
+            "in seconds and show how MemFlow works, through the same nodes as the real weights.",
+            search_aliases=["example", "demo", "test model", "toy", "load model"],
+            inputs=[],
+            outputs=[
+                io.Model.Output(display_name="model"),
+                io.Clip.Output(display_name="clip", tooltip="Knows only the words of the tiny stories."),
+                io.Vae.Output(display_name="vae"),
+            ],
+        )
+
+    @classmethod
+    def execute(cls) -> io.NodeOutput:
+        generator = read_generator(tiny_story.ASSETS / tiny_story.GENERATOR)
+        encoder = read_text_encoder(tiny_story.ASSETS / tiny_story.TEXT)
+        return io.NodeOutput(
+            host.wan_model(generator, "default"),
+            host.text_encoder(encoder),
+            host.wan_vae(tiny_story.ASSETS / tiny_story.VAE),
+        )
