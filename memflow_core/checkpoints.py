@@ -21,9 +21,14 @@ SNIFFED_BYTES = 512
 ZIP_MAGIC = b"PK\x03\x04"
 PICKLE_MAGIC = b"\x80"
 DAMAGED = "is damaged or cut off: download it again."
+# of the JSON header of a safetensors file, as its own reader has it
+MAX_HEADER_BYTES = 100_000_000
+# dicts in dicts; a hostile file may even hold itself
+MAX_NESTING = 8
 # what FSDP, activation checkpointing and torch.compile put between the names
 _WRAPPERS = re.compile(r"_fsdp_wrapped_module\.|_checkpoint_wrapped_module\.|_orig_mod\.")
 DTYPES = (torch.bfloat16, torch.float16, torch.float32)
+FLOATS = (*DTYPES, torch.float64)
 
 
 @dataclass(frozen=True)
@@ -35,19 +40,12 @@ class Checkpoint:
     metadata: dict[str, str] = field(default_factory=dict)
 
 
-def load_state_dict(path: str | Path) -> dict[str, Tensor]:
+def read_checkpoint(path: str | Path) -> Checkpoint:
     """The tensors of a .safetensors, .pt, .pth, .ckpt or .bin file, on the CPU, memory-mapped where possible.
 
     Nested dicts become dotted names: `{"generator": {"model.x": ...}}` is `generator.model.x`. What is not a
-    tensor is left out. Raises as `read_checkpoint`.
-    """
-    return read_checkpoint(path).tensors
-
-
-def read_checkpoint(path: str | Path) -> Checkpoint:
-    """As `load_state_dict`, with the metadata.
-
-    Raises FileNotFoundError, or ValueError for what is no weight file, is damaged, or needs code to be run.
+    tensor is left out. Raises FileNotFoundError, or ValueError for what is no weight file, is damaged, or
+    needs code to be run.
     """
     path = Path(path)
     if path.is_dir():
@@ -56,11 +54,12 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         raise FileNotFoundError(f"there is no weight file at {path}.")
     with path.open("rb") as file:
         head = file.read(SNIFFED_BYTES)
+    # first, since the length that such a file begins with may spell anything
+    if _is_safetensors(head):
+        return _read_safetensors(path)
     mistaken = _mistaken_for_weights(head)
     if mistaken:
         raise ValueError(f"{path.name} {mistaken}")
-    if head[8:9] == b"{":
-        return _read_safetensors(path)
     if head.startswith((ZIP_MAGIC, PICKLE_MAGIC)):
         return Checkpoint(path, _flat_tensors(path, _unpickle(path, zipped=head.startswith(ZIP_MAGIC))))
     raise ValueError(f"{path.name} is neither a safetensors nor a PyTorch file, or it {DAMAGED}")
@@ -95,6 +94,10 @@ def listed(names: list[str], most: int = 3) -> str:
     """The first few of many names: 'a, b, c and 4 more'."""
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def _is_safetensors(head: bytes) -> bool:
+    return head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= MAX_HEADER_BYTES
 
 
 def _mistaken_for_weights(head: bytes) -> str | None:
@@ -137,10 +140,11 @@ def _unpickle(path: Path, zipped: bool) -> Any:
 
 
 def _check_archive(path: Path) -> None:
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path.name} {DAMAGED}")
-    with zipfile.ZipFile(path) as archive:
-        members = {member.rsplit("/", 1)[-1] for member in archive.namelist()}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {member.rsplit("/", 1)[-1] for member in archive.namelist()}
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise ValueError(f"{path.name} {DAMAGED}") from error
     if "constants.pkl" in members:
         raise ValueError(f"{path.name} is a TorchScript program, not weights: nothing in it was run.")
     if "data.pkl" not in members:
@@ -162,12 +166,17 @@ def _refusal(path: Path, reason: str) -> str:
 def _flat_tensors(path: Path, content: Any) -> dict[str, Tensor]:
     if not isinstance(content, Mapping):
         raise ValueError(f"{path.name} holds a {type(content).__name__}, not named weights.")
-    return dict(_walk(content, ""))
+    return dict(_walk(path, content, ()))
 
 
-def _walk(content: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Tensor]]:
+def _walk(path: Path, content: Mapping[Any, Any], above: tuple[Any, ...]) -> Iterator[tuple[str, Tensor]]:
+    if len(above) > MAX_NESTING:
+        raise ValueError(f"{path.name} is nested more than {MAX_NESTING} levels deep, as no weight file is.")
     for key, value in content.items():
         if isinstance(value, Tensor):
-            yield f"{prefix}{key}", value
+            name = ".".join(map(str, (*above, key)))
+            if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
+                raise ValueError(f"{path.name} holds {name} without plain numbers: ask for plain weights.")
+            yield name, value
         elif isinstance(value, Mapping):
-            yield from _walk(value, f"{prefix}{key}.")
+            yield from _walk(path, value, (*above, key))

@@ -60,8 +60,10 @@ def finish(source: Path, target: Path, container: str, metadata: Mapping[str, st
         new.metadata.update(metadata)
         track = _add_track(new, old.streams.video[0])
         for packet in old.demux(video=0):
-            # the empty packet that ends every demux
-            if packet.dts is not None:
+            # not the empty packet that ends every demux
+            if packet.size:
+                # without B-frames they are the same, but a reader of slow mkv files leaves dts out
+                packet.dts = packet.pts
                 packet.stream = track
                 new.mux(packet)
 

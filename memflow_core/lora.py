@@ -15,10 +15,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .checkpoints import check_finite, listed, load_state_dict, unwrapped
+from .checkpoints import FLOATS, check_finite, listed, read_checkpoint, unwrapped
 from .identify import LORA, is_wan, other_kind
 
-_PREFIX = re.compile(r"^(?:(?:generator_lora|base_model|model|diffusion_model|module)\.)+")
+_PREFIX = re.compile(
+    r"^(?:(?:generator(?:_lora|_ema)?|state_dict|base_model|model|diffusion_model|module)\.)+"
+)
 _HALF = re.compile(r"^(?P<module>.+)\.lora_(?P<half>A|B|down|up)(?:\.[\w-]+)?\.weight$")
 
 
@@ -35,7 +37,7 @@ class LoraLayer:
         return self.down.shape[0]
 
     def scale(self, alpha: float | None) -> float:
-        """alpha / rank. An alpha given here wins over the file's; without any, alpha is the rank."""
+        """alpha / rank, with alpha as in `Lora.merge`."""
         alpha = self.alpha if alpha is None else alpha
         return 1.0 if alpha is None else alpha / self.rank
 
@@ -47,11 +49,6 @@ class Lora:
     name: str
     layers: dict[str, LoraLayer]
 
-    @property
-    def rank(self) -> int:
-        """The largest rank in the file; published LoRAs have one rank throughout."""
-        return max(layer.rank for layer in self.layers.values())
-
     def merge(
         self, state_dict: Mapping[str, Tensor], strength: float = 1.0, alpha: float | None = None
     ) -> dict[str, Tensor]:
@@ -59,13 +56,14 @@ class Lora:
 
         state_dict  a generator's weights in plain Wan keys. It stays as it is; untouched weights are shared.
         strength    0 gives the same weights, bit for bit.
-        alpha       where the file does not say (PEFT keeps it in a config): the training's `lora_alpha`.
+        alpha       the training's `lora_alpha`, which PEFT keeps in a config instead of the file. Given, it
+                    wins over the file's; without either, it is taken to be the rank.
 
         Raises ValueError if the LoRA belongs to another model.
         """
         _check_number("LoRA strength", strength)
         _check_alpha(alpha)
-        self._check_targets(state_dict)
+        self.check_fits(state_dict)
         merged = dict(state_dict)
         if strength == 0:
             return merged
@@ -87,7 +85,8 @@ class Lora:
             renamed[f"diffusion_model.{module}.alpha"] = torch.tensor(layer.scale(alpha) * layer.rank)
         return renamed
 
-    def _check_targets(self, state_dict: Mapping[str, Tensor]) -> None:
+    def check_fits(self, state_dict: Mapping[str, Tensor]) -> None:
+        """Raise ValueError if the LoRA changes what a generator of these weights does not have."""
         unknown = [module for module in self.layers if f"{module}.weight" not in state_dict]
         if unknown:
             raise ValueError(
@@ -108,11 +107,12 @@ def read_lora(path: str | Path) -> Lora:
 
     Raises FileNotFoundError, or ValueError saying what the file is instead, or what is wrong in it.
     """
-    tensors, name = load_state_dict(path), Path(path).name
+    tensors, name = read_checkpoint(path).tensors, Path(path).name
     plain = _plain_keys(name, tensors)
     halves, alphas = _sort(name, plain)
+    lora = Lora(name, dict(_pair(name, halves, alphas)))
     check_finite(name, plain)
-    return Lora(name, dict(_pair(name, halves, alphas)))
+    return lora
 
 
 def _plain_keys(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -149,8 +149,10 @@ def _sort(name: str, plain: Mapping[str, Tensor]) -> tuple[dict[str, dict[str, T
             )
         else:
             half = "down" if match["half"] in ("A", "down") else "up"
-            if halves.setdefault(match["module"], {}).setdefault(half, tensor) is not tensor:
+            pair = halves.setdefault(match["module"], {})
+            if half in pair:
                 raise ValueError(f"{name} holds more than one LoRA: {match['module']} has a second one.")
+            pair[half] = tensor
     return halves, alphas
 
 
@@ -161,7 +163,9 @@ def _pair(
         if len(pair) < 2:
             raise ValueError(f"{name} is not whole: {module} has only lora_{'A' if 'down' in pair else 'B'}.")
         down, up = pair["down"], pair["up"]
-        if down.ndim != 2 or up.ndim != 2 or up.shape[1] != down.shape[0]:
+        if not {down.dtype, up.dtype} <= set(FLOATS):
+            raise ValueError(f"{name} is quantised ({module}): use the bf16, fp16 or fp32 file of the LoRA.")
+        if down.ndim != 2 or up.ndim != 2 or up.shape[1] != down.shape[0] or not up.shape[1]:
             raise ValueError(
                 f"{name} does not fit together: {module} has lora_A {list(down.shape)} and lora_B "
                 f"{list(up.shape)}."

@@ -31,10 +31,9 @@ class VideoWriter:
     codec      h264, h265, vp9 or av1; by default h264, and vp9 for webm.
     crf        quality, 0 (best) to 51 (vp9, av1: 63; smallest file); by default hard to tell from lossless.
     metadata   tags of the file, text by name. ComfyUI restores a graph from `workflow` and `prompt`.
-    overwrite  replace `path`, and what a crashed run may have left of it.
-    finalise   False leaves the file fragmented when it is closed.
 
     `frames` counts the frames that are in the file. Colours are BT.709, limited range, 4:2:0, and tagged so.
+    No file that was there before is ever replaced.
     Raises ValueError, FileNotFoundError, FileExistsError or PermissionError before anything is written.
     """
 
@@ -46,8 +45,6 @@ class VideoWriter:
         codec: str | None = None,
         crf: float | None = None,
         metadata: Mapping[str, str] | None = None,
-        overwrite: bool = False,
-        finalise: bool = True,
     ):
         self.path = Path(path)
         self.unfinished = self.path.with_name(f"{self.path.stem}.unfinished{self.path.suffix}")
@@ -56,7 +53,6 @@ class VideoWriter:
         self._container, self._codec = choose_codec(self.path.suffix, codec)
         self._crf = check_crf(self._codec, crf)
         self._metadata = _check_metadata(metadata or {})
-        self._overwrite, self._finalise = overwrite, finalise
         self._encoder: FrameEncoder | None = None
         self._file: io.FileIO | None = None
         self._fragments = self._bytes = 0
@@ -79,8 +75,8 @@ class VideoWriter:
 
         The first frames decide the size. When this returns, all frames are in the file.
 
-        Raises ValueError for frames that do not fit, and OSError if they cannot be written, as on a full disk;
-        the file then ends with the frames of the writes before, and takes no more.
+        Raises ValueError for frames that do not fit, and OSError if they cannot be written, as on a full
+        disk; the file then ends with the frames of the writes before, and takes no more.
         """
         if self._closed or self._broken:
             state = "broken off" if self._broken else "closed"
@@ -106,14 +102,8 @@ class VideoWriter:
         if not self.frames:
             self._discard()
             raise ValueError(f"no frames were written, so there is no {self.path.name}.")
-        if self.path.exists() and not self._overwrite:
-            raise FileExistsError(
-                f"{self.path.name} has appeared in the meantime: the video stays in {self.unfinished.name}."
-            )
-        if self._finalise:
-            self._finish(self.path)
-        else:
-            os.replace(self.unfinished, self.path)
+        self._finish(self.path)
+        self.unfinished.unlink()
         return self.path
 
     def abort(self) -> Path | None:
@@ -121,7 +111,7 @@ class VideoWriter:
         if self._closed:
             return None
         # the reason for stopping may be a full disk; as it is, the file plays too
-        with suppress(OSError):
+        with suppress(OSError, av.FFmpegError):
             self._drain()
             if self.frames:
                 self._finish(self.unfinished)
@@ -139,16 +129,16 @@ class VideoWriter:
         if self.path.is_dir():
             raise ValueError(f"{self.path} is a folder, so no video can have that name.")
         for path in (self.path, self.unfinished):
-            if path.exists() and not self._overwrite:
+            if path.exists():
                 raise FileExistsError(
-                    f"{path.name} is there already in {folder}: move it away, choose another name, or allow "
-                    "it to be overwritten."
+                    f"{path.name} is there already in {folder}: move it away or choose another name."
                 )
 
     def _open(self, height: int, width: int) -> None:
-        self._encoder = FrameEncoder(self._codec, self._container, self.rate, self._crf, height, width)
+        encoder = FrameEncoder(self._codec, self._container, self.rate, self._crf, height, width)
         # unbuffered, so that what is written here survives this program
-        self._file = self.unfinished.open("wb" if self._overwrite else "xb", buffering=0)
+        self._file = self.unfinished.open("xb", buffering=0)
+        self._encoder = encoder
 
     def _check_size(self, height: int, width: int) -> None:
         stream = self._encoder.stream
@@ -189,16 +179,16 @@ class VideoWriter:
         draft = self.path.with_name(f".{self.path.stem}.finishing{self.path.suffix}")
         try:
             finish(self.unfinished, draft, self._container, self._metadata)
-            # libav does not report every write that fails
+            # the unfinished file is about to go
             if count_frames(draft) != self.frames:
                 raise OSError("the copy is not complete")
+            if target == self.path and target.exists():
+                raise FileExistsError("a file of that name has appeared in the meantime")
             os.replace(draft, target)
         except (OSError, av.FFmpegError) as error:
             raise self._failure(f"{self.path.name} could not be finished", error) from error
         finally:
             draft.unlink(missing_ok=True)
-        if target != self.unfinished:
-            self.unfinished.unlink()
 
     def _discard(self) -> None:
         if self._file is not None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from .checkpoints import Checkpoint, check_finite, listed, read_checkpoint, unwrapped
+from .checkpoints import FLOATS, Checkpoint, check_finite, listed, read_checkpoint, unwrapped
 from .config import ModelConfig
 from .identify import is_wan, other_kind, other_wan
 from .model import WanModel
@@ -24,7 +24,6 @@ from .model import WanModel
 GROUPS = ("generator", "generator_ema", "model", "diffusion_model", "state_dict")
 WHICH = ("auto", "generator", "generator_ema", "model")
 WAN_HEAD_DIM = 128
-FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 # weights whose shapes give all sizes, and their numbers of dimensions
 _TELLING = {
@@ -38,6 +37,7 @@ _PREFIX = re.compile(r"^(?:(?:model|diffusion_model|module)\.)+")
 _QUANTISED = re.compile(
     r"(?:^|\.)(?:scaled_fp8|scale_weight|weight_scale|comfy_quant|quant_state|qweight)(?:$|\.)"
 )
+_WEIGHT_NAMES = (".weight", ".bias", ".modulation")
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _check_kind(name: str, state_dict: Mapping[str, Tensor]) -> None:
     if not is_wan(state_dict):
         raise ValueError(f"{name} is not a Wan model: it holds {listed(list(state_dict))}.")
     for key, tensor in state_dict.items():
-        if _QUANTISED.search(key) or tensor.dtype not in FLOATS:
+        if _QUANTISED.search(key) or (key.endswith(_WEIGHT_NAMES) and tensor.dtype not in FLOATS):
             kept = "" if tensor.dtype in FLOATS else f" to {str(tensor.dtype).removeprefix('torch.')}"
             raise ValueError(
                 f"{name} is quantised{kept} ({key}): load it with ComfyUI's Load Diffusion Model, whose "
@@ -131,19 +131,18 @@ def _infer_config(
         raise ValueError(f"{name} {other}")
     if patch != [1, 2, 2]:
         raise ValueError(f"{name} has patches of {patch}, but only [1, 2, 2] is supported.")
-    settings = _metadata_settings(checkpoint)
-    heads = settings.pop("num_heads", None) if num_heads is None else num_heads
-    config = ModelConfig(
+    heads = _metadata_heads(checkpoint) if num_heads is None else num_heads
+    return ModelConfig(
         dim=dim,
         num_heads=_wan_heads(name, dim) if heads is None else heads,
-        num_layers=1 + max(int(key.split(".")[1]) for key in state_dict if re.match(r"blocks\.\d+\.", key)),
+        # counted, since a hostile file may call its last block anything
+        num_layers=len({key.split(".")[1] for key in state_dict if re.match(r"blocks\.\d+\.", key)}),
         ffn_dim=shapes["blocks.0.ffn.0.weight"][0],
         text_dim=shapes["text_embedding.0.weight"][1],
         freq_dim=shapes["time_embedding.0.weight"][1],
         in_channels=in_channels,
         out_channels=out_channels,
     )
-    return replace(config, eps=settings.get("eps", config.eps))
 
 
 def _telling_shapes(name: str, state_dict: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
@@ -166,18 +165,14 @@ def _wan_heads(name: str, dim: int) -> int:
     return dim // WAN_HEAD_DIM
 
 
-def _metadata_settings(checkpoint: Checkpoint) -> dict[str, int | float]:
-    """What ComfyUI too takes from a safetensors file's `config`, and shapes do not show."""
-    if "config" not in checkpoint.metadata:
-        return {}
+def _metadata_heads(checkpoint: Checkpoint) -> int | None:
+    """What ComfyUI too takes from a safetensors file's `config`, since shapes do not show it."""
     try:
-        settings = json.loads(checkpoint.metadata["config"])
-    except json.JSONDecodeError as error:
+        return json.loads(checkpoint.metadata.get("config", "{}")).get("transformer", {}).get("num_heads")
+    except (ValueError, RecursionError, AttributeError) as error:
         raise ValueError(
-            f"{checkpoint.path.name} has a `config` in its metadata that is not JSON: {error}."
+            f"{checkpoint.path.name} has a `config` in its metadata that is not a JSON object."
         ) from error
-    transformer = settings.get("transformer", {}) if isinstance(settings, dict) else {}
-    return {key: transformer[key] for key in ("num_heads", "eps") if key in transformer}
 
 
 def _check_missing(name: str, missing: list[str]) -> None:

@@ -40,6 +40,8 @@ class StreamingDecoder:
         vae = self._vae
         z = vae.first_stage_model.conv2(latents.to(vae.device, vae.vae_dtype))
         frames = torch.cat([part for piece in self._pieces(z) for part in self._advance(piece)], dim=2)
+        # laid out as a restored carry is: convolutions may round otherwise for another layout
+        self._carry = [carried.contiguous() if isinstance(carried, Tensor) else carried for carried in self._carry]
         pixels = vae.process_output(frames.to(vae.output_device, vae.vae_output_dtype(), copy=True))
         return pixels[0].movedim(0, -1).float().cpu()
 

@@ -111,11 +111,11 @@ class Progress:
         preview = None
         if self._previewer is not None:
             preview = self._previewer.decode_latent_to_preview_image("JPEG", chunk.latents)
-        self._bar.update_absolute(self._done, preview=preview)
         running = get_executing_context()
         if running is not None:
             text = f"chunk {chunk.index + 1} of {self._chunks}"
             PromptServer.instance.send_progress_text(text, running.node_id)
+        self._bar.update_absolute(self._done, preview=preview)
 
 
 # -- files ---------------------------------------------------------------------------------------------------
@@ -205,7 +205,7 @@ def check_text_width(model, embeddings: tuple[Tensor, ...]) -> None:
 # -- the tiny story model ------------------------------------------------------------------------------------
 
 
-def wan_vae(path: Path):
+def vae_from_file(path: Path):
     """A `VAE` from a file that ComfyUI recognises. Raises ValueError if it does not."""
     weights, metadata = comfy.utils.load_torch_file(str(path), return_metadata=True)
     vae = comfy.sd.VAE(sd=weights, metadata=metadata)

@@ -36,5 +36,5 @@ class MemFlowTinyStory(io.ComfyNode):
         return io.NodeOutput(
             host.wan_model(generator, "default"),
             host.text_encoder(encoder),
-            host.wan_vae(tiny_story.ASSETS / tiny_story.VAE),
+            host.vae_from_file(tiny_story.ASSETS / tiny_story.VAE),
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -19,8 +19,9 @@ from torch import Tensor
 
 from memflow_core.attention import MemoryAttention, Span
 from memflow_core.backbone import Backbone
-from memflow_core.bank import Offer, Prototype, PromptKeys
+from memflow_core.bank import Offer, PromptKeys, Prototype
 from memflow_core.cache import KVCache, Occupancy
+from memflow_core.checkpoints import cast
 from memflow_core.config import MemoryConfig, ModelConfig, SamplingConfig
 from memflow_core.flow import FlowSchedule, denoising_timesteps
 from memflow_core.lora import read_lora
@@ -356,28 +357,37 @@ def compare_scheduler(case: Case, check: Check) -> None:
 
 
 def compare_checkpoints(case: Case, check: Check) -> None:
-    tensors, heads = case.tensors, case.model.num_heads
+    tensors, x, t = case.tensors, case.tensors["x"].transpose(1, 2), case.tensors["t"][0]
+    schedule = FlowSchedule(case.info["model_kwargs"]["timestep_shift"])
 
-    def flow_of(state_dict: dict[str, Tensor], dtype: torch.dtype = torch.float32) -> Tensor:
-        stream = Stream(case.backbone(state_dict, dtype), case.shape(1), case.memory)
-        stream.cache.at.end = tensors["x"].shape[1]
-        stream.attention.begin(Span(0, tensors["x"].shape[1]))
+    def compare(name: str, state_dict: dict[str, Tensor], tolerance: float, dtype: torch.dtype = torch.float32) -> None:
+        stream = Stream(case.backbone(state_dict, dtype), case.shape(x.shape[0]), case.memory)
+        stream.cache.at.end = x.shape[2]
+        stream.attention.begin(Span(0, x.shape[2]))
         kv = stream.backbone.embed_text(tensors["text"])
-        x = tensors["x"].transpose(1, 2).to(dtype)
-        return stream.backbone(x, tensors["t"][0], kv, stream.attention).transpose(1, 2).float()
+        flow = stream.backbone(x.to(dtype), t, kv, stream.attention)
+        check.close(f"flow_{name}", flow.transpose(1, 2).float(), tensors[f"flow_{name}"], tolerance)
+        if f"x0_{name}" in tensors:
+            x0 = schedule.x0(x.to(dtype), flow, t[0].item())
+            check.close(f"x0_{name}", x0.transpose(1, 2).float(), tensors[f"x0_{name}"], tolerance)
 
-    base = read_generator(case.file("base"), num_heads=heads).state_dict
-    check.close("flow_base", flow_of(base), tensors["flow_base"])
-    ema = read_generator(case.file("base_ema"), which="generator_ema", num_heads=heads).state_dict
-    check.close("flow_ema", flow_of(ema), tensors["flow_ema"])
-    check.close("flow_base_bf16", flow_of(base, torch.bfloat16), tensors["flow_base_bf16"], BF16_TOLERANCE)
-    merged = read_lora(case.file("lora")).merge(base, alpha=case.info["lora_alpha"])
-    check.close("flow_lora", flow_of(merged), tensors["flow_lora"], MERGED_LORA_TOLERANCE)
-    check.close("flow_lora_merged", flow_of(merged), tensors["flow_lora_merged"], MERGED_LORA_TOLERANCE)
+    def read(role: str, which: str) -> dict[str, Tensor]:
+        """The weights in float32, which the recorded program holds them in whatever the file's precision."""
+        generator = read_generator(case.file(role), which, case.model.num_heads)
+        check.equal("sizes", replace(generator.config, eps=case.model.eps), case.model)
+        return cast(generator.state_dict, torch.float32)
+
+    base, alpha = read("base", "auto"), case.info["lora_alpha"]
+    compare("base", base, TOLERANCE)
+    compare("base_bf16", base, BF16_TOLERANCE, torch.bfloat16)
+    compare("ema", read("base_ema", "generator_ema"), TOLERANCE)
+    merged = read_lora(case.file("lora")).merge(base, alpha=alpha)
+    compare("lora", merged, MERGED_LORA_TOLERANCE)
+    compare("lora_merged", merged, MERGED_LORA_TOLERANCE)
     for name in (name for name in tensors if name.startswith("merged.")):
         check.close(name, merged[name.removeprefix("merged.")], tensors[name], MERGED_LORA_TOLERANCE)
-    raw = read_lora(case.file("lora_raw")).merge(base, alpha=case.info["lora_alpha"])
-    check.close("flow of the bare bf16 LoRA", flow_of(raw), tensors["flow_lora"], BF16_TOLERANCE)
+    # the same LoRA, rounded
+    compare("lora", read_lora(case.file("lora_raw")).merge(base, alpha=alpha), BF16_TOLERANCE)
 
 
 KINDS: dict[str, Callable[[Case, Check], None]] = {

@@ -41,7 +41,7 @@ PATCH = 4  # latent pixels of a 2 x 2 patch
 NOISE_DIMS = MODEL.in_channels * PATCH  # the first half of a token carries the noisy patch, the rest the picture
 
 VAE_DIM, VAE_MULTIPLES, LATENTS = 8, (1, 2, 4, 4), 16
-VAE_UPS = ("2d", "3d", "3d")  # downsamplers of the encoder, first to last; the decoder's the other way round
+VAE_DOWNS = ("2d", "3d", "3d")  # from the picture to the latents; the decoder goes the other way
 # the decoder's convolutions whose outputs add up to what its head sees
 LAST_FEATURES = ("11.resample.1", "12.residual.6", "13.residual.6", "14.residual.6")
 LATENT_STD = 2.2  # about that of Wan 2.1 latents, which ComfyUI scales the model's to
@@ -70,7 +70,7 @@ def generator_weights(draw: Draw) -> dict[str, Tensor]:
     """Weights in plain Wan keys under which flow = noisy latents - picture.
 
     The noisy patch goes through unharmed. The picture is what attention makes of its surroundings (soft blobs that
-    move with the frames before) and of the prompt (which word's colour a blob takes).
+    are carried on from frame to frame) and of the prompt (which word's colour a blob takes).
     """
     weights = {name: torch.zeros_like(value).double() for name, value in WanModel(MODEL).state_dict().items()}
     _embeddings(weights, draw)
@@ -201,8 +201,8 @@ def _encoder(writer: VaeWriter) -> None:
         for _ in range(2):
             writer.residual(f"encoder.downsamples.{layer}", ins, out)
             layer, ins = layer + 1, out
-        if level < len(VAE_UPS):
-            writer.downsample(f"encoder.downsamples.{layer}", out, VAE_UPS[level])
+        if level < len(VAE_DOWNS):
+            writer.downsample(f"encoder.downsamples.{layer}", out, VAE_DOWNS[level])
             layer += 1
     writer.middle("encoder.middle", ins)
     writer.head("encoder.head", ins, 2 * LATENTS, gain=1.0)
@@ -217,8 +217,8 @@ def _decoder(writer: VaeWriter) -> None:
         for _ in range(3):
             writer.residual(f"decoder.upsamples.{layer}", ins, out)
             layer, ins = layer + 1, out
-        if level < len(VAE_UPS):
-            writer.upsample(f"decoder.upsamples.{layer}", out, VAE_UPS[::-1][level])
+        if level < len(VAE_DOWNS):
+            writer.upsample(f"decoder.upsamples.{layer}", out, VAE_DOWNS[::-1][level])
             layer, ins = layer + 1, out // 2
     writer.head("decoder.head", ins, 3, gain=0.7)
     _pair_last_channels(writer.weights)
@@ -265,13 +265,14 @@ def files(seed: int = SEED) -> dict[str, bytes]:
     model = {"config": json.dumps({"transformer": {"text_dim": MODEL.text_dim, "freq_dim": MODEL.freq_dim}})}
     return {
         tiny_story.GENERATOR: _file(generator_weights(Draw(seed)), model),
-        tiny_story.VAE: _file(vae_weights(Draw(seed + 1)), {}),
+        tiny_story.VAE: _file(vae_weights(Draw(seed + 1)), {"format": "pt"}),
         tiny_story.TEXT: _file(text_weights(text, Draw(seed + 2)), text.to_metadata()),
     }
 
 
 def _file(weights: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
-    return save({name: value.half().contiguous() for name, value in weights.items()}, {"format": "pt", **metadata})
+    # one entry of metadata at most: safetensors writes several in any order
+    return save({name: value.half().contiguous() for name, value in weights.items()}, metadata)
 
 
 def main() -> None:
