@@ -22,6 +22,7 @@ test: setup
 
 lint: setup
 	@$(VENV) -m ruff check .
+	@$(VENV) -m ruff format --check .
 
 clean:
 	rm -rf .venv .host .ruff_cache .pytest_cache tests/.pytest_cache

@@ -69,19 +69,13 @@ def cast(state_dict: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tens
     """The same weights in bfloat16, float16 or float32; what is not floating point stays as it is."""
     if dtype not in DTYPES:
         raise ValueError(f"weights can be cast to {', '.join(map(str, DTYPES))}, but not to {dtype}.")
-    return {
-        key: tensor.to(dtype) if tensor.is_floating_point() else tensor for key, tensor in state_dict.items()
-    }
+    return {key: tensor.to(dtype) if tensor.is_floating_point() else tensor for key, tensor in state_dict.items()}
 
 
 def check_finite(name: str, state_dict: Mapping[str, Tensor]) -> None:
     """Raise ValueError naming the first weight that holds NaN or infinity. One pass, no copies."""
     for key, tensor in state_dict.items():
-        if (
-            tensor.is_floating_point()
-            and tensor.numel()
-            and not all(map(torch.isfinite, torch.aminmax(tensor)))
-        ):
+        if tensor.is_floating_point() and tensor.numel() and not all(map(torch.isfinite, torch.aminmax(tensor))):
             raise ValueError(f"{name} is damaged: {key} holds NaN or infinity.")
 
 
@@ -148,9 +142,7 @@ def _check_archive(path: Path) -> None:
     if "constants.pkl" in members:
         raise ValueError(f"{path.name} is a TorchScript program, not weights: nothing in it was run.")
     if "data.pkl" not in members:
-        raise ValueError(
-            f"{path.name} is a zip archive without PyTorch weights: unpack it, and name the weight file."
-        )
+        raise ValueError(f"{path.name} is a zip archive without PyTorch weights: unpack it, and name the weight file.")
 
 
 def _refusal(path: Path, reason: str) -> str:

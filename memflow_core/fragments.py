@@ -13,9 +13,7 @@ import av
 
 # containers by libav's name. use_metadata_tags: without it, mp4 drops every tag that is not one of its own
 _GROWING = {
-    "mp4": {
-        "movflags": "empty_moov+default_base_moof+frag_custom+frag_discont+skip_trailer+use_metadata_tags"
-    },
+    "mp4": {"movflags": "empty_moov+default_base_moof+frag_custom+frag_discont+skip_trailer+use_metadata_tags"},
     "webm": {"live": "1"},
     "matroska": {"live": "1"},
 }

@@ -63,9 +63,7 @@ _WAN_SIZES = {1536: "1.3B", 3072: "5B", 5120: "14B"}
 
 def is_wan(keys: Iterable[str]) -> bool:
     """Whether tensor names without prefixes look like a Wan model's, whole or not."""
-    return any(
-        re.search(r"^(?:patch_embedding|blocks\.\d+\.self_attn\.q|head\.head)\.weight$", key) for key in keys
-    )
+    return any(re.search(r"^(?:patch_embedding|blocks\.\d+\.self_attn\.q|head\.head)\.weight$", key) for key in keys)
 
 
 def other_kind(keys: Iterable[str]) -> str | None:

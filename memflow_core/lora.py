@@ -18,9 +18,7 @@ from torch import Tensor
 from .checkpoints import FLOATS, check_finite, listed, read_checkpoint, unwrapped
 from .identify import LORA, is_wan, other_kind
 
-_PREFIX = re.compile(
-    r"^(?:(?:generator(?:_lora|_ema)?|state_dict|base_model|model|diffusion_model|module)\.)+"
-)
+_PREFIX = re.compile(r"^(?:(?:generator(?:_lora|_ema)?|state_dict|base_model|model|diffusion_model|module)\.)+")
 _HALF = re.compile(r"^(?P<module>.+)\.lora_(?P<half>A|B|down|up)(?:\.[\w-]+)?\.weight$")
 
 
@@ -121,9 +119,7 @@ def _plain_keys(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if not any(re.search(LORA, key) for key in plain):
         raise ValueError(f"{name} {_not_a_lora(plain)}")
     if all(key.startswith("critic_lora.") for key in plain):
-        raise ValueError(
-            f"{name} holds only the critic's LoRA of a training run: use the file with generator_lora."
-        )
+        raise ValueError(f"{name} holds only the critic's LoRA of a training run: use the file with generator_lora.")
     if len(plain) < len(chosen):
         raise ValueError(f"{name} holds the same LoRA layer twice, under different prefixes.")
     return plain
@@ -167,8 +163,7 @@ def _pair(
             raise ValueError(f"{name} is quantised ({module}): use the bf16, fp16 or fp32 file of the LoRA.")
         if down.ndim != 2 or up.ndim != 2 or up.shape[1] != down.shape[0] or not up.shape[1]:
             raise ValueError(
-                f"{name} does not fit together: {module} has lora_A {list(down.shape)} and lora_B "
-                f"{list(up.shape)}."
+                f"{name} does not fit together: {module} has lora_A {list(down.shape)} and lora_B {list(up.shape)}."
             )
         yield module, LoraLayer(down, up, alphas.get(module))
     orphans = [module for module in alphas if module not in halves]

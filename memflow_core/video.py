@@ -130,9 +130,7 @@ class VideoWriter:
             raise ValueError(f"{self.path} is a folder, so no video can have that name.")
         for path in (self.path, self.unfinished):
             if path.exists():
-                raise FileExistsError(
-                    f"{path.name} is there already in {folder}: move it away or choose another name."
-                )
+                raise FileExistsError(f"{path.name} is there already in {folder}: move it away or choose another name.")
 
     def _open(self, height: int, width: int) -> None:
         encoder = FrameEncoder(self._codec, self._container, self.rate, self._crf, height, width)
@@ -196,11 +194,7 @@ class VideoWriter:
 
     def _failure(self, what: str, error: Exception) -> OSError:
         reason = getattr(error, "strerror", None) or str(error)
-        left = (
-            f"{self.unfinished.name} holds {self.frames} frames and plays"
-            if self.frames
-            else "nothing was kept"
-        )
+        left = f"{self.unfinished.name} holds {self.frames} frames and plays" if self.frames else "nothing was kept"
         failure = OSError(f"{what}: {reason}; {left}.")
         failure.errno = getattr(error, "errno", None)
         return failure
@@ -209,9 +203,7 @@ class VideoWriter:
 def _check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
     for key, value in metadata.items():
         if not (isinstance(key, str) and key and isinstance(value, str)):
-            raise ValueError(
-                f"metadata must be text by name, but {key!r} is {type(value).__name__}: use json.dumps."
-            )
+            raise ValueError(f"metadata must be text by name, but {key!r} is {type(value).__name__}: use json.dumps.")
     return dict(metadata)
 
 

@@ -34,9 +34,7 @@ class Codec:
 
 CODECS = {
     "h264": Codec("libx264", ("mp4", "matroska"), 18, 51, {"tune": "zerolatency"}),
-    "h265": Codec(
-        "libx265", ("mp4", "matroska"), 20, 51, {"tune": "zerolatency", "x265-params": "log-level=error"}
-    ),
+    "h265": Codec("libx265", ("mp4", "matroska"), 20, 51, {"tune": "zerolatency", "x265-params": "log-level=error"}),
     "vp9": Codec(
         "libvpx-vp9",
         ("webm", "matroska"),
@@ -65,9 +63,7 @@ class FrameEncoder:
 
     def __init__(self, codec: Codec, container: str, rate: Fraction, crf: float, height: int, width: int):
         if height % 2 or width % 2:
-            raise ValueError(
-                f"frames of {width} x {height} pixels cannot be written: width and height must be even."
-            )
+            raise ValueError(f"frames of {width} x {height} pixels cannot be written: width and height must be even.")
         # only lends the encoder its settings: the packets go elsewhere
         self._container = av.open(io.BytesIO(), "w", format=container)
         options = {**codec.options, "crf": str(crf)}
@@ -120,9 +116,7 @@ def choose_codec(ending: str, codec: str | None = None) -> tuple[str, Codec]:
         raise ValueError(f"a video's name must end in {', '.join(CONTAINERS)}, but it ends in {ending!r}.")
     container, usual = CONTAINERS[ending.lower()]
     fitting = [
-        name
-        for name, known in CODECS.items()
-        if container in known.containers and known.encoder in av.codecs_available
+        name for name, known in CODECS.items() if container in known.containers and known.encoder in av.codecs_available
     ]
     name = usual if codec is None else codec
     if name not in fitting:

@@ -34,9 +34,7 @@ _TELLING = {
     "head.head.weight": 2,
 }
 _PREFIX = re.compile(r"^(?:(?:model|diffusion_model|module)\.)+")
-_QUANTISED = re.compile(
-    r"(?:^|\.)(?:scaled_fp8|scale_weight|weight_scale|comfy_quant|quant_state|qweight)(?:$|\.)"
-)
+_QUANTISED = re.compile(r"(?:^|\.)(?:scaled_fp8|scale_weight|weight_scale|comfy_quant|quant_state|qweight)(?:$|\.)")
 _WEIGHT_NAMES = (".weight", ".bias", ".modulation")
 
 
@@ -98,9 +96,7 @@ def _choose(checkpoint: Checkpoint, which: str) -> tuple[str, Mapping[str, Tenso
     if which == "auto":
         return "", checkpoint.tensors
     found = sorted({key.split(".")[0] for key in checkpoint.tensors})
-    raise ValueError(
-        f"{checkpoint.path.name} has no {which}: it holds {listed(found) or 'no tensors'}; choose auto."
-    )
+    raise ValueError(f"{checkpoint.path.name} has no {which}: it holds {listed(found) or 'no tensors'}; choose auto.")
 
 
 def _check_kind(name: str, state_dict: Mapping[str, Tensor]) -> None:
@@ -120,9 +116,7 @@ def _check_kind(name: str, state_dict: Mapping[str, Tensor]) -> None:
             )
 
 
-def _infer_config(
-    checkpoint: Checkpoint, state_dict: Mapping[str, Tensor], num_heads: int | None
-) -> ModelConfig:
+def _infer_config(checkpoint: Checkpoint, state_dict: Mapping[str, Tensor], num_heads: int | None) -> ModelConfig:
     name, shapes = checkpoint.path.name, _telling_shapes(checkpoint.path.name, state_dict)
     dim, in_channels, *patch = shapes["patch_embedding.weight"]
     out_channels = shapes["head.head.weight"][0] // 4
@@ -170,9 +164,7 @@ def _metadata_heads(checkpoint: Checkpoint) -> int | None:
     try:
         return json.loads(checkpoint.metadata.get("config", "{}")).get("transformer", {}).get("num_heads")
     except (ValueError, RecursionError, AttributeError) as error:
-        raise ValueError(
-            f"{checkpoint.path.name} has a `config` in its metadata that is not a JSON object."
-        ) from error
+        raise ValueError(f"{checkpoint.path.name} has a `config` in its metadata that is not a JSON object.") from error
 
 
 def _check_missing(name: str, missing: list[str]) -> None:

@@ -52,7 +52,7 @@ class MemFlowLoadModel(io.ComfyNode):
                     max=65536.0,
                     step=1.0,
                     advanced=True,
-                    tooltip="The LoRA's alpha, where its file does not say. 0: equal to its rank, as published.",
+                    tooltip="The LoRA's alpha, in place of the file's. 0: the file's, or the rank where it has none, as published.",
                 ),
                 io.Combo.Input(
                     "weights",
@@ -78,6 +78,8 @@ class MemFlowLoadModel(io.ComfyNode):
         if lora_name != NO_LORA:
             lora = read_lora(host.model_path("loras", lora_name))
         generator = read_generator(host.model_path("diffusion_models", model_name), which=weights)
+        if lora is not None:
+            lora.check_fits(generator.state_dict)
         model = host.wan_model(generator, weight_dtype)
         if lora is not None:
             model = host.with_lora(model, lora.to_comfy_keys(lora_alpha or None), lora_strength)

@@ -75,16 +75,12 @@ class Layout:
 def comfyui_version(path: Path, name: str = "COMFYUI_PATH") -> str:
     """The version of the ComfyUI at `path`; SetupError if there is none, or it is older than 0.30."""
     if not (path / "main.py").is_file() or not (path / "comfy").is_dir():
-        raise SetupError(
-            f"{name} is {path}, which is not a ComfyUI folder: it has no main.py beside a comfy/."
-        )
+        raise SetupError(f"{name} is {path}, which is not a ComfyUI folder: it has no main.py beside a comfy/.")
     source = path / "comfyui_version.py"
     found = re.search(r'__version__ = "([^"]+)"', source.read_text()) if source.is_file() else None
     version = found.group(1) if found else "unknown"
     if not found or tuple(int(n) for n in re.findall(r"\d+", version)[:2]) < COMFYUI_MINIMUM:
-        raise SetupError(
-            f"{name} is {path}, which holds ComfyUI {version}: 0.30 or newer is needed, so name another."
-        )
+        raise SetupError(f"{name} is {path}, which holds ComfyUI {version}: 0.30 or newer is needed, so name another.")
     return version
 
 

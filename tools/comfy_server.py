@@ -147,9 +147,7 @@ class Server:
         # comfy-cli makes folders in the home directory when it is imported, which may not be writable
         env = {**os.environ, "HOME": str(self.base / "home")}
         given = json.dumps([workflow, self.get("/object_info")])
-        done = subprocess.run(
-            [sys.executable, "-c", CONVERT], env=env, input=given, capture_output=True, text=True
-        )
+        done = subprocess.run([sys.executable, "-c", CONVERT], env=env, input=given, capture_output=True, text=True)
         if done.returncode:
             problem = done.stderr.strip().splitlines()[-1].partition(": ")
             raise ServerError(f"the workflow cannot be converted: {problem[2] or problem[0]}")
@@ -256,9 +254,7 @@ def require_free_port(port: int) -> None:
             probe.bind((LOOPBACK, port))
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or "not between 1 and 65535"
-            raise ServerError(
-                f"port {port} cannot be used ({reason}): name another one with PORT=..."
-            ) from None
+            raise ServerError(f"port {port} cannot be used ({reason}): name another one with PORT=...") from None
 
 
 def device_options() -> list[str]:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -57,7 +58,7 @@ def test_a_resumed_stream_is_bit_identical(make_stream, play, prompt, backbone, 
     assert all(torch.equal(before[name], tensor) for name, tensor in state.tensors.items()), "the state was written to"
 
 
-def test_a_new_process_goes_on_from_the_file(make_stream, play, prompt, backbone, tmp_path, pytestconfig):
+def test_a_new_process_goes_on_from_the_file(make_stream, play, prompt, backbone, tmp_path):
     scenes = {chunk: (prompt(number), *kind) for chunk, (number, *kind) in SCENES.items()}
     whole = make_stream(retrieval="prompt", record_every=1, top_k=3)
     play(whole, 7, scenes)
@@ -71,7 +72,7 @@ def test_a_new_process_goes_on_from_the_file(make_stream, play, prompt, backbone
             sys.executable,
             "-c",
             RESUME,
-            str(pytestconfig.rootpath.parent),
+            str(Path(__file__).resolve().parents[2]),
             str(sizes),
             tmp_path / "model.pt",
             tmp_path / "state.safetensors",

@@ -23,9 +23,7 @@ from memflow_core.video_encoder import CODECS, CONTAINERS, choose_codec
 
 ROOT = Path(__file__).resolve().parents[2]
 HEIGHT, WIDTH = 48, 96
-COLOURS = torch.tensor(
-    [[220, 30, 40], [30, 190, 50], [40, 60, 230], [128, 128, 128], [250, 240, 20], [12, 12, 12]]
-)
+COLOURS = torch.tensor([[220, 30, 40], [30, 190, 50], [40, 60, 230], [128, 128, 128], [250, 240, 20], [12, 12, 12]])
 TAGS = {"workflow": json.dumps({"nodes": [{"text": "größe {"}]}), "prompt": json.dumps({"1": {"inputs": {}}})}
 FORMATS = [
     (ending, name)
@@ -37,10 +35,7 @@ FORMATS = [
 
 def stripes(frames: int, first: int = 0) -> torch.Tensor:
     """uint8 [F, H, W, 3]: six coloured stripes that change places every four frames."""
-    order = [
-        COLOURS.roll(number // 4, 0).repeat_interleave(WIDTH // 6, 0)
-        for number in range(first, first + frames)
-    ]
+    order = [COLOURS.roll(number // 4, 0).repeat_interleave(WIDTH // 6, 0) for number in range(first, first + frames)]
     return torch.stack(order)[:, None].expand(-1, HEIGHT, -1, -1).to(torch.uint8)
 
 
@@ -222,9 +217,7 @@ def python(program: str, *arguments: object) -> list[str]:
 @pytest.mark.parametrize("ending", CONTAINERS)
 def test_a_killed_process_leaves_a_file_that_plays_to_the_last_write(ending, tmp_path):
     path = tmp_path / f"story{ending}"
-    with subprocess.Popen(
-        python(WRITE_UNTIL_KILLED, path), cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as process:
+    with subprocess.Popen(python(WRITE_UNTIL_KILLED, path), cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         written = [int(process.stdout.readline()) for _ in range(6)][-1]
         process.send_signal(signal.SIGKILL)
         written = [written, *map(int, process.stdout.read().split())][-1]

@@ -116,9 +116,7 @@ def test_every_dialect_gives_the_same_numbers(dialect, save, weights):
     assert all(torch.equal(read.state_dict[key], tensor) for key, tensor in weights.items())
 
 
-@pytest.mark.parametrize(
-    "prefix", ["", "model.", "diffusion_model.", "model.diffusion_model.", "generator.model."]
-)
+@pytest.mark.parametrize("prefix", ["", "model.", "diffusion_model.", "model.diffusion_model.", "generator.model."])
 def test_safetensors_files_are_read_like_pt_files(prefix, save, weights):
     read = read_generator(save(prefixed(weights, prefix), ".safetensors"), num_heads=2)
     assert read.config == SMALL
@@ -173,9 +171,7 @@ def test_the_number_of_heads_comes_from_the_caller_the_file_or_the_width(tmp_pat
     assert read_generator(told, num_heads=2).config.num_heads == 2
 
 
-@pytest.mark.parametrize(
-    "config", ["{", "[1]", '{"transformer": 5}', '{"transformer": {"num_heads": "many"}}']
-)
+@pytest.mark.parametrize("config", ["{", "[1]", '{"transformer": 5}', '{"transformer": {"num_heads": "many"}}'])
 def test_senseless_metadata_is_refused(config, tmp_path, weights):
     save_file(weights, tmp_path / "odd.safetensors", metadata={"config": config})
     with pytest.raises(ValueError, match="config|num_heads"):
@@ -284,9 +280,7 @@ def test_a_weight_that_is_no_number_is_named(value, dtype, save, weights):
 
 
 def test_quantised_files_are_sent_to_the_loader_that_reads_them(save, weights):
-    fp8 = {
-        key: tensor.to(torch.float8_e4m3fn) if tensor.ndim == 2 else tensor for key, tensor in weights.items()
-    }
+    fp8 = {key: tensor.to(torch.float8_e4m3fn) if tensor.ndim == 2 else tensor for key, tensor in weights.items()}
     refused(save(fp8), "quantised", "float8_e4m3fn", "Load Diffusion Model")
     refused(save({**fp8, "scaled_fp8": torch.zeros(1)}), "quantised")
     refused(save({**weights, "blocks.0.ffn.0.scale_weight": torch.ones(1)}), "quantised")

@@ -40,9 +40,7 @@ def fake_comfyui(folder: Path, version: str = "0.30.0") -> Path:
 
 
 def test_a_folder_that_is_no_comfyui_is_named(tmp_path):
-    assert_one_sentence(
-        run(HOST, "--dest", tmp_path, COMFYUI_PATH=str(tmp_path)), str(tmp_path), "not a ComfyUI"
-    )
+    assert_one_sentence(run(HOST, "--dest", tmp_path, COMFYUI_PATH=str(tmp_path)), str(tmp_path), "not a ComfyUI")
 
 
 def test_an_old_comfyui_is_told_its_version_and_the_one_needed(tmp_path):
@@ -50,9 +48,7 @@ def test_an_old_comfyui_is_told_its_version_and_the_one_needed(tmp_path):
     assert_one_sentence(run(HOST, "--dest", tmp_path, "--comfyui", old), "0.3.64", "0.30")
 
 
-@pytest.mark.parametrize(
-    "version, accepted", [("0.29.9", False), ("0.30.0", True), ("0.31.2", True), ("1.0.0", True)]
-)
+@pytest.mark.parametrize("version, accepted", [("0.29.9", False), ("0.30.0", True), ("0.31.2", True), ("1.0.0", True)])
 def test_comfyui_is_accepted_from_0_30_on(tmp_path, version, accepted):
     folder = fake_comfyui(tmp_path / "ComfyUI", version)
     if accepted:
@@ -155,9 +151,7 @@ def test_the_demo_names_a_workflow_file_that_is_none(tmp_path, comfy_path):
 
 def test_a_failed_run_is_told_by_its_node():
     error = {"node_type": "Sampler", "node_id": "7", "exception_message": "bank is 9: at most 6.\n"}
-    history = {
-        "status": {"status_str": "error", "messages": [["execution_start", {}], ["execution_error", error]]}
-    }
+    history = {"status": {"status_str": "error", "messages": [["execution_start", {}], ["execution_error", error]]}}
     assert failure(history) == "Sampler (node 7): bank is 9: at most 6."
     assert failure({"status": {"status_str": "success", "messages": []}}) is None
 
@@ -165,7 +159,5 @@ def test_a_failed_run_is_told_by_its_node():
 def test_videos_are_found_among_all_outputs():
     video = {"filename": "a.mp4", "subfolder": "video", "type": "output"}
     picture = {"filename": "a.png", "subfolder": "", "type": "temp"}
-    history = {
-        "outputs": {"1": {"images": [picture], "text": ["x"]}, "2": {"images": [video], "animated": [True]}}
-    }
+    history = {"outputs": {"1": {"images": [picture], "text": ["x"]}, "2": {"images": [video], "animated": [True]}}}
     assert output_files(history, ".mp4") == [video]
