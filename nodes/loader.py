@@ -52,7 +52,7 @@ class MemFlowLoadModel(io.ComfyNode):
                     max=65536.0,
                     step=1.0,
                     advanced=True,
-                    tooltip="The LoRA's alpha, in place of the file's. 0: the file's, or the rank where it has none, as published.",
+                    tooltip="The LoRA's alpha, in place of the file's. 0: the file's, else its rank, as published.",
                 ),
                 io.Combo.Input(
                     "weights",

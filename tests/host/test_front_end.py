@@ -25,6 +25,10 @@ SET_SEED = """seed => {
     const stream = app.graph.nodes.find(n => n.type === "MemFlowStreamToVideo");
     stream.widgets.find(w => w.name === "seed").value = seed;
 }"""
+VIDEO = """() => {
+    const video = document.querySelector("video");
+    return [video.videoWidth, video.duration];
+}"""
 # dialogs and toasts, wherever the front end puts them
 COMPLAINTS = """() => {
     const kinds = ".p-dialog, .p-toast-message, .comfy-missing-nodes, [role=alertdialog]";
@@ -89,4 +93,7 @@ def test_the_page_itself_runs_the_workflow(page, comfy):
     while len(comfy.get("/history")) == runs and time.monotonic() < deadline:
         page.wait_for_timeout(200)
     assert len(set(comfy.output_dir.rglob("*.mp4")) - before) == 1
+    page.wait_for_function("() => document.querySelector('video')?.readyState > 0")
+    width, seconds = page.evaluate(VIDEO)
+    assert width == 64 and seconds == pytest.approx(153 / 16)
     assert page.evaluate(COMPLAINTS) == []
