@@ -61,6 +61,23 @@ def test_the_workflow_makes_a_playable_video(comfy, prompt):
     assert run.previews
 
 
+def test_stock_nodes_take_the_video(comfy, prompt):
+    graph = copy.deepcopy(prompt)
+    video = [node_of(prompt, "MemFlowStreamToVideo"), 0]
+    saved = {"video": video, "filename_prefix": "stock", "format": "auto", "codec": "auto"}
+    graph["90"] = {"class_type": "SaveVideo", "inputs": saved}
+    graph["91"] = {"class_type": "GetVideoComponents", "inputs": {"video": video}}
+    graph["92"] = {"class_type": "PreviewImage", "inputs": {"images": ["91", 0]}}
+    run = comfy.run(graph)
+    assert failure(run.history) is None
+    (copied,) = [comfy.path_of(file) for file in output_files(run.history, ".mp4") if "stock" in file["filename"]]
+    assert len(video_frames(copied)) == prompt[video[0]]["inputs"]["length"] == len(output_files(run.history, ".png"))
+
+
+def test_comfyui_offers_the_workflow_as_a_template(comfy):
+    assert ["tiny_story"] in comfy.get("/workflow_templates").values()
+
+
 def test_a_second_queue_is_served_from_cache_and_changed_memory_is_not(comfy, prompt):
     comfy.run(prompt)
     stream = node_of(prompt, "MemFlowStreamToVideo")
