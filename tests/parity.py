@@ -314,14 +314,12 @@ class UnitCall:
         self._compare_state(check)
 
     def _compare_state(self, check: Check) -> None:
-        tensors = self.case.tensors
+        tensors, batch = self.case.tensors, len(self.x)
+        window = torch.tensor([self._window_slots()] * batch)
         for layer in range(len(self.cache.k)):
-            for (
-                name,
-                ours,
-            ) in (("k", self.cache.k), ("v", self.cache.v)):
-                self._compare(check, f"post.kv.{layer}.{name}", ours[layer], self._window_slots())
-                listed = self.cache.order[layer, 0, : self.cache.at.bank].tolist()
+            for name, ours in (("k", self.cache.k), ("v", self.cache.v)):
+                self._compare(check, f"post.kv.{layer}.{name}", ours[layer], window)
+                listed = self.cache.order[layer, :, : self.cache.at.bank]
                 self._compare(check, f"post.bank.{layer}.{name}", ours[layer], listed)
                 if f"post.bank.{layer}.{name}_new" in tensors:
                     new = getattr(self.bank.newest.prototype, name)[layer][:, :, None]
@@ -333,10 +331,12 @@ class UnitCall:
                 tensors.get("post.idx.0", tensors["pre.idx.0"])[[0, 3]].tolist(),
             )
 
-    def _compare(self, check: Check, name: str, ours: Tensor, slots: list[int]) -> None:
+    def _compare(self, check: Check, name: str, ours: Tensor, slots: Tensor) -> None:
+        """ours [B, H, slots, S, Dh] against a recording; slots [B, n] lists ours in its order."""
         if name in self.case.tensors:
             golden = self._frames(self.case.tensors[name])
-            check.close(name, ours[:, :, slots], golden[:, :, : len(slots)])
+            listed = torch.stack([item[:, places] for item, places in zip(ours, slots, strict=True)])
+            check.close(name, listed, golden[:, :, : slots.shape[1]])
 
 
 # -- scheduler and checkpoint files -----------------------------------------------------------------------------------
@@ -390,6 +390,7 @@ def compare_checkpoints(case: Case, check: Check) -> None:
     compare("lora", read_lora(case.file("lora_raw")).merge(base, alpha=alpha), BF16_TOLERANCE)
 
 
+SHARED = ("weights", "inputs")  # files that cases read, described in the same way
 KINDS: dict[str, Callable[[Case, Check], None]] = {
     "pipeline_single": replay,
     "pipeline_interactive": replay,
@@ -402,7 +403,7 @@ KINDS: dict[str, Callable[[Case, Check], None]] = {
 def find_cases(folder: Path) -> list[Case]:
     """Every recording in a folder; shared weights and inputs are not cases of their own."""
     described = [Case(path) for path in sorted(folder.glob("*.json")) if not path.name.endswith(".trace.json")]
-    return [case for case in described if case.info.get("case") in KINDS]
+    return [case for case in described if case.info.get("case", SHARED[0]) not in SHARED]
 
 
 @torch.inference_mode()
@@ -414,6 +415,8 @@ def run_case(case: Case) -> Check:
 
 def main(folder: str) -> int:
     cases, failed = find_cases(Path(folder)), 0
+    if not cases:
+        print(f"there are no recordings in {folder}.")
     for case in cases:
         try:
             check = run_case(case)
