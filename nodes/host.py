@@ -114,7 +114,8 @@ class Progress:
         running = get_executing_context()
         if running is not None:
             text = f"chunk {chunk.index + 1} of {self._chunks}"
-            PromptServer.instance.send_progress_text(text, running.node_id)
+            # to the page that queued it; without its id, every open page would show it on a node of that number
+            PromptServer.instance.send_progress_text(text, running.node_id, PromptServer.instance.client_id)
         self._bar.update_absolute(self._done, preview=preview)
 
 

@@ -12,8 +12,12 @@ from tools.comfy_host import ROOT
 from tools.comfy_server import failure, output_files
 
 WORKFLOW = json.loads((ROOT / "workflows" / "tiny_story.json").read_text())
-SHOWN = """() => app.graph.nodes.map(
-    n => [n.type, n.title, n.has_errors ?? false, (n.widgets ?? []).map(w => [w.name, w.value])])"""
+# only what is saved: a preview's widget holds whole page elements
+SHOWN = """() => {
+    const saved = n => (n.widgets ?? []).filter(w => w.serialize !== false && typeof w.value !== "object");
+    return app.graph.nodes.map(
+        n => [n.type, n.title, n.has_errors ?? false, saved(n).map(w => [w.name, w.value])]);
+}"""
 DROP = """async ([name, data]) => {
     const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0));
     const files = new DataTransfer();
