@@ -27,7 +27,11 @@ FRONT_END_SETTINGS = {
     "Comfy.VueNodes.Enabled": False,
     "Comfy.Minimap.Visible": False,
 }
-FRONT_END_READY = "window.app && window.app.graph && window.app.extensionManager"
+# ready is later than visible: until then the front end still loads a graph of its own over any other
+FRONT_END_READY = """() => {
+    const manager = window.app?.extensionManager;
+    return Boolean(manager?.workflow?.activeWorkflow?.isLoaded && !manager.spinner);
+}"""
 
 
 @pytest.fixture(scope="session")
