@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from .precision import widest
+
 AttentionBackend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """softmax(q k^T / sqrt(head_dim)) v over [B, heads, L, head_dim]."""
 
@@ -42,8 +44,9 @@ def sdpa(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 def sinusoid(timesteps: Tensor, width: int) -> Tensor:
     """Sinusoidal embedding [F, width], cosines first, of timesteps [F]; angles in float64."""
     half = width // 2
-    exponent = torch.arange(half, dtype=torch.float64, device=timesteps.device) / half
-    angle = timesteps.double()[:, None] * 10000.0**-exponent
+    wide = widest(timesteps.device)
+    exponent = torch.arange(half, dtype=wide, device=timesteps.device) / half
+    angle = timesteps.to(wide)[:, None] * 10000.0**-exponent
     return torch.cat((angle.cos(), angle.sin()), dim=-1)
 
 

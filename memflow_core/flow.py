@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .config import SamplingConfig
+from .precision import widest
 
 TRAIN_STEPS = 1000
 
@@ -38,7 +39,8 @@ class FlowSchedule:
 
     def x0(self, xt: Tensor, flow: Tensor, timestep: float) -> Tensor:
         """Clean estimate xt - sigma flow, in float64, in xt's dtype and shape."""
-        return (xt.double() - self.sigma(timestep) * flow.double()).to(xt.dtype)
+        wide = widest(xt.device)
+        return (xt.to(wide) - self.sigma(timestep) * flow.to(wide)).to(xt.dtype)
 
 
 def denoising_timesteps(config: SamplingConfig) -> list[float]:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .precision import widest
+
 THETA = 10000.0
 
 
 def _axis_frequencies(pairs: int, device: torch.device) -> Tensor:
     """theta^(-j/pairs) for j in 0..pairs-1, in float64."""
-    exponent = torch.arange(pairs, dtype=torch.float64, device=device) / max(pairs, 1)
+    exponent = torch.arange(pairs, dtype=widest(device), device=device) / max(pairs, 1)
     return THETA**-exponent
 
 
@@ -43,14 +45,14 @@ class Rope:
         spatial = pairs // 3
         self._time = _axis_frequencies(pairs - 2 * spatial, device)
         axis = _axis_frequencies(spatial, device)
-        row = torch.arange(rows, dtype=torch.float64, device=device)[:, None] * axis
-        column = torch.arange(columns, dtype=torch.float64, device=device)[:, None] * axis
+        row = torch.arange(rows, dtype=axis.dtype, device=device)[:, None] * axis
+        column = torch.arange(columns, dtype=axis.dtype, device=device)[:, None] * axis
         grid = torch.cat((row[:, None].expand(-1, columns, -1), column[None].expand(rows, -1, -1)), dim=-1)
         self._space = grid.flatten(0, 1)  # [tokens, 2 * spatial]
 
     def at(self, frames: Tensor) -> Rotation:
         """Rotation for latent frames at integer positions `frames` [..., n] -> tables [..., n, tokens, pairs]."""
-        time = frames.double()[..., None] * self._time
+        time = frames.to(self._time.dtype)[..., None] * self._time
         time = time[..., None, :].expand(*frames.shape, self._space.shape[0], -1)
         angle = torch.cat((time, self._space.expand(*frames.shape, -1, -1)), dim=-1)
         return Rotation(angle.cos().float(), angle.sin().float())
