@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io
 
+from ..memflow_core.config import SamplingConfig
 from . import host
 from .io_types import CATEGORY, MemoryType, ScheduleType, StateType
-from .run import Request, prepare, story
+from .run import Request, parse_steps, prepare, story
 
 STORY_SOCKETS = [
     ("memory", MemoryType, "What the stream remembers, from MemFlow Memory. Without it: the Story preset."),
@@ -74,6 +75,16 @@ def expert_inputs() -> list[io.Input]:
     ]
 
 
+def check_steps(steps: str | None) -> bool | str:
+    """What is wrong with the steps widget, told before anything runs; True for nothing, or where a link feeds it."""
+    try:
+        if steps is not None:
+            SamplingConfig(parse_steps(steps))
+    except ValueError as error:
+        return str(error)
+    return True
+
+
 def story_sockets() -> list[io.Input]:
     return [kind.Input(name, optional=True, tooltip=tooltip) for name, kind, tooltip in STORY_SOCKETS]
 
@@ -115,6 +126,11 @@ class MemFlowSampler(io.ComfyNode):
                 ),
             ],
         )
+
+    @classmethod
+    def validate_inputs(cls, steps=None) -> bool | str:
+        # ComfyUI checks the range of no widget that is named here
+        return check_steps(steps)
 
     @classmethod
     def execute(

@@ -12,7 +12,7 @@ from . import host
 from .decoder import StreamingDecoder
 from .io_types import CATEGORY, ScheduleType, StateType, StoryState
 from .run import Request, Story, prepare, story
-from .sampler import expert_inputs, story_inputs, story_sockets
+from .sampler import check_steps, expert_inputs, story_inputs, story_sockets
 
 # what the widget says -> file ending and codec
 FORMATS = {
@@ -82,6 +82,10 @@ class MemFlowStreamToVideo(io.ComfyNode):
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
             is_output_node=True,
         )
+
+    @classmethod
+    def validate_inputs(cls, steps=None) -> bool | str:
+        return check_steps(steps)
 
     @classmethod
     def execute(

@@ -126,6 +126,7 @@ def test_cancel_leaves_a_healthy_comfyui_and_a_playable_file(comfy, prompt):
 BAD = {
     "empty schedule": ("MemFlowPromptSchedule", dict(prompts=""), "empty"),
     "off the grid": ("MemFlowStreamToVideo", dict(width=100), "multiples of 16"),
+    "steps of words": ("MemFlowStreamToVideo", dict(steps="many"), "whole number"),
     "too large": ("MemFlowStreamToVideo", dict(width=100_000), "bigger than max"),
     "no such format": ("MemFlowStreamToVideo", dict(format="gif"), "not in list"),
     "outside the output folder": ("MemFlowStreamToVideo", dict(filename_prefix="../../escaped"), "outside"),
