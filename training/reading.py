@@ -67,9 +67,7 @@ def _length(offset: tuple[int, int]) -> int:
     return offset[0] ** 2 + offset[1] ** 2
 
 
-def _read(
-    picture: np.ndarray, scene: str, kind: str, where: Placement, offset: tuple[int, int]
-) -> Reading | None:
+def _read(picture: np.ndarray, scene: str, kind: str, where: Placement, offset: tuple[int, int]) -> Reading | None:
     (rows, columns), (own_rows, own_columns) = overlap(where.x + offset[0], where.up + offset[1])
     colour, alpha = ideals(kind, where.pose)
     colour, alpha = colour[:, own_rows, own_columns], alpha[own_rows, own_columns]

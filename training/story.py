@@ -152,9 +152,7 @@ def placement(action: str, role: int, time: int) -> Placement:
         return _walk(_RIGHT_DOOR, _RIGHT_PLACE, time) if role else _walk(_LEFT_DOOR, _LEFT_PLACE, time)
     if action in ("across", "right", "left"):
         return _patrol(action, time)
-    raise ValueError(
-        f"nobody has a place in a segment of action {action!r}: only in {', '.join(ACTIONS[1:])}."
-    )
+    raise ValueError(f"nobody has a place in a segment of action {action!r}: only in {', '.join(ACTIONS[1:])}.")
 
 
 def _walk(start: int, goal: int, time: int) -> Placement:
@@ -359,9 +357,7 @@ def _choose_action(
 ) -> str:
     if len(cast) != 1:
         return "meet" if cast else "empty"
-    was_there = (
-        before is not None and before.scene == scene and cast[0] in before.cast and before.action != "leaves"
-    )
+    was_there = before is not None and before.scene == scene and cast[0] in before.cast and before.action != "leaves"
     back = cast[0] in seen and not was_there
     actions = (*_SOLO, "returns", "returns") if back else _SOLO
     return actions[rng.integers(len(actions))]

@@ -1,0 +1,57 @@
+"""The Muon optimizer: momentum steps whose matrices are first made orthogonal (K. Jordan and others, 2024)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+_COEFFICIENTS, _ROUNDS = (
+    (3.4445, -4.7750, 2.0315),
+    5,
+)  # the published quintic, which needs no exact orthogonality
+_LIKE_ADAM = 0.2  # root mean square of a step, in learning rates
+
+
+class Muon(torch.optim.Optimizer):
+    """For weights of two and more dimensions, taken as matrices [first dimension, the others]."""
+
+    def __init__(self, weights: Iterable[Tensor], lr: float, momentum: float = 0.9, decay: float = 0.01):
+        super().__init__(weights, {"lr": lr, "momentum": momentum, "decay": decay})
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for group in self.param_groups:
+            by_shape = defaultdict(list)
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    by_shape[weight.shape].append(weight)
+            for weights in by_shape.values():
+                self._step(weights, group)
+
+    def _step(self, weights: list[Tensor], group: dict) -> None:
+        for weight in weights:
+            state = self.state[weight]
+            if "momentum" not in state:
+                state["momentum"] = torch.zeros_like(weight)
+            state["momentum"].mul_(group["momentum"]).add_(weight.grad)
+        ahead = [weight.grad + group["momentum"] * self.state[weight]["momentum"] for weight in weights]
+        steps = orthogonal(torch.stack([step.flatten(1) for step in ahead]).float())
+        size = _LIKE_ADAM * max(steps.shape[1:]) ** 0.5
+        for weight, step in zip(weights, steps, strict=True):
+            weight.mul_(1 - group["lr"] * group["decay"])
+            weight.sub_(step.reshape(weight.shape).to(weight.dtype), alpha=group["lr"] * size)
+
+
+def orthogonal(matrices: Tensor) -> Tensor:
+    """[n, rows, columns] -> the same with all singular values near 1, by Newton-Schulz iteration."""
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if tall else matrices
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    a, b, c = _COEFFICIENTS
+    for _ in range(_ROUNDS):
+        square = x @ x.mT
+        x = a * x + (b * square + c * square @ square) @ x
+    return x.mT if tall else x
