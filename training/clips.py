@@ -9,10 +9,8 @@ from .world import IDENTITIES, KINDS, SIZE
 
 LATENT_FRAMES, _LATENT_COLUMNS = 4, 8  # pictures of a latent frame, and columns of a latent pixel
 _CHUNKS = 4  # of each of the two segments that a clip is cut out of: later, many just stand
-_EMPTY, _SPOT = (
-    0.08,
-    8,
-)  # share of empty scenes; how far a pixel of a character is from the scene's, in 0..255
+_EMPTY = 0.08  # share of empty scenes
+_SPOT = 8  # how far a pixel of a character is from the empty scene's, in 0..255
 
 
 def clip(rng: np.random.Generator, frames: int, cut: float = 0.3) -> tuple[np.ndarray, np.ndarray]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-import os
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,6 +16,7 @@ from .generator_loss import STEP_SIGMAS, alignment_loss, draw_sigmas, roughen
 from .generator_model import PRESETS, Generator, encode_prompts, of_frames
 from .library import CHUNK, Library
 from .muon import Muon
+from .run import Run
 
 KINDS_OF_TARGET = ("later", "known", "new")  # as `Sample.kind` counts them
 
@@ -104,21 +102,19 @@ class Shelf:
         return self.made[places].float()
 
 
-class Training:
-    """A run: model, its running average, optimizers, and how far it is."""
+class Training(Run):
+    """A run of the generator with its text encoder."""
 
     def __init__(self, settings: Settings, device: str):
-        self.settings, self.device, self.step = settings, torch.device(device), 0
+        self.device = torch.device(device)
         torch.manual_seed(settings.seed)
-        self.model = Generator(PRESETS[settings.preset]).to(self.device)
-        self.average = copy.deepcopy(self.model).requires_grad_(False)
-        matrices = [weight for weight in self.model.tree.blocks.parameters() if weight.ndim == 2]
+        model = Generator(PRESETS[settings.preset]).to(self.device)
+        matrices = [weight for weight in model.tree.blocks.parameters() if weight.ndim == 2]
         ids = {id(weight) for weight in matrices}
-        rest = [weight for weight in self.model.parameters() if id(weight) not in ids]
-        self.optimizers = [
-            Muon(matrices, settings.lr),
-            torch.optim.AdamW(rest, settings.lr_rest, betas=(0.9, 0.97), weight_decay=0.01),
-        ]
+        rest = [weight for weight in model.parameters() if id(weight) not in ids]
+        adam = torch.optim.AdamW(rest, settings.lr_rest, betas=(0.9, 0.97), weight_decay=0.01)
+        optimizers = [(Muon(matrices, settings.lr), settings.lr), (adam, settings.lr_rest)]
+        super().__init__(settings, model, optimizers, list(model.parameters()), memory=1000)
         self.sampler = Sampler(Mix())
 
     def prepare(self, library: Library, shelf: Shelf) -> None:
@@ -144,13 +140,11 @@ class Training:
         if self.step >= (1 - s.own) * s.steps:
             context = self._own_context(shelf, places, context)
             self._own_copy(shelf, places, batch, texts, context, noisy, sigma)
-        report = self._descend(batch, texts, roughen(context), target, noisy, sigma)
-        self.step += 1
-        return report
+        return self._teach(batch, texts, roughen(context), target, noisy, sigma)
 
     # -- teacher forcing ----------------------------------------------------------------------------------------------
 
-    def _descend(
+    def _teach(
         self, batch: Batch, texts: list[str], context: Tensor, target: Tensor, noisy: Tensor, sigma: Tensor
     ) -> dict[str, float]:
         with torch.autocast(self.device.type, torch.bfloat16):
@@ -158,27 +152,8 @@ class Training:
         wanted = (noisy - target[:, None]) / _wide(sigma)
         errors = (flow - wanted).square().mean((2, 3, 4, 5))  # [B, copies]
         align = alignment_loss(keys, mean_k, batch, batch.prompts[:, -1])
-        loss = errors.mean() + self.settings.align * align
-        for optimizer in self.optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self._set_rate()
-        for optimizer in self.optimizers:
-            optimizer.step()
-        self._follow()
+        self.descend(errors.mean() + self.settings.align * align, self.settings.rate(self.step))
         return _report(errors.detach(), sigma, batch.kind, align.detach())
-
-    def _set_rate(self) -> None:
-        s = self.settings
-        for optimizer, lr in zip(self.optimizers, (s.lr, s.lr_rest), strict=True):
-            for group in optimizer.param_groups:
-                group["lr"] = lr * s.rate(self.step)
-
-    @torch.no_grad()
-    def _follow(self) -> None:
-        keep = min(0.999, (self.step + 1) / (self.step + 20))
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - keep)
 
     # -- own roll-outs ------------------------------------------------------------------------------------------------
 
@@ -215,28 +190,6 @@ class Training:
                 flow, _, _ = _forward(self.average, batch, texts, context, state, torch.full_like(levels, level))
             made = state - level * flow
         shelf.made[places[known, CONTEXT:]] = made[known, 0].half()
-
-    # -- checkpoints --------------------------------------------------------------------------------------------------
-
-    def save(self, path: Path) -> None:
-        """Write all that is needed to go on; the old file stays until the new one is whole."""
-        state = {
-            "settings": asdict(self.settings),
-            "step": self.step,
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-        }
-        torch.save(state, path.with_suffix(".new"))
-        os.replace(path.with_suffix(".new"), path)
-
-    def load(self, path: Path) -> None:
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        self.step = state["step"]
-        self.model.load_state_dict(state["model"])
-        self.average.load_state_dict(state["average"])
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
 
 
 def _wide(sigma: Tensor) -> Tensor:

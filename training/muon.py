@@ -8,10 +8,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-_COEFFICIENTS, _ROUNDS = (
-    (3.4445, -4.7750, 2.0315),
-    5,
-)  # the published quintic, which needs no exact orthogonality
+_COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # the published quintic, which needs no exact orthogonality
+_ROUNDS = 5
 _LIKE_ADAM = 0.2  # root mean square of a step, in learning rates
 
 

@@ -3,6 +3,8 @@
     python -m training.train_generator --folder DIR --vae FILE [--steps N] [--preset large] [--device cuda] [--fuse]
     python -m training.train_generator --folder DIR --export DIR
 
+The finished model is also a place to go on from: --start-from memflow_core/assets, in a new folder.
+
 Training goes on from DIR/generator.pt where there is one, which is written once a minute. Every step draws from its
 own seed, so an interrupted run sees the samples that an uninterrupted one would have seen. The learning rate falls to
 nothing over the last 45 % of --steps, and the last 35 % are spent on the model's own roll-outs; a run may be prolonged
@@ -24,13 +26,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import time
-from collections import defaultdict
-from dataclasses import asdict, fields
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from memflow_core import tiny_story
 
@@ -39,37 +39,24 @@ from .codec import Codec
 from .generator_model import PRESETS, Generator
 from .generator_run import Settings, Shelf, Training
 from .library import Library
+from .run import Pace, settings_for
 
 CHECKPOINT = "generator.pt"
-SAVE_EVERY, REPORT_EVERY = 60.0, 60.0  # seconds
+REPORT_EVERY_S = 60.0
 
 
-def train(folder: Path, settings: Settings, vae: Path, latents: Path, device: str, pause: int | None) -> None:
-    """Train until `settings.steps` (or `pause`), from the folder's checkpoint where there is one."""
-    run, path = Training(settings, device), folder / CHECKPOINT
-    if path.exists():
-        run.load(path)
-    library = Library(Codec(vae, device), settings.seed, latents)
-    shelf, seen = Shelf(library, run.device), defaultdict(list)
-    saved = reported = time.monotonic()
-    since, end = run.step, min(settings.steps, pause or settings.steps)
+def train(run: Training, folder: Path, vae: Path, latents: Path, pause: int | None) -> None:
+    """Train until the settings' last step, or `pause`."""
+    library = Library(Codec(vae, run.device), run.settings.seed, latents)
+    shelf, end = Shelf(library, run.device), min(run.settings.steps, pause or run.settings.steps)
+
+    def report(rate: str, means: str) -> None:
+        print(f"step {run.step} {rate} {len(library.tales)} stories {means}", flush=True)
+
+    pace = Pace(REPORT_EVERY_S, lambda: run.save(folder / CHECKPOINT), report)
     while run.step < end:
         run.prepare(library, shelf)
-        for name, value in run.learn(shelf).items():
-            seen[name].append(value)
-        now = time.monotonic()
-        if now - reported > REPORT_EVERY or run.step == end:
-            rate = (run.step - since) / max(now - reported, 1e-9)
-            print(f"step {run.step} {rate:.2f}/s {len(library.tales)} stories {_line(seen)}", flush=True)
-            reported, since = now, run.step
-            seen.clear()
-        if now - saved > SAVE_EVERY or run.step == end:
-            run.save(path)
-            saved = now
-
-
-def _line(seen: dict[str, list[float]]) -> str:
-    return ", ".join(f"{name} {sum(values) / len(values):.3f}" for name, values in sorted(seen.items()))
+        pace.tick(run.learn(shelf), last=run.step >= end)
 
 
 def export(generator: Generator, folder: Path) -> list[Path]:
@@ -90,6 +77,12 @@ def export(generator: Generator, folder: Path) -> list[Path]:
     return written
 
 
+def exported(folder: Path) -> dict[str, Tensor]:
+    """Weights of `Generator` from what `export` wrote."""
+    files = {"tree": tiny_story.GENERATOR, "text": tiny_story.TEXT}
+    return {f"{part}.{key}": value for part, name in files.items() for key, value in load_file(folder / name).items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the tiny story model's generator and text encoder.")
     parser.add_argument("--folder", type=Path, default=Path(".train/generator"), help="where the checkpoint is kept")
@@ -104,27 +97,23 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--fuse", action="store_true", help="compile the forward; a CPU needs a C++ compiler")
     parser.add_argument("--export", type=Path, metavar="DIR", help="write the averaged model there, do not train")
+    parser.add_argument("--start-from", type=Path, metavar="DIR", help="exported files to begin with, in a new folder")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    settings = _settings(arguments)
+    checkpoint = arguments.folder / CHECKPOINT
+    run = Training(settings_for(Settings, checkpoint, arguments), "cpu" if arguments.export else arguments.device)
+    if checkpoint.exists():
+        run.load(checkpoint)
+    elif arguments.start_from:
+        run.start_from(exported(arguments.start_from))
     if arguments.export:
-        run = Training(settings, "cpu")
-        run.load(arguments.folder / CHECKPOINT)
         for path in export(run.average, arguments.export):
             print(f"step {run.step}: {path}, {path.stat().st_size / 1e6:.1f} MB")
         return
     torch.set_float32_matmul_precision("high")
     if arguments.fuse:
         generator_run.fuse()
-    train(arguments.folder, settings, arguments.vae, arguments.latents, arguments.device, arguments.pause)
-
-
-def _settings(arguments: argparse.Namespace) -> Settings:
-    """The checkpoint's, or else the defaults, where the command line says nothing else."""
-    path = arguments.folder / CHECKPOINT
-    known = asdict(Settings()) | (torch.load(path, weights_only=True)["settings"] if path.exists() else {})
-    given = {field.name: getattr(arguments, field.name) for field in fields(Settings)}
-    return Settings(**known | {name: value for name, value in given.items() if value is not None})
+    train(run, arguments.folder, arguments.vae, arguments.latents, arguments.pause)
 
 
 if __name__ == "__main__":

@@ -16,45 +16,36 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import time
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
 from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 
 from . import vae
+from .codec import read_vae
+from .run import Pace, settings_for
 from .vae import wan_weights
 from .vae_run import SEED, Batches, Settings, Training
 from .vae_scores import latent_statistics, scores
 
 CHECKPOINT, FILE = "vae.pt", "tiny_story_vae.safetensors"
-SAVE_EVERY, REPORT_EVERY = 60.0, 180.0  # seconds
+REPORT_EVERY_S = 180.0
 
 
-def train(folder: Path, settings: Settings, device: str, workers: int) -> None:
-    """Train until `settings.steps`, from the folder's checkpoint where there is one."""
-    run, path = Training(settings, device), folder / CHECKPOINT
-    if path.exists():
-        run.load(path)
-    loader = DataLoader(
-        Batches(settings), batch_size=None, sampler=range(run.step, settings.steps), num_workers=workers
-    )
-    saved = reported = time.monotonic()
-    since = run.step
+def train(run: Training, folder: Path, workers: int) -> None:
+    """Train until the settings' last step."""
+    order = range(run.step, run.settings.steps)
+    loader = DataLoader(Batches(run.settings), batch_size=None, sampler=order, num_workers=workers)
+
+    def report(rate: str, means: str) -> None:
+        last = run.step == run.settings.steps
+        print(f"step {run.step} {rate} {means}, {scores(run, stories=8 if last else 2).line()}", flush=True)
+
+    pace = Pace(REPORT_EVERY_S, lambda: run.save(folder / CHECKPOINT), report)
     for pictures, character in loader:
         loss = run.learn(pictures, character)
-        now = time.monotonic()
-        if now - reported > REPORT_EVERY:
-            rate = (run.step - since) / (now - reported)
-            print(f"step {run.step} {rate:.2f}/s loss {loss:.4f} {scores(run, stories=2).line()}", flush=True)
-            reported, since = time.monotonic(), run.step
-        if now - saved > SAVE_EVERY:
-            run.save(path)
-            saved = now
-    run.save(path)
-    print(f"step {run.step}: done, {scores(run, stories=8).line()}", flush=True)
+        pace.tick({"loss": loss}, last=run.step == run.settings.steps)
 
 
 def export(run: Training, folder: Path) -> Path:
@@ -82,29 +73,26 @@ def main() -> None:
     parser.add_argument("--fuse", action="store_true", help="compile the norms, about twice as fast on a CPU")
     parser.add_argument("--evaluate", type=int, metavar="N", help="measure on N unseen stories, do not train")
     parser.add_argument("--export", type=Path, metavar="DIR", help=f"write {FILE} there, do not train")
+    parser.add_argument(
+        "--start-from", type=Path, metavar="FILE", help="an exported VAE to begin with, in a new folder"
+    )
     arguments = parser.parse_args()
     folder = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
-    settings = _settings(arguments, folder / CHECKPOINT)
-    if arguments.evaluate or arguments.export:
-        run = Training(settings, arguments.device)
-        run.load(folder / CHECKPOINT)
-        if arguments.evaluate:
-            result = scores(run, arguments.evaluate)
-            print(json.dumps({"step": run.step, **asdict(result)}))
-        if arguments.export:
-            print(f"step {run.step}: {export(run, arguments.export)}")
-        return
-    if arguments.fuse:
-        vae.fuse()
-    train(folder, settings, arguments.device, arguments.workers)
-
-
-def _settings(arguments: argparse.Namespace, path: Path) -> Settings:
-    """The checkpoint's, or else the defaults, where the command line says nothing else."""
-    known = torch.load(path, weights_only=True)["settings"] if path.exists() else {}
-    given = {name: value for name, value in vars(arguments).items() if name in asdict(Settings()) and value is not None}
-    return Settings(**{**known, **given})
+    checkpoint = folder / CHECKPOINT
+    run = Training(settings_for(Settings, checkpoint, arguments), arguments.device)
+    if checkpoint.exists():
+        run.load(checkpoint)
+    elif arguments.start_from:
+        run.start_from(read_vae(arguments.start_from).state_dict())
+    if arguments.evaluate:
+        print(json.dumps({"step": run.step, **asdict(scores(run, arguments.evaluate))}))
+    if arguments.export:
+        print(f"step {run.step}: {export(run, arguments.export)}")
+    if not arguments.evaluate and not arguments.export:
+        if arguments.fuse:
+            vae.fuse()
+        train(run, folder, arguments.workers)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,6 +11,7 @@ from torch.utils.data import Dataset
 
 from .clips import batch
 from .muon import Muon
+from .run import Run
 from .vae import LATENTS, Conv, TimeConv, VideoAutoencoder
 from .world import SIZE
 
@@ -64,23 +63,19 @@ class Batches(Dataset):
         return tuple(map(torch.from_numpy, batch(s.seed, step, clips, frames, columns)))
 
 
-class Training:
-    """A run: model, its running average, optimizers, and how far it is."""
+class Training(Run):
+    """A run of the video autoencoder."""
 
     def __init__(self, settings: Settings, device: str):
-        self.settings, self.device, self.step = settings, torch.device(device), 0
-        self.model = VideoAutoencoder(settings.width, settings.seed).to(self.device)
-        self.model.to(memory_format=torch.channels_last)
-        self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
+        self.device = torch.device(device)
+        model = VideoAutoencoder(settings.width, settings.seed).to(self.device, memory_format=torch.channels_last)
         self.std = torch.ones(LATENTS, device=self.device)
-        layers = [layer for layer in self.model.modules() if isinstance(layer, (Conv, TimeConv))]
-        matrices = [layer.weight for layer in layers]
+        matrices = [layer.weight for layer in model.modules() if isinstance(layer, (Conv, TimeConv))]
         ids = {id(weight) for weight in matrices}
-        self.vectors = [weight for weight in self.model.parameters() if id(weight) not in ids]
-        self.optimizers = [
-            Muon(matrices, settings.lr),
-            torch.optim.AdamW(self.vectors, settings.lr, betas=(0.9, 0.98), weight_decay=0.0),
-        ]
+        vectors = [weight for weight in model.parameters() if id(weight) not in ids]
+        adam = torch.optim.AdamW(vectors, settings.lr, betas=(0.9, 0.98), weight_decay=0.0)
+        optimizers = [(Muon(matrices, settings.lr), settings.lr), (adam, settings.lr)]
+        super().__init__(settings, model, optimizers, vectors, memory=500)
 
     def learn(self, pictures: Tensor, character: Tensor) -> float:
         """One step. Returns the loss."""
@@ -92,15 +87,7 @@ class Training:
             shown = self.model.decode(self._noisy(latents)).float()
         # latents that grow without need would make noise count for less
         loss = picture_loss(shown, x, weight) + 1e-3 * latents.square().mean()
-        for optimizer in self.optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.vectors, 1.0)
-        self._set_rate()
-        for optimizer in self.optimizers:
-            optimizer.step()
-        self.step += 1
-        self._follow()
+        self.descend(loss, min((self.step + 1) / 20, max(0.01, 1 - self.step / self.settings.steps)))
         return loss.item()
 
     def _noisy(self, latents: Tensor) -> Tensor:
@@ -110,46 +97,20 @@ class Training:
         strength = self.settings.noise * torch.rand(len(latents), 1, 1, 1, 1, device=self.device)
         return latents + strength * self.std.view(1, 1, -1, 1, 1) * torch.randn_like(latents)
 
-    def _set_rate(self) -> None:
-        s = self.settings
-        factor = min((self.step + 1) / 20, max(0.01, 1 - self.step / s.steps))
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = s.lr * factor
-
-    @torch.no_grad()
-    def _follow(self) -> None:
-        """Move the average towards the model: over more steps, the longer it has been trained."""
-        keep = min(0.998, (self.step + 1) / (self.step + 20))
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - keep)
-
     def save(self, path: Path) -> None:
-        """Write all that is needed to go on; the old file stays until the new one is whole."""
-        state = {
-            "settings": asdict(self.settings),
-            "step": self.step,
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "std": self.std,
-        }
-        torch.save(state, path.with_suffix(".new"))
-        os.replace(path.with_suffix(".new"), path)
+        super().save(path, std=self.std)
 
     def load(self, path: Path) -> None:
-        """Go on from what `save` wrote. The optimizers' rates and the rest of the settings are this run's."""
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        self.step = state["step"]
-        self.model.load_state_dict(state["model"])
-        self.average.load_state_dict(state["average"])
-        self.std.copy_(state["std"])
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-        if self.settings.frozen:
-            self._freeze_encoder()
+        self.std.copy_(super().load(path)["std"])
+        self._freeze()
 
-    def _freeze_encoder(self) -> None:
-        for part in ("encoder", "conv1"):
+    def start_from(self, weights: dict[str, Tensor]) -> None:
+        super().start_from(weights)
+        self._freeze()
+
+    def _freeze(self) -> None:
+        """If the settings say so, keep the averaged encoder as it is from now on."""
+        for part in ("encoder", "conv1") if self.settings.frozen else ():
             kept = self.average.get_submodule(part).state_dict()
             self.model.get_submodule(part).requires_grad_(False).load_state_dict(kept)
 

@@ -1,0 +1,120 @@
+"""What every training run has: a model, its running average, optimizers, a checkpoint to go on from, a pace."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+SAVE_EVERY_S = 60.0
+
+
+class Run:
+    """A model in training, and how far it is.
+
+    settings    a dataclass; kept in the checkpoint.
+    optimizers  each with its highest learning rate.
+    clipped     parameters whose gradient is cut to a norm of 1.
+    memory      over so many steps the average looks back, at most.
+    """
+
+    def __init__(
+        self,
+        settings: Any,
+        model: nn.Module,
+        optimizers: list[tuple[torch.optim.Optimizer, float]],
+        clipped: list[Tensor],
+        memory: int,
+    ):
+        self.settings, self.model, self.step = settings, model, 0
+        self.average = copy.deepcopy(model).requires_grad_(False).eval()
+        self.optimizers, self.rates = map(list, zip(*optimizers, strict=True))
+        self._clipped, self._memory = clipped, memory
+
+    def descend(self, loss: Tensor, factor: float) -> None:
+        """One step down the loss, with so much of the learning rates."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self._clipped, 1.0)
+        for optimizer, rate in zip(self.optimizers, self.rates, strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * factor
+            optimizer.step()
+        self.step += 1
+        self._follow()
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Move the average towards the model: over more steps, the longer it has been trained."""
+        keep = min(1 - 1 / self._memory, (self.step + 1) / (self.step + 20))
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - keep)
+
+    def start_from(self, weights: dict[str, Tensor]) -> None:
+        """Begin with the weights of a finished model instead of random ones."""
+        for model in (self.model, self.average):
+            model.load_state_dict(weights)
+
+    def save(self, path: Path, **more: Tensor) -> None:
+        """Write all that is needed to go on; the old file stays until the new one is whole."""
+        state = {
+            "settings": asdict(self.settings),
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            **more,
+        }
+        torch.save(state, path.with_suffix(".new"))
+        os.replace(path.with_suffix(".new"), path)
+
+    def load(self, path: Path) -> dict[str, Any]:
+        """Go on from what `save` wrote, with the settings of this run. Returns all that was written."""
+        device = next(self.model.parameters()).device
+        state = torch.load(path, map_location=device, weights_only=True)
+        self.step = state["step"]
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        return state
+
+
+class Pace:
+    """When a run saves and reports, by the clock."""
+
+    def __init__(self, report_every_s: float, save: Callable[[], None], report: Callable[[str, str], None]):
+        self._report_every_s, self._save, self._report = report_every_s, save, report
+        self._saved = self._reported = time.monotonic()
+        self._steps, self._seen = 0, defaultdict(list)
+
+    def tick(self, values: dict[str, float], last: bool = False) -> None:
+        """After each step, with what it measured."""
+        self._steps += 1
+        for name, value in values.items():
+            self._seen[name].append(value)
+        now = time.monotonic()
+        if last or now - self._reported > self._report_every_s:
+            means = ", ".join(f"{name} {sum(found) / len(found):.3f}" for name, found in sorted(self._seen.items()))
+            self._report(f"{self._steps / max(now - self._reported, 1e-9):.2f}/s", means)
+            self._steps, self._reported = 0, time.monotonic()
+            self._seen.clear()
+        if last or now - self._saved > SAVE_EVERY_S:
+            self._save()
+            self._saved = time.monotonic()
+
+
+def settings_for(kind: type, path: Path, arguments: argparse.Namespace) -> Any:
+    """The checkpoint's settings, or else the defaults, where the command line says nothing else."""
+    known = asdict(kind()) | (torch.load(path, weights_only=True)["settings"] if path.exists() else {})
+    given = {field.name: getattr(arguments, field.name, None) for field in fields(kind)}
+    return kind(**known | {name: value for name, value in given.items() if value is not None})
