@@ -59,27 +59,38 @@ def _prefilled_plan(models: Models, names: Sequence[str], stories: int, seed: in
     results: dict[str, list[dict]] = {name: [] for name in names}
     told_of = cases(stories, seed, plan)
     for first in range(0, len(told_of) if names else 0, BATCH):
-        part = told_of[first : first + BATCH]
-        truth = truth_latents(models.codec, [case.story for case in part])
-        teller = Teller(models, [case.story for case in part], seed + first, truth)
-        chosen = policies(truth.shape[1])
+        returns = Returns(models, told_of[first : first + BATCH], seed + first)
         for name in names:
-            told = teller.tell(chosen[name], given_chunks=part[0].back.start_chunk)
-            results[name] += _score_returns(models, part, told, chosen[name])
+            results[name] += returns.measure(name)
     return {name: summary(found) for name, found in results.items()}
 
 
-def _score_returns(models: Models, part: Sequence[Case], told: Told, policy: Policy) -> list[dict]:
-    found = []
-    for number, case in enumerate(part):
-        shown = _shown(models, told, number, case, range(case.back.start_chunk, case.back.end_chunk))
+class Returns:
+    """Stories whose every chunk up to the return is ground truth, and whose return is the model's.
+
+    part  cut alike, an even number.
+    """
+
+    def __init__(self, models: Models, part: Sequence[Case], seed: int):
+        self.models, self.part = models, part
+        stories = [case.story for case in part]
+        self.teller = Teller(models, stories, seed, truth_latents(models.codec, stories))
+
+    def measure(self, name: str) -> list[dict]:
+        """Scores of each story under a policy, for `summary`."""
+        policy = policies(self.teller.truth.shape[1])[name]
+        told = self.teller.tell(policy, given_chunks=self.part[0].back.start_chunk)
+        return [self._score(told, policy, number, case) for number, case in enumerate(self.part)]
+
+    def _score(self, told: Told, policy: Policy, number: int, case: Case) -> dict:
+        shown = _shown(self.models, told, number, case, range(case.back.start_chunk, case.back.end_chunk))
         score = _score(shown, [case.identity] * RETURN_CHUNKS)
+        donor = self.part[number ^ 1]
         if policy.swapped:
-            score["donor"] = _recall(shown.readings, [part[number ^ 1].identity] * RETURN_CHUNKS)
+            score["donor"] = _recall(shown.readings, [donor.identity] * RETURN_CHUNKS)
         if told.bank is not None:
-            score["retrieval"] = _retrieval(told, number, part[number ^ 1] if policy.swapped else case)
-        found.append(score)
-    return found
+            score["retrieval"] = _retrieval(told, number, donor if policy.swapped else case)
+        return score
 
 
 def _shown(models: Models, told: Told, number: int, case: Case, chunks: range) -> Shown:

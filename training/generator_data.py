@@ -35,6 +35,7 @@ class Mix:
     first, second, opening  weight of a segment's first and second chunk and of a story's first.
     moving                  weight of segments in which someone moves about.
     bank                    shares of policies: relevant to the prompt, random, newest; the rest is empty.
+    sparse                  how often memory is read sparsely, as under SMA.
     recached                how often a window that holds another segment's frames is recomputed under the new prompt.
     far, compact            how often positions are stretched up to where absolute ones end, or are relative ones.
     """
@@ -46,6 +47,7 @@ class Mix:
     moving: float = 1.0
     bank: tuple[float, float, float] = (0.5, 0.2, 0.12)
     no_sink: float = 0.1
+    sparse: float = 0.25
     recached: float = 0.6
     far: float = 0.3
     compact: float = 0.2
@@ -61,6 +63,7 @@ class Sample:
     prompts    [CONTEXT + CHUNK]: number of the prompt that each frame is made under.
     casts      [CONTEXT]: who the frame's segment shows, a bit for each kind; cast: who the target does.
     joint      whether the window's chunks were recached together.
+    sparse     whether each copy of the target reads the most relevant of sink and bank alone.
     own        [CONTEXT]: whether keys were made under the frame's own prompt.
     determined whether the context says who everybody is.
     kind       0 a segment's later chunk, 1 its first with everybody known, 2 its first with somebody new.
@@ -74,6 +77,7 @@ class Sample:
     casts: np.ndarray
     cast: int
     joint: bool
+    sparse: bool
     own: np.ndarray
     determined: bool
     kind: int
@@ -91,6 +95,7 @@ class Batch:
     casts: Tensor
     cast: Tensor
     joint: Tensor
+    sparse: Tensor
     own: Tensor
     determined: Tensor
     kind: Tensor
@@ -222,6 +227,7 @@ class Sampler:
             casts=casts,
             cast=cast,
             joint=joint,
+            sparse=bool(rng.random() < self.mix.sparse),
             own=own,
             determined=determined,
             kind=0 if place else 1 if determined else 2,

@@ -75,24 +75,57 @@ def encode_prompts(encoder: TextEncoder, texts: Sequence[str]) -> Tensor:
     return torch.cat(parts)[place]
 
 
+@dataclass(frozen=True)
+class Sparse:
+    """Which samples read memory sparsely, and how a sample is laid out: memory, window, copies of the target chunk.
+
+    samples  bool [B]: where True, each copy reads the `top_k` most relevant memory frames alone, head by head.
+    valid    bool [B, memory frames].
+    """
+
+    samples: Tensor
+    valid: Tensor
+    context: int
+    chunk: int
+    top_k: int = 3
+
+    def apply(self, mask: Tensor, q: Tensor, mean_k: Tensor) -> Tensor:
+        """mask [B, frames, frames] -> [B, heads, frames, frames]; q [B, heads, frames, tokens, head_dim]."""
+        memory, heads = self.valid.shape[1], q.shape[1]
+        asking = q[:, :, self.context :].float().mean(3).unflatten(2, (-1, self.chunk)).mean(3)
+        relevance = torch.einsum("bhcd,bhnd->bhcn", asking, mean_k[:, :, :memory])
+        best = relevance.masked_fill(~self.valid[:, None, None], -torch.inf).topk(self.top_k, dim=-1).indices
+        read = torch.zeros_like(relevance, dtype=torch.bool).scatter(-1, best, True)
+        read = (read | ~self.samples[:, None, None, None]).repeat_interleave(self.chunk, dim=2)
+        every = read.new_ones(())
+        before = every.expand(*read.shape[:2], self.context, memory)
+        rest = every.expand(*read.shape[:2], mask.shape[1], mask.shape[2] - memory)
+        return mask[:, None].expand(-1, heads, -1, -1) & torch.cat((torch.cat((before, read), 2), rest), 3)
+
+
 @dataclass
 class MaskedAttention:
     """The `Attend` of training: every frame of a sample at its own position, under a mask.
 
     rotation  for the frames' positions [B, 1, frames].
-    mask      bool [B, 1, L, L], rows ask.
+    mask      bool [B, frames, frames], rows ask.
+    sparse    where memory is read sparsely.
     mean_k    of each layer so far: mean key of each frame, [B, heads, frames, head_dim] float32.
     """
 
     rotation: Rotation
     mask: Tensor
+    sparse: Sparse
     mean_k: list[Tensor]
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         frames = self.rotation.cos.shape[2]
         q, k = (self.rotation.apply(x.unflatten(2, (frames, -1))) for x in (q, k))
         self.mean_k.append(k.float().mean(3))
-        return attend(q.flatten(2, 3), k.flatten(2, 3), v, self.mask)
+        tokens = q.shape[3]
+        mask = self.sparse.apply(self.mask, q.detach(), self.mean_k[-1].detach())
+        wide = mask.repeat_interleave(tokens, 2).repeat_interleave(tokens, 3)
+        return attend(q.flatten(2, 3), k.flatten(2, 3), v, wide)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -122,7 +155,13 @@ class TrainingBackbone(Backbone):
 
 
 def predict_flow(
-    generator: Generator, x: Tensor, timesteps: Tensor, positions: Tensor, mask: Tensor, text: list[TextKV]
+    generator: Generator,
+    x: Tensor,
+    timesteps: Tensor,
+    positions: Tensor,
+    mask: Tensor,
+    text: list[TextKV],
+    sparse: Sparse,
 ) -> tuple[Tensor, list[Tensor]]:
     """One forward over samples.
 
@@ -133,9 +172,7 @@ def predict_flow(
     """
     backbone = TrainingBackbone(generator.tree, x.shape[1])
     rope = Rope(backbone.head_dim, x.shape[-2] // 2, x.shape[-1] // 2, x.device)
-    tokens = (x.shape[-2] // 2) * (x.shape[-1] // 2)
-    wide = mask.repeat_interleave(tokens, 1).repeat_interleave(tokens, 2)[:, None]
-    memory = MaskedAttention(rope.at(positions[:, None]), wide, [])
+    memory = MaskedAttention(rope.at(positions[:, None]), mask, sparse, [])
     flow = backbone(x.movedim(1, 2), timesteps.flatten(), text, memory)
     return flow.movedim(2, 1).float(), memory.mean_k
 

@@ -11,9 +11,9 @@ from torch import Tensor
 from memflow_core.bank import PromptKeys
 
 from . import generator_model
-from .generator_data import CONTEXT, Batch, Mix, Sampler, frame_mask
+from .generator_data import CONTEXT, OLDER, Batch, Mix, Sampler, frame_mask
 from .generator_loss import STEP_SIGMAS, alignment_loss, draw_sigmas, roughen
-from .generator_model import PRESETS, Generator, encode_prompts, of_frames
+from .generator_model import PRESETS, Generator, Sparse, encode_prompts, of_frames
 from .library import CHUNK, Library
 from .muon import Muon
 from .run import Run
@@ -215,7 +215,8 @@ def _forward(
     positions = torch.cat((batch.positions[:, :CONTEXT], batch.positions[:, CONTEXT:].repeat(1, copies)), 1)
     prompts = torch.cat((batch.prompts[:, :CONTEXT], batch.prompts[:, CONTEXT:].repeat(1, copies)), 1)
     mask = frame_mask(batch, copies)
-    flow, mean_k = _predict_flow(model, x, timesteps, positions, mask, of_frames(backbone_text, prompts))
+    sparse = Sparse(batch.sparse, batch.valid[:, :OLDER], CONTEXT, CHUNK)
+    flow, mean_k = _predict_flow(model, x, timesteps, positions, mask, of_frames(backbone_text, prompts), sparse)
     flow = flow[:, CONTEXT:].unflatten(1, (copies, CHUNK))
     return flow, PromptKeys.of(0, embedded, backbone_text), mean_k
 
