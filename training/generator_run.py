@@ -103,10 +103,10 @@ class Shelf:
 
 
 class Training(Run):
-    """A run of the generator with its text encoder."""
+    """A run of the generator with its text encoder. Several of different `rank` may share their gradients."""
 
-    def __init__(self, settings: Settings, device: str):
-        self.device = torch.device(device)
+    def __init__(self, settings: Settings, device: str, rank: int = 0):
+        self.device, self.rank = torch.device(device), rank
         torch.manual_seed(settings.seed)
         model = Generator(PRESETS[settings.preset]).to(self.device)
         matrices = [weight for weight in model.tree.blocks.parameters() if weight.ndim == 2]
@@ -126,7 +126,7 @@ class Training(Run):
     def learn(self, shelf: Shelf) -> dict[str, float]:
         """One step. Returns errors to report: of x0 at full noise by kind of target, flow and alignment losses."""
         s = self.settings
-        rng = np.random.default_rng([s.seed, self.step])
+        rng = np.random.default_rng([s.seed, self.step, self.rank])
         torch.manual_seed(int(rng.integers(2**62)))
         calm = self.step < s.calm * s.steps
         batch = self.sampler.batch(rng, s.batch, replace(self.sampler.mix, moving=0.1) if calm else None)

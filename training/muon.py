@@ -36,7 +36,7 @@ class Muon(torch.optim.Optimizer):
                 state["momentum"] = torch.zeros_like(weight)
             state["momentum"].mul_(group["momentum"]).add_(weight.grad)
         ahead = [weight.grad + group["momentum"] * self.state[weight]["momentum"] for weight in weights]
-        steps = orthogonal(torch.stack([step.flatten(1) for step in ahead]).float())
+        steps = orthogonal(torch.stack([step.flatten(1) for step in ahead]).bfloat16())
         size = _LIKE_ADAM * max(steps.shape[1:]) ** 0.5
         for weight, step in zip(weights, steps, strict=True):
             weight.mul_(1 - group["lr"] * group["decay"])

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 SAVE_EVERY_S = 60.0
@@ -45,6 +46,7 @@ class Run:
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        average_gradients(self.model)
         torch.nn.utils.clip_grad_norm_(self._clipped, 1.0)
         for optimizer, rate in zip(self.optimizers, self.rates, strict=True):
             for group in optimizer.param_groups:
@@ -87,6 +89,25 @@ class Run:
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         return state
+
+
+def join_others() -> int:
+    """Under torchrun, meet the other processes, which share each step's gradient. Returns this one's number."""
+    if "WORLD_SIZE" not in os.environ:
+        return 0
+    dist.init_process_group("gloo" if not torch.cuda.is_available() else "nccl")
+    return dist.get_rank()
+
+
+def average_gradients(model: nn.Module) -> None:
+    """Over all processes; they must have gradients for the same weights."""
+    if not dist.is_initialized():
+        return
+    gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients]) / dist.get_world_size()
+    dist.all_reduce(flat)
+    for gradient, mean in zip(gradients, flat.split([x.numel() for x in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient))
 
 
 class Pace:

@@ -39,21 +39,28 @@ from .codec import Codec
 from .generator_model import PRESETS, Generator
 from .generator_run import Settings, Shelf, Training
 from .library import Library
-from .run import Pace, settings_for
+from .run import Pace, join_others, settings_for
 
 CHECKPOINT = "generator.pt"
 REPORT_EVERY_S = 60.0
+STORIES_APART = 1_000_000  # between the first stories of two processes
 
 
 def train(run: Training, folder: Path, vae: Path, latents: Path, pause: int | None) -> None:
     """Train until the settings' last step, or `pause`."""
-    library = Library(Codec(vae, run.device), run.settings.seed, latents)
+    # every process tells stories of its own
+    library = Library(Codec(vae, run.device), run.settings.seed + run.rank * STORIES_APART, latents)
     shelf, end = Shelf(library, run.device), min(run.settings.steps, pause or run.settings.steps)
 
     def report(rate: str, means: str) -> None:
-        print(f"step {run.step} {rate} {len(library.tales)} stories {means}", flush=True)
+        if not run.rank:
+            print(f"step {run.step} {rate} {len(library.tales)} stories {means}", flush=True)
 
-    pace = Pace(REPORT_EVERY_S, lambda: run.save(folder / CHECKPOINT), report)
+    def save() -> None:
+        if not run.rank:
+            run.save(folder / CHECKPOINT)
+
+    pace = Pace(REPORT_EVERY_S, save, report)
     while run.step < end:
         run.prepare(library, shelf)
         pace.tick(run.learn(shelf), last=run.step >= end)
@@ -101,7 +108,8 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     checkpoint = arguments.folder / CHECKPOINT
-    run = Training(settings_for(Settings, checkpoint, arguments), "cpu" if arguments.export else arguments.device)
+    device = "cpu" if arguments.export else arguments.device
+    run = Training(settings_for(Settings, checkpoint, arguments), device, join_others())
     if checkpoint.exists():
         run.load(checkpoint)
     elif arguments.start_from:
