@@ -36,6 +36,7 @@ from training.world import FPS, Identity
 from .recall_reading import FACTORS, Shown, colour_distance, picture_error, read_segment
 from .recall_stories import CHUNK, PLANS, RETURN_CHUNKS, Case, cases, long_story
 from .recall_stream import Models, Policy, Teller, Told, policies, truth_latents
+from .recall_table import markdown, table
 
 BATCH = 40  # stories side by side
 DRIFT_STORIES = 4
@@ -210,43 +211,13 @@ def _binomial(share: float, stories: int) -> float:
     return float(np.sqrt(share * (1 - share) / stories))
 
 
-# -- table ------------------------------------------------------------------------------------------------------------
-
-_COLUMNS = ("body", "accessory", "pattern", "all", "distance", "precision", "hit")
-_COLUMNS += ("character", "scene", "action", "error", "motion")
-
-
-def table(title: str, scores: dict[str, dict]) -> str:
-    """A table of all policies, and of what was measured beside."""
-    lines = [f"{title}, {next(iter(scores.values()))['stories']} stories" if scores else title]
-    lines.append(f"{'':16}" + "".join(f"{column:>12}" for column in _COLUMNS))
-    for name, score in scores.items():
-        lines.append(_row(name, score))
-        if "opening" in score:
-            lines.append(_row(f"{name} (opening)", score["opening"]))
-        for beside in ("donor_recall", "chance"):
-            if beside in score:
-                lines.append(_row(f"  {beside}", {"recall": score[beside], "recall_error": score[f"{beside}_error"]}))
-    return "\n".join(lines)
-
-
-def _row(name: str, score: dict) -> str:
-    recall, error = score["recall"], score["recall_error"]
-    cells = [f"{recall[part]:.2f}+-{error[part]:.2f}" for part in (*FACTORS, "all")]
-    retrieval, follow = score.get("retrieval") or {}, score.get("follow") or {}
-    others = [score.get("colour_distance"), retrieval.get("precision"), retrieval.get("hit")]
-    others += [follow.get(part) for part in ("character", "scene", "action")]
-    others += [score.get("picture_error"), score.get("motion")]
-    cells += ["-" if value is None else f"{value:.3f}" for value in others]
-    return f"{name:16}" + "".join(f"{cell:>12}" for cell in cells)
-
-
 def main() -> None:
     names = list(policies(CHUNK))
     parser = argparse.ArgumentParser(description="Measure what the tiny story model's memory brings back.")
     parser.add_argument("--stories", type=int, default=24, help="of each plan, an even number (24)")
     parser.add_argument("--seed", type=int, default=0, help="of the stories and their noise (0)")
     parser.add_argument("--json", type=Path, help="also write all numbers there")
+    parser.add_argument("--markdown", type=Path, help="also write the table of prefilled stories there")
     parser.add_argument("--assets", type=Path, default=tiny_story.ASSETS, help="folder of the model (the pack's own)")
     parser.add_argument("--policies", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--prefilled-only", action="store_true", help="leave out the self-generated stories")
@@ -269,6 +240,8 @@ def main() -> None:
         result["drift"] = drift(models, arguments.minutes, arguments.seed)
         print(f"\ndrift: {result['drift']}")
     result["seconds"] = time.monotonic() - began
+    if arguments.markdown:
+        arguments.markdown.write_text(markdown(scores))
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1))
 
