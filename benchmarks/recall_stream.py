@@ -19,8 +19,8 @@ from memflow_core.stream import Forward, LatentShape, Stream
 from memflow_core.tiny_text import TextEncoder, read_text_encoder
 from memflow_core.weights import read_generator
 from training.codec import Codec
-from training.library import SIDE
-from training.story import Story, render
+from training.library import SIDE, Library
+from training.story import Story
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,12 @@ class StoryNoise:
 class GivenBackbone(Backbone):
     """A backbone whose denoising can be told what to arrive at, so that a stream remembers pictures that it was given.
 
-    The context pass is the real one; so is a chunk's first step, to whose queries memory listens.
+    The context pass is the real one; so is a chunk's first step where memory `listens` to its queries.
     """
 
-    def __init__(self, tree: WanModel):
+    def __init__(self, tree: WanModel, listens: bool):
         super().__init__(tree)
+        self._listens = listens
         self.given: Tensor | None = None  # [B, C, F, h, w]: what the coming chunk shall be
         self._now: Forward | None = None
         self._flow = FlowSchedule()
@@ -100,7 +101,7 @@ class GivenBackbone(Backbone):
     def __call__(self, x: Tensor, timesteps: Tensor, text: list[TextKV], attend: Attend) -> Tensor:
         if self.given is None or self._now.kind != "denoise":
             return super().__call__(x, timesteps, text, attend)
-        if self._now.step == 0:
+        if self._now.step == 0 and self._listens:
             super().__call__(x, timesteps, text, attend)
         return (x - self.given) / self._flow.sigma(float(timesteps[0]))
 
@@ -132,7 +133,8 @@ class Teller:
 
     def tell(self, policy: Policy, given_chunks: int = 0, end_chunk: int | None = None) -> Told:
         """The first `given_chunks` chunks from `truth`, the others up to `end_chunk` (the end) by the model."""
-        backbone, segments = GivenBackbone(self.models.tree), self.stories[0].segments
+        backbone = GivenBackbone(self.models.tree, listens=policy.memory.retrieval == "attention")
+        segments = self.stories[0].segments
         end_chunk = self.stories[0].chunks if end_chunk is None else end_chunk
         shape = LatentShape(SIDE, SIDE, len(self.stories))
         noise = StoryNoise([self.seed * 1_000_003 + number for number in range(len(self.stories))])
@@ -171,5 +173,7 @@ def swap_banks(stream: Stream) -> None:
 
 
 def truth_latents(codec: Codec, stories: Sequence[Story]) -> Tensor:
-    """[B, frames, C, h, w]."""
-    return torch.cat([codec.encode(render(story)[None]) for story in stories]).float().clone()
+    """[B, frames, C, h, w] of stories of one length."""
+    library = Library(codec, first_seed=0)
+    rows = [torch.from_numpy(library.add(story).rows) for story in stories]
+    return library.latents[torch.stack(rows)].float()
