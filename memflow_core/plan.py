@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 
 from .config import MemoryConfig
@@ -55,8 +56,12 @@ class Plan:
         made = segment.end_chunk * self.grid.latent_frames
         return {pin.frame for pin in self.pins if pin.name in segment.recall or (pin.name is None and pin.frame < made)}
 
-    def check_memory(self, memory: MemoryConfig) -> None:
-        """Raise ScheduleError unless the memory can hold what is pinned."""
+    def check_memory(self, memory: MemoryConfig, also: Collection[int] = (), done: int = 0) -> None:
+        """Raise ScheduleError unless the memory can hold what is pinned.
+
+        also  latent frames that are pinned for good besides, for example by hand.
+        done  chunks that are made already: what was pinned in segments that are over does not count.
+        """
         if not self.pins:
             return
         if memory.retrieval in ("none", "reference"):
@@ -66,7 +71,9 @@ class Plan:
                 f"choose another retrieval, or take the pins out."
             )
         for number, segment in enumerate(self.segments, 1):
-            needed = len(self.pinned_in(segment) | set(memory.pins))
+            if segment.end_chunk <= done:
+                continue
+            needed = len(self.pinned_in(segment) | set(memory.pins) | set(also))
             require(
                 needed <= memory.bank_slots,
                 f"segment {number} ({shorten(segment.prompt)}) needs {needed} pinned moments at once, but the memory "
