@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -52,8 +53,9 @@ def fragment(
     return piece.getvalue()[header_bytes if number else 0 :]
 
 
-def finish(source: Path, target: Path, container: str, metadata: Mapping[str, str]) -> None:
-    """Copy a fragmented file to a regular one, which has an index and plays while it is downloaded."""
+def finish(source: Path, target: Path, container: str, metadata: Mapping[str, str], rate: Fraction) -> None:
+    """Copy a fragmented file of `rate` frames a second to a regular one, which has an index and plays while it is
+    downloaded."""
     with av.open(source) as old, av.open(target, "w", format=container, options=_FINISHED[container]) as new:
         new.metadata.update(metadata)
         track = _add_track(new, old.streams.video[0])
@@ -62,6 +64,8 @@ def finish(source: Path, target: Path, container: str, metadata: Mapping[str, st
             if packet.size:
                 # without B-frames they are the same, but a reader of slow mkv files leaves dts out
                 packet.dts = packet.pts
+                # webm keeps no durations; without one the last frame would not count
+                packet.duration = round(1 / (rate * packet.time_base))
                 packet.stream = track
                 new.mux(packet)
 

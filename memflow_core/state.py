@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,13 @@ from .bank import Offer, Prototype
 from .config import MemoryConfig, SamplingConfig
 from .memory import NarrativeMemory
 from .noise import SeededNoise
+from .pins import NamedPin
+from .prompt import TextBlend
 from .stream import Forward, LatentShape, Stream
 
+PARTS = ("k", "v", "mean_k")  # of a prototype
 FORMAT = "memflow-stream-state"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ def capture(stream: Stream) -> StreamState:
     if not isinstance(stream.noise, SeededNoise):
         raise ValueError("only a stream with seeded noise has a state that can be saved.")
     tensors, meta = _capture_cache(stream), _capture_meta(stream)
+    _capture_prompts(stream, tensors, meta)
     _capture_offers(stream, tensors, meta)
     trace = json.dumps(stream.trace.records, separators=(",", ":")).encode()
     tensors["trace"] = torch.from_numpy(np.frombuffer(trace, dtype=np.uint8).copy())
@@ -106,6 +110,7 @@ def resume(
     backbone: Backbone,
     device: torch.device | str = "cpu",
     on_forward: Callable[[Forward], None] | None = None,
+    pin_device: torch.device | str | None = None,
 ) -> Stream:
     """A new stream that goes on from a state, which stays as it is. Raises ValueError if the model does not fit."""
     meta = state.meta
@@ -128,11 +133,13 @@ def resume(
         device=device,
         on_forward=on_forward,
         positions=meta["positions"],
+        pin_device=pin_device,
     )
     with torch.inference_mode():
         _restore_cache(stream, state)
         _restore_progress(stream, state)
         _restore_offers(stream, state)
+        _restore_waiting(stream, state)
     stream.trace.extend(state.trace)
     return stream
 
@@ -145,7 +152,7 @@ def _stretch(stream: Stream) -> slice:
 
 def _capture_cache(stream: Stream) -> dict[str, Tensor]:
     cache, held = stream.cache, _stretch(stream)
-    tensors = {
+    return {
         "k": cache.k[:, :, :, held],
         "v": cache.v[:, :, :, held],
         "mean_k": cache.mean_k[:, :, :, held],
@@ -153,16 +160,12 @@ def _capture_cache(stream: Stream) -> dict[str, Tensor]:
         "order": cache.order,
         "prompts": stream.memory.bank.prompts,
         "recent": torch.cat(tuple(stream.progress.recent), dim=2),
-        "text": stream.prompt_text,
     }
-    if stream.waiting is not None:
-        tensors["next.text"] = stream.waiting.text
-    return tensors
 
 
 def _capture_meta(stream: Stream) -> dict[str, Any]:
     at, progress = stream.cache.at, stream.progress
-    meta = {
+    return {
         "version": VERSION,
         "chunk": progress.chunk,
         "prompts": progress.prompts,
@@ -174,31 +177,64 @@ def _capture_meta(stream: Stream) -> dict[str, Any]:
         "sampling": asdict(stream.sampling),
         "at": {"origin": at.origin, "end": at.end, "bank": at.bank},
     }
+
+
+def _capture_prompts(stream: Stream, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+    tensors["text"] = stream.prompt_text
+    if stream.blend is not None:
+        tensors["blend.before"] = stream.blend.before
+        meta["blend"] = {"chunks": stream.blend.chunks, "path": stream.blend.path, "done": stream.blend.done}
     if stream.waiting is not None:
-        noise = stream.waiting.noise
-        meta["next"] = {"switch": stream.waiting.switch, "seed": noise.seed if isinstance(noise, SeededNoise) else None}
-    return meta
+        change = stream.waiting
+        tensors["next.text"] = change.text
+        meta["next"] = {
+            "switch": change.switch,
+            "noise": change.noise.seed if isinstance(change.noise, SeededNoise) else None,
+            "blend_chunks": change.blend_chunks,
+            "blend_path": change.blend_path,
+            "recall": list(change.recall),
+        }
 
 
 def _capture_offers(stream: Stream, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
     memory = stream.memory
     if isinstance(memory, NarrativeMemory):
-        offers, meta["pins"] = list(memory.offers), sorted(memory.pins)
+        offers, meta["pins"] = list(memory.offers), sorted(memory.pins.frames)
+        meta["recalled"] = list(memory.pins.recalled)
         tensors["pooled"] = torch.stack(memory.pooled)
+        meta["named"] = [[name, pin.frame] for name, pin in memory.pins.named.items()]
+        meta["kept"] = _put("kept", [pin.kept for pin in memory.pins.named.values()], tensors)
     else:
         offers, meta["promised"] = [memory.newest] if memory.newest is not None else [], memory.promised
-    meta["offers"] = [[offer.frame, offer.prompt, offer.prototype is not None] for offer in offers]
+    meta["offers"] = _put("offer", offers, tensors)
+
+
+def _put(kind: str, offers: Sequence[Offer | None], tensors: dict[str, Tensor]) -> list[list | None]:
+    """What is to be known of each offer; its keys and values go into `tensors`."""
     for number, offer in enumerate(offers):
-        if offer.prototype is not None:
-            parts = {"k": offer.prototype.k, "v": offer.prototype.v, "mean_k": offer.prototype.mean_k}
-            tensors |= {f"offer.{number}.{part}": tensor for part, tensor in parts.items()}
+        if offer is not None and offer.prototype is not None:
+            parts = zip(PARTS, offer.prototype.parts, strict=True)
+            tensors.update({f"{kind}.{number}.{part}": tensor for part, tensor in parts})
+    return [offer and [offer.frame, offer.prompt, offer.prototype is not None] for offer in offers]
+
+
+def _take(kind: str, state: StreamState, device: torch.device) -> list[Offer | None]:
+    """The offers that `_put` put there, with copies of their keys and values, since the stream may reuse those."""
+    offers: list[Offer | None] = []
+    for number, said in enumerate(state.meta["offers" if kind == "offer" else kind]):
+        prototype = None
+        if said is not None and said[2]:
+            stored = Prototype(*(state.tensors[f"{kind}.{number}.{part}"] for part in PARTS))
+            prototype = stored.copy(device)
+        offers.append(said and Offer(said[0], said[1], prototype))
+    return offers
 
 
 def _restore_cache(stream: Stream, state: StreamState) -> None:
     cache = stream.cache
     cache.at.origin, cache.at.end, cache.at.bank = (state.meta["at"][name] for name in ("origin", "end", "bank"))
     held = _stretch(stream)
-    for name in ("k", "v", "mean_k"):
+    for name in PARTS:
         getattr(cache, name)[:, :, :, held] = state.tensors[name].to(stream.device)
     cache.frames.copy_(state.tensors["frames"])
     cache.order.copy_(state.tensors["order"])
@@ -208,25 +244,25 @@ def _restore_cache(stream: Stream, state: StreamState) -> None:
 def _restore_progress(stream: Stream, state: StreamState) -> None:
     meta, progress = state.meta, stream.progress
     stream.take_up_prompt(state.tensors["text"], number=meta["prompts"] - 1)
+    if "blend" in meta:
+        stream.take_up_blend(TextBlend(state.tensors["blend.before"].to(stream.device), **meta["blend"]))
     progress.chunk, progress.prompts, progress.text_known = meta["chunk"], meta["prompts"], meta["text_known"]
     progress.recent = deque(state.tensors["recent"].to(stream.device).split(stream.sampling.chunk_frames, dim=2))
-    if "next" in meta:
-        stream.set_prompt(state.tensors["next.text"], meta["next"]["switch"], meta["next"]["seed"])
 
 
 def _restore_offers(stream: Stream, state: StreamState) -> None:
-    def prototype(number: int) -> Prototype:
-        parts = (state.tensors[f"offer.{number}.{part}"] for part in ("k", "v", "mean_k"))
-        # a copy, since the stream will reuse these buffers
-        return Prototype(*(part.to(stream.device, copy=True) for part in parts))
-
-    offers = [
-        Offer(frame, prompt, prototype(number) if stored else None)
-        for number, (frame, prompt, stored) in enumerate(state.meta["offers"])
-    ]
-    memory = stream.memory
+    meta, memory, offers = state.meta, stream.memory, _take("offer", state, stream.device)
     if isinstance(memory, NarrativeMemory):
-        memory.offers, memory.pins = deque(offers), set(state.meta["pins"])
+        memory.offers = deque(offers)
         memory.pooled = list(state.tensors["pooled"].to(stream.device))
+        kept = _take("kept", state, memory.pin_device)
+        pins = zip(meta["named"], kept, strict=True)
+        memory.pins.frames, memory.pins.recalled = set(meta["pins"]), tuple(meta["recalled"])
+        memory.pins.named = {name: NamedPin(frame, offer) for (name, frame), offer in pins}
     else:
-        memory.newest, memory.promised = (offers[0] if offers else None), state.meta["promised"]
+        memory.newest, memory.promised = (offers[0] if offers else None), meta["promised"]
+
+
+def _restore_waiting(stream: Stream, state: StreamState) -> None:
+    if "next" in state.meta:
+        stream.set_prompt(state.tensors["next.text"], **state.meta["next"])

@@ -27,7 +27,8 @@ class VideoWriter:
     """Writes one video; as a context manager, it closes at the end, and aborts on an exception.
 
     path       .mp4, .webm or .mkv.
-    fps        16, 23.976 (taken as 24000/1001), Fraction(30000, 1001) ...
+    fps        16, 23.976 (taken as 24000/1001), Fraction(30000, 1001) ... PyAV before 18 cannot name it in an mkv
+               file, whose players then take it from the frames' times.
     codec      h264, h265, vp9 or av1; by default h264, and vp9 for webm.
     crf        quality, 0 (best) to 51 (vp9, av1: 63; smallest file); by default hard to tell from lossless.
     metadata   tags of the file, text by name. ComfyUI restores a graph from `workflow` and `prompt`.
@@ -176,7 +177,7 @@ class VideoWriter:
     def _finish(self, target: Path) -> None:
         draft = self.path.with_name(f".{self.path.stem}.finishing{self.path.suffix}")
         try:
-            finish(self.unfinished, draft, self._container, self._metadata)
+            finish(self.unfinished, draft, self._container, self._metadata, self.rate)
             # the unfinished file is about to go
             if count_frames(draft) != self.frames:
                 raise OSError("the copy is not complete")
