@@ -45,6 +45,8 @@ class Trace:
                heads, as [frame, times] pairs; with `detail`, its choice as [layers][batch][heads][top_k] frames.
     switch     {"kind", "recomputed"}: a prompt change and the latent frames whose keys were made anew.
     pin        {"frame"}
+    share      {"sink", "bank", "window"}: how a chunk's first step shared its attention out, over all layers and heads,
+               sampled; only where the stream has a meter.
 
     Scores are rounded to 6 significant digits.
     """
