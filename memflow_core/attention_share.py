@@ -28,8 +28,8 @@ class ShareMeter:
     def __call__(self, layer: int, q: Tensor, keys: Tensor, kinds: Tensor) -> None:
         """Note one layer. q [B, heads, L, head_dim] and keys [B, heads, frames, tokens, head_dim] as they meet in
         attention; kinds [frames] or [B, heads, frames] of SINK, BANK, WINDOW."""
-        asked = q[:, :, :: max(1, q.shape[2] // self.queries)].float()
-        logits = torch.einsum("bhqd,bhntd->bhqnt", asked, keys.float()) / q.shape[-1] ** 0.5
+        asked = q[:, :, :: max(1, q.shape[2] // self.queries)]
+        logits = torch.einsum("bhqd,bhntd->bhqnt", asked, keys).float() / q.shape[-1] ** 0.5
         mass = logits.flatten(3).softmax(dim=-1).view_as(logits).sum(dim=-1).mean(dim=2)  # [B, heads, frames]
         of_kind = torch.zeros(*mass.shape[:2], len(KINDS), device=mass.device)
         of_kind.scatter_add_(-1, kinds.expand_as(mass), mass)

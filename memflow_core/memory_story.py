@@ -84,7 +84,7 @@ class MemoryStory:
             elif record["event"] == "pin":
                 self.pins.add(record["frame"])
             elif record["event"] == "share":
-                share = {kind: record[kind] for kind in KINDS}
+                share = {kind: float(record[kind]) for kind in KINDS}
         after = self._frames()
         return ChunkMemory(
             index,
