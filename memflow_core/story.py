@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -11,8 +11,13 @@ from .noise import SeededNoise
 from .plan import PlacedSegment, Plan
 from .stream import Chunk, Stream
 
+Changes = Callable[[int], tuple[Plan, Sequence[Tensor]]]
+"""Called with the number of the coming chunk; returns the plan and the embeddings to go on with."""
 
-def play(stream: Stream, plan: Plan, embeddings: Sequence[Tensor], seed: int) -> Iterator[Chunk]:
+
+def play(
+    stream: Stream, plan: Plan, embeddings: Sequence[Tensor], seed: int, changes: Changes | None = None
+) -> Iterator[Chunk]:
     """Make the chunks of a plan that the stream has not made yet.
 
     A stream that was resumed in the middle of a segment goes on without a switch if its prompt is still that
@@ -21,6 +26,8 @@ def play(stream: Stream, plan: Plan, embeddings: Sequence[Tensor], seed: int) ->
     plan        where each segment starts and ends, in chunks, and what is pinned.
     embeddings  one [1 or B, length, text_dim] for each segment of the plan.
     seed        for segments without a seed of their own.
+    changes     asked before every chunk what has changed; it may not change what was played. What then was played is
+                the last plan, and a run of that plan makes the same chunks.
 
     Raises ValueError before the first chunk if the memory cannot hold what is pinned, or if a moment to pin lies so far
     behind the stream that nothing holds it any more; and if a chunk comes out with NaN or infinity.
@@ -31,15 +38,25 @@ def play(stream: Stream, plan: Plan, embeddings: Sequence[Tensor], seed: int) ->
         # those for good follow chunk by chunk, as they take room in the bank
         if pin.name is not None:
             stream.pin(pin.frame, pin.name)
-    for segment, embedding in zip(plan.segments, embeddings, strict=True):
-        while stream.progress.chunk < segment.end_chunk:
-            if stream.progress.chunk == segment.start_chunk or not _speaks(stream, segment, embedding):
-                _change_prompt(stream, segment, embedding)
-            _pin_made(stream, plan)
-            stream.noise = SeededNoise(seed if segment.seed is None else segment.seed)
-            chunk = next(stream)
-            _check_finite(chunk, segment)
-            yield chunk
+    while stream.progress.chunk < plan.chunks:
+        if changes is not None:
+            plan, embeddings = changes(stream.progress.chunk)
+            if stream.progress.chunk >= plan.chunks:
+                return
+        segment, embedding = _now(plan, embeddings, stream.progress.chunk)
+        if stream.progress.chunk == segment.start_chunk or not _speaks(stream, segment, embedding):
+            _change_prompt(stream, segment, embedding)
+        _pin_made(stream, plan)
+        stream.noise = SeededNoise(seed if segment.seed is None else segment.seed)
+        chunk = next(stream)
+        _check_finite(chunk, segment)
+        yield chunk
+
+
+def _now(plan: Plan, embeddings: Sequence[Tensor], chunk: int) -> tuple[PlacedSegment, Tensor]:
+    """The segment that a chunk is made under, and its embedding."""
+    parts = list(zip(plan.segments, embeddings, strict=True))
+    return next(part for part in parts if part[0].start_chunk <= chunk < part[0].end_chunk)
 
 
 def _change_prompt(stream: Stream, segment: PlacedSegment, embedding: Tensor) -> None:

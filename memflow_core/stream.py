@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .attention import LayerHook, MemoryAttention, Span
+from .attention_share import KINDS, ShareMeter
 from .backbone import Backbone
 from .cache import KVCache, Occupancy
 from .chunk import Chunk, Forward, LatentShape
@@ -50,6 +51,7 @@ class Stream:
     positions   `absolute` or `relative` where that is settled already; else the memory settings decide.
     pin_device  where the keys and values of named pins wait (a latent frame's, of all layers, for each pin); None:
                 on `device`.
+    meter       set it to have the trace tell how each chunk's first step shares its attention out.
 
     Raises ValueError for settings that do not fit together, and from `next()` if no prompt was set.
     """
@@ -74,6 +76,7 @@ class Stream:
         self.positions = positions or self.memory_config.resolve_positions(frames)
         self.on_forward = on_forward
         self.trace = Trace()
+        self.meter: ShareMeter | None = None
         self.progress = _Progress()
         self.timesteps = denoising_timesteps(self.sampling)
         self._flow = FlowSchedule(self.sampling.shift)
@@ -256,10 +259,13 @@ class Stream:
         if self.on_forward is not None:
             self.on_forward(forward)
         self._forwards.append(forward)
-        self.attention.begin(span, hook)
+        meter = self.meter if forward.kind == "denoise" and forward.step == 0 else None
+        self.attention.begin(span, hook, meter)
         flow = self.backbone(
             x, torch.full((span.frames,), timestep, device=self.device), self._prompt.kv, self.attention
         )
+        if meter is not None:
+            self.trace.add("share", forward.chunk, **dict(zip(KINDS, meter.take().unbind(), strict=True)))
         if self.attention.activation:
             self.trace.add(
                 "activate",

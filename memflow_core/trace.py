@@ -48,6 +48,8 @@ class Trace:
     pin        {"frame", "name"}: from now on this latent frame is kept; the name is null where it is kept for good.
     unpin      {"frame", "name"}: no longer.
     recall     {"names", "frames"}: the named pins that stand in the bank from now on, instead of those before.
+    share      {"sink", "bank", "window"}: how a chunk's first step shared its attention out, over all layers and heads,
+               sampled; only where the stream has a meter.
 
     Scores are rounded to 6 significant digits.
     """

@@ -53,7 +53,7 @@ class VideoWriter:
         self.rate = frame_rate(fps)
         self._container, self._codec = choose_codec(self.path.suffix, codec)
         self._crf = check_crf(self._codec, crf)
-        self._metadata = _check_metadata(metadata or {})
+        self._metadata, self._late_metadata = _check_metadata(metadata or {}), {}
         self._encoder: FrameEncoder | None = None
         self._file: io.FileIO | None = None
         self._fragments = self._bytes = 0
@@ -90,6 +90,10 @@ class VideoWriter:
             self._open(height, width)
         self._check_size(height, width)
         self._append([packet for picture in pictures for packet in self._encoder.encode(picture)])
+
+    def tag(self, metadata: Mapping[str, str]) -> None:
+        """Add tags to those that the file has once it is closed or aborted: what is known only at the end."""
+        self._late_metadata |= _check_metadata(metadata)
 
     def close(self) -> Path:
         """Finish the file and return its path.
@@ -177,7 +181,7 @@ class VideoWriter:
     def _finish(self, target: Path) -> None:
         draft = self.path.with_name(f".{self.path.stem}.finishing{self.path.suffix}")
         try:
-            finish(self.unfinished, draft, self._container, self._metadata, self.rate)
+            finish(self.unfinished, draft, self._container, self._metadata | self._late_metadata, self.rate)
             # the unfinished file is about to go
             if count_frames(draft) != self.frames:
                 raise OSError("the copy is not complete")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import comfy.model_management
 import comfy.sd
@@ -15,6 +16,7 @@ import comfy.utils
 import folder_paths
 import latent_preview
 import torch
+from aiohttp import web
 from comfy.cli_args import args
 from comfy.ldm.modules.attention import optimized_attention
 from comfy.ldm.wan.vae import WanVAE
@@ -76,6 +78,17 @@ def sampling(model, latent_shape: tuple[int, ...], cache_bytes: int, vae=None) -
             model.cleanup()
 
 
+def back_on_device(model, latent_shape: tuple[int, ...], vae=None) -> None:
+    """Inside `sampling`, after another model ran: make sure that what samples is on its device again."""
+    models = [model] if vae is None else [model, vae.patcher]
+    comfy.model_management.load_models_gpu(models, memory_required=model.memory_required(list(latent_shape)))
+
+
+def stop_if_cancelled() -> None:
+    """Raise ComfyUI's own exception if the user pressed cancel."""
+    comfy.model_management.throw_exception_if_processing_interrupted()
+
+
 def attention_of(model):
     """ComfyUI's attention, with any override that a node put on the model."""
     options = model.model_options.get("transformer_options", {})
@@ -94,15 +107,19 @@ def to_latent(model, x: Tensor) -> Tensor:
 
 
 class Progress:
-    """Progress bar, previews and a line of text on the running node, and the way a cancel gets in."""
+    """Progress bar, previews and a line of text on the running node, and the way a cancel gets in.
 
-    def __init__(self, model, forwards: int, chunks: int):
+    forwards, chunks  in the whole run; where nobody knows how many chunks there will be (None), of one chunk.
+    """
+
+    def __init__(self, model, forwards: int, chunks: int | None):
         self._bar, self._done, self._chunks = comfy.utils.ProgressBar(forwards), 0, chunks
-        self._previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)
+        self._format = model.model.latent_format
+        self._previewer = latent_preview.get_previewer(model.load_device, self._format)
 
     def step(self) -> None:
         """One forward is about to run. Raises ComfyUI's own exception if the user pressed cancel."""
-        comfy.model_management.throw_exception_if_processing_interrupted()
+        stop_if_cancelled()
         self._bar.update_absolute(self._done)
         self._done += 1
 
@@ -113,10 +130,70 @@ class Progress:
             preview = self._previewer.decode_latent_to_preview_image("JPEG", chunk.latents)
         running = get_executing_context()
         if running is not None:
-            text = f"chunk {chunk.index + 1} of {self._chunks}"
+            text = f"chunk {chunk.index + 1}" + ("" if self._chunks is None else f" of {self._chunks}")
             # to the page that queued it; without its id, every open page would show it on a node of that number
             PromptServer.instance.send_progress_text(text, running.node_id, PromptServer.instance.client_id)
         self._bar.update_absolute(self._done, preview=preview)
+        if self._chunks is None:
+            self._done = 0
+
+    def picture(self, latents: Tensor):
+        """A small PIL picture of the first of some latent frames [1, C, F, h, w], by the user's previewer, or else by
+        ComfyUI's cheapest one. None where it has none for these latents."""
+        previewer = self._previewer
+        if previewer is None and self._format.latent_rgb_factors is not None:
+            factors = (getattr(self._format, f"latent_rgb_factors{part}") for part in ("", "_bias", "_reshape"))
+            previewer = latent_preview.Latent2RGBPreviewer(*factors)
+        return None if previewer is None else previewer.decode_latent_to_preview(latents[:, :, :1])
+
+
+class Page:
+    """The page that queued the node that runs now. Outside a run of ComfyUI there is none: then `send` does nothing."""
+
+    def __init__(self):
+        running = get_executing_context()
+        self.prompt_id, self.node_id = (running.prompt_id, running.node_id) if running else ("", "")
+        # a prompt queued without an id of its own is answered to nobody, as by ComfyUI itself
+        self._client = PromptServer.instance.client_id if running else None
+
+    def send(self, event: str, data: dict[str, Any]) -> None:
+        """Send JSON to the page, from any thread."""
+        if self._client is not None:
+            told = {"node": self.node_id, "prompt_id": self.prompt_id, **data}
+            PromptServer.instance.send_sync(event, told, self._client)
+
+
+# -- HTTP ----------------------------------------------------------------------------------------------------
+
+Answer = tuple[int, dict[str, Any]]
+"""HTTP status, and JSON."""
+
+
+def add_json_routes(path: str, read: Callable[..., Answer], write: Callable[..., Answer], most_bytes: int) -> None:
+    """Serve GET and POST at a path. Its {names} are arguments of both functions; `write` gets the body's JSON behind
+    them. A body of more than `most_bytes`, or that is no JSON, is refused here."""
+    routes = PromptServer.instance.routes
+
+    @routes.get(path)
+    async def on_get(request: web.Request) -> web.Response:
+        return _json(*read(**request.match_info))
+
+    @routes.post(path)
+    async def on_post(request: web.Request) -> web.Response:
+        body = bytearray()
+        async for data in request.content.iter_chunked(most_bytes):
+            body += data
+            if len(body) > most_bytes:
+                return _json(413, {"error": f"the body is larger than {most_bytes} bytes."})
+        try:
+            content = json.loads(body)
+        except (ValueError, RecursionError):
+            return _json(400, {"error": "the body is no JSON."})
+        return _json(*write(**request.match_info, body=content))
+
+
+def _json(status: int, content: dict[str, Any]) -> web.Response:
+    return web.json_response(content, status=status)
 
 
 # -- files ---------------------------------------------------------------------------------------------------
@@ -146,6 +223,11 @@ def workflow_metadata(prompt: dict | None, extra: dict | None) -> dict[str, str]
     if prompt is not None:
         tags["prompt"] = prompt
     return {name: json.dumps(value) for name, value in tags.items()}
+
+
+def text_tags(tags: dict[str, str]) -> dict[str, str]:
+    """Further tags of a file, where the user lets files have any."""
+    return {} if args.disable_metadata else tags
 
 
 def video_from_file(path: Path):
