@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from .config import SWITCHES
 from .schedule import Plan, ScheduleError, Time
 from .schedule_text import format_time
 from .script import Script
@@ -106,7 +107,8 @@ class Mailbox:
 
     def state(self) -> dict[str, Any]:
         """Fit for JSON: `chunk`, the next one, of `chunks` (None: open-ended); `time_s`, where it starts; `paused` was
-        asked for, `holding` is true while the story waits; `finishing`; `ended`; `takes_prompts`; `prompts` asked for.
+        asked for, `holding` is true while the story waits; `finishing`; `ended`; `takes_prompts`, and with which
+        `switches`; `prompts` asked for.
         """
         with self._changed:
             return {
@@ -118,6 +120,7 @@ class Mailbox:
                 "finishing": self._finishing,
                 "ended": self._ended,
                 "takes_prompts": self.takes_prompts,
+                "switches": list(SWITCHES),
                 "prompts": [wish.to_dict() for wish in self._wishes],
             }
 
@@ -158,10 +161,12 @@ class Mailbox:
         """Wait until something changes, at most that long."""
         self._set_holding(True)
         with self._changed:
-            self._changed.wait(seconds)
-            still = self._paused
-        if not still:
-            self._set_holding(False)
+            if self._paused:
+                self._changed.wait(seconds)
+
+    def go_on(self) -> None:
+        """The story waits no longer."""
+        self._set_holding(False)
 
     def close(self) -> None:
         """The story has ended, however it did; nothing can be asked of it any more."""
@@ -220,6 +225,7 @@ class LiveScript:
             self._on_hold()
             self.mailbox.hold(PAUSE_CHECK_S)
             self._take_up(chunk)
+        self.mailbox.go_on()
         if self.mailbox.finishing and chunk > self._first:
             self.script = self.script.ending_at(chunk)
         return self.script.plan, self.script.embeddings
