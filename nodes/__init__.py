@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
+from . import host, schedule_route
 from .loader import MemFlowLoadModel
 from .memory import MemFlowMemory
 from .prompts import MemFlowPromptSchedule, MemFlowPromptSegment
@@ -13,6 +14,9 @@ from .video import MemFlowStreamToVideo
 
 
 class MemFlowExtension(ComfyExtension):
+    async def on_load(self) -> None:
+        host.add_post_route(schedule_route.PATH, schedule_route.answer, schedule_route.MAX_BYTES)
+
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [
             MemFlowLoadModel,

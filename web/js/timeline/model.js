@@ -4,7 +4,7 @@
 import * as edit from "./edit.js";
 import { durations, planOf, segmentAt } from "./plan.js";
 import { parseText } from "./text.js";
-import { nearestChunk, startSeconds, writeTime } from "./time.js";
+import { TextError, nearestChunk, parseTime, startSeconds, writeTime } from "./time.js";
 
 /** @typedef {import("./plan.js").Plan} Plan */
 /** @typedef {import("./plan.js").Setting} Setting */
@@ -85,6 +85,17 @@ export function retimeBy(story, index, /** @type {number} */ chunks) {
 /** Start a number of video frames later. @param {Story} story @param {number} index */
 export function retimeByFrames(story, index, /** @type {number} */ frames) {
   return retime(story, index, story.plan.placed[index].asked_s + frames / story.plan.fps, true);
+}
+
+/** Let a segment start at a time as a user writes it. Throws TextError. @param {Story} story @param {number} index */
+export function setStart(story, index, /** @type {string} */ time) {
+  parseTime(time);
+  const base = timed(story);
+  const text = edit.setTime(base.text, index, time);
+  if (text === story.text) return null;
+  const { start_s, problem } = again(story, text).plan.placed[index];
+  if (problem) throw new TextError(problem);
+  return { text, focus: index, said: `Prompt ${index + 1} starts at ${inSeconds(start_s)}` };
 }
 
 // -- the order ------------------------------------------------------------------------------------------------
