@@ -503,6 +503,15 @@ def test_workflow_files_keep_their_values_in_order(timeline):
     assert queued == {"prompts": STORY, "global_prompt": ""}
 
 
+def test_json_in_the_text_box_reaches_the_server_whole(timeline):
+    """ComfyUI's choices in braces, which would take a pair of them away, still work in prompts."""
+    timeline.write(JSONL)
+    queued = "async () => (await app.graphToPrompt()).output[window.schedule].inputs.prompts"
+    assert timeline.page.evaluate(queued) == JSONL
+    timeline.write("0s: a {red|red} robot")
+    assert timeline.page.evaluate(queued) == "0s: a red robot"
+
+
 def test_a_loaded_workflow_has_nothing_to_undo(timeline):
     timeline.page.evaluate("async () => app.loadGraphData(app.graph.serialize())")
     timeline.page.wait_for_function("() => document.querySelectorAll('.mft-block').length === 3")
@@ -527,6 +536,28 @@ def test_a_text_that_comes_over_a_link_is_not_edited(timeline):
     timeline.page.wait_for_function("() => document.querySelector('.mft-message').innerText.includes('another node')")
     timeline.press("Delete")
     assert timeline.text == STORY and timeline.button("Duplicate").is_disabled()
+
+
+ROUNDABOUT = """() => {
+    const [schedule, sampler] = [window.schedule, window.sampler].map(id => app.graph.getNodeById(id));
+    const segment = LiteGraph.createNode("MemFlowPromptSegment");
+    app.graph.add(segment);
+    const input = node => node.inputs.findIndex(one => one.name === "schedule");
+    schedule.connect(0, segment, input(segment));
+    segment.connect(0, sampler, input(sampler));
+    const {node} = app.canvas.graph.convertToSubgraph(new Set([segment, sampler]));
+    const inside = node.subgraph.nodes.find(one => one.comfyClass === "MemFlowSampler");
+    inside.widgets.find(one => one.name === "length").value = 321;
+    schedule.widgets.find(one => one.name === "timeline").timeline.refresh();
+    window.sampler = `${node.id}:${inside.id}`;
+}"""
+
+
+def test_a_sampler_is_found_through_segments_and_subgraphs(timeline):
+    timeline.page.evaluate(ROUNDABOUT)
+    assert timeline.message.inner_text() == "3 prompts in 20.06 s"
+    chunk(timeline, 0)
+    assert timeline.page.locator(".mft-done").count() == 1
 
 
 # -- a run ------------------------------------------------------------------------------------------------------------
@@ -560,6 +591,8 @@ def test_a_run_is_shown_chunk_by_chunk(timeline, tab):
     timeline.shot(f"run_{tab[1].split()[0]}")
     emit(timeline, "memflow.done", prompt_id="p1")
     assert timeline.page.locator(".mft-making").count() == 0 and timeline.page.locator(".mft-done").count() == 1
+    timeline.page.evaluate("() => app.api.dispatchEvent(new CustomEvent('executing', {detail: window.sampler}))")
+    assert timeline.page.locator(".mft-done").count() == 0 and timeline.page.locator(".mft-making").count() == 1
     chunk(timeline, 0, "p2", None)
     ((start, end),) = spans(timeline, ".mft-done")
     assert [start, end] == near(0, 0.5625)

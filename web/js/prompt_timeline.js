@@ -4,12 +4,13 @@ import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 import { allNodes, nodeOf, samplersOf, settingOf } from "./timeline/graph.js";
 import { NO_RUN, chunkDone, ended, started } from "./timeline/run.js";
+import { isForeign } from "./timeline/text.js";
 import { Timeline } from "./timeline/timeline.js";
 
 const NODE = "MemFlowPromptSchedule";
 const WIDGET = "timeline";
-const HEIGHT_PX = 246;
-const FIRST_SIZE = [560, 470];
+const HEIGHT_PX = 262;
+const FIRST_SIZE = [560, 490];
 
 /** @typedef {import("./timeline/run.js").Run} Run */
 
@@ -64,6 +65,16 @@ function after(owner, name, /** @type {() => void} */ then) {
   };
 }
 
+/**
+ * ComfyUI takes braces for choices, as in {red|blue}, before it queues a prompt; in JSON they are something else.
+ * @param {any} widget
+ */
+function keepBraces(widget) {
+  const { serializeValue } = widget;
+  widget.serializeValue = (/** @type {any[]} */ ...values) =>
+    isForeign(String(widget.value)) ? widget.value : serializeValue?.apply(widget, values) ?? widget.value;
+}
+
 /** @param {any} node */
 function addTimeline(node) {
   const timeline = new Timeline(hostOf(node));
@@ -78,6 +89,7 @@ function addTimeline(node) {
   for (const name of ["prompts", "global_prompt"]) after(widgetOf(node, name), "callback", () => timeline.refresh());
   after(node, "onConfigure", () => timeline.reset());
   after(node, "onConnectionsChange", () => queueMicrotask(() => timeline.refresh()));
+  keepBraces(widgetOf(node, "prompts"));
   node.setSize([Math.max(node.size[0], FIRST_SIZE[0]), Math.max(node.size[1], FIRST_SIZE[1])]);
 }
 
@@ -96,15 +108,17 @@ function onRun(id, change) {
   }
 }
 
+function endAll() {
+  for (const { timeline } of timelines()) timeline.showRun(ended(timeline.view.run));
+}
+
 function listen() {
   const on = (/** @type {string} */ name, /** @type {(detail: any) => void} */ then) =>
     api.addEventListener(name, (/** @type {any} */ event) => then(event.detail));
   on("memflow.chunk", (detail) => onRun(detail.node, (run) => chunkDone(run, detail)));
   on("memflow.done", (detail) => onRun(detail.node, ended));
-  on("executing", (id) => id !== null && onRun(id, started));
-  for (const name of ["execution_error", "execution_interrupted"]) {
-    on(name, () => timelines().forEach(({ timeline }) => timeline.showRun(ended(timeline.view.run))));
-  }
+  on("executing", (id) => (id === null ? endAll() : onRun(id, started)));
+  for (const name of ["execution_error", "execution_interrupted", "execution_success"]) on(name, endAll);
   on("graphCleared", () => timelines().forEach(({ timeline }) => timeline.showRun(NO_RUN)));
   // a sampler's length or frame rate may be another one
   on("graphChanged", () => timelines().forEach(({ timeline }) => timeline.refreshSetting()));

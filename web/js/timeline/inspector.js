@@ -47,7 +47,7 @@ export class Inspector {
     this.asks = input({ size: "6", placeholder: "none" });
     this.global = input({ placeholder: "put before every prompt" });
     this.blend = [
-      field("chunks", "Over how many chunks the text moves to this prompt", this.chunks),
+      field("chunks", "Over how many chunks the text moves to this prompt (a chunk is 12 video frames)", this.chunks),
       field("curve", "linear: straight through; spherical: along the arc between both texts", this.curve),
     ];
     this.number = el("span", { class: "mft-number" });

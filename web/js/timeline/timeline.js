@@ -1,9 +1,9 @@
 // @ts-check
 // The timeline of one node: what the user asks for, done to the text, which stays the only truth.
-import { copyText } from "./clipboard.js";
+import { copyText, listenToClipboard } from "./clipboard.js";
 import { listen } from "./gestures.js";
 import { History } from "./history.js";
-import { actionOf } from "./keys.js";
+import { listenToKeys, listenToWheel } from "./input.js";
 import * as model from "./model.js";
 import { segmentAt } from "./plan.js";
 import { clock } from "./strip.js";
@@ -79,10 +79,9 @@ export class Timeline {
       cancel: () => this.refresh(),
       edit: (index) => this.edit(index),
     });
-    this.element.addEventListener("keydown", (event) => this.onKey(event));
-    this.element.addEventListener("wheel", (event) => this.onWheel(event), { passive: false });
-    this.element.addEventListener("copy", (event) => this.onCopy(event));
-    this.element.addEventListener("paste", (event) => this.onPaste(event));
+    listenToKeys(this);
+    listenToWheel(this);
+    listenToClipboard(this);
   }
 
   // -- reading ------------------------------------------------------------------------------------------------
@@ -325,6 +324,11 @@ export class Timeline {
     });
   }
 
+  /** @param {number} pin  which one */
+  removePin(pin) {
+    this.apply((story) => model.removePin(story, pin, this.focus));
+  }
+
   /** Ask for a name, and keep the moment at the cursor. */
   pin() {
     const at_s = this.view.cursor_s;
@@ -379,39 +383,6 @@ export class Timeline {
     if (plan) this.setCursor(startSeconds(Math.max(0, nearestChunk(this.view.cursor_s, plan.fps) + chunks), plan.fps));
   }
 
-  /** @param {KeyboardEvent} event */
-  onKey(event) {
-    const target = /** @type {HTMLElement} */ (event.target);
-    const { lane } = this.view;
-    if (target.matches("input, select")) {
-      // the canvas must not take what is typed for keys of its own
-      if (!event.ctrlKey && !event.metaKey) event.stopPropagation();
-      if (event.key === "Enter") target.dispatchEvent(new Event("change"));
-      return;
-    }
-    const pin = target.dataset.pin;
-    const act = lane.contains(target) ? actionOf(event) : null;
-    if (act) this.act(...act);
-    else if (pin && ["Delete", "Backspace"].includes(event.key)) {
-      this.apply((story) => model.removePin(story, Number(pin), this.focus));
-    } else return;
-    event.preventDefault();
-    event.stopPropagation();
-  }
-
-  /** While the strip has the keys the wheel is its own, too; else it is the canvas's. @param {WheelEvent} event */
-  onWheel(event) {
-    const { view } = this;
-    const command = event.ctrlKey || event.metaKey;
-    const own = view.stage.contains(/** @type {Node} */ (event.target)) && view.stage.contains(document.activeElement);
-    if (!own || command) return this.host.wheel(event);
-    const sideways = event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY);
-    if (sideways) view.scroller.scrollLeft += event.deltaX || event.deltaY;
-    else view.zoomTo(view.zoom * ZOOM_STEP ** (-Math.sign(event.deltaY) / 2), view.secondsAt(event.clientX));
-    event.preventDefault();
-    event.stopPropagation();
-  }
-
   // -- in and out ---------------------------------------------------------------------------------------------
 
   /** The text, with the node's global prompt in it. */
@@ -425,22 +396,6 @@ export class Timeline {
     await copyText(this.exported());
     this.view.say("Copied as text.", false);
     this.view.live.textContent = "Copied as text";
-  }
-
-  /** @param {ClipboardEvent} event */
-  onCopy(event) {
-    event.stopPropagation();
-    if (/** @type {HTMLElement} */ (event.target).matches("input, textarea")) return;
-    event.clipboardData?.setData("text/plain", this.exported());
-    event.preventDefault();
-  }
-
-  /** @param {ClipboardEvent} event */
-  onPaste(event) {
-    event.stopPropagation();
-    if (/** @type {HTMLElement} */ (event.target).matches("input, textarea")) return;
-    event.preventDefault();
-    this.replace(event.clipboardData?.getData("text/plain") ?? "");
   }
 
   /** A whole schedule, in any form, in the place of the text. @param {string} text */
