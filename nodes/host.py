@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -237,6 +238,27 @@ def video_from_file(path: Path):
 
 def inform(message: str) -> None:
     logging.info("MemFlow: %s", message)
+
+
+# -- HTTP ----------------------------------------------------------------------------------------------------
+
+
+def add_post_route(path: str, answer: Callable[[bytes], tuple[int, dict]], max_bytes: int) -> None:
+    """Let the server answer POSTs to `path`: `answer` makes status and JSON of a body of at most `max_bytes`.
+
+    It runs in a thread of its own, so that the server goes on.
+    """
+
+    async def handle(request: web.Request) -> web.Response:
+        body = bytearray()
+        async for part in request.content.iter_chunked(65536):
+            body += part
+            if len(body) > max_bytes:
+                return web.json_response({"error": f"the body is larger than {max_bytes} bytes."}, status=413)
+        status, said = await asyncio.to_thread(answer, bytes(body))
+        return web.json_response(said, status=status)
+
+    PromptServer.instance.routes.post(path)(handle)
 
 
 # -- models --------------------------------------------------------------------------------------------------

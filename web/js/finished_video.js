@@ -1,7 +1,7 @@
 // The live preview of a node hides the video that it makes: take the preview away when the video is there.
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
-import { findNode } from "./memory/graph.js";
+import { nodeOf } from "./timeline/graph.js";
 
 const NODE = "MemFlowStreamToVideo";
 const PREVIEW_WIDGET = "$$canvas-image-preview";
@@ -20,7 +20,7 @@ app.registerExtension({
   name: "MemFlow.FinishedVideo",
   setup() {
     api.addEventListener("executed", ({ detail }) => {
-      const node = findNode(app.graph.rootGraph ?? app.graph, detail.display_node ?? detail.node);
+      const node = nodeOf(app.graph.rootGraph ?? app.graph, detail.display_node ?? detail.node);
       if (node?.comfyClass === NODE) dropPreview(node);
     });
   },
