@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .attention import LayerHook
-from .bank import Bank, Offer, PromptKeys
+from .bank import Bank, Offer, PromptKeys, Prototype
 from .cache import KVCache
 from .config import MemoryConfig
 from .trace import Trace
@@ -57,11 +57,7 @@ class NarrativeMemory:
         """
         if frame in self.pins:
             return
-        if len(self.pins) >= self.bank.slots:
-            raise ValueError(
-                f"latent frame {frame} cannot be pinned: {len(self.pins)} frames are, and the bank holds "
-                f"{self.bank.slots}; make the bank larger."
-            )
+        self._check_room(frame)
         if not any(offer.frame == frame for offer in self.offers):
             if self._stands(frame):
                 self._offer(frame, prompt.number)
@@ -72,6 +68,21 @@ class NarrativeMemory:
                 )
         self.pins.add(frame)
         self.trace.add("pin", chunk, frame=frame)
+
+    def take_in(self, chunk: int, frame: int, prompt: PromptKeys, prototype: Prototype) -> None:
+        """Put a frame that the stream never made into the bank, for good. Raises ValueError if that is full of pins."""
+        self._check_room(frame)
+        self._remember(prompt)
+        self.pins.add(frame)
+        self.trace.add("pin", chunk, frame=frame)
+        self._consider(chunk, Offer(frame, prompt.number, prototype), prompt)
+
+    def _check_room(self, frame: int) -> None:
+        if len(self.pins) >= self.bank.slots:
+            raise ValueError(
+                f"latent frame {frame} cannot be pinned: {len(self.pins)} frames are, and the bank holds "
+                f"{self.bank.slots}; make the bank larger."
+            )
 
     def update(self, chunk: int, first_frame: int, prompt: PromptKeys) -> None:
         """Before a chunk: let in the frames that this chunk pushes out of the window."""

@@ -32,6 +32,11 @@ class ReferenceMemory:
         self.newest: Offer | None = None
         self.promised = 0  # recorded frames that the bank has been promised a slot for; may exceed its size
 
+    @property
+    def offers(self) -> list[Offer]:
+        """Frames that are not in the bank yet."""
+        return [] if self.newest is None else [self.newest]
+
     def record(self, chunk: int, frame: int, prompt: PromptKeys) -> None:
         """After the context pass of a chunk: its first latent frame becomes the newest prototype."""
         due = chunk % self.config.record_every == 0

@@ -20,6 +20,7 @@ from .bank import PromptKeys
 from .cache import KVCache, Occupancy
 from .config import MAX_ABSOLUTE_FRAMES, SWITCHES, MemoryConfig, SamplingConfig, check_fit
 from .flow import FlowSchedule, denoising_timesteps
+from .ledger import Ledger, Write
 from .memory import NarrativeMemory
 from .noise import Noise, SeededNoise
 from .reference import ReferenceMemory
@@ -52,7 +53,11 @@ class LatentShape:
 
 @dataclass(frozen=True)
 class Forward:
-    """One pass through the model, announced before it runs. `kind`: recache, denoise or context."""
+    """One pass through the model, announced before it runs.
+
+    `kind`: recache, denoise or context; before the first chunk of a run also rebuild (keys of a compact state) and
+    picture (a picture on its way to the bank).
+    """
 
     kind: str
     chunk: int
@@ -130,6 +135,7 @@ class Stream:
         self.positions = positions or self.memory_config.resolve_positions(frames)
         self.on_forward = on_forward
         self.trace = Trace()
+        self.ledger = Ledger()
         self.progress = _Progress()
         self.timesteps = denoising_timesteps(self.sampling)
         self._flow = FlowSchedule(self.sampling.shift)
@@ -167,6 +173,11 @@ class Stream:
         """
         if switch not in SWITCHES:
             raise ValueError(f"switch is {switch!r}, but must be one of {', '.join(SWITCHES)}.")
+        self.check_text(text)
+        self.waiting = PromptChange(text, switch, SeededNoise(noise) if isinstance(noise, int) else noise)
+
+    def check_text(self, text: Tensor) -> None:
+        """Raise ValueError unless the stream's model can read a prompt embedding."""
         if text.ndim != 3 or text.shape[-1] != self.backbone.text_dim or text.shape[0] not in (1, self.shape.batch):
             raise ValueError(
                 f"the prompt embedding has shape {list(text.shape)}, but this model and batch need "
@@ -175,7 +186,6 @@ class Stream:
             )
         if not bool(torch.isfinite(text).all()):
             raise ValueError("the prompt embedding holds NaN or infinity: check the text encoder's weights.")
-        self.waiting = PromptChange(text, switch, SeededNoise(noise) if isinstance(noise, int) else noise)
 
     def pin(self, frame: int) -> None:
         """Keep a latent frame in the bank for good. Raises ValueError where it cannot be."""
@@ -184,6 +194,7 @@ class Stream:
         if self._prompt is None:
             raise ValueError("nothing can be pinned before the first chunk.")
         self.memory.pin(self.progress.chunk, frame, self._prompt.keys)
+        self.settle_ledger()
 
     def finish(self) -> None:
         """End the iteration before the next chunk."""
@@ -196,24 +207,35 @@ class Stream:
     def __next__(self) -> Chunk:
         if self._finished:
             raise StopIteration
+        return self._advance()
+
+    @torch.inference_mode()
+    def give(self, latents: Tensor) -> Chunk:
+        """A chunk that is not made but given: its context pass alone writes it into memory.
+
+        latents  [B, C, F, h, w] in the model's latent space, F a chunk's latent frames. Raises ValueError for others.
+        """
+        if tuple(latents.shape) != self._chunk_size:
+            raise ValueError(
+                f"the chunk given has shape {list(latents.shape)}, but this stream's have {list(self._chunk_size)}."
+            )
+        return self._advance(latents.to(self.device, torch.float32))
+
+    def _advance(self, given: Tensor | None = None) -> Chunk:
         if self.broken:
             raise RuntimeError("the last chunk was broken off inside; resume the stream from a saved state.")
         if self._prompt is None and self.waiting is None:
             raise ValueError("the stream has no prompt: set one before the first chunk.")
         self._check_reach()
-        self.broken, self._forwards = True, []
+        self.broken = True
         self._apply_change()
-        latents = self._make_chunk()
+        latents = self._make_chunk(given)
         self.broken = False
-        chunk = Chunk(
-            self.progress.chunk,
-            self._start,
-            latents,
-            self._prompt.keys.number,
-            tuple(self._forwards),
-            self.trace.flush(),
-        )
+        forwards, self._forwards = tuple(self._forwards), []
+        number, records = self._prompt.keys.number, self.trace.flush()
+        chunk = Chunk(self.progress.chunk, self._start, latents, number, forwards, records)
         self._keep_recent(latents)
+        self.settle_ledger()
         self.progress.chunk += 1
         return chunk
 
@@ -231,19 +253,24 @@ class Stream:
                 f"reached: start it with relative positions to go on."
             )
 
-    def _make_chunk(self) -> Tensor:
-        size = (
-            self.shape.batch,
-            self.backbone.channels,
-            self.sampling.chunk_frames,
-            self.shape.rows,
-            self.shape.columns,
-        )
-        draw = self.noise.chunk(self.progress.chunk)
+    @property
+    def _chunk_size(self) -> tuple[int, ...]:
+        shape = self.shape
+        return (shape.batch, self.backbone.channels, self.sampling.chunk_frames, shape.rows, shape.columns)
+
+    def _make_chunk(self, x0: Tensor | None) -> Tensor:
+        """The coming chunk: denoised, unless its clean latents are given."""
         span = Span(self._start, self.sampling.chunk_frames)
         hook = self._update_memory()
         self.cache.at.end = span.start + span.frames
-        x = draw(size).to(self.device)
+        if x0 is None:
+            x0, hook = self._denoise(span, hook), None
+        self._context_pass(x0, span, hook)
+        return x0
+
+    def _denoise(self, span: Span, hook: LayerHook | None) -> Tensor:
+        draw = self.noise.chunk(self.progress.chunk)
+        x = draw(self._chunk_size).to(self.device)
         for step, timestep in enumerate(self.timesteps):
             flow = self._forward(
                 Forward("denoise", self.progress.chunk, step), x, timestep, span, hook if step == 0 else None
@@ -252,24 +279,24 @@ class Stream:
             if step == 0:
                 self._settle_memory()
             if step + 1 < len(self.timesteps):
-                x = self._flow.add_noise(x0, draw(size).to(self.device), self.timesteps[step + 1])
-        self._context_pass(x0, span)
+                x = self._flow.add_noise(x0, draw(self._chunk_size).to(self.device), self.timesteps[step + 1])
         return x0
 
-    def _context_pass(self, x0: Tensor, span: Span) -> None:
+    def _context_pass(self, x0: Tensor, span: Span, hook: LayerHook | None) -> None:
         """Leave the finished chunk's keys and values in the cache, and offer its first frame to the bank."""
         if self._published and len(self.timesteps) == 1 and self.memory_config.record == "interval":
             # the published multi-prompt program updates its bank again here when there is only one step
             self.memory.update(self.progress.chunk, self._prompt.keys, text_known=True)
-        self._forward(Forward("context", self.progress.chunk), x0, self.sampling.context_noise, span)
+        timestep = self.sampling.context_noise
+        self._forward(Forward("context", self.progress.chunk), x0, timestep, span, hook)
+        self._settle_memory()
+        self.ledger.wrote(Write("context", span, self._prompt.text, timestep), x0)
         self.memory.record(self.progress.chunk, span.start, self._prompt.keys)
 
     def _forward(
         self, forward: Forward, x: Tensor, timestep: float, span: Span, hook: LayerHook | None = None
     ) -> Tensor:
-        if self.on_forward is not None:
-            self.on_forward(forward)
-        self._forwards.append(forward)
+        self.announce(forward)
         self.attention.begin(span, hook)
         flow = self.backbone(
             x, torch.full((span.frames,), timestep, device=self.device), self._prompt.kv, self.attention
@@ -283,6 +310,12 @@ class Stream:
                 frames=self.attention.activated_frames(),
             )
         return flow
+
+    def announce(self, forward: Forward) -> None:
+        """Tell of a pass that is about to run; it is counted with the next chunk."""
+        if self.on_forward is not None:
+            self.on_forward(forward)
+        self._forwards.append(forward)
 
     def _update_memory(self) -> LayerHook | None:
         if self._published:
@@ -324,6 +357,11 @@ class Stream:
         """Embedding of the current prompt, [B, length, text_dim]; None before the first chunk."""
         return None if self._prompt is None else self._prompt.text
 
+    @property
+    def prompt_number(self) -> int | None:
+        """Number of the current prompt, which counts them from 0; None before the first chunk."""
+        return None if self._prompt is None else self._prompt.keys.number
+
     def _switch(self, kind: str) -> None:
         span = None
         if kind == "cut":
@@ -335,6 +373,7 @@ class Stream:
         if span is not None:
             x = torch.cat(tuple(self.progress.recent), dim=2)[:, :, -span.frames :]
             self._forward(Forward("recache", self.progress.chunk), x, 0.0, span)
+            self.ledger.wrote(Write("recache", span, self._prompt.text), x)
 
     def _window_to_recache(self) -> Span | None:
         """The window's frames that the coming chunk will still see; the sink is never touched."""
@@ -349,6 +388,7 @@ class Stream:
         self.progress.text_known = False
         if not self.memory_config.global_sink:
             self.cache.zero_window()
+            self.ledger.forget_standing()
         made = at.end - at.origin
         if made == 0:
             return None
@@ -361,3 +401,8 @@ class Stream:
         recent.append(latents)
         while (len(recent) - 1) * self.sampling.chunk_frames >= at.sink_slots + at.window_slots:
             recent.popleft()
+
+    def settle_ledger(self) -> None:
+        """Keep the latents and prompts behind what sink, window and bank hold, and no others."""
+        copied = {offer.frame for offer in self.memory.offers} | set(self.memory.bank.listed_frames().unique().tolist())
+        self.ledger.settle(self.cache.at, copied)
