@@ -67,6 +67,16 @@ class StreamState:
         """`exact` or `compact`."""
         return self.meta["content"]
 
+    @property
+    def pins(self) -> int:
+        """Frames that are pinned in the bank."""
+        return len(self.meta.get("pins", ()))
+
+    @property
+    def rebuilds(self) -> int:
+        """Passes through the model that it takes to go on from here."""
+        return len(self.meta["ledger"]["writes"]) if self.content == COMPACT else 0
+
     def compact(self) -> StreamState:
         """The same without keys and values; itself if it is compact already."""
         return self if self.content == COMPACT else StreamState(*compacted(self.tensors, self.meta))

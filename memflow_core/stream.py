@@ -213,13 +213,17 @@ class Stream:
     def give(self, latents: Tensor) -> Chunk:
         """A chunk that is not made but given: its context pass alone writes it into memory.
 
+        Passes are counted with the next chunk that is made.
+
         latents  [B, C, F, h, w] in the model's latent space, F a chunk's latent frames. Raises ValueError for others.
         """
         if tuple(latents.shape) != self._chunk_size:
             raise ValueError(
                 f"the chunk given has shape {list(latents.shape)}, but this stream's have {list(self._chunk_size)}."
             )
-        return self._advance(latents.to(self.device, torch.float32))
+        chunk = self._advance(latents.to(self.device, torch.float32))
+        self._forwards = list(chunk.forwards)
+        return chunk
 
     def _advance(self, given: Tensor | None = None) -> Chunk:
         if self.broken:

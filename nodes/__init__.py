@@ -6,8 +6,10 @@ from comfy_api.latest import ComfyExtension, io
 
 from .loader import MemFlowLoadModel
 from .memory import MemFlowMemory
+from .pictures import MemFlowRememberImages, MemFlowStartImages
 from .prompts import MemFlowPromptSchedule, MemFlowPromptSegment
 from .sampler import MemFlowSampler
+from .state import MemFlowLoadState, MemFlowSaveState
 from .tiny import MemFlowTinyStory
 from .video import MemFlowStreamToVideo
 
@@ -22,6 +24,10 @@ class MemFlowExtension(ComfyExtension):
             MemFlowMemory,
             MemFlowSampler,
             MemFlowStreamToVideo,
+            MemFlowSaveState,
+            MemFlowLoadState,
+            MemFlowStartImages,
+            MemFlowRememberImages,
         ]
 
 

@@ -15,6 +15,7 @@ from ..memflow_core.state import capture, resume
 from ..memflow_core.story import play
 from ..memflow_core.stream import Chunk, Forward, LatentShape, Stream
 from . import host
+from .given import check_given, forwards_before, read_given
 from .io_types import Schedule, StoryState
 
 
@@ -58,14 +59,12 @@ class Request:
     @property
     def settings(self) -> MemoryConfig:
         """Memory settings: the node's, the state's, or the defaults."""
-        if self.state is not None:
-            return self.state.stream.memory
-        return self.memory or MemoryConfig()
+        return (self.state and self.state.memory) or self.memory or MemoryConfig()
 
     @property
     def done(self) -> int:
         """Chunks that the state has behind it."""
-        return 0 if self.state is None else self.state.stream.chunks
+        return 0 if self.state is None else self.state.chunks(self.sampling.chunk_frames)
 
 
 def prepare(request: Request) -> Plan:
@@ -84,7 +83,9 @@ def prepare(request: Request) -> Plan:
     request.settings.resolve_positions(chunks * sampling.chunk_frames)
     host.check_text_width(request.model, request.schedule.embeddings)
     if request.state is not None:
-        _check_state(request, shape, sampling, chunks)
+        check_given(request.model, request.state, shape, request.settings)
+        if request.state.stream is not None:
+            _check_state(request, shape, sampling, chunks)
     return plan
 
 
@@ -148,6 +149,7 @@ def story(request: Request, plan: Plan, vae: Any = None) -> Iterator[tuple[Story
     latents = (shape.batch, 16, settings.sink_frames + settings.window_frames, shape.rows, shape.columns)
     with host.sampling(request.model, latents, _cache_bytes(request), vae) as backbone:
         stream = _stream(request, plan, backbone, lambda forward: progress.step())
+        read_given(stream, request.model, request.state)
         if settings.positions == "auto" and stream.positions == "relative":
             host.inform("the story is longer than 1024 latent frames, so positions are relative.")
         yield Story(request, plan, stream, str(backbone.dtype).removeprefix("torch.")), progress
@@ -155,7 +157,7 @@ def story(request: Request, plan: Plan, vae: Any = None) -> Iterator[tuple[Story
 
 def _stream(request: Request, plan: Plan, backbone: Any, on_forward: Callable[[Forward], None]) -> Stream:
     device = request.model.load_device
-    if request.state is not None:
+    if request.state is not None and request.state.stream is not None:
         return resume(request.state.stream, backbone, device, on_forward)
     return Stream(
         backbone,
@@ -174,7 +176,7 @@ def _forwards_to_do(request: Request, plan: Plan) -> int:
     recaches = sum(
         segment.switch == "recache" and segment.start_chunk > max(request.done - 1, 0) for segment in plan.segments
     )
-    return chunks * steps + recaches
+    return chunks * steps + recaches + forwards_before(request.state, request.sampling.chunk_frames)
 
 
 def _cache_bytes(request: Request) -> int:
