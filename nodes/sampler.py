@@ -12,7 +12,11 @@ from .run import Request, parse_steps, prepare, story
 
 STORY_SOCKETS = [
     ("memory", MemoryType, "What the stream remembers, from MemFlow Memory. Without it: the Story preset."),
-    ("state", StateType, "Go on where another run stopped. Size, steps and memory must be those of that run."),
+    (
+        "state",
+        StateType,
+        "Go on where another run stopped (size, steps and memory must be those of that run), or from pictures.",
+    ),
 ]
 
 

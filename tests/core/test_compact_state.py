@@ -135,6 +135,15 @@ def test_it_is_small_and_does_not_grow_with_the_story(told, tmp_path):
     assert sizes[1] <= 1.5 * sizes[0]
 
 
+def test_it_goes_on_in_another_precision(told, backbone):
+    state = capture(told(11)).compact()
+    expected = next(resume(state, backbone)).latents
+    halved = WanModel(ModelConfig(dim=32, num_heads=2, num_layers=2, ffn_dim=48, text_dim=8, freq_dim=16))
+    halved.load_state_dict(backbone.tree.state_dict())
+    made = next(resume(state, Backbone(halved.bfloat16().requires_grad_(False), torch.bfloat16))).latents
+    assert (made - expected).norm() < 0.2 * expected.norm()
+
+
 def test_padding_is_not_saved_and_comes_back(make_stream, backbone, prompt):
     text = torch.cat((prompt(0)[:, :4], torch.zeros(1, 508, 8)), dim=1)
     stream = make_stream()
