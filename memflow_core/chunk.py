@@ -34,7 +34,11 @@ class LatentShape:
 
 @dataclass(frozen=True)
 class Forward:
-    """One pass through the model, announced before it runs. `kind`: recache, denoise or context."""
+    """One pass through the model, announced before it runs.
+
+    `kind`: recache, denoise or context; before the first chunk of a run also rebuild (keys of a compact state) and
+    picture (a picture on its way to the bank).
+    """
 
     kind: str
     chunk: int

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .attention import LayerHook
-from .bank import Bank, Offer, PromptKeys
+from .bank import Bank, Offer, PromptKeys, Prototype
 from .cache import KVCache
 from .config import MemoryConfig
 from .pins import NamedPin, Pins
@@ -45,6 +45,13 @@ class NarrativeMemory:
         self.pins, self.pin_device = Pins(self.bank.slots, config.pins), pin_device
         self._entered: set[int] = set()  # recalled frames that were seen to stand in the bank since
         self.pooled: list[Tensor] = []  # mean embedding of every prompt so far, by number
+
+    @property
+    def copied(self) -> set[int]:
+        """Latent frames whose keys were copied for the bank, or will be. Waits for the device."""
+        kept = {pin.frame for pin in self.pins.named.values() if pin.kept is not None}
+        on_their_way = {offer.frame for offer in (*self.offers, *self.undecided)}
+        return kept | on_their_way | set(self.bank.listed_frames().unique().tolist())
 
     def record(self, chunk: int, frame: int, prompt: PromptKeys) -> None:
         """After the context pass of a chunk: offer its first latent frame, and keep every pinned one."""
@@ -106,6 +113,14 @@ class NarrativeMemory:
         self._entered &= self.pins.recalled_frames
         frames = [self.pins.named[name].frame for name in names]
         self.trace.add("recall", chunk, names=list(names), frames=frames)
+
+    def take_in(self, chunk: int, frame: int, prompt: PromptKeys, prototype: Prototype) -> None:
+        """Put a frame that the stream never made into the bank, for good. Raises ValueError if that is full of pins."""
+        self.pins.check_new(frame, None, self.pins.recalled)
+        self._remember(prompt)
+        self.pins.frames.add(frame)
+        self.trace.add("pin", chunk, frame=frame, name=None)
+        self._consider(chunk, Offer(frame, prompt.number, prototype), prompt)
 
     def update(self, chunk: int, first_frame: int, prompt: PromptKeys) -> None:
         """Before a chunk: let in the frames that this chunk pushes out of the window."""

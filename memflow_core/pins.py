@@ -36,7 +36,11 @@ class Pins:
     @property
     def protected(self) -> set[int]:
         """Frames that nothing may drive out of the bank now."""
-        return self.frames | self.recalled_frames
+        return self.held(self.recalled)
+
+    def held(self, recall: Iterable[str]) -> set[int]:
+        """Frames that need a place while a prompt asks for these names."""
+        return self.frames | {self.named[name].frame for name in recall}
 
     def has(self, frame: int, name: str | None) -> bool:
         return frame in self.frames if name is None else name in self.named and self.named[name].frame == frame
@@ -44,7 +48,7 @@ class Pins:
     def check_new(self, frame: int, name: str | None, recall: Sequence[str]) -> None:
         """Raise ValueError unless there is room for a new pin beside those that `recall` asks for."""
         if name is None:
-            held = self.frames | {self.named[asked].frame for asked in recall}
+            held = self.held(recall)
             self._check_room(f"latent frame {frame} cannot be pinned", held | {frame}, len(held))
             return
         if not isinstance(name, str) or not name:

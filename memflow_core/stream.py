@@ -21,6 +21,7 @@ from .cache import KVCache, Occupancy
 from .chunk import Chunk, Forward, LatentShape
 from .config import MAX_ABSOLUTE_FRAMES, MemoryConfig, SamplingConfig, check_fit, check_switch
 from .flow import FlowSchedule, denoising_timesteps
+from .ledger import Ledger, Write
 from .memory import NarrativeMemory
 from .noise import Noise, SeededNoise
 from .prompt import Prompt, PromptChange, TextBlend, check_embedding
@@ -76,6 +77,7 @@ class Stream:
         self.positions = positions or self.memory_config.resolve_positions(frames)
         self.on_forward = on_forward
         self.trace = Trace()
+        self.ledger = Ledger()
         self.meter: ShareMeter | None = None
         self.progress = _Progress()
         self.timesteps = denoising_timesteps(self.sampling)
@@ -125,12 +127,16 @@ class Stream:
         recall        names of pins that stand in the bank under this prompt.
         """
         check_switch(switch, blend_chunks, blend_path)
-        check_embedding(text, self.backbone.text_dim, self.shape.batch)
+        self.check_text(text)
         if recall:
             self._check_pins()
             self.memory.pins.check_recall(recall)
         noise = SeededNoise(noise) if isinstance(noise, int) else noise
         self.waiting = PromptChange(text, switch, noise, blend_chunks, blend_path, tuple(recall))
+
+    def check_text(self, text: Tensor) -> None:
+        """Raise ValueError unless the stream's model can read a prompt embedding."""
+        check_embedding(text, self.backbone.text_dim, self.shape.batch)
 
     @torch.inference_mode()
     def pin(self, frame: int, name: str | None = None) -> None:
@@ -143,8 +149,9 @@ class Stream:
         bank has no room.
         """
         self._check_pins()
-        upcoming = self.memory.pins.recalled if self.waiting is None else self.waiting.recall
-        self.memory.pin(self.progress.chunk, frame, name, upcoming, self.progress.prompts - 1)
+        number = self.progress.prompts - 1 if self._prompt is None else self._prompt.keys.number
+        self.memory.pin(self.progress.chunk, frame, name, self.upcoming, number)
+        self.settle_ledger()
 
     def unpin(self, pin: int | str) -> None:
         """Take back the pin of a latent frame, or of a name; its frame is then one like any other.
@@ -155,6 +162,7 @@ class Stream:
         self.memory.unpin(self.progress.chunk, pin)
         if self.waiting is not None:
             self.waiting = replace(self.waiting, recall=tuple(name for name in self.waiting.recall if name != pin))
+        self.settle_ledger()
 
     @property
     def pins(self) -> list[tuple[int, str | None]]:
@@ -169,6 +177,11 @@ class Stream:
     def recalled(self) -> tuple[str, ...]:
         """Names of the pins that the current prompt asks for."""
         return () if self._published else self.memory.pins.recalled
+
+    @property
+    def upcoming(self) -> tuple[str, ...]:
+        """Names of the pins that the coming chunk's prompt asks for."""
+        return self.recalled if self.waiting is None else self.waiting.recall
 
     def _check_pins(self) -> None:
         if self._published:
@@ -185,24 +198,39 @@ class Stream:
     def __next__(self) -> Chunk:
         if self._finished:
             raise StopIteration
+        return self._advance()
+
+    @torch.inference_mode()
+    def give(self, latents: Tensor) -> Chunk:
+        """A chunk that is not made but given: its context pass alone writes it into memory.
+
+        Passes are counted with the next chunk that is made.
+
+        latents  [B, C, F, h, w] in the model's latent space, F a chunk's latent frames. Raises ValueError for others.
+        """
+        if tuple(latents.shape) != self._chunk_size:
+            raise ValueError(
+                f"the chunk given has shape {list(latents.shape)}, but this stream's have {list(self._chunk_size)}."
+            )
+        chunk = self._advance(latents.to(self.device, torch.float32))
+        self._forwards = list(chunk.forwards)
+        return chunk
+
+    def _advance(self, given: Tensor | None = None) -> Chunk:
         if self.broken:
             raise RuntimeError("the last chunk was broken off inside; resume the stream from a saved state.")
         if self._prompt is None and self.waiting is None:
             raise ValueError("the stream has no prompt: set one before the first chunk.")
         self._check_reach()
-        self.broken, self._forwards = True, []
+        self.broken = True
         self._apply_change()
-        latents = self._make_chunk()
+        latents = self._make_chunk(given)
         self.broken = False
-        chunk = Chunk(
-            self.progress.chunk,
-            self._start,
-            latents,
-            self._prompt.keys.number,
-            tuple(self._forwards),
-            self.trace.flush(),
-        )
+        forwards, self._forwards = tuple(self._forwards), []
+        number, records = self._prompt.keys.number, self.trace.flush()
+        chunk = Chunk(self.progress.chunk, self._start, latents, number, forwards, records)
         self._keep_recent(latents)
+        self.settle_ledger()
         self.progress.chunk += 1
         return chunk
 
@@ -220,19 +248,24 @@ class Stream:
                 f"reached: start it with relative positions to go on."
             )
 
-    def _make_chunk(self) -> Tensor:
-        size = (
-            self.shape.batch,
-            self.backbone.channels,
-            self.sampling.chunk_frames,
-            self.shape.rows,
-            self.shape.columns,
-        )
-        draw = self.noise.chunk(self.progress.chunk)
+    @property
+    def _chunk_size(self) -> tuple[int, ...]:
+        shape = self.shape
+        return (shape.batch, self.backbone.channels, self.sampling.chunk_frames, shape.rows, shape.columns)
+
+    def _make_chunk(self, x0: Tensor | None) -> Tensor:
+        """The coming chunk: denoised, unless its clean latents are given."""
         span = Span(self._start, self.sampling.chunk_frames)
         hook = self._update_memory()
         self.cache.at.end = span.start + span.frames
-        x = draw(size).to(self.device)
+        if x0 is None:
+            x0, hook = self._denoise(span, hook), None
+        self._context_pass(x0, span, hook)
+        return x0
+
+    def _denoise(self, span: Span, hook: LayerHook | None) -> Tensor:
+        draw = self.noise.chunk(self.progress.chunk)
+        x = draw(self._chunk_size).to(self.device)
         for step, timestep in enumerate(self.timesteps):
             flow = self._forward(
                 Forward("denoise", self.progress.chunk, step), x, timestep, span, hook if step == 0 else None
@@ -241,24 +274,24 @@ class Stream:
             if step == 0:
                 self._settle_memory()
             if step + 1 < len(self.timesteps):
-                x = self._flow.add_noise(x0, draw(size).to(self.device), self.timesteps[step + 1])
-        self._context_pass(x0, span)
+                x = self._flow.add_noise(x0, draw(self._chunk_size).to(self.device), self.timesteps[step + 1])
         return x0
 
-    def _context_pass(self, x0: Tensor, span: Span) -> None:
+    def _context_pass(self, x0: Tensor, span: Span, hook: LayerHook | None) -> None:
         """Leave the finished chunk's keys and values in the cache, and offer its first frame to the bank."""
         if self._published and len(self.timesteps) == 1 and self.memory_config.record == "interval":
             # the published multi-prompt program updates its bank again here when there is only one step
             self.memory.update(self.progress.chunk, self._prompt.keys, text_known=True)
-        self._forward(Forward("context", self.progress.chunk), x0, self.sampling.context_noise, span)
+        timestep = self.sampling.context_noise
+        self._forward(Forward("context", self.progress.chunk), x0, timestep, span, hook)
+        self._settle_memory()
+        self.ledger.wrote(Write("context", span, self._prompt.spoken, timestep), x0)
         self.memory.record(self.progress.chunk, span.start, self._prompt.keys)
 
     def _forward(
         self, forward: Forward, x: Tensor, timestep: float, span: Span, hook: LayerHook | None = None
     ) -> Tensor:
-        if self.on_forward is not None:
-            self.on_forward(forward)
-        self._forwards.append(forward)
+        self.announce(forward)
         meter = self.meter if forward.kind == "denoise" and forward.step == 0 else None
         self.attention.begin(span, hook, meter)
         flow = self.backbone(
@@ -275,6 +308,12 @@ class Stream:
                 frames=self.attention.activated_frames(),
             )
         return flow
+
+    def announce(self, forward: Forward) -> None:
+        """Tell of a pass that is about to run; it is counted with the next chunk."""
+        if self.on_forward is not None:
+            self.on_forward(forward)
+        self._forwards.append(forward)
 
     def _update_memory(self) -> LayerHook | None:
         if self._published:
@@ -339,6 +378,11 @@ class Stream:
         """The way to the current prompt, while it lasts."""
         return None if self._prompt is None else self._prompt.blend
 
+    @property
+    def prompt_number(self) -> int | None:
+        """Number of the current prompt, which counts them from 0; None before the first chunk."""
+        return None if self._prompt is None else self._prompt.keys.number
+
     def _switch(self, kind: str) -> None:
         span = None
         if kind == "cut":
@@ -350,6 +394,7 @@ class Stream:
         if span is not None:
             x = torch.cat(tuple(self.progress.recent), dim=2)[:, :, -span.frames :]
             self._forward(Forward("recache", self.progress.chunk), x, 0.0, span)
+            self.ledger.wrote(Write("recache", span, self._prompt.spoken), x)
 
     def _window_to_recache(self) -> Span | None:
         """The window's frames that the coming chunk will still see; the sink is never touched."""
@@ -361,6 +406,7 @@ class Stream:
         self.progress.text_known = False
         if not self.memory_config.global_sink:
             self.cache.zero_window()
+            self.ledger.forget_standing()
         span = published_span(self.cache.at)
         if span is not None:
             self.memory.update(self.progress.chunk, self._prompt.keys, text_known=False)
@@ -371,3 +417,7 @@ class Stream:
         recent.append(latents)
         while (len(recent) - 1) * self.sampling.chunk_frames >= at.sink_slots + at.window_slots:
             recent.popleft()
+
+    def settle_ledger(self) -> None:
+        """Keep the latents and prompts behind what sink, window and bank hold, and no others."""
+        self.ledger.settle(self.cache.at, self.memory.copied)

@@ -8,8 +8,10 @@ from . import host, live, schedule_route
 from .loader import MemFlowLoadModel
 from .memory import MemFlowMemory
 from .memory_view import MemFlowMemoryView
+from .pictures import MemFlowRememberImages, MemFlowStartImages
 from .prompts import MemFlowPromptSchedule, MemFlowPromptSegment
 from .sampler import MemFlowSampler
+from .state import MemFlowLoadState, MemFlowSaveState
 from .tiny import MemFlowTinyStory
 from .video import MemFlowStreamToVideo
 
@@ -29,6 +31,10 @@ class MemFlowExtension(ComfyExtension):
             MemFlowSampler,
             MemFlowStreamToVideo,
             MemFlowMemoryView,
+            MemFlowSaveState,
+            MemFlowLoadState,
+            MemFlowStartImages,
+            MemFlowRememberImages,
         ]
 
 

@@ -33,6 +33,7 @@ from ..memflow_core.stream import Chunk
 from ..memflow_core.tiny_text import TextConfig, TextEncoder
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+STATE_FOLDER, STATE_ENDING = "memflow_states", ".safetensors"
 DECODED_FRAMES = 3  # most latent frames that a streaming decode takes at once
 
 
@@ -105,6 +106,11 @@ def attention_of(model):
 def to_latent(model, x: Tensor) -> Tensor:
     """From the model's latent space to that of ComfyUI's `LATENT`, on ComfyUI's device for results."""
     return model.model.process_latent_out(x).to(comfy.model_management.intermediate_device())
+
+
+def from_latent(model, x: Tensor) -> Tensor:
+    """From the latent space of ComfyUI's `LATENT` to the model's."""
+    return model.model.process_latent_in(x)
 
 
 class Progress:
@@ -214,6 +220,47 @@ def new_output_file(prefix: str, extension: str, width: int, height: int, keep: 
     root = folder_paths.get_output_directory() if keep else folder_paths.get_temp_directory()
     folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, root, width, height)
     return OutputFile(Path(folder) / f"{name}_{counter:05}_.{extension}", subfolder, "output" if keep else "temp")
+
+
+def new_state_file(prefix: str) -> OutputFile:
+    """The next free name for a prefix, below the states' folder in ComfyUI's output. Raises ValueError outside it."""
+    root = Path(folder_paths.get_output_directory()) / STATE_FOLDER
+    root.mkdir(parents=True, exist_ok=True)
+    named = Path(prefix).name not in ("", "..")
+    if not named or not folder_paths.is_within_directory(str(root), str((root / prefix).parent)):
+        raise ValueError(
+            f"filename_prefix is {prefix!r}, but must be a name inside the output folder's {STATE_FOLDER}: nothing is "
+            f"written outside of it."
+        )
+    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, str(root))
+    path = Path(folder) / f"{name}_{counter:05}_{STATE_ENDING}"
+    return OutputFile(path, str(Path(STATE_FOLDER) / subfolder), "output")
+
+
+def state_files() -> list[str]:
+    """Files that may hold a state, as ComfyUI annotates names: those in the states' folder, and in the input folder."""
+    output = Path(folder_paths.get_output_directory())
+    made, _ = folder_paths.recursive_search(str(output / STATE_FOLDER))
+    brought, _ = folder_paths.recursive_search(folder_paths.get_input_directory())
+    names = [f"{(Path(STATE_FOLDER) / name).as_posix()} [output]" for name in sorted(made, reverse=True)]
+    names += [Path(name).as_posix() for name in sorted(brought)]
+    return [name for name in names if name.removesuffix(" [output]").endswith(STATE_ENDING)]
+
+
+def state_path(name: str) -> Path:
+    """Path of a file that `state_files` could list. Raises ValueError for any other place, FileNotFoundError if there
+    is no such file."""
+    inside, output = name.removesuffix(" [output]"), name.endswith(" [output]")
+    root = Path(folder_paths.get_output_directory() if output else folder_paths.get_input_directory())
+    path, allowed = root / inside, root / STATE_FOLDER if output else root
+    if path.suffix != STATE_ENDING or not folder_paths.is_within_directory(str(allowed), str(path)):
+        raise ValueError(
+            f"{name!r} is no state's file: choose a {STATE_ENDING} file in the output folder's {STATE_FOLDER}, or in "
+            f"the input folder."
+        )
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no state called {name}: refresh the list, and choose another file.")
+    return path
 
 
 def workflow_metadata(prompt: dict | None, extra: dict | None) -> dict[str, str]:
@@ -374,19 +421,54 @@ class _TinyClip(nn.Module):
 # -- video autoencoder ---------------------------------------------------------------------------------------
 
 
-def check_stream_vae(vae, model) -> None:
-    """Raise ValueError unless a `VAE` can decode a `MODEL`'s latents as a stream."""
-    wanted = "connect the Wan 2.1 VAE (16 latent channels), for example wan_2.1_vae.safetensors."
+WANTED_VAE = "connect the Wan 2.1 VAE (16 latent channels), for example wan_2.1_vae.safetensors."
+
+
+def check_wan_vae(vae) -> None:
+    """Raise ValueError unless a `VAE` is a Wan 2.1 video autoencoder."""
     network = getattr(vae, "first_stage_model", None)
     if network is None:
-        raise ValueError(f"there is no VAE on the vae input: {wanted}")
+        raise ValueError(f"there is no VAE on the vae input: {WANTED_VAE}")
     if not isinstance(network, WanVAE):
         raise ValueError(
             f"the VAE is a {type(network).__name__} with {vae.latent_channels} latent channels, which cannot decode "
-            f"Wan 2.1 video as a stream: {wanted}"
+            f"Wan 2.1 video as a stream: {WANTED_VAE}"
         )
+
+
+def check_stream_vae(vae, model) -> None:
+    """Raise ValueError unless a `VAE` can decode a `MODEL`'s latents as a stream."""
+    check_wan_vae(vae)
     channels = wan_tree(model).out_dim
     if vae.latent_channels != channels:
-        raise ValueError(f"the VAE has {vae.latent_channels} latent channels, but the model makes {channels}: {wanted}")
+        raise ValueError(
+            f"the VAE has {vae.latent_channels} latent channels, but the model makes {channels}: {WANTED_VAE}"
+        )
     if vae.conv_out_channels != 3:
-        raise ValueError(f"the VAE makes pictures of {vae.conv_out_channels} channels, but video has 3: {wanted}")
+        raise ValueError(f"the VAE makes pictures of {vae.conv_out_channels} channels, but video has 3: {WANTED_VAE}")
+
+
+def encode_pictures(vae, pictures: Tensor) -> Tensor:
+    """Latents [1, C, 1 + (F - 1) / 4, h, w] on the CPU of pictures [F, H, W, 3] that follow each other."""
+    with torch.no_grad():
+        return vae.encode(pictures).float().cpu()
+
+
+def fit_pictures(pictures: Tensor, width: int, height: int) -> Tensor:
+    """Pictures [F, H, W, 3 or 4] resized to fill a size, and cropped at the centre: -> [F, height, width, 3]."""
+    pictures = pictures[..., :3]
+    if pictures.shape[1:3] == (height, width):
+        return pictures
+    return comfy.utils.common_upscale(pictures.movedim(-1, 1), width, height, "lanczos", "center").movedim(1, -1)
+
+
+def video_pictures(video, fps: float, most: int) -> Tensor:
+    """The last pictures of a `VIDEO`, at most `most` of them, as it would be at `fps`: [F, H, W, 3]."""
+    seconds = most / fps
+    # only what is needed is decoded, where the video is a file
+    if isinstance(video, InputImpl.VideoFromFile) and (length := video.get_duration()) > seconds + 1:
+        video = video.as_trimmed(length - seconds - 1, seconds + 1, strict_duration=False)
+    parts = video.get_components()
+    step = max(float(parts.frame_rate) / fps, 1e-6)
+    count = min(most, int((len(parts.images) - 1) / step) + 1)
+    return parts.images[[len(parts.images) - 1 - round(number * step) for number in reversed(range(count))]]

@@ -12,7 +12,6 @@ from ..memflow_core.attention_share import ShareMeter
 from ..memflow_core.cache import cache_nbytes
 from ..memflow_core.config import MAX_ABSOLUTE_FRAMES, MemoryConfig, SamplingConfig, check_fit
 from ..memflow_core.live import LiveScript
-from ..memflow_core.memory import NarrativeMemory
 from ..memflow_core.memory_story import MemoryStory
 from ..memflow_core.schedule import ChunkGrid, Plan, Time
 from ..memflow_core.schedule_text import to_text
@@ -21,6 +20,7 @@ from ..memflow_core.state import capture, resume
 from ..memflow_core.story import play
 from ..memflow_core.stream import Chunk, Forward, LatentShape, Stream
 from . import host, live
+from .given import check_given, forwards_before, read_given
 from .io_types import Schedule, StoryState
 from .telling import Telling
 
@@ -71,14 +71,12 @@ class Request:
     @property
     def settings(self) -> MemoryConfig:
         """Memory settings: the node's, the state's, or the defaults."""
-        if self.state is not None:
-            return self.state.stream.memory
-        return self.memory or MemoryConfig()
+        return (self.state and self.state.memory) or self.memory or MemoryConfig()
 
     @property
     def done(self) -> int:
         """Chunks that the state has behind it."""
-        return 0 if self.state is None else self.state.stream.chunks
+        return 0 if self.state is None else self.state.chunks(self.sampling.chunk_frames)
 
     @property
     def grid(self) -> ChunkGrid:
@@ -121,7 +119,9 @@ def prepare(request: Request, least_frames: int = 1) -> Plan:
         request.settings.resolve_positions(chunks * sampling.chunk_frames)
     host.check_text_width(request.model, request.schedule.embeddings)
     if request.state is not None:
-        _check_state(request, shape, sampling, chunks)
+        check_given(request.model, request.state, shape, request.settings)
+        if request.state.stream is not None:
+            _check_state(request, shape, sampling, chunks)
     return plan
 
 
@@ -148,7 +148,8 @@ def _open_chunks(request: Request) -> int:
                 f"the prompt {segment.prompt[:40]!r} starts at {segment.start} of the story, but length is 0, which "
                 f"leaves open how long that is: set a length, or write its time in seconds."
             )
-    positions = request.state.stream.meta["positions"] if request.state else request.settings.positions
+    stream = None if request.state is None else request.state.stream
+    positions = request.settings.positions if stream is None else stream.meta["positions"]
     if positions == "absolute":
         return MAX_ABSOLUTE_FRAMES // request.sampling.chunk_frames
     return request.done + request.grid.chunks_for_px(MOST_FRAMES)
@@ -211,9 +212,8 @@ class Story:
 
     @property
     def pins(self) -> set[int]:
-        """Latent frames that memory keeps for good."""
-        memory = self.stream.memory
-        return set(memory.pins) if isinstance(memory, NarrativeMemory) else set()
+        """Latent frames that memory keeps, for good or under a name."""
+        return {frame for frame, _ in self.stream.pins}
 
     def played(self) -> str:
         """What was played, as a schedule: with the same seed it plays the same."""
@@ -249,6 +249,7 @@ def story(request: Request, plan: Plan, vae: Any = None) -> Iterator[tuple[Story
     page = host.Page()
     with host.sampling(request.model, request.latents, _cache_bytes(request), vae) as backbone:
         stream = _stream(request, backbone, lambda forward: progress.step())
+        read_given(stream, request.model, request.state)
         stream.meter = ShareMeter()
         if request.settings.positions == "auto" and stream.positions == "relative":
             host.inform("the story may be longer than 1024 latent frames, so positions are relative.")
@@ -275,7 +276,7 @@ def _telling(request: Request, page: host.Page, stream: Stream) -> Telling:
 
 def _stream(request: Request, backbone: Any, on_forward: Callable[[Forward], None]) -> Stream:
     device = request.model.load_device
-    if request.state is not None:
+    if request.state is not None and request.state.stream is not None:
         return resume(request.state.stream, backbone, device, on_forward)
     return Stream(
         backbone,
@@ -298,7 +299,8 @@ def _work(request: Request, plan: Plan) -> tuple[int, int | None]:
     recaches = sum(
         segment.switch == "recache" and segment.start_chunk > max(request.done - 1, 0) for segment in plan.segments
     )
-    return (plan.chunks - request.done) * steps + recaches, plan.chunks
+    before = forwards_before(request.state, request.sampling.chunk_frames)
+    return before + (plan.chunks - request.done) * steps + recaches, plan.chunks
 
 
 def _cache_bytes(request: Request) -> int:

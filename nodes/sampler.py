@@ -13,7 +13,11 @@ from .run import MOST_FRAMES, Request, parse_steps, prepare, story
 OPEN_END = " 0: until you press Finish now (positions are then relative)."
 STORY_SOCKETS = [
     ("memory", MemoryType, "What the stream remembers, from MemFlow Memory. Without it: the Story preset."),
-    ("state", StateType, "Go on where another run stopped. Size, steps and memory must be those of that run."),
+    (
+        "state",
+        StateType,
+        "Go on where another run stopped (size, steps and memory must be those of that run), or from pictures.",
+    ),
 ]
 
 

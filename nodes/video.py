@@ -9,6 +9,7 @@ from comfy_api.latest import io, ui
 from ..memflow_core.video import VideoWriter
 from ..memflow_core.video_encoder import choose_codec
 from . import host
+from .audio import THIS_VIDEO, audio_inputs, sound_of
 from .decoder import StreamingDecoder
 from .io_types import CATEGORY, ScheduleType, StateType, StoryState
 from .run import Request, Story, prepare, story
@@ -73,6 +74,7 @@ class MemFlowStreamToVideo(io.ComfyNode):
                 *expert_inputs(),
                 *story_sockets(),
                 live_input(),
+                *audio_inputs(),
             ],
             outputs=[
                 io.Video.Output(
@@ -112,6 +114,8 @@ class MemFlowStreamToVideo(io.ComfyNode):
         memory=None,
         state=None,
         clip=None,
+        audio=None,
+        audio_start=THIS_VIDEO,
     ) -> io.NodeOutput:
         request = Request(model, schedule, seed, width, height, length, fps, steps, shift, memory, state, clip=clip)
         plan = prepare(request, least_frames=0)
@@ -120,7 +124,8 @@ class MemFlowStreamToVideo(io.ComfyNode):
         crf = choose_codec(f".{ending}", codec)[1].crf + QUALITIES[quality]
         file = host.new_output_file(filename_prefix, ending, width, height, save_output)
         metadata = host.workflow_metadata(cls.hidden.prompt, cls.hidden.extra_pnginfo)
-        writer = VideoWriter(file.path, fps, codec=codec, crf=crf, metadata=metadata)
+        sound = sound_of(audio, audio_start, plan.grid.start_s(request.done))
+        writer = VideoWriter(file.path, fps, codec=codec, crf=crf, metadata=metadata, sound=sound)
         with story(request, plan, vae) as (told, progress):
             final = write_story(told, progress, writer, vae)
         saved = ui.SavedResult(file.path.name, file.subfolder, io.FolderType(file.folder))
