@@ -44,10 +44,14 @@ class ReferenceMemory:
         self.promised = 0  # recorded frames that the bank has been promised a slot for; may exceed its size
 
     @property
+    def offers(self) -> list[Offer]:
+        """Frames that are not in the bank yet."""
+        return [] if self.newest is None else [self.newest]
+
+    @property
     def copied(self) -> set[int]:
         """Latent frames whose keys were copied for the bank, or will be. Waits for the device."""
-        on_their_way = set() if self.newest is None else {self.newest.frame}
-        return on_their_way | set(self.bank.listed_frames().unique().tolist())
+        return {offer.frame for offer in self.offers} | set(self.bank.listed_frames().unique().tolist())
 
     def record(self, chunk: int, frame: int, prompt: PromptKeys) -> None:
         """After the context pass of a chunk: its first latent frame becomes the newest prototype."""

@@ -182,6 +182,7 @@ class _Sizes:
         proper = isinstance(pins, list) and all(_whole(pin, -MAX_COUNT, MAX_COUNT) for pin in pins)
         _need(proper and len(pins) <= self.memory.bank_slots, "its pins are no list of frames that fits the bank")
         self.pins, self.kept = set(pins), self.meta["kept"]
+        _need(len(self.kept) == len(self.meta["named"]), "its named pins are described wrongly")
         for (name, frame), kept in zip(self.meta["named"], self.kept, strict=True):
             _need(isinstance(name, str) and name and name not in self.named, f"a pin's name is {name!r}")
             _need(_whole(frame, -MAX_COUNT, MAX_COUNT), f"pin {name!r} is of frame {frame!r}")
