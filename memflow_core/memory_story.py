@@ -23,8 +23,9 @@ UNSCORED = ("fifo",)
 class Moment:
     """One remembered latent frame.
 
-    time_s, frame  where it stands in the video: in seconds, and its first video frame.
-    chunk          the chunk it was made in.
+    time_s, frame  where it stands in the video: in seconds, and its first video frame. A picture that was given to be
+                   remembered stands nowhere: its frame is below zero, -2 for the first, and its time 0.
+    chunk          the chunk it was made in; -1 for such a picture.
     score          how relevant it was found before this chunk, averaged over layers; None where nothing was weighed.
     layers         the share of layers (and batch items) that hold it, 0 to 1.
     pinned         whether it is kept for good.
@@ -36,6 +37,11 @@ class Moment:
     score: float | None
     layers: float
     pinned: bool
+
+    @property
+    def name(self) -> str:
+        """Its time, or which of the pictures it is."""
+        return f"picture {-1 - self.frame}" if self.frame < 0 else f"{self.time_s:.2f} s"
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,8 @@ class MemoryStory:
         return {frame: sum(frame in held for held in lists) / len(lists) for frame in set().union(*lists)}
 
     def _moment(self, frame: int, score: float | None = None, layers: float = 0.0) -> Moment:
+        if frame < 0:
+            return Moment(0.0, frame, -1, score, round(layers, 4), frame in self.pins)
         px = int(self.grid.px_of(Time(frame, "latent")))
         made_in = frame // self.grid.latent_frames
         return Moment(round(px / self.grid.fps, 4), px, made_in, score, round(layers, 4), frame in self.pins)

@@ -39,6 +39,12 @@ def test_moments_stand_where_they_do_in_the_video():
     ]
 
 
+def test_a_picture_that_was_given_has_a_number_and_no_time():
+    told = MemoryStory(GRID).chunk(0, [{"event": "pin", "chunk": 0, "frame": -3}, retrieve(0, -3, [[[]]], [[[-3]]])])
+    (moment,) = told.bank
+    assert (moment.frame, moment.chunk, moment.name, moment.pinned) == (-3, -1, "picture 2", True)
+
+
 def test_what_came_went_and_was_turned_away():
     story = MemoryStory(GRID)
     story.chunk(3, [retrieve(3, 0, [[[]], [[]]], [[[0]], [[0]]])])

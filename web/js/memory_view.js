@@ -100,6 +100,7 @@ class Panel {
 
   /** @param {import("./memory/story.js").Moment} moment @param {HTMLElement} element */
   offer(moment, element) {
+    if (moment.frame < 0) return; // a picture is pinned already, and stands nowhere in the story
     const items = [
       { label: "Pin it", act: () => this.pin(moment) },
       { label: "Pin it with a name…", act: () => this.pinWithName(moment) },

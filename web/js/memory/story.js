@@ -90,9 +90,14 @@ export function percent(share) {
   return `${Math.round(100 * share)}%`;
 }
 
+/** A moment's time; a picture that was given to be remembered has none. @param {Moment} moment */
+export function nameOf(moment) {
+  return moment.frame < 0 ? `picture ${-1 - moment.frame}` : seconds(moment.time_s);
+}
+
 /** All that is known of a moment, in words. @param {Moment} moment @param {boolean} dropped */
 export function describe(moment, dropped) {
-  const words = [`${seconds(moment.time_s)} (video frame ${moment.frame})`];
+  const words = [moment.frame < 0 ? nameOf(moment) : `${nameOf(moment)} (video frame ${moment.frame})`];
   if (dropped) words.push("dropped");
   if (moment.pinned) words.push("pinned");
   if (moment.score !== null) words.push(`score ${moment.score.toPrecision(3)}`);

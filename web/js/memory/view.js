@@ -1,7 +1,7 @@
 // @ts-check
 // The memory of a run as rows of pictures, one row for each chunk.
 
-import { describe, percent, seconds } from "./story.js";
+import { describe, nameOf, percent, seconds } from "./story.js";
 
 /** @typedef {import("./story.js").MemoryStory} MemoryStory */
 /** @typedef {import("./story.js").Moment} Moment */
@@ -113,7 +113,7 @@ export class MemoryView {
     if (moment.pinned) frame.append(make("span", "mm-badge mm-pin", "pin"));
     if (!dropped && moment.layers < 0.9995) frame.append(make("span", "mm-badge", percent(moment.layers)));
     const score = moment.score === null ? "" : moment.score.toPrecision(2);
-    button.append(frame, make("span", "mm-at", seconds(moment.time_s)), make("span", "mm-score", score));
+    button.append(frame, make("span", "mm-at", nameOf(moment)), make("span", "mm-score", score));
     button.addEventListener("click", () => this.onPick(moment, button));
     return button;
   }
