@@ -58,6 +58,13 @@ class StreamState:
         return SamplingConfig(**{**self.meta["sampling"], "steps": tuple(self.meta["sampling"]["steps"])})
 
     @property
+    def pins(self) -> list[tuple[int, str | None]]:
+        """Latent frames that are pinned and their names, by frame."""
+        for_good = [(frame, None) for frame in self.meta.get("pins", [])]
+        named = [(frame, name) for name, frame in self.meta.get("named", [])]
+        return sorted([*for_good, *named], key=lambda pin: (pin[0], pin[1] or ""))
+
+    @property
     def trace(self) -> list[dict[str, Any]]:
         return json.loads(bytes(self.tensors["trace"].numpy()))
 

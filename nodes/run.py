@@ -10,12 +10,16 @@ from typing import Any
 
 from ..memflow_core.cache import cache_nbytes
 from ..memflow_core.config import MemoryConfig, SamplingConfig, check_fit
+from ..memflow_core.rehearsal import Rehearsal, rehearse
 from ..memflow_core.schedule import ChunkGrid, Plan, Time
 from ..memflow_core.state import capture, resume
 from ..memflow_core.story import play
 from ..memflow_core.stream import Chunk, Forward, LatentShape, Stream
 from . import host
 from .io_types import Schedule, StoryState
+
+# a named pin is needed once in a while, and takes as much room as a slot of the cache
+PIN_DEVICE = "cpu"
 
 
 def parse_steps(text: str) -> tuple[int, ...]:
@@ -81,6 +85,8 @@ def prepare(request: Request) -> Plan:
     grid = ChunkGrid(sampling.chunk_frames, request.fps)
     chunks = grid.chunks_for_px((grid.px_frames(request.done) if request.done else 0) + request.length)
     plan = request.schedule.prompts.place(grid, Time(chunks, "chunks"))
+    pinned = () if request.state is None else [frame for frame, name in request.state.stream.pins if name is None]
+    plan.check_memory(request.settings, pinned, request.done)
     request.settings.resolve_positions(chunks * sampling.chunk_frames)
     host.check_text_width(request.model, request.schedule.embeddings)
     if request.state is not None:
@@ -144,9 +150,10 @@ class Story:
 def story(request: Request, plan: Plan, vae: Any = None) -> Iterator[tuple[Story, host.Progress]]:
     """The model on its device, with the VAE if there is one, and a stream on it, for as long as the context lasts."""
     shape, settings = request.shape, request.settings
-    progress = host.Progress(request.model, _forwards_to_do(request, plan), plan.chunks)
+    rehearsal = rehearse(plan, settings, request.sampling, request.done)
+    progress = host.Progress(request.model, rehearsal.forwards.total(), plan.chunks)
     latents = (shape.batch, 16, settings.sink_frames + settings.window_frames, shape.rows, shape.columns)
-    with host.sampling(request.model, latents, _cache_bytes(request), vae) as backbone:
+    with host.sampling(request.model, latents, _cache_bytes(request, rehearsal), vae) as backbone:
         stream = _stream(request, plan, backbone, lambda forward: progress.step())
         if settings.positions == "auto" and stream.positions == "relative":
             host.inform("the story is longer than 1024 latent frames, so positions are relative.")
@@ -156,7 +163,7 @@ def story(request: Request, plan: Plan, vae: Any = None) -> Iterator[tuple[Story
 def _stream(request: Request, plan: Plan, backbone: Any, on_forward: Callable[[Forward], None]) -> Stream:
     device = request.model.load_device
     if request.state is not None:
-        return resume(request.state.stream, backbone, device, on_forward)
+        return resume(request.state.stream, backbone, device, on_forward, PIN_DEVICE)
     return Stream(
         backbone,
         request.shape,
@@ -166,21 +173,14 @@ def _stream(request: Request, plan: Plan, backbone: Any, on_forward: Callable[[F
         frames=plan.chunks * request.sampling.chunk_frames,
         device=device,
         on_forward=on_forward,
+        pin_device=PIN_DEVICE,
     )
 
 
-def _forwards_to_do(request: Request, plan: Plan) -> int:
-    chunks, steps = plan.chunks - request.done, len(request.sampling.steps) + 1
-    recaches = sum(
-        segment.switch == "recache" and segment.start_chunk > max(request.done - 1, 0) for segment in plan.segments
-    )
-    return chunks * steps + recaches
-
-
-def _cache_bytes(request: Request) -> int:
+def _cache_bytes(request: Request, rehearsal: Rehearsal) -> int:
     tree, settings = host.wan_tree(request.model), request.settings
-    # one slot more for the newest recorded frame, on its way to the bank
-    slots = settings.bank_slots + settings.sink_frames + settings.window_frames + 1
+    # recorded frames on their way to the bank take as much room each as those in a slot
+    slots = settings.bank_slots + settings.sink_frames + settings.window_frames + rehearsal.prototypes
     return cache_nbytes(
         len(tree.blocks),
         request.shape.batch,
