@@ -62,6 +62,13 @@ class StreamState:
         return SamplingConfig(**{**self.meta["sampling"], "steps": tuple(self.meta["sampling"]["steps"])})
 
     @property
+    def pins(self) -> list[tuple[int, str | None]]:
+        """Latent frames that are pinned and their names, by frame."""
+        for_good = [(frame, None) for frame in self.meta.get("pins", [])]
+        named = [(frame, name) for name, frame in self.meta.get("named", [])]
+        return sorted([*for_good, *named], key=lambda pin: (pin[0], pin[1] or ""))
+
+    @property
     def trace(self) -> list[dict[str, Any]]:
         return json.loads(bytes(self.tensors["trace"].numpy()))
 
@@ -71,7 +78,7 @@ class StreamState:
         return self.meta["content"]
 
     @property
-    def pins(self) -> int:
+    def pinned_places(self) -> int:
         """Most places in the bank that pins take, under this prompt and under one that waits."""
         meta, frames = self.meta, dict(self.meta.get("named", ()))
         asked = (meta.get("recalled", ()), meta.get("next", {}).get("recall", ()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..memflow_core.attention_share import ShareMeter
@@ -13,6 +13,7 @@ from ..memflow_core.cache import cache_nbytes
 from ..memflow_core.config import MAX_ABSOLUTE_FRAMES, MemoryConfig, SamplingConfig, check_fit
 from ..memflow_core.live import LiveScript
 from ..memflow_core.memory_story import MemoryStory
+from ..memflow_core.rehearsal import Rehearsal, rehearse
 from ..memflow_core.schedule import ChunkGrid, Plan, Time
 from ..memflow_core.schedule_text import to_text
 from ..memflow_core.script import Script
@@ -20,11 +21,14 @@ from ..memflow_core.state import capture, resume
 from ..memflow_core.story import play
 from ..memflow_core.stream import Chunk, Forward, LatentShape, Stream
 from . import host, live
-from .given import check_given, forwards_before, read_given
+from .given import check_given, forwards_before, pinned_frames, read_given
 from .io_types import Schedule, StoryState
 from .telling import Telling
 
 MOST_FRAMES = 1_000_000  # video frames of one run: more than 17 hours
+
+# a named pin is needed once in a while, and takes as much room as a slot of the cache
+PIN_DEVICE = "cpu"
 
 
 def parse_steps(text: str) -> tuple[int, ...]:
@@ -115,6 +119,7 @@ def prepare(request: Request, least_frames: int = 1) -> Plan:
     check_fit(request.settings, sampling)
     chunks = _chunks(request)
     plan = request.schedule.prompts.place(request.grid, Time(chunks, "chunks"))
+    plan.check_memory(request.settings, pinned_frames(request.state), request.done)
     if not request.open_end:
         request.settings.resolve_positions(chunks * sampling.chunk_frames)
     host.check_text_width(request.model, request.schedule.embeddings)
@@ -245,9 +250,10 @@ class Story:
 @contextmanager
 def story(request: Request, plan: Plan, vae: Any = None) -> Iterator[tuple[Story, host.Progress]]:
     """The model on its device, with the VAE if there is one, and a stream on it, for as long as the context lasts."""
-    progress = host.Progress(request.model, *_work(request, plan))
+    rehearsal = rehearse(_foreseeable(request, plan), request.settings, request.sampling, request.done)
+    progress = host.Progress(request.model, *_work(request, plan, rehearsal))
     page = host.Page()
-    with host.sampling(request.model, request.latents, _cache_bytes(request), vae) as backbone:
+    with host.sampling(request.model, request.latents, _cache_bytes(request, rehearsal), vae) as backbone:
         stream = _stream(request, backbone, lambda forward: progress.step())
         read_given(stream, request.model, request.state)
         stream.meter = ShareMeter()
@@ -277,7 +283,7 @@ def _telling(request: Request, page: host.Page, stream: Stream) -> Telling:
 def _stream(request: Request, backbone: Any, on_forward: Callable[[Forward], None]) -> Stream:
     device = request.model.load_device
     if request.state is not None and request.state.stream is not None:
-        return resume(request.state.stream, backbone, device, on_forward)
+        return resume(request.state.stream, backbone, device, on_forward, PIN_DEVICE)
     return Stream(
         backbone,
         request.shape,
@@ -288,25 +294,33 @@ def _stream(request: Request, backbone: Any, on_forward: Callable[[Forward], Non
         frames=None if request.most_chunks is None else request.most_chunks * request.sampling.chunk_frames,
         device=device,
         on_forward=on_forward,
+        pin_device=PIN_DEVICE,
     )
 
 
-def _work(request: Request, plan: Plan) -> tuple[int, int | None]:
+def _foreseeable(request: Request, plan: Plan) -> Plan:
+    """The plan; of one with an open end so much that memory has come to hold as much as it ever will."""
+    if not request.open_end:
+        return plan
+    settings, last = request.settings, plan.segments[-1]
+    full = settings.window_frames + (settings.bank_slots + 1) * settings.record_every
+    end = min(plan.chunks, max(last.start_chunk, request.done) + full)
+    return replace(plan, segments=(*plan.segments[:-1], replace(last, end_chunk=end)), chunks=end)
+
+
+def _work(request: Request, plan: Plan, rehearsal: Rehearsal) -> tuple[int, int | None]:
     """(forwards, chunks) of the run; those of one chunk, and None, where its end is open."""
-    steps = len(request.sampling.steps) + 1
     if request.open_end:
-        return steps, None
-    recaches = sum(
-        segment.switch == "recache" and segment.start_chunk > max(request.done - 1, 0) for segment in plan.segments
-    )
+        return len(request.sampling.steps) + 1, None
     before = forwards_before(request.state, request.sampling.chunk_frames)
-    return before + (plan.chunks - request.done) * steps + recaches, plan.chunks
+    return before + rehearsal.forwards.total(), plan.chunks
 
 
-def _cache_bytes(request: Request) -> int:
+def _cache_bytes(request: Request, rehearsal: Rehearsal) -> int:
     tree, settings = host.wan_tree(request.model), request.settings
-    # one slot more for the newest recorded frame, on its way to the bank
-    slots = settings.bank_slots + settings.sink_frames + settings.window_frames + 1
+    # frames on their way to the bank take as much room each as those in a slot
+    pictures = 0 if request.state is None else request.state.given.remembered_frames
+    slots = settings.bank_slots + settings.sink_frames + settings.window_frames + rehearsal.prototypes + pictures
     return cache_nbytes(
         len(tree.blocks),
         request.shape.batch,
