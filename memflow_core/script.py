@@ -5,11 +5,12 @@ A script is a value. What is asked for between two chunks makes a new script, wh
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from .schedule import ChunkGrid, Plan, PromptSchedule, Segment, Time
+from .schedule import ChunkGrid, Pin, Plan, PromptSchedule, Segment, Time
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,17 @@ class Script:
         ]
         return list(zip(starts, segments, self.embeddings, strict=True))
 
+    def _pins(self, chunks: int) -> Iterator[Pin]:
+        """Those that a story of so many chunks comes to; no time is a share of the length."""
+        grid = self.plan.grid
+        for pin, placed in zip(self.schedule.pins, self.plan.pins, strict=True):
+            if placed.frame < chunks * grid.latent_frames:
+                exact = Time(grid.latent_start_px(placed.frame), "frames")
+                yield replace(pin, time=exact) if pin.time.unit == "percent" else pin
+
     def _of(self, parts: list[tuple[int, Segment, Tensor]], chunks: int) -> Script:
-        schedule = replace(self.schedule, segments=tuple(segment for _, segment, _ in parts))
+        segments = tuple(segment for _, segment, _ in parts)
+        schedule = replace(self.schedule, segments=segments, pins=tuple(self._pins(chunks)))
         plan = schedule.place(self.plan.grid, Time(chunks, "chunks"))
         return Script(schedule, plan, tuple(embedding for _, _, embedding in parts))
 
