@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -50,9 +52,9 @@ class MemFlowPromptSchedule(io.ComfyNode):
                     dynamic_prompts=True,
                     default=EXAMPLE,
                     tooltip="One line a prompt, which holds until the next: '10s: ...', '0:10: ...', or a bare "
-                    "number for a video frame ('160: ...'). [cut] or [soft] after the time changes how the "
-                    "switch is made. 'a | b | c' spreads prompts evenly. MemFlow JSONL, Scope timelines and "
-                    "AnimateDiff-style schedules can be pasted in.",
+                    "number for a video frame ('160: ...'). [cut], [soft] or [blend 6] after the time changes how "
+                    "the switch is made. 'a | b | c' spreads prompts evenly. MemFlow JSONL, Scope timelines and "
+                    "AnimateDiff-style schedules can be pasted in. The timeline below edits this text.",
                 ),
                 io.String.Input(
                     "global_prompt",
@@ -79,7 +81,7 @@ class MemFlowPromptSchedule(io.ComfyNode):
     def execute(cls, clip, prompts: str, global_prompt: str = "") -> io.NodeOutput:
         schedule = read_schedule(prompts)
         if global_prompt.strip():
-            schedule = PromptSchedule(schedule.segments, global_prompt.strip(), schedule.length)
+            schedule = replace(schedule, global_prompt=global_prompt.strip())
         return io.NodeOutput(Schedule(schedule, encode(clip, schedule.full_prompts())))
 
 
@@ -131,7 +133,5 @@ class MemFlowPromptSegment(io.ComfyNode):
         before = schedule or Schedule(PromptSchedule(()), ())
         number = len(before.embeddings) + 1
         segment = Segment(Time(start, UNITS[unit]), f"segment {number}", switch)
-        prompts = PromptSchedule(
-            (*before.prompts.segments, segment), before.prompts.global_prompt, before.prompts.length
-        )
+        prompts = replace(before.prompts, segments=(*before.prompts.segments, segment))
         return io.NodeOutput(Schedule(prompts, (*before.embeddings, embedding_of(conditioning))))
