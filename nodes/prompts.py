@@ -52,9 +52,9 @@ class MemFlowPromptSchedule(io.ComfyNode):
                     dynamic_prompts=True,
                     default=EXAMPLE,
                     tooltip="One line a prompt, which holds until the next: '10s: ...', '0:10: ...', or a bare "
-                    "number for a video frame ('160: ...'). [cut] or [soft] after the time changes how the "
-                    "switch is made. 'a | b | c' spreads prompts evenly. MemFlow JSONL, Scope timelines and "
-                    "AnimateDiff-style schedules can be pasted in.",
+                    "number for a video frame ('160: ...'). [cut], [soft] or [blend 6] after the time changes how "
+                    "the switch is made. 'a | b | c' spreads prompts evenly. MemFlow JSONL, Scope timelines and "
+                    "AnimateDiff-style schedules can be pasted in. The timeline below edits this text.",
                 ),
                 io.String.Input(
                     "global_prompt",

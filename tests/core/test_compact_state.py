@@ -161,6 +161,45 @@ def test_a_model_with_other_layers_is_refused(told, prompt):
         resume(state, Backbone(other))
 
 
+@pytest.fixture
+def eventful(make_stream, play, prompt):
+    """A stream in the middle of a blend, with pins recalled and not, and a change of every kind that waits."""
+    stream = make_stream(retrieval="prompt", record_every=1, bank_frames=4)
+    stream.pin(7, "hero")
+    stream.pin(13, "villain")
+    stream.pin(10)
+    stream.pin(100, "later")
+    play(stream, 9, {0: (prompt(0),)})
+    stream.set_prompt(prompt(1), "blend", blend_chunks=4, blend_path="spherical", recall=["hero"])
+    play(stream, 2, {})
+    stream.set_prompt(prompt(2), "blend", 77, blend_chunks=3, recall=["villain", "hero"])
+    return stream
+
+
+def test_blends_named_pins_and_a_waiting_change_go_on(eventful, play, backbone, tmp_path):
+    state = capture(eventful)
+    resumed = []
+    for kept in (state, state.compact()):
+        path = tmp_path / f"{kept.content}.safetensors"
+        kept.save(path)
+        resumed.append(resume(StreamState.load(path), backbone))
+    exact, compact = resumed
+    expected = play(eventful, 6, {})
+    for chunk, again in zip(expected, play(exact, 6, {}), strict=True):
+        assert torch.equal(chunk.latents, again.latents)
+    named = compact.memory.pins.named
+    assert {name: pin.frame for name, pin in named.items()} == {"hero": 7, "villain": 13, "later": 100}
+    assert named["later"].kept is None
+    for name in ("hero", "villain"):
+        kept, of = eventful.memory.pins.named[name].kept, named[name].kept
+        assert torch.equal(of.prototype.k[0], kept.prototype.k[0]) and of.prompt == kept.prompt
+        assert (of.prototype.k - kept.prototype.k).norm() < 0.15 * kept.prototype.k.norm()
+    for chunk, near in zip(expected[:2], play(compact, 2, {}), strict=True):
+        assert (chunk.latents - near.latents).norm() < 0.05 * chunk.latents.norm()
+    play(compact, 4, {})
+    assert compact.pins == eventful.pins and compact.recalled == eventful.recalled == ("villain", "hero")
+
+
 # -- files from strangers ------------------------------------------------------------------------------------
 
 
@@ -238,6 +277,36 @@ def assert_refused(path):
     with pytest.raises(ValueError, match=r"^story.safetensors (cannot be continued|is damaged)") as error:
         StreamState.load(path)
     assert "\n" not in str(error.value) and str(error.value).endswith(".")
+
+
+EVENTS = {
+    "a name of nothing": (("named", 0, 0), ""),
+    "one name twice": (("named", 0, 0), "villain"),
+    "a pin at no frame": (("named", 0, 1), "seven"),
+    "a pin of another frame": (("named", 0, 1), 8),
+    "pins without keys": (("kept",), []),
+    "keys of a prompt that is not there": (("kept", 0, 1), 50),
+    "a recall of nobody": (("recalled",), ["nobody"]),
+    "a recall of what is not made": (("next", "recall"), ["later"]),
+    "a recall that is no list": (("recalled",), 5),
+    "an unknown switch": (("next", "switch"), "jump"),
+    "a seed of words": (("next", "noise"), "x"),
+    "something else that waits": (("next", "surprise"), 1),
+    "a waiting prompt that is not there": (("next", "text"), 9),
+    "a blend without end": (("next", "blend_chunks"), 0),
+    "a blend from nowhere": (("blend", "before"), 9),
+    "a blend that is over": (("blend", "done"), 4),
+    "a blend of another way": (("blend", "path"), "crooked"),
+    "a blend of something else": (("blend", "surprise"), 1),
+}
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_pins_and_changes_that_do_not_fit_are_refused(eventful, tmp_path, name):
+    path, (at, value) = tmp_path / "story.safetensors", EVENTS[name]
+    capture(eventful).compact().save(path)
+    rewritten(path, lambda meta: _change(meta, at, value))
+    assert_refused(path)
 
 
 @pytest.mark.parametrize("name", META)

@@ -65,11 +65,14 @@ def replay(make_stream, text: str, chunks: int | None = None, fps: float = 16.0,
     return torch.cat([chunk.latents for chunk in made], dim=2)
 
 
+PINNED = "pin hero: 1s\npin: 25%\npin late: 5s\n0s: a robot\n2s [hero]: a cat\n5.8s [blend 1s] [late]: a ghost"
+
 DIRECTED = {
     "nothing asked": {},
     "a prompt in the middle": {3: [ask("rain")]},
     "before the first chunk": {0: [ask("snow")]},
     "where a scheduled one starts": {3: [ask("rain", "cut")]},
+    "a blend": {2: [ask("rain", "blend")], 7: [ask("snow", "blend")]},
     "two at once": {2: [ask("rain"), ask("snow", "soft")]},
     "for later": {1: [ask("rain", "recache", "3.3s")], 5: [ask("snow", "cut")]},
     "a time that has passed": {5: [ask("rain", "soft", "1s")]},
@@ -79,7 +82,7 @@ DIRECTED = {
 
 
 @pytest.mark.parametrize("name", DIRECTED)
-@pytest.mark.parametrize("text", [TEXT, "global: a cartoon.\na robot | a cat | a ghost"])
+@pytest.mark.parametrize("text", [TEXT, PINNED, "global: a cartoon.\na robot | a cat | a ghost"])
 def test_what_was_played_plays_again_bit_for_bit(make_stream, name, text):
     run = Run(make_stream(record_every=1), script(text), dict(DIRECTED[name]))
     made = run.play()

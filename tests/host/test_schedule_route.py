@@ -8,6 +8,7 @@ import urllib.request
 
 import pytest
 
+from memflow_core.config import SWITCHES
 from memflow_core.schedule_formats import read_schedule
 from tools.comfy_server import RequestError
 
@@ -20,6 +21,10 @@ FORMS = {
     "FizzNodes": '"0": "a", "24": "b",',
     "AnimateDiff-Evolved": '0 = "a", 16 = "b"',
 }
+
+
+if "blend" in SWITCHES:
+    FORMS["pins"] = "pin hero: 2s\npin: 3s\n0s: a\n5s [blend 3s spherical] [hero]: b\n9s [blend]: c"
 
 
 def post(comfy, body: bytes) -> tuple[int, dict]:
@@ -46,8 +51,8 @@ def test_the_segments_say_time_prompt_switch_and_seed(comfy):
 
 
 def test_a_text_that_is_no_schedule_is_told_in_one_sentence(comfy):
-    answer = comfy.post(PATH, {"text": "0s: a\n5s [slow]: b"})
-    assert answer.keys() == {"error"} and answer["error"].startswith("line 2: option [slow] is unknown")
+    answer = comfy.post(PATH, {"text": "0s: a\n5s [!]: b"})
+    assert answer.keys() == {"error"} and answer["error"].startswith("line 2: option [!] is unknown")
 
 
 @pytest.mark.parametrize("body", [b"", b"0s: a", b"[]", b'{"text": 5}', b'{"txt": "a"}', b"\xff\xfe", b"[" * 100_000])

@@ -195,6 +195,8 @@ def test_a_text_that_is_no_schedule_is_told_in_a_sentence_and_left_alone(timelin
 def test_what_cannot_be_played_is_said(timeline):
     timeline.write("0s: a\n20s: b")
     assert timeline.message.inner_text() == "Prompt 2 starts at 20.06 s, but the story ends at 9.56 s."
+    timeline.write("pin hero: 6s\n0s: a\n5s [hero]: b")
+    assert timeline.message.inner_text() == "Prompt 2 asks for [hero], a moment that is not made by then."
 
 
 def test_the_axis_follows_the_sampler(timeline):
@@ -372,22 +374,26 @@ def test_the_wheel_zooms_what_has_the_focus(timeline):
 
 
 def test_switch_seed_and_start_are_set_in_the_row_below(timeline, tab):
+    timeline.write("pin hero: 2s\npin dog: 3s\n" + STORY)
+    field = timeline.root.get_by_label
+    last = lambda: timeline.lines[-1]  # noqa: E731
     timeline.blocks.nth(2).click()
-    timeline.root.get_by_label("switch").select_option("blend")
-    assert timeline.lines[3] == "8s [blend]: the robot returns"
-    timeline.root.get_by_label("chunks").fill("6")
-    timeline.root.get_by_label("curve").select_option("spherical")
-    assert timeline.lines[3] == "8s [blend 6 spherical]: the robot returns"
-    timeline.root.get_by_label("seed").fill("18446744073709551615")
+    field("switch").select_option("blend")
+    assert last() == "8s [blend]: the robot returns"
+    field("over").fill("6")
+    field("curve").select_option("spherical")
+    assert last() == "8s [blend 6 spherical]: the robot returns"
+    field("over").fill("1.5s")
+    field("seed").fill("18446744073709551615")
     timeline.press("Tab")
-    assert timeline.lines[3] == "8s [blend 6 spherical] [seed 18446744073709551615]: the robot returns"
-    timeline.root.get_by_label("start").fill("0:07")
+    assert last() == "8s [blend 1.5s spherical] [seed 18446744073709551615]: the robot returns"
+    field("start", exact=True).fill("0:07")
     timeline.press("Enter")
-    assert timeline.lines[3].startswith("0:07 [blend 6 spherical]")
-    timeline.root.get_by_label("pins").fill("hero, dog")
+    assert last().startswith("0:07 [blend 1.5s spherical]")
+    field("pins").fill("hero, dog")
     # what is written in a field belongs to the segment that it was written for
     timeline.blocks.first.click()
-    assert timeline.lines[3].endswith("[hero] [dog]: the robot returns") and timeline.lines[1] == "0s: a robot walks"
+    assert last().endswith("[hero] [dog]: the robot returns") and timeline.lines[3] == "0s: a robot walks"
     timeline.blocks.nth(2).click()
     timeline.shot(f"fields_{tab[1].split()[0]}")
 
@@ -402,11 +408,12 @@ def test_switch_seed_and_start_are_set_in_the_row_below(timeline, tab):
         ("start", "4.1s", "both start with the chunk"),
         ("pins", "a!", "cannot be a pin's name"),
         ("pins", "cut", "cannot be a pin's name"),
+        ("pins", "nobody", "There is no pin named nobody"),
     ],
 )
 def test_a_field_that_makes_no_sense_changes_nothing(timeline, field, value, said):
     timeline.blocks.nth(2).click()
-    timeline.root.get_by_label(field).fill(value)
+    timeline.root.get_by_label(field, exact=True).fill(value)
     timeline.press("Tab")
     assert said in timeline.message.inner_text()
     assert timeline.text == STORY
@@ -433,6 +440,11 @@ def test_pins_are_set_named_and_taken_away(timeline):
     assert timeline.lines[0] == "pin hero: 2.06s"
     pin = timeline.page.get_by_role("button", name="Pin hero at 2.06 s")
     assert pin.bounding_box()["x"] == pytest.approx(timeline.x_of(2.0625), abs=8)
+    timeline.page.mouse.click(timeline.x_of(5), timeline.ruler_y())
+    timeline.press("p")
+    timeline.page.keyboard.type("hero")
+    timeline.press("Enter")
+    assert "Pin hero is set twice" in timeline.message.inner_text()
     pin.focus()
     timeline.press("Delete")
     assert timeline.text == STORY

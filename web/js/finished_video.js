@@ -1,10 +1,17 @@
 // The live preview of a node hides the video that it makes: take the preview away when the video is there.
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
-import { nodeOf } from "./timeline/graph.js";
 
 const NODE = "MemFlowStreamToVideo";
 const PREVIEW_WIDGET = "$$canvas-image-preview";
+
+// "12", or "4:12" for node 12 inside the subgraph node 4
+function findNode(executionId) {
+  let graph = app.graph.rootGraph ?? app.graph;
+  const ids = String(executionId).split(":");
+  for (const id of ids.slice(0, -1)) graph = graph?.getNodeById(Number(id))?.subgraph;
+  return graph?.getNodeById(Number(ids.at(-1)));
+}
 
 function dropPreview(node) {
   const key = node.graph.isRootGraph === false ? `${node.graph.id}:${node.id}` : String(node.id);
@@ -20,7 +27,7 @@ app.registerExtension({
   name: "MemFlow.FinishedVideo",
   setup() {
     api.addEventListener("executed", ({ detail }) => {
-      const node = nodeOf(app.graph.rootGraph ?? app.graph, detail.display_node ?? detail.node);
+      const node = findNode(detail.display_node ?? detail.node);
       if (node?.comfyClass === NODE) dropPreview(node);
     });
   },

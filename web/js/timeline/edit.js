@@ -1,11 +1,12 @@
 // @ts-check
 // Edits of the text form that rewrite the lines they must, and no others. Each takes a text and returns a new one.
-import { BLEND_CHUNKS, readText, quote } from "./text.js";
+import { writeSwitch } from "./options.js";
+import { quote, readText } from "./text.js";
 
 /** @typedef {import("./text.js").Document} Document */
 /** @typedef {import("./text.js").Segment} Segment */
 /** @typedef {import("./text.js").Written} Written */
-/** @typedef {{switch: string, blend?: {chunks: number, spherical: boolean} | null}} SwitchKind */
+/** @typedef {{switch: string, blend: import("./options.js").Blend | null}} SwitchKind */
 
 /** @param {string} text @param {number} start @param {number} end @param {string} put */
 function splice(text, start, end, put) {
@@ -76,18 +77,10 @@ function setOptions(text, index, kind, values) {
   return document.lines.join("\n");
 }
 
-/** @param {SwitchKind} kind */
-function switchOption({ switch: name, blend }) {
-  if (name !== "blend") return name;
-  const { chunks, spherical } = blend ?? { chunks: BLEND_CHUNKS, spherical: false };
-  if (spherical) return `blend ${chunks} spherical`;
-  return chunks === BLEND_CHUNKS ? "blend" : `blend ${chunks}`;
-}
-
 /** @param {string} text @param {number} index @param {SwitchKind} kind */
-export function setSwitch(text, index, kind) {
-  const option = switchOption(kind);
-  return setOptions(text, index, "switch", option === "recache" ? [] : [option]);
+export function setSwitch(text, index, { switch: name, blend }) {
+  const option = writeSwitch(name, blend);
+  return setOptions(text, index, "switch", option ? [option] : []);
 }
 
 /** @param {string} text @param {number} index @param {string | null} seed  its digits */
@@ -183,9 +176,12 @@ export function addPin(text, time, name) {
   return document.lines.join("\n");
 }
 
-/** @param {string} text @param {number} index  which pin */
+/** Without a pin, which no segment asks for any more. @param {string} text @param {number} index  which pin */
 export function removePin(text, index) {
-  const document = readText(text);
-  document.lines.splice(document.pins[index].line, 1);
-  return document.lines.join("\n");
+  const { segments, pins } = readText(text);
+  const { line, name } = pins[index];
+  const without = segments.reduce((left, { asks }, segment) => {
+    return asks.includes(name) ? setAsks(left, segment, asks.filter((ask) => ask !== name)) : left;
+  }, text);
+  return readText(without).lines.toSpliced(line, 1).join("\n");
 }

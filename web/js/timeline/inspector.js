@@ -2,24 +2,23 @@
 // The row of fields for the segment in focus, and the global prompt.
 import { el } from "./dom.js";
 import { writtenTime } from "./edit.js";
-import { BLEND_CHUNKS, SWITCHES, isPinName } from "./text.js";
+import { SWITCHES, writeLength } from "./options.js";
 import { shortSeconds } from "./time.js";
 
 /** @typedef {import("./model.js").Story} Story */
 /**
  * @typedef {object} Wishes what the fields ask for
  * @property {(time: string) => void} start
- * @property {(kind: import("./edit.js").SwitchKind) => void} switch
- * @property {(seed: string | null) => void} seed
+ * @property {(name: string, length: string, spherical: boolean) => void} switch
+ * @property {(digits: string) => void} seed
  * @property {(names: string[]) => void} asks
  * @property {(prompt: string) => void} global
- * @property {(sentence: string) => void} complain
  */
 
 const SWITCH_TIPS =
   "How the prompt takes over. recache: the last seconds are read anew under it. soft: only the text changes. " +
   "cut: a new shot, which remembers the bank alone. blend: the text moves over to it chunk by chunk.";
-const MAX_SEED = (1n << 64n) - 1n;
+const OVER_TIP = "How long the text takes to this prompt: 6 (chunks of 12 video frames) or 3s. Empty: 4 chunks";
 
 /** @param {string} label @param {string} title @param {HTMLElement} input @param {string} kind */
 function field(label, title, input, kind = "") {
@@ -41,13 +40,13 @@ export class Inspector {
     this.wishes = wishes;
     this.start = input({ size: "6" });
     this.kind = select(SWITCHES);
-    this.chunks = input({ type: "number", min: "1", max: "9999", step: "1" });
+    this.over = input({ size: "3", placeholder: "4" });
     this.curve = select(["linear", "spherical"]);
     this.seed = input({ size: "6", inputmode: "numeric", placeholder: "sampler's" });
     this.asks = input({ size: "6", placeholder: "none" });
     this.global = input({ placeholder: "put before every prompt" });
     this.blend = [
-      field("chunks", "Over how many chunks the text moves to this prompt (a chunk is 12 video frames)", this.chunks),
+      field("over", OVER_TIP, this.over),
       field("curve", "linear: straight through; spherical: along the arc between both texts", this.curve),
     ];
     this.number = el("span", { class: "mft-number" });
@@ -71,31 +70,16 @@ export class Inspector {
   listen() {
     const { wishes } = this;
     this.start.addEventListener("change", () => wishes.start(this.start.value.trim()));
-    for (const part of [this.kind, this.chunks, this.curve]) part.addEventListener("change", () => this.switchWished());
-    this.seed.addEventListener("change", () => this.seedWished());
-    this.asks.addEventListener("change", () => this.asksWished());
-    this.global.addEventListener("change", () => wishes.global(this.global.value.trim()));
-  }
-
-  switchWished() {
-    const chunks = Math.min(9999, Math.max(1, Math.round(Number(this.chunks.value) || BLEND_CHUNKS)));
-    this.wishes.switch({ switch: this.kind.value, blend: { chunks, spherical: this.curve.value === "spherical" } });
-  }
-
-  seedWished() {
-    const digits = this.seed.value.trim();
-    if (!digits) return this.wishes.seed(null);
-    if (/^[0-9]{1,20}$/.test(digits) && BigInt(digits) <= MAX_SEED) return this.wishes.seed(String(BigInt(digits)));
-    return this.wishes.complain(`"${digits.slice(0, 30)}" is no seed: write a whole number from 0 to ${MAX_SEED}.`);
-  }
-
-  asksWished() {
-    const names = [...new Set(this.asks.value.split(/[\s,]+/).filter(Boolean))];
-    const wrong = names.find((name) => !isPinName(name));
-    if (wrong === undefined) return this.wishes.asks(names);
-    return this.wishes.complain(
-      `"${wrong.slice(0, 30)}" cannot be a pin's name: write a letter, then letters, digits, _ or -, but no option's name.`,
+    for (const part of [this.kind, this.over, this.curve]) {
+      part.addEventListener("change", () =>
+        wishes.switch(this.kind.value, this.over.value.trim(), this.curve.value === "spherical"),
+      );
+    }
+    this.seed.addEventListener("change", () => wishes.seed(this.seed.value.trim()));
+    this.asks.addEventListener("change", () =>
+      wishes.asks([...new Set(this.asks.value.split(/[\s,]+/).filter(Boolean))]),
     );
+    this.global.addEventListener("change", () => wishes.global(this.global.value.trim()));
   }
 
   /**
@@ -118,7 +102,7 @@ export class Inspector {
     this.start.value = writtenTime(story.document, focus) || `${shortSeconds(asked_s, story.plan.fps)}s`;
     this.start.disabled ||= focus === 0;
     this.kind.value = segment.switch;
-    this.chunks.value = String(segment.blend?.chunks ?? BLEND_CHUNKS);
+    this.over.value = segment.blend ? writeLength(segment.blend) : "";
     this.curve.value = segment.blend?.spherical ? "spherical" : "linear";
     this.seed.value = segment.seed ?? "";
     this.asks.value = segment.asks.join(", ");

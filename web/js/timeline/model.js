@@ -2,6 +2,7 @@
 // What a user does to a story, as changes of its text. Every operation takes a Story and returns a Change, or null
 // where there is nothing to do; it never changes what it was given.
 import * as edit from "./edit.js";
+import { blendOf, checkPinName, readSeed } from "./options.js";
 import { durations, planOf, segmentAt } from "./plan.js";
 import { parseText } from "./text.js";
 import { TextError, nearestChunk, parseTime, startSeconds, writeTime } from "./time.js";
@@ -204,18 +205,25 @@ export function setPrompt(story, index, prompt) {
   return onSegment(story, index, (text) => edit.setPrompt(text, index, prompt), `Prompt ${index + 1} changed`);
 }
 
-/** @param {Story} story @param {number} index @param {import("./edit.js").SwitchKind} kind */
-export function setSwitch(story, index, kind) {
-  return onSegment(story, index, (text) => edit.setSwitch(text, index, kind), `Switch: ${kind.switch}`);
+/**
+ * @param {Story} story @param {number} index @param {string} name  of the switch
+ * @param {string} length  of a blend: `6` chunks or `3s`, "" for the usual. Throws TextError
+ * @param {boolean} spherical
+ */
+export function setSwitch(story, index, name, length = "", spherical = false) {
+  const blend = name === "blend" ? blendOf(`blend ${length} ${spherical ? "spherical" : "linear"}`) : null;
+  return onSegment(story, index, (text) => edit.setSwitch(text, index, { switch: name, blend }), `Switch: ${name}`);
 }
 
-/** @param {Story} story @param {number} index @param {string | null} seed */
-export function setSeed(story, index, seed) {
-  return onSegment(story, index, (text) => edit.setSeed(text, index, seed), seed === null ? "No seed" : `Seed ${seed}`);
+/** @param {Story} story @param {number} index @param {string} digits  "" for none. Throws TextError */
+export function setSeed(story, index, digits) {
+  const seed = digits ? readSeed(digits) : null;
+  return onSegment(story, index, (text) => edit.setSeed(text, index, seed), seed ? `Seed ${seed}` : "No seed");
 }
 
-/** @param {Story} story @param {number} index @param {string[]} names */
+/** @param {Story} story @param {number} index @param {string[]} names  of pins. Throws TextError */
 export function setAsks(story, index, names) {
+  names.forEach(checkPinName);
   return onSegment(story, index, (text) => edit.setAsks(text, index, names), `Pins: ${names.join(", ") || "none"}`);
 }
 
@@ -226,8 +234,12 @@ export function setGlobal(story, prompt, focus) {
   return { text: edit.setGlobal(story.text, prompt), focus, said: "Global prompt changed" };
 }
 
-/** Keep the moment at a time. @param {Story} story @param {number} seconds @param {string} name @param {number} focus */
+/**
+ * Keep the moment at a time. Throws TextError.
+ * @param {Story} story @param {number} seconds @param {string} name  "" for none @param {number} focus
+ */
 export function addPin(story, seconds, name, focus) {
+  if (name) checkPinName(name);
   const time = writeTime("", seconds, story.plan.fps);
   return { text: edit.addPin(story.text, time, name), focus, said: `Pin at ${time}` };
 }

@@ -1,6 +1,6 @@
 // @ts-check
 // A schedule on the grid of chunks: what the strip shows.
-import { CHUNK_FRAMES, chunkAtOrAfter, frameOf, startFrame, startSeconds } from "./time.js";
+import { CHUNK_FRAMES, CHUNK_LATENTS, chunkAtOrAfter, frameOf, latentAt, startSeconds } from "./time.js";
 
 /** @typedef {import("./text.js").Document} Document */
 /** @typedef {import("./text.js").Segment} Segment */
@@ -12,6 +12,7 @@ import { CHUNK_FRAMES, chunkAtOrAfter, frameOf, startFrame, startSeconds } from 
  * @property {number} asked_s  the time that the text asks for
  * @property {number} start_s  when the first chunk starts
  * @property {number} end_s    where the next prompt takes over, or the axis ends
+ * @property {number} blend_s  how long it blends in
  * @property {string} problem  "" for none, else a sentence
  */
 /**
@@ -22,7 +23,7 @@ import { CHUNK_FRAMES, chunkAtOrAfter, frameOf, startFrame, startSeconds } from 
  * @property {number | null} end_s  where the story ends, if that is known
  * @property {Placed[]} placed
  * @property {{name: string, at_s: number}[]} pins
- * @property {boolean} global   whether a prompt is put before every other
+ * @property {string} problem   the first one of the story, "" for none
  */
 
 const AFTER_LAST_S = 5;
@@ -45,8 +46,12 @@ function axisChunks(/** @type {Document} */ document, /** @type {Setting} */ { f
   return chunkAtOrAfter(Math.max(axis, said, frames ?? 0));
 }
 
-/** @param {number[]} starts @param {number} index @param {number | null} end @param {number} fps */
-function problemOf(starts, index, end, fps) {
+/**
+ * Why a segment cannot be played where it is.
+ * @param {number[]} starts @param {number} index @param {number | null} end  all in chunks
+ * @param {number} fps
+ */
+function placeProblem(starts, index, end, fps) {
   const at = `${startSeconds(starts[index], fps).toFixed(2)} s`;
   if (index > 0 && starts[index] < starts[index - 1]) return `Prompt ${index + 1} starts before prompt ${index}.`;
   if (index > 0 && starts[index] === starts[index - 1]) {
@@ -57,6 +62,19 @@ function problemOf(starts, index, end, fps) {
     return `Prompt ${index + 1} starts at ${at}, but the story ends at ${startSeconds(end, fps).toFixed(2)} s.`;
   }
   return "";
+}
+
+/** Why a segment cannot have the pins that it asks for. @param {Segment} segment @param {number} index */
+function askProblem({ asks }, index, /** @type {number} */ start, /** @type {{name: string, frame: number}[]} */ pins) {
+  const late = pins.find(({ name, frame }) => asks.includes(name) && latentAt(frame) >= start * CHUNK_LATENTS);
+  return late ? `Prompt ${index + 1} asks for [${late.name}], a moment that is not made by then.` : "";
+}
+
+/** How long a segment blends in. @param {Segment} segment @param {number} fps */
+function blendSeconds({ blend }, fps) {
+  if (!blend) return 0;
+  const frames = blend.length.unit === "s" ? frameOf(blend.length, fps, 0) : blend.length.value * CHUNK_FRAMES;
+  return (Math.max(1, Math.ceil(frames / CHUNK_FRAMES)) * CHUNK_FRAMES) / fps;
 }
 
 /**
@@ -71,21 +89,26 @@ export function planOf(document, setting, globalPrompt = "") {
   const chunks = axisChunks(document, setting);
   const frames = document.segments.map(({ start }) => frameOf(start, fps, end ?? chunks));
   const starts = frames.map(chunkAtOrAfter);
+  const pins = document.pins.map(({ name, time }) => ({ name, frame: frameOf(time, fps, end ?? chunks) }));
   const global = Boolean(globalPrompt.trim() || document.global?.prompt);
   const placed = document.segments.map((segment, index) => {
     const empty = !segment.prompt.trim() && !global ? `Prompt ${index + 1} is empty: write it.` : "";
+    const misplaced = placeProblem(starts, index, end, fps) || askProblem(segment, index, starts[index], pins);
     return {
       segment,
       chunk: starts[index],
       asked_s: segment.start.unit === "s" ? segment.start.value : frames[index] / fps,
       start_s: startSeconds(starts[index], fps),
       end_s: startSeconds(Math.max(starts[index], starts[index + 1] ?? chunks), fps),
-      problem: problemOf(starts, index, end, fps) || empty,
+      blend_s: index > 0 ? blendSeconds(segment, fps) : 0,
+      problem: misplaced || empty,
     };
   });
-  const pins = document.pins.map(({ name, time }) => ({ name, at_s: frameOf(time, fps, end ?? chunks) / fps }));
+  const lost = end !== null && pins.some(({ frame }) => latentAt(frame) >= end * CHUNK_LATENTS);
+  const problem = placed.find((one) => one.problem)?.problem ?? (lost ? "A pin lies after the end of the story." : "");
+  const marks = pins.map(({ name, frame }) => ({ name, at_s: frame / fps }));
   const end_s = end === null ? null : startSeconds(end, fps);
-  return { fps, chunks, length_s: startFrame(chunks) / fps, end_s, placed, pins, global };
+  return { fps, chunks, length_s: startSeconds(chunks, fps), end_s, placed, pins: marks, problem };
 }
 
 /** Chunks that each segment lasts, at least 1. The last goes on to the end of the story. @param {Plan} plan */

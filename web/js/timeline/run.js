@@ -2,10 +2,10 @@
 // What the strip shows of a run. Pure: events in, a new state out.
 
 /** @typedef {{index: number, start_s: number, end_s: number, thumbnail: string | null}} Done a finished chunk */
-/** @typedef {{prompt: string | null, chunks: number, done: Done[], running: boolean}} Run */
+/** @typedef {{prompt: string | null, done: Done[], running: boolean}} Run */
 
 /** @type {Run} */
-export const NO_RUN = { prompt: null, chunks: 0, done: [], running: false };
+export const NO_RUN = { prompt: null, done: [], running: false };
 
 const THUMBNAIL = /^data:image\/jpeg;base64,[A-Za-z0-9+/=]+$/;
 
@@ -31,7 +31,8 @@ export function chunkDone(run, { prompt_id, chunk, chunks, start_s, end_s, thumb
   const picture = typeof thumbnail === "string" && THUMBNAIL.test(thumbnail) ? thumbnail : null;
   const done = fresh.filter((one) => one.index !== chunk);
   done.push({ index: chunk, start_s, end_s, thumbnail: picture });
-  return { prompt: prompt_id, chunks, done, running: chunk + 1 < chunks };
+  // a story with an open end has no number of chunks
+  return { prompt: prompt_id, done, running: !Number.isInteger(chunks) || chunk + 1 < chunks };
 }
 
 /** @param {Run} run @returns {Run} */

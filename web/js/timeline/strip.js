@@ -1,6 +1,7 @@
 // @ts-check
 // The picture of a story: ruler, segments, pins and the run, placed in percent of the track.
 import { el, percent } from "./dom.js";
+import { writeLength } from "./options.js";
 import { making, thumbnails } from "./run.js";
 import { CHUNK_FRAMES, startSeconds } from "./time.js";
 
@@ -53,7 +54,7 @@ export function showGrid(track, { length_s, fps }, { pixelsPerSecond }) {
 /** @param {Placed} placed @returns {string[]} */
 export function badges({ segment }) {
   const { blend, seed, asks } = segment;
-  const way = blend ? `blend ${blend.chunks}${blend.spherical ? " spherical" : ""}` : segment.switch;
+  const way = blend ? `blend ${writeLength(blend)}${blend.spherical ? " spherical" : ""}` : segment.switch;
   const said = segment.switch === "recache" ? [] : [way];
   return [...said, ...(seed === null ? [] : [`seed ${seed}`]), ...asks.map((name) => `\u25c6 ${name}`)];
 }
@@ -93,14 +94,13 @@ export function block(plan, index, focused) {
   );
   // ComfyUI's own undo leaves the keys alone in what says it is a text area
   Object.assign(element, { type: "textarea" });
-  if (placed.segment.blend && index > 0) element.prepend(ramp(plan, placed));
+  if (placed.blend_s) element.prepend(ramp(placed));
   return span(element, placed.start_s, placed.end_s, plan.length_s);
 }
 
-/** The stretch over which a prompt blends in. @param {Plan} plan @param {Placed} placed */
-function ramp({ fps }, { segment, start_s, end_s }) {
+/** The stretch over which a prompt blends in. @param {Placed} placed */
+function ramp({ blend_s, start_s, end_s }) {
   const element = el("div", { class: "mft-ramp" });
-  const blend_s = (Number(segment.blend?.chunks) * CHUNK_FRAMES) / fps;
   return span(element, 0, Math.min(blend_s, end_s - start_s), Math.max(end_s - start_s, 1e-6));
 }
 

@@ -1,12 +1,14 @@
 // @ts-check
 // The text form of schedules, read line by line so that an edit can leave every other line as it is.
 // The grammar is that of memflow_core/schedule_text.py; tests hold the two together.
+import { OPTION_LIKE, SPACE, blendOf, checkPinName, readOption, strip } from "./options.js";
 import { TextError, clockEnd, findCount, parseTime } from "./time.js";
 
 /** @typedef {import("./time.js").Time} Time */
+/** @typedef {import("./options.js").Blend} Blend */
+/** @typedef {import("./options.js").Said} Said */
 /** @typedef {{start: number, end: number}} Span a stretch of one line */
-/** @typedef {{chunks: number, spherical: boolean}} Blend */
-/** @typedef {Span & {kind: "switch" | "seed" | "ask", value: string}} Option */
+/** @typedef {Span & Said} Option */
 /**
  * @typedef {object} Segment
  * @property {Time} start
@@ -14,7 +16,7 @@ import { TextError, clockEnd, findCount, parseTime } from "./time.js";
  * @property {string} switch   recache, soft, cut or blend
  * @property {Blend | null} blend
  * @property {string | null} seed  its digits, which are too many for a number
- * @property {string[]} asks   names of the pins it asks for
+ * @property {string[]} asks   names of the pins that stand in memory in it
  * @property {number[]} lines  where it stands, in order; empty in a list `a | b`
  * @property {Written | null} written  null: text without a time
  */
@@ -30,23 +32,12 @@ import { TextError, clockEnd, findCount, parseTime } from "./time.js";
  * @property {Pin[]} pins
  */
 
-export const SWITCHES = ["recache", "soft", "cut", "blend"];
-export const BLEND_CHUNKS = 4;
-const MAX_SEED = (1n << 64n) - 1n;
-
-// what Python's str.strip takes away, which is not quite what JavaScript's trim does
-const SPACE = "[\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]";
-const ENDS = new RegExp(`^${SPACE}+|${SPACE}+$`, "g");
 const INDENT = new RegExp(`^${SPACE}*`);
 const DIGIT = /^[\p{Nd}\u00b2\u00b3\u00b9\u2070\u2074-\u2079\u2080-\u2089]/u;
 
 const OPTION = /[ \t]*\[([^[\]]*)\]/y;
-const OPTION_LIKE =
-  /^[ \t]*\[[ \t]*(?:recache|soft|cut|blend(?:[ \t]+[0-9]+)?(?:[ \t]+[a-z]+)?|seed[ \t:=]*[0-9]*)[ \t]*(?:\]|:|$)/;
-const SEED = /^seed[ \t:=]+([0-9]{1,20})$/;
-const BLEND = /^blend(?:[ \t]+([0-9]{1,4}))?(?:[ \t]+(linear|spherical))?$/;
-const NAME = /^[A-Za-z][A-Za-z0-9_-]*$/;
-const HEADER = /^(?:(global|length)|pin(?:[ \t]+([A-Za-z][A-Za-z0-9_-]*))?)[ \t]*:(.*)$/;
+const HEADER = /^(global|length)[ \t]*:(.*)$/;
+const PIN = /^pin(?:[ \t]+([^\s:]+))?[ \t]*:(.*)$/;
 
 const FOREIGN_JSON = /^(?:\{\s*["}]|\[\s*[[{"\]])/;
 const STRING = '"(?:[^"\\\\]|\\\\.)*"';
@@ -56,20 +47,10 @@ const FOREIGN_FRAMES = new RegExp(
   "s",
 );
 
-/** @param {string} text */
-export function strip(text) {
-  return text.replace(ENDS, "");
-}
-
 /** Whether a text is in one of the forms that the server reads and this module does not. @param {string} text */
 export function isForeign(text) {
   const bare = strip(text.replace(/^\ufeff/, ""));
   return FOREIGN_JSON.test(bare) || FOREIGN_FRAMES.test(bare);
-}
-
-/** A name that a segment can ask for. @param {string} name */
-export function isPinName(name) {
-  return NAME.test(name) && !SWITCHES.includes(name) && name !== "seed";
 }
 
 /** The string, if a text is one JSON string (a comma behind it is forgiven); else the text. @param {string} text */
@@ -138,44 +119,18 @@ function noColon(/** @type {string} */ line) {
 /** @param {string} line @param {Time} time @param {number} timeEnd @param {Span[]} spans @param {number} colon */
 function checked(line, time, timeEnd, spans, colon) {
   const text = strip(line.slice(colon + 1));
-  if (OPTION_LIKE.test(text)) {
-    throw new TextError(
-      `"${text.slice(0, 30)}" starts with an option after the colon: write it before the colon, as in 10s [cut]: prompt.`,
-    );
+  if (OPTION_LIKE.test(text)) throw misplaced(text);
+  const options = spans.map((span) => ({ ...span, ...readOption(line.slice(span.start, span.end)) }));
+  const kinds = options.map(({ kind, value }) => (kind === "ask" ? value : kind));
+  if (new Set(kinds).size < kinds.length) {
+    throw new TextError(`"${line.slice(0, colon)}" has two options of one kind: keep one.`);
   }
-  const options = spans.map((span) => option(line, span));
-  for (const kind of ["switch", "seed"]) {
-    if (options.filter((one) => one.kind === kind).length > 1) {
-      throw new TextError(`"${line.slice(0, colon)}" has two options of the kind ${kind}: keep one.`);
-    }
-  }
-  const asks = options.filter((one) => one.kind === "ask").map((one) => one.value);
-  if (new Set(asks).size < asks.length) throw new TextError(`"${line.slice(0, colon)}" asks twice for one pin: keep one.`);
   return { time, timeEnd, options, colon };
 }
 
-/** @param {string} line @param {Span} span @returns {Option} */
-function option(line, span) {
-  const text = strip(line.slice(line.indexOf("[", span.start) + 1, span.end - 1));
-  const seed = SEED.exec(text);
-  if (seed) {
-    if (BigInt(seed[1]) > MAX_SEED) throw new TextError(`[${text}] is too large: a seed is at most ${MAX_SEED}.`);
-    return { ...span, kind: "seed", value: String(BigInt(seed[1])) };
-  }
-  if (SWITCHES.includes(text) || BLEND.test(text)) return { ...span, kind: "switch", value: text };
-  if (isPinName(text)) return { ...span, kind: "ask", value: text };
-  throw new TextError(
-    `Option [${text.slice(0, 30)}] is unknown: use [recache], [soft], [cut], [blend 6], [seed 7] or the name of a pin.`,
-  );
-}
-
-/** @param {string} value @returns {Blend | null} */
-function blendOf(value) {
-  const found = BLEND.exec(value);
-  if (!found) return null;
-  const chunks = Number(found[1] ?? BLEND_CHUNKS);
-  if (chunks < 1) throw new TextError(`[${value}] lasts no chunk: write at least 1.`);
-  return { chunks, spherical: found[2] === "spherical" };
+function misplaced(/** @type {string} */ text) {
+  const said = text.slice(0, 30);
+  return new TextError(`"${said}" starts with an option after the colon: write it before the colon, as in 10s [cut]: a.`);
 }
 
 // -- whole texts ----------------------------------------------------------------------------------------------
@@ -204,31 +159,56 @@ class Reader {
     const line = strip(raw);
     if (!line || line.startsWith("#")) return;
     const found = entry(line);
+    const pin = PIN.exec(line);
+    const header = this.begun ? null : HEADER.exec(line);
     const before = this.entries.at(-1);
-    const header = before || this.lead.length ? null : HEADER.exec(line);
     if (found) {
+      this.checkAsks(found.options, strip(line.slice(found.colon + 1)));
       this.entries.push(entryAt(found, line, number, /** @type {any} */ (INDENT.exec(raw))[0].length));
     } else if (OPTION_LIKE.test(line)) {
       throw new TextError(`"${line.slice(0, 40)}" starts with an option, but has no time: write it as 10s [cut]: prompt.`);
+    } else if (pin) {
+      this.readPin(pin[1] ?? "", strip(pin[2]), number);
     } else if (before) {
       before.lines.push(number);
       before.texts.push(line);
     } else if (header) {
-      this.readHeader(header[1] ?? "pin", header[2] ?? "", strip(header[3]), number);
+      this.readHeader(header[1], strip(header[2]), number);
     } else {
       this.lead.push(number);
       this.leadTexts.push(line);
     }
   }
 
-  /** @param {string} kind @param {string} name @param {string} value @param {number} line */
-  readHeader(kind, name, value, line) {
-    if (kind === "pin") {
-      if (name && !isPinName(name)) throw new TextError(`A pin cannot be named ${name}: that is an option's name.`);
-      if (name && this.pins.some((pin) => pin.name === name)) throw new TextError(`Pin ${name} is set twice: keep one.`);
-      this.pins.push({ line, name, time: parseTime(value).time });
-      return;
-    }
+  /** Whether a prompt has been read. */
+  get begun() {
+    return this.entries.length > 0 || this.lead.length > 0;
+  }
+
+  /** @param {string} name */
+  hasPin(name) {
+    return this.pins.some((pin) => pin.name === name);
+  }
+
+  /** @param {Option[]} options @param {string} text  behind the colon */
+  checkAsks(options, text) {
+    const unknown = options.find(({ kind, value }) => kind === "ask" && !this.hasPin(value));
+    if (unknown) throw new TextError(`There is no pin named ${unknown.value}: set one with a line like pin hero: 3.5s.`);
+    OPTION.lastIndex = 0;
+    const behind = OPTION.exec(text);
+    if (behind && this.hasPin(strip(behind[1]))) throw misplaced(text);
+  }
+
+  /** @param {string} name @param {string} value @param {number} line */
+  readPin(name, value, line) {
+    if (this.begun) throw new TextError("A pin stands before the first prompt, like every header: move it up.");
+    if (name && this.hasPin(name)) throw new TextError(`Pin ${name} is set twice: every name stands for one moment.`);
+    if (name) checkPinName(name);
+    this.pins.push({ line, name, time: parseTime(value).time });
+  }
+
+  /** @param {string} kind @param {string} value @param {number} line */
+  readHeader(kind, value, line) {
     if (kind === "global" ? this.global : this.length) throw new TextError(`${kind}: is written twice: keep one.`);
     if (kind === "global") {
       this.global = { line, prompt: unquote(value) };

@@ -102,6 +102,11 @@ export function chunkAtOrAfter(frame) {
   return frame > 0 ? Math.ceil((frame + FIRST_SHORTER) / CHUNK_FRAMES) : 0;
 }
 
+/** The latent frame that holds a video frame. @param {number} frame */
+export function latentAt(frame) {
+  return Math.floor((frame + FIRST_SHORTER) / 4);
+}
+
 /** The chunk that shows at a moment. @param {number} seconds @param {number} fps */
 export function chunkShownAt(seconds, fps) {
   return Math.max(0, Math.floor((seconds * fps + FIRST_SHORTER + 1e-6) / CHUNK_FRAMES));

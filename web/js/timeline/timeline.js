@@ -58,12 +58,11 @@ export class Timeline {
   /** @returns {import("./inspector.js").Wishes} */
   wishes() {
     return {
-      start: (time) => this.tried(() => this.apply((story) => model.setStart(story, this.focus, time), false)),
-      switch: (kind) => this.apply((story) => model.setSwitch(story, this.focus, kind), false),
-      seed: (seed) => this.apply((story) => model.setSeed(story, this.focus, seed), false),
+      start: (time) => this.apply((story) => model.setStart(story, this.focus, time), false),
+      switch: (...kind) => this.apply((story) => model.setSwitch(story, this.focus, ...kind), false),
+      seed: (digits) => this.apply((story) => model.setSeed(story, this.focus, digits), false),
       asks: (names) => this.apply((story) => model.setAsks(story, this.focus, names), false),
       global: (prompt) => this.setGlobal(prompt),
-      complain: (sentence) => this.complain(sentence),
     };
   }
 
@@ -161,7 +160,7 @@ export class Timeline {
     const title = own.trim() && header ? "Takes the place of the text's global: line" : "";
     const global = { value: own.trim() ? own : header, editable: !locked && Boolean(this.story || own), title };
     this.view.inspector.show(this.shown, this.focus, global, Boolean(this.story) && !locked);
-    const problem = this.story?.plan.placed.find((one) => one.problem)?.problem ?? "";
+    const problem = this.story?.plan.problem ?? "";
     this.view.say(this.draft?.change.said || locked || problem || this.summary(), !this.draft && Boolean(problem));
     this.view.undo.disabled = !this.history.past.length;
     this.view.redo.disabled = !this.history.future.length;
@@ -223,13 +222,14 @@ export class Timeline {
   }
 
   /**
-   * Change the text. False where there was nothing to change.
+   * Change the text, unless there is a reason not to, which is said. False where there was nothing to do.
    * @param {(story: Story) => Change | null} operation
    * @param {boolean} toBlock  whether the keys go to the segment in focus
    */
   apply(operation, toBlock = true) {
-    const change = this.writable && operation(this.writable);
-    if (!change) return false;
+    if (!this.writable) return true;
+    const change = this.checked(operation, this.writable);
+    if (!change) return change !== null;
     this.focus = change.focus;
     this.write({ text: change.text, globalPrompt: this.host.globalPrompt() });
     this.view.live.textContent = change.said;
@@ -237,13 +237,18 @@ export class Timeline {
     return true;
   }
 
-  /** Do what may be refused with a sentence. @param {() => unknown} action */
-  tried(action) {
+  /**
+   * A change whose text can be read; undefined, once the reason is said, for any other.
+   * @param {(story: Story) => Change | null} operation @param {Story} story
+   */
+  checked(operation, story) {
     try {
-      action();
+      const change = operation(story);
+      if (change) parseText(change.text);
+      return change;
     } catch (error) {
       if (!(error instanceof TextError)) throw error;
-      this.complain(error.message);
+      return this.complain(error.message);
     }
   }
 
@@ -334,7 +339,7 @@ export class Timeline {
     const at_s = this.view.cursor_s;
     if (!this.writable) return;
     this.ask(`Name for the pin at ${clock(at_s)}, or nothing`, "", (name) =>
-      this.tried(() => this.apply((story) => model.addPin(story, at_s, name, this.focus), false)),
+      this.apply((story) => model.addPin(story, at_s, name, this.focus), false),
     );
   }
 
@@ -342,8 +347,8 @@ export class Timeline {
   ask(label, text, kept) {
     this.view.editor.open(label, text, (written, byKey) => {
       this.draft = null;
-      if (written !== null) kept(written);
       this.show();
+      if (written !== null) kept(written);
       if (byKey) this.view.focusBlock(this.focus);
     });
   }
