@@ -33,7 +33,7 @@ SCORE_BYTES = 8
 
 @dataclass(frozen=True)
 class ModelSize:
-    """What counts of a model. Bytes are those of one activation, and of one number of a prompt embedding."""
+    """What counts of a model. Bytes are those of one activation."""
 
     layers: int
     dim: int
@@ -43,7 +43,6 @@ class ModelSize:
     text_length: int = 512
     channels: int = 16
     dtype_bytes: int = 2
-    text_bytes: int = 4
 
     @staticmethod
     def of(config: ModelConfig, dtype_bytes: int = 2, text_length: int = 512) -> ModelSize:
@@ -80,7 +79,8 @@ class Estimate:
     pin_bytes                       named pins, wherever they wait.
     prompt_bytes                    cross-attention keys and values, of the old prompt and the new.
     activation_bytes                peak of one pass, see the module.
-    state_bytes                     a state after the last chunk, in RAM or in a file, its trace left out.
+    state_bytes                     an exact state after the last chunk, in RAM or in a file. Left out are its trace,
+                                    and prompts and latents behind the frames it holds: about a hundredth.
     """
 
     chunks: int
@@ -205,6 +205,5 @@ def _state_bytes(model: ModelSize, shape: LatentShape, told: Rehearsal) -> int:
     frames = at.bank + at.sink_slots + at.window + told.waiting + told.named
     tables = 3 * INT64 * model.layers * batch * at.bank_slots
     latents = FLOAT32 * batch * model.channels * told.recent * shape.rows * shape.columns
-    text = (1 + told.blending) * model.text_bytes * batch * model.text_length * model.text_dim
     pooled = FLOAT32 * told.pooled * batch * model.text_dim
-    return frames * _frame_bytes(model, shape) + tables + latents + text + pooled
+    return frames * _frame_bytes(model, shape) + tables + latents + pooled

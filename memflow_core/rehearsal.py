@@ -28,7 +28,6 @@ class Rehearsal:
     named       named pins that are made by the end.
     pooled      prompts whose mean embedding is kept, at the end.
     recent      latent frames whose latents are kept for a recache, at the end.
-    blending    whether the end falls inside a blend.
     """
 
     at: Occupancy
@@ -39,7 +38,6 @@ class Rehearsal:
     named: int = 0
     pooled: int = 0
     recent: int = 0
-    blending: bool = False
 
 
 def rehearse(plan: Plan, memory: MemoryConfig, sampling: SamplingConfig, done: int = 0) -> Rehearsal:
@@ -68,7 +66,6 @@ class _Stage:
     def play(self, chunk: int, segment: PlacedSegment, counted: bool) -> None:
         frames, starts = self.sampling.chunk_frames, chunk == segment.start_chunk
         self.told.pooled += starts
-        self.told.blending = chunk + 1 < segment.start_chunk + segment.blend_chunks and segment.start_chunk > 0
         kind = segment.switch if starts and chunk > 0 else None
         self.meet(chunk, segment, kind)
         span = self.recache_span() if kind == "recache" else 0

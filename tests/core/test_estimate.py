@@ -98,7 +98,9 @@ def prototypes(stream: Stream) -> int:
 
 
 def state_bytes(stream: Stream) -> int:
-    return sum(tensor.nbytes for name, tensor in capture(stream).tensors.items() if name != "trace")
+    """Without what the estimate leaves out."""
+    small = ("trace", "ledger.", "text.")
+    return sum(tensor.nbytes for name, tensor in capture(stream).tensors.items() if not name.startswith(small))
 
 
 # -- against real runs ------------------------------------------------------------------------------------------------
@@ -217,7 +219,7 @@ def test_the_real_model_fits_what_is_known_of_it():
         "136 passes through the model: 108 to denoise, 27 to remember, 1 to read the last seconds anew.",
         "5.15 GB beside the model: 4.02 GB of memory (start 0.80 GB, bank 0.80 GB, last seconds 2.41 GB), 0.54 GB of "
         "candidates for the bank, 0.18 GB of prompts, about 0.42 GB of work space.",
-        "A state to go on from takes 4.57 GB of RAM.",
+        "A state to go on from takes 4.56 GB of RAM.",
         "Pins with a name take 0.27 GB more.",
     ]
     plain = estimate(FULL, LatentShape(60, 104), MemoryConfig(), planned(1), SamplingConfig()).lines()
