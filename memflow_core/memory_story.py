@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Any
 
 from .attention_share import KINDS
+from .given import FIRST_PICTURE
 from .schedule import ChunkGrid, Time
 from .trace import Record
 
@@ -117,7 +118,7 @@ class MemoryStory:
         return {frame: sum(frame in held for held in lists) / len(lists) for frame in set().union(*lists)}
 
     def _moment(self, frame: int, score: float | None = None, layers: float = 0.0) -> Moment:
-        if frame < 0:
+        if frame <= FIRST_PICTURE:
             return Moment(0.0, frame, -1, score, round(layers, 4), frame in self.pins)
         px = int(self.grid.px_of(Time(frame, "latent")))
         made_in = frame // self.grid.latent_frames

@@ -122,7 +122,7 @@ def test_what_is_no_report_is_named(tiny, text):
     "change",
     [
         lambda report: report["memory"].append({"event": "retrieve", "chunk": 0}),
-        lambda report: report["memory"].append({"event": "record", "chunk": 0, "frame": -5}),
+        lambda report: report["memory"].append({"event": "record", "chunk": 0, "frame": -1}),
         lambda report: report["memory"].append({"event": "record", "chunk": 0, "frame": "../../x"}),
         lambda report: report["memory"].append({"event": "share", "chunk": 0, "sink": "a", "bank": 0, "window": 0}),
         lambda report: report["plan"].update(segments=[{"start_chunk": 0, "end_chunk": 10**12, "prompt": "x"}]),
