@@ -37,7 +37,7 @@ class MemFlowSaveState(io.ComfyNode):
                     "content",
                     options=[COMPACT, EXACT],
                     default=COMPACT,
-                    tooltip="compact: about 12 MB at 832 x 480. The remembered pictures and prompts, which are read "
+                    tooltip="compact: about 15 MB at 832 x 480. The remembered pictures and prompts, which are read "
                     "again when the story goes on: very near to going on at once, and each time the same. exact: "
                     "everything, gigabytes at 832 x 480, for a continuation that is the same bit by bit.",
                 ),
