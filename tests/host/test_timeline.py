@@ -170,6 +170,18 @@ def test_segments_stand_where_they_will_really_switch(timeline, tab):
     timeline.shot(f"shown_{tab[1].split()[0]}")
 
 
+def test_it_has_the_colours_of_the_theme(timeline, tab):
+    palette = "name => app.extensionManager.setting.set('Comfy.ColorPalette', name)"
+    colour = "() => getComputedStyle(document.querySelector('.mft')).color"
+    dark = timeline.page.evaluate(colour)
+    timeline.page.evaluate(palette, "light")
+    timeline.page.wait_for_function("was => getComputedStyle(document.querySelector('.mft')).color !== was", arg=dark)
+    assert timeline.page.evaluate(colour) == "rgb(34, 34, 34)"
+    timeline.shot(f"light_{tab[1].split()[0]}")
+    timeline.page.evaluate(palette, "dark")
+    timeline.page.wait_for_function("is => getComputedStyle(document.querySelector('.mft')).color === is", arg=dark)
+
+
 def test_what_is_written_in_the_text_box_is_shown(timeline, tab):
     box = timeline.page.locator("textarea:not(.mft-editor)").first
     box.fill("0s: one\n2s [soft] [seed 5]: two")
@@ -503,6 +515,10 @@ def test_the_schedule_is_copied_as_text(timeline):
     timeline.button("Copy as text").click()
     timeline.page.wait_for_function("() => document.querySelector('.mft-message').innerText === 'Copied as text.'")
     assert timeline.page.evaluate("() => navigator.clipboard.readText()") == "global: oil\n" + STORY
+    timeline.write("", "global_prompt")
+    timeline.blocks.first.click()
+    timeline.press("Control+c")
+    timeline.page.wait_for_function("async text => await navigator.clipboard.readText() === text", arg=STORY)
 
 
 # -- the graph --------------------------------------------------------------------------------------------------------

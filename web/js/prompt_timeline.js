@@ -45,6 +45,7 @@ function hostOf(node) {
     setGlobalPrompt: (prompt) => put("global_prompt", prompt),
     setting: () => settingOf(node),
     locked: () => (isLinked(node, "prompts") ? "The text comes from another node: edit it there." : ""),
+    globalLocked: () => isLinked(node, "global_prompt"),
     convert,
     wheel: (event) => app.canvas.processMouseWheel(event),
     edited: () => {

@@ -7,7 +7,19 @@
 /** @type {Run} */
 export const NO_RUN = { prompt: null, done: [], running: false };
 
+const MOST_PICTURES = 600; // of a long run every 2nd, 4th ... is kept
 const THUMBNAIL = /^data:image\/jpeg;base64,[A-Za-z0-9+/=]+$/;
+
+/** The power of two at or above a number. @param {number} number */
+function roundUp(number) {
+  return 2 ** Math.max(0, Math.ceil(Math.log2(number)));
+}
+
+/** @param {Done[]} done @returns {Done[]} */
+function withFewPictures(done) {
+  const every = roundUp(done.length / MOST_PICTURES);
+  return done.map((one) => (one.index % every ? { ...one, thumbnail: null } : one));
+}
 
 /** @param {unknown} value @returns {value is number} */
 function isSeconds(value) {
@@ -32,7 +44,7 @@ export function chunkDone(run, { prompt_id, chunk, chunks, start_s, end_s, thumb
   const done = fresh.filter((one) => one.index !== chunk);
   done.push({ index: chunk, start_s, end_s, thumbnail: picture });
   // a story with an open end has no number of chunks
-  return { prompt: prompt_id, done, running: !Number.isInteger(chunks) || chunk + 1 < chunks };
+  return { prompt: prompt_id, done: withFewPictures(done), running: !Number.isInteger(chunks) || chunk + 1 < chunks };
 }
 
 /** @param {Run} run @returns {Run} */
@@ -57,7 +69,7 @@ export function thumbnails({ done }, pixelsPerSecond, width_px) {
   const pictures = done.filter((one) => one.thumbnail);
   if (!pictures.length) return [];
   const chunk_s = Math.max(...pictures.map((one) => one.end_s - one.start_s));
-  const every = Math.max(1, Math.ceil(width_px / (chunk_s * pixelsPerSecond)));
+  const every = roundUp(width_px / (chunk_s * pixelsPerSecond));
   return pictures
     .filter((one) => one.index % every === 0)
     .map(({ start_s, thumbnail }) => ({ start_s, thumbnail, width_s: chunk_s * every }));

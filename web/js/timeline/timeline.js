@@ -1,13 +1,15 @@
 // @ts-check
 // The timeline of one node: what the user asks for, done to the text, which stays the only truth.
+import { ACTIONS, NO_ROOM } from "./actions.js";
 import { copyText, listenToClipboard } from "./clipboard.js";
 import { listen } from "./gestures.js";
 import { History } from "./history.js";
 import { listenToKeys, listenToWheel } from "./input.js";
 import * as model from "./model.js";
 import { segmentAt } from "./plan.js";
+import { Elsewhere, readAny, readOwn } from "./reading.js";
 import { clock } from "./strip.js";
-import { isForeign, parseText } from "./text.js";
+import { parseText } from "./text.js";
 import { TextError, chunkShownAt, nearestChunk, startSeconds } from "./time.js";
 import { View } from "./view.js";
 
@@ -22,15 +24,12 @@ import { View } from "./view.js";
  * @property {(prompt: string) => void} setGlobalPrompt
  * @property {() => import("./plan.js").Setting} setting
  * @property {() => string} locked  why the text cannot be edited here, "" if it can
+ * @property {() => boolean} globalLocked
  * @property {(text: string) => Promise<{text?: string, error?: string}>} convert  asks the server
  * @property {(event: WheelEvent) => void} wheel  what the timeline leaves to the canvas
  * @property {() => void} edited  an edit is finished
  */
 
-const ASK_AFTER_MS = 300;
-const ZOOM_STEP = 1.5;
-const NO_ROOM = "There is no room for it: make the story longer, or set the prompts further apart.";
-const LAST_ONE = "A story needs at least one prompt.";
 const FOREIGN = "This schedule is in another form than the timeline edits.";
 
 export class Timeline {
@@ -44,7 +43,7 @@ export class Timeline {
     /** @type {{change: Change, story: Story} | null} what a drag would do, or a prompt that is being added */
     this.draft = null;
     this.focus = 0;
-    this.asked = 0;
+    this.elsewhere = new Elsewhere(host, (found) => this.showFound(found));
     this.history = new History(this.state());
     this.view = new View((action, amount) => this.act(action, amount), this.wishes());
     this.listen();
@@ -99,7 +98,7 @@ export class Timeline {
     this.setting = JSON.stringify(this.host.setting());
     this.story = this.read(state.text);
     if (this.story) this.view.notify("");
-    else this.askServer(state.text);
+    else this.elsewhere.ask(state.text);
     this.show();
   }
 
@@ -116,28 +115,15 @@ export class Timeline {
 
   /** @param {string} text @returns {Story | null} */
   read(text) {
-    if (isForeign(text)) return null;
-    try {
-      return model.readStory(text, this.host.setting(), this.host.globalPrompt());
-    } catch (error) {
-      if (error instanceof TextError) return null;
-      throw error;
-    }
+    return readOwn(text, this.host);
   }
 
-  /** The server reads every form, and says in a sentence what is wrong. @param {string} text */
-  askServer(text) {
-    const turn = ++this.asked;
-    const current = () => turn === this.asked && this.host.text() === text;
-    setTimeout(async () => {
-      if (!current()) return;
-      const answer = await this.host.convert(text);
-      if (!current()) return;
-      this.preview = answer.text === undefined ? null : this.read(answer.text);
-      if (this.preview) this.view.notify(FOREIGN, "foreign", !this.host.locked());
-      else this.view.notify(answer.error ?? localProblem(text));
-      this.show();
-    }, ASK_AFTER_MS);
+  /** What the server made of a text that is not the timeline's. @param {import("./reading.js").Found} found */
+  showFound({ story, problem }) {
+    this.preview = story;
+    if (story) this.view.notify(FOREIGN, "foreign", !this.host.locked());
+    else this.view.notify(problem);
+    this.show();
   }
 
   get shown() {
@@ -158,7 +144,8 @@ export class Timeline {
     const own = this.host.globalPrompt();
     const header = this.story?.document.global?.prompt ?? "";
     const title = own.trim() && header ? "Takes the place of the text's global: line" : "";
-    const global = { value: own.trim() ? own : header, editable: !locked && Boolean(this.story || own), title };
+    const editable = !locked && !this.host.globalLocked() && Boolean(this.story || own);
+    const global = { value: own.trim() ? own : header, editable, title };
     this.view.inspector.show(this.shown, this.focus, global, Boolean(this.story) && !locked);
     const problem = this.story?.plan.problem ?? "";
     this.view.say(this.draft?.change.said || locked || problem || this.summary(), !this.draft && Boolean(problem));
@@ -266,6 +253,14 @@ export class Timeline {
     this.host.edited();
   }
 
+  undo() {
+    if (!this.host.locked()) this.restore(this.history.undo(), "Undone");
+  }
+
+  redo() {
+    if (!this.host.locked()) this.restore(this.history.redo(), "Done again");
+  }
+
   /** @param {State | null} state @param {string} said */
   restore(state, said) {
     if (!state) return;
@@ -357,29 +352,7 @@ export class Timeline {
 
   /** @param {string} action @param {number} amount */
   act(action, amount = 1) {
-    const { focus, view } = this;
-    /** @type {Record<string, () => unknown>} */
-    const actions = {
-      focusBy: () => this.setFocus(focus + amount),
-      focusEnd: () => this.setFocus(amount < 0 ? 0 : Infinity),
-      moveCursor: () => this.moveCursor(amount),
-      edit: () => this.edit(focus),
-      add: () => this.add(),
-      split: () => this.apply((story) => model.split(story, focus, view.cursor_s)) || this.complain(NO_ROOM),
-      duplicate: () => this.apply((story) => model.duplicate(story, focus)),
-      remove: () => this.apply((story) => model.remove(story, focus)) || this.complain(LAST_ONE),
-      move: () => this.apply((story) => model.move(story, focus, focus + amount)),
-      retime: () => this.apply((story) => model.retimeBy(story, focus, amount)),
-      retimeFrames: () => this.apply((story) => model.retimeByFrames(story, focus, amount)),
-      pin: () => this.pin(),
-      undo: () => this.host.locked() || this.restore(this.history.undo(), "Undone"),
-      redo: () => this.host.locked() || this.restore(this.history.redo(), "Done again"),
-      zoom: () => view.zoomTo(view.zoom * ZOOM_STEP ** amount, view.cursor_s),
-      fit: () => view.zoomTo(1, 0),
-      copy: () => this.copy(),
-      convert: () => this.replace(this.host.text()),
-    };
-    return actions[action]();
+    return ACTIONS[action](this, amount);
   }
 
   /** @param {number} chunks */
@@ -406,22 +379,11 @@ export class Timeline {
   /** A whole schedule, in any form, in the place of the text. @param {string} text */
   async replace(text) {
     if (this.host.locked() || !text.trim()) return;
-    const answer = this.read(text) ? { text } : await this.host.convert(text);
-    if (answer.text === undefined) return this.complain(answer.error ?? localProblem(text));
+    const { story, problem } = await readAny(text, this.host);
+    if (!story) return this.complain(problem);
     this.focus = 0;
-    this.write({ text: answer.text, globalPrompt: this.host.globalPrompt() });
+    this.write({ text: story.text, globalPrompt: this.host.globalPrompt() });
     this.view.live.textContent = "Schedule pasted";
     this.view.focusBlock(0);
   }
-}
-
-/** What is wrong with a text, as far as this page can tell. @param {string} text */
-function localProblem(text) {
-  try {
-    parseText(text);
-  } catch (error) {
-    if (error instanceof TextError) return error.message;
-    throw error;
-  }
-  return "This schedule cannot be read.";
 }

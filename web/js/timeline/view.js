@@ -12,71 +12,46 @@ import * as strip from "./strip.js";
 
 const WIDEST_CHUNK_PX = 96;
 
+const SILENT = { "aria-hidden": "true" };
+
 export class View {
+  zoom = 1;
+  run = NO_RUN;
+  cursor_s = 0;
+  /** @type {Plan | null} */
+  plan = null;
+
+  ruler = el("div", { class: "mft-ruler", ...SILENT });
+  pins = el("div", { class: "mft-pins" });
+  lane = el("div", { class: "mft-lane", role: "listbox", "aria-label": "Prompts", "aria-orientation": "horizontal" });
+  marks = el("div", { class: "mft-run", ...SILENT });
+  end = el("div", { class: "mft-end", ...SILENT });
+  cursor = el("div", { class: "mft-cursor", ...SILENT });
+  track = el("div", { class: "mft-track" }, this.ruler, this.pins, this.lane, this.marks, this.end, this.cursor);
+  scroller = el("div", { class: "mft-view" }, this.track);
+  sentence = el("span");
+  message = el("div", { class: "mft-message" });
+  live = el("div", { class: "mft-live", role: "status", "aria-live": "polite" });
+  editor = new Editor();
+
   /** @param {Act} act @param {import("./inspector.js").Wishes} wishes */
   constructor(act, wishes) {
-    this.zoom = 1;
-    this.run = NO_RUN;
-    this.cursor_s = 0;
-    /** @type {Plan | null} */
-    this.plan = null;
-    this.editor = new Editor();
     this.inspector = new Inspector(wishes);
-    this.buildTrack();
-    this.buildNotice(act);
+    this.offer = button("Convert to text", "Convert to text", "", () => act("convert"));
+    this.notice = el("div", { class: "mft-notice", role: "alert", hidden: "" }, this.sentence, this.offer);
     // the attribute asks Vue nodes for the wheel while something in here has the focus
     const stage = { class: "mft-stage", "data-capture-wheel": "true" };
     this.stage = el("div", stage, this.scroller, this.notice, this.editor.box);
-    this.message = el("div", { class: "mft-message" });
-    this.live = el("div", { class: "mft-live", role: "status", "aria-live": "polite" });
+    const buttons = toolbar(act);
+    this.undo = buttons.undo;
+    this.redo = buttons.redo;
+    /** Buttons that change the text. */
+    this.changing = buttons.changing;
     const fields = [this.inspector.element, this.inspector.globalRow];
-    const parts = [this.toolbar(act), this.stage, ...fields, this.message, this.live];
+    const parts = [buttons.bar, this.stage, ...fields, this.message, this.live];
     this.element = el("div", { class: "mft", role: "group", "aria-label": "Prompt timeline" }, ...parts);
     this.scroller.addEventListener("scroll", () => this.drawWindow());
     new ResizeObserver(() => this.drawWindow()).observe(this.scroller);
-  }
-
-  buildTrack() {
-    const silent = { "aria-hidden": "true" };
-    const list = { role: "listbox", "aria-label": "Prompts", "aria-orientation": "horizontal" };
-    this.ruler = el("div", { class: "mft-ruler", ...silent });
-    this.lane = el("div", { class: "mft-lane", ...list });
-    this.marks = el("div", { class: "mft-run", ...silent });
-    this.pins = el("div", { class: "mft-pins" });
-    this.end = el("div", { class: "mft-end", ...silent });
-    this.cursor = el("div", { class: "mft-cursor", ...silent });
-    this.track = el("div", { class: "mft-track" }, this.ruler, this.pins, this.lane, this.marks, this.end, this.cursor);
-    this.scroller = el("div", { class: "mft-view" }, this.track);
-  }
-
-  /** @param {Act} act */
-  buildNotice(act) {
-    this.sentence = el("span", {});
-    this.offer = button("Convert to text", "Convert to text", "", () => act("convert"));
-    this.notice = el("div", { class: "mft-notice", role: "alert", hidden: "" }, this.sentence, this.offer);
-  }
-
-  /** @param {Act} act */
-  toolbar(act) {
-    const make = (/** @type {string} */ label, face = "", keys = "", action = face, amount = 1) =>
-      button(label, face, keys, () => act(action, amount));
-    this.undo = make("Undo", "undo", "Ctrl+Z");
-    this.redo = make("Redo", "redo", "Ctrl+Y");
-    this.changing = [
-      make("Add a prompt at the end", "add", "A"),
-      make("Split the prompt at the cursor", "split", "S"),
-      make("Duplicate the prompt", "duplicate", "D"),
-      make("Delete the prompt", "remove", "Delete"),
-      make("Pin the moment at the cursor, so that it is remembered", "pin", "P"),
-    ];
-    const looking = [
-      make("Zoom out", "zoomOut", "-", "zoom", -1),
-      make("Zoom in", "zoomIn", "+", "zoom", 1),
-      make("Show the whole story", "fit", "0"),
-      make("Copy as text", "Copy as text", "", "copy"),
-    ];
-    const parts = [...this.changing, this.undo, this.redo, el("span", { class: "mft-gap" }), ...looking];
-    return el("div", { class: "mft-bar", role: "toolbar", "aria-label": "Timeline" }, ...parts);
   }
 
   // -- the story ----------------------------------------------------------------------------------------------
@@ -184,4 +159,28 @@ export class View {
     const { left, width } = this.track.getBoundingClientRect();
     return ((clientX - left) / width) * (this.plan?.length_s ?? 0);
   }
+}
+
+/** @param {Act} act */
+function toolbar(act) {
+  const make = (/** @type {string} */ label, face = "", keys = "", action = face, amount = 1) =>
+    button(label, face, keys, () => act(action, amount));
+  const undo = make("Undo", "undo", "Ctrl+Z");
+  const redo = make("Redo", "redo", "Ctrl+Y");
+  const changing = [
+    make("Add a prompt at the end", "add", "A"),
+    make("Split the prompt at the cursor", "split", "S"),
+    make("Duplicate the prompt", "duplicate", "D"),
+    make("Delete the prompt", "remove", "Delete"),
+    make("Pin the moment at the cursor, so that it is remembered", "pin", "P"),
+  ];
+  const looking = [
+    make("Zoom out", "zoomOut", "-", "zoom", -1),
+    make("Zoom in", "zoomIn", "+", "zoom", 1),
+    make("Show the whole story", "fit", "0"),
+    make("Copy as text", "Copy as text", "", "copy"),
+  ];
+  const parts = [...changing, undo, redo, el("span", { class: "mft-gap" }), ...looking];
+  const bar = el("div", { class: "mft-bar", role: "toolbar", "aria-label": "Timeline" }, ...parts);
+  return { bar, undo, redo, changing };
 }
