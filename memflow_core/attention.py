@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .attention_share import BANK, SINK, WINDOW
 from .backbone import AttentionBackend
 from .cache import KVCache
 from .rope import Rope, Rotation
@@ -41,6 +42,9 @@ class Span:
 LayerHook = Callable[[int, Tensor], None]
 """Called with (layer, q [B, heads, L, head_dim] in the form that stored keys are met with) before a layer attends."""
 
+AttentionObserver = Callable[[int, Tensor, Tensor, Tensor], None]
+"""Called with (layer, q, keys, kinds) as a layer attends: see `attention_share.ShareMeter`."""
+
 
 class MemoryAttention:
     """The `Attend` of a stream: writes a chunk's keys into its slots, then reads bank, sink and window.
@@ -65,9 +69,11 @@ class MemoryAttention:
         self.top_k, self.relative, self.zero_sink = top_k, relative, zero_sink
         self.activation: list[Tensor] = []
 
-    def begin(self, span: Span, before_layer: LayerHook | None = None) -> None:
+    def begin(
+        self, span: Span, before_layer: LayerHook | None = None, observer: AttentionObserver | None = None
+    ) -> None:
         """Set up one forward. `cache.at` must already say which slots hold these frames."""
-        self.span, self.before_layer = span, before_layer
+        self.span, self.before_layer, self.observer = span, before_layer, observer
         self.activation = []
         frames = torch.arange(span.start, span.start + span.frames, device=self.cache.k.device)
         self._rotation = self.rope.at(self._places(frames))
@@ -82,7 +88,10 @@ class MemoryAttention:
         if self.before_layer is not None:
             self.before_layer(layer, meeting_q)
         keys, values = self._attended(layer, meeting_q)
-        return self.backend(rotated_q.flatten(2, 3), keys.flatten(2, 3), values.flatten(2, 3))
+        rotated_q = rotated_q.flatten(2, 3)
+        if self.observer is not None:
+            self.observer(layer, rotated_q, keys, self._kinds(keys))
+        return self.backend(rotated_q, keys.flatten(2, 3), values.flatten(2, 3))
 
     def activated_frames(self) -> list[Tensor]:
         """What `activation` chose, as latent frames: one [B, heads, k] a layer."""
@@ -117,6 +126,16 @@ class MemoryAttention:
             torch.cat((take_frames(keys[:, :, :memory], chosen), keys[:, :, memory:]), dim=2),
             torch.cat((take_frames(values[:, :, :memory], chosen), values[:, :, memory:]), dim=2),
         )
+
+    def _kinds(self, keys: Tensor) -> Tensor:
+        """SINK, BANK or WINDOW for each frame that is read: [frames], or [B, heads, frames] where SMA chose."""
+        first, border, end = self._bounds()
+        slots = torch.arange(first, end, device=keys.device)
+        if keys.shape[2] < end - first:
+            chosen = self.activation[-1]
+            slots = torch.cat((chosen, slots[border - first :].expand(*chosen.shape[:2], -1)), dim=-1)
+        older = torch.where(slots < self.cache.at.border, BANK, SINK)
+        return torch.where(slots < border, older, WINDOW)
 
     def _places(self, frames: Tensor) -> Tensor:
         """Positions of sink and window frames: the frame itself, or its place in the attended set."""

@@ -56,6 +56,13 @@ class Prototype:
     v: Tensor
     mean_k: Tensor
 
+    @property
+    def parts(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.k, self.v, self.mean_k
+
+    def copy(self, device: torch.device) -> Prototype:
+        return Prototype(*(part.to(device, copy=True) for part in self.parts))
+
 
 @dataclass(frozen=True)
 class Offer:
@@ -79,12 +86,42 @@ class Bank:
 
     def copy_frame(self, frame: int) -> Prototype:
         """Copy a sink or window frame out of its slot. Buffers are reused: a steady stream allocates none."""
+        return self.borrow(self.view_frame(frame))
+
+    def view_frame(self, frame: int) -> Prototype:
+        """A sink or window frame in its slot."""
         source = self.cache.at.slot(frame)
-        views = [x[:, :, :, source] for x in (self.cache.k, self.cache.v, self.cache.mean_k)]
-        prototype = self._free.pop() if self._free else Prototype(*(torch.empty_like(view) for view in views))
-        for to, view in zip((prototype.k, prototype.v, prototype.mean_k), views, strict=True):
-            to.copy_(view)
+        return Prototype(*(x[:, :, :, source] for x in self._cached))
+
+    def gather_frame(self, frame: int) -> Prototype:
+        """Copy a frame that every layer's bank holds, each in a slot of its own."""
+        place = (self.listed_frames() == frame).int().argmax(dim=-1, keepdim=True)
+        slot = self.listed().gather(-1, place)[..., 0]
+        row, item = self._rows(slot.device)
+        return Prototype(*(x[row, item, :, slot] for x in self._cached))
+
+    def borrow(self, source: Prototype) -> Prototype:
+        """Copy a prototype from any device into buffers that `release` takes back."""
+        if self._free:
+            prototype = self._free.pop()
+        else:
+            prototype = Prototype(*(torch.empty_like(x, device=self.cache.k.device) for x in source.parts))
+        for to, part in zip(prototype.parts, source.parts, strict=True):
+            to.copy_(part)
         return prototype
+
+    def holds(self, frame: int) -> bool:
+        """Whether a frame stands in every layer's bank. Waits for the device."""
+        return bool((self.listed_frames() == frame).any(dim=-1).all())
+
+    @property
+    def _cached(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.cache.k, self.cache.v, self.cache.mean_k
+
+    def _rows(self, device: torch.device, layers: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """Indices of layers [layers, 1] and of batch items [1, B]."""
+        row = torch.arange(len(self.cache.k), device=device)[layers, None]
+        return row, torch.arange(self.cache.batch, device=device)[None]
 
     def release(self, prototype: Prototype) -> None:
         """Give a prototype's buffers back for the next copy."""
@@ -134,9 +171,7 @@ class Bank:
         place   [layers, B] int64, a different one in each layer and batch item.
         wanted  [layers, B] bool: where False, nothing changes.
         """
-        device = place.device
-        row = torch.arange(len(self.cache.k), device=device)[layers, None]
-        item = torch.arange(self.cache.batch, device=device)[None]
+        row, item = self._rows(place.device, layers)
         slot = self.listed(layers).gather(-1, place[..., None])[..., 0]
         for cached, fresh in self._pairs(offer):
             old = cached[row, item, :, slot]
@@ -148,8 +183,7 @@ class Bank:
         self._list_last(torch.where(wanted, place, self.slots - 1), layers)
 
     def _pairs(self, offer: Offer) -> tuple[tuple[Tensor, Tensor], ...]:
-        prototype = offer.prototype
-        return (self.cache.k, prototype.k), (self.cache.v, prototype.v), (self.cache.mean_k, prototype.mean_k)
+        return tuple(zip(self._cached, offer.prototype.parts, strict=True))
 
     def _list_last(self, place: Tensor, layers: slice) -> None:
         turn = torch.arange(self.slots, device=place.device).expand(*place.shape, -1)

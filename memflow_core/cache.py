@@ -57,6 +57,18 @@ class Occupancy:
         """Oldest latent frame in the window."""
         return self.end - self.window
 
+    def first_seen_after(self, frames: int) -> int:
+        """Oldest window frame that is still there when so many frames more are written; `end` or later if none is."""
+        return max(self.origin + self.sink_slots, self.end + frames - self.window_slots)
+
+    def in_sink(self, frame: int) -> bool:
+        """Whether a frame's place is in the sink, which is not overwritten."""
+        return 0 <= frame - self.origin < self.sink_slots
+
+    def stands(self, frame: int) -> bool:
+        """Whether a frame stands in sink or window."""
+        return self.origin <= frame < self.origin + self.sink or self.window_start <= frame < self.end
+
     def slot(self, frame: int) -> int:
         """Where a sink or window frame stands."""
         local = frame - self.origin

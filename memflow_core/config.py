@@ -14,7 +14,8 @@ MAX_BANK_FRAMES = 64
 RETRIEVALS = ("reference", "prompt", "similarity", "attention", "fifo", "none")
 POSITIONS = ("auto", "absolute", "relative")
 RECORDS = ("interval", "latest")
-SWITCHES = ("recache", "soft", "cut")
+SWITCHES = ("recache", "soft", "cut", "blend")
+BLEND_PATHS = ("linear", "spherical")
 
 
 def _require(condition: bool, message: str) -> None:
@@ -186,6 +187,13 @@ class SamplingConfig:
             f"context_noise is {self.context_noise!r}, but must be from 0 to below 1000.",
         )
         _require_int("chunk_frames", self.chunk_frames, 1)
+
+
+def check_switch(switch: str, blend_chunks: int, blend_path: str) -> None:
+    """Raise ValueError unless this is a way for a prompt to take over."""
+    _require(switch in SWITCHES, f"switch is {switch!r}, but must be one of {', '.join(SWITCHES)}.")
+    _require_int("the number of chunks that a blend takes", blend_chunks, 1)
+    _require(blend_path in BLEND_PATHS, f"blend path is {blend_path!r}, but must be one of {', '.join(BLEND_PATHS)}.")
 
 
 def check_fit(memory: MemoryConfig, sampling: SamplingConfig) -> None:

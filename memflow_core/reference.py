@@ -7,8 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from .attention import Span
 from .bank import Bank, Offer, PromptKeys
-from .cache import KVCache
+from .cache import KVCache, Occupancy
 from .config import MemoryConfig
 from .trace import Trace
 
@@ -16,6 +17,16 @@ from .trace import Trace
 def rank(scores: Tensor) -> Tensor:
     """Listed places by falling score, [layers, B, n]; among equals the lowest comes first."""
     return scores.sort(dim=-1, descending=True, stable=True).indices
+
+
+def published_span(at: Occupancy) -> Span | None:
+    """The latent frames that a recache reads again: sink + window frames are recomputed, but the keys of as many as
+    the sink holds are dropped; in a stream no longer than sink + window, the sink itself is rewritten."""
+    made = at.end - at.origin
+    if made == 0:
+        return None
+    frames = min(at.sink_slots + at.window_slots, made)
+    return Span(at.end - frames, frames, unwritten=at.sink_slots if made > frames else 0)
 
 
 class ReferenceMemory:
@@ -31,6 +42,16 @@ class ReferenceMemory:
         self.bank, self.config, self.trace, self.rank = Bank(cache), config, trace, rank
         self.newest: Offer | None = None
         self.promised = 0  # recorded frames that the bank has been promised a slot for; may exceed its size
+
+    @property
+    def offers(self) -> list[Offer]:
+        """Frames that are not in the bank yet."""
+        return [] if self.newest is None else [self.newest]
+
+    @property
+    def copied(self) -> set[int]:
+        """Latent frames whose keys were copied for the bank, or will be. Waits for the device."""
+        return {offer.frame for offer in self.offers} | set(self.bank.listed_frames().unique().tolist())
 
     def record(self, chunk: int, frame: int, prompt: PromptKeys) -> None:
         """After the context pass of a chunk: its first latent frame becomes the newest prototype."""

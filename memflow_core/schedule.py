@@ -6,73 +6,56 @@ the nearest video frame. `schedule_text` writes and reads schedules as text, `sc
 
 from __future__ import annotations
 
-import math
-import reprlib
+import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-from .config import SWITCHES
+from .config import BLEND_PATHS, SWITCHES
+from .plan import PlacedPin, PlacedSegment, Plan
+from .timing import ChunkGrid, ScheduleError, Time, check_text, require, shorten, show
 
-# the Wan VAE's time compression; the first latent frame is one video frame, every other one this many
-PX_PER_LATENT = 4
-MAX_TIME = 10**12
 MAX_SEED = 2**64 - 1
-
-_SAID = {"s": "{} s", "frames": "frame {}", "chunks": "chunk {}", "latent": "latent frame {}", "percent": "{} %"}
-
-
-class ScheduleError(ValueError):
-    """A schedule that cannot be read or placed; one sentence with the fix."""
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ScheduleError(message)
-
-
-def show(value: object) -> str:
-    """Any value for a message, cut short, however large or deeply nested it is."""
-    try:
-        return reprlib.repr(value)
-    except (ValueError, RecursionError):  # an int with thousands of digits, for one
-        return f"a {type(value).__name__} of great size"
-
-
-def shorten(prompt: str, limit: int = 40) -> str:
-    """A prompt quoted for a message, cut to `limit` characters."""
-    return repr(prompt if len(prompt) <= limit else prompt[: limit - 3] + "...")
+_PIN_NAME = re.compile(r"[^\W\d][\w-]{0,39}")
+_RESERVED = (*SWITCHES, "seed")
 
 
 @dataclass(frozen=True)
-class Time:
-    """A point of the story, or a length.
+class Blend:
+    """How a `blend` switch moves from the previous prompt to the new one.
 
-    unit  `s`; `frames`: video frames; `chunks`; `latent`: latent frames; `percent` of the story's chunks.
-
-    A whole `value` is kept as int. Raises ScheduleError unless it is a number from 0 to MAX_TIME (percent: 100),
-    and whole for chunks and latent frames.
+    length  chunks, or seconds, which are rounded up to whole chunks.
+    path    `linear`, or `spherical`, which turns each token's embedding instead of cutting the corner.
     """
 
-    value: float
-    unit: str
+    length: Time = Time(4, "chunks")
+    path: str = "linear"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.unit, str) or self.unit not in _SAID:
-            raise ScheduleError(f"time unit is {show(self.unit)}, but must be one of {', '.join(_SAID)}.")
-        number = isinstance(self.value, (int, float)) and not isinstance(self.value, bool)
-        high = 100 if self.unit == "percent" else MAX_TIME
-        if not number or not 0 <= self.value <= high:
-            raise ScheduleError(f"time is {show(self.value)} ({self.unit}), but must be a number from 0 to {high}.")
-        whole = self.value == int(self.value)
-        if not whole and self.unit in ("chunks", "latent"):
-            raise ScheduleError(
-                f"time is {self.value} ({self.unit}), but must be whole: write seconds for anything in between."
-            )
-        if whole:
-            object.__setattr__(self, "value", int(self.value))
+        known = isinstance(self.length, Time) and self.length.unit in ("chunks", "s") and self.length.value > 0
+        said = self.length if isinstance(self.length, Time) else show(self.length)
+        require(known, f"a blend's length is {said}, but must be chunks, at least 1, or seconds above 0.")
+        require(
+            self.path in BLEND_PATHS, f"a blend's path is {show(self.path)}, but must be {' or '.join(BLEND_PATHS)}."
+        )
 
-    def __str__(self) -> str:
-        return _SAID[self.unit].format(self.value if isinstance(self.value, int) else f"{self.value:.10g}")
+    def chunks(self, grid: ChunkGrid) -> int:
+        """Chunks until the new prompt speaks alone, the one that does so included."""
+        if self.length.unit == "chunks":
+            return self.length.value
+        return max(1, int(-(-grid.px_of(self.length) // grid.chunk_px)))
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A moment to keep in memory: for good, or, with a name, in the segments that ask for it."""
+
+    time: Time
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        require(isinstance(self.time, Time), f"a pin's time is {show(self.time)}, but must be a Time.")
+        if self.name is not None:
+            check_pin_name(self.name)
 
 
 @dataclass(frozen=True)
@@ -81,158 +64,58 @@ class Segment:
 
     switch  how the prompt takes over, one of SWITCHES. It means nothing for the first segment.
     seed    for this segment's noise; None: the stream's.
+    blend   for the switch `blend`, and only for it; None there takes the defaults.
+    recall  names of the pins that stand in the memory bank in this segment.
     """
 
     start: Time
     prompt: str
     switch: str = "recache"
     seed: int | None = None
+    blend: Blend | None = None
+    recall: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not isinstance(self.start, Time):
-            raise ScheduleError(f"segment start is {show(self.start)}, but must be a Time.")
+        require(isinstance(self.start, Time), f"segment start is {show(self.start)}, but must be a Time.")
         check_text("prompt", self.prompt)
-        if self.switch not in SWITCHES:
-            raise ScheduleError(f"switch is {show(self.switch)}, but must be one of {', '.join(SWITCHES)}.")
-        if self.seed is not None and not _is_seed(self.seed):
-            raise ScheduleError(
-                f"seed is {show(self.seed)}, but must be a whole number from 0 to {MAX_SEED}, or left out."
-            )
+        require(self.switch in SWITCHES, f"switch is {show(self.switch)}, but must be one of {', '.join(SWITCHES)}.")
+        require(
+            self.seed is None or _is_seed(self.seed),
+            f"seed is {show(self.seed)}, but must be a whole number from 0 to {MAX_SEED}, or left out.",
+        )
+        self._check_blend()
+        self._check_recall()
+
+    def _check_blend(self) -> None:
+        if self.switch == "blend" and self.blend is None:
+            object.__setattr__(self, "blend", Blend())
+        fits = isinstance(self.blend, Blend) if self.switch == "blend" else self.blend is None
+        require(fits, f"blend is {show(self.blend)}, but only the switch 'blend' has one, and it must be a Blend.")
+
+    def _check_recall(self) -> None:
+        names = self.recall
+        require(isinstance(names, (list, tuple)), f"recall is {show(names)}, but must be a list of pins' names.")
+        for name in names:
+            check_pin_name(name)
+        require(len(set(names)) == len(names), f"recall is {show(names)}, but must name each pin once.")
+        object.__setattr__(self, "recall", tuple(names))
 
 
 def _is_seed(seed: object) -> bool:
     return isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed <= MAX_SEED
 
 
-def check_text(name: str, text: object) -> None:
-    """Raise ScheduleError unless `text` is a str that can be written as UTF-8."""
-    if not isinstance(text, str):
-        raise ScheduleError(f"{name} is {show(text)}, but must be text.")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ScheduleError(
-            f"{name} holds half a character (a lone surrogate) at position {error.start}: type it anew."
-        ) from None
+def is_pin_name(name: object) -> bool:
+    return isinstance(name, str) and bool(_PIN_NAME.fullmatch(name)) and name not in _RESERVED
 
 
-@dataclass(frozen=True)
-class ChunkGrid:
-    """Where chunks start, in video frames and seconds.
-
-    latent_frames  latent frames of a chunk, F. The first chunk has 1 + 4 (F - 1) video frames, every later one 4 F.
-    fps            video frames a second.
-    """
-
-    latent_frames: int = 3
-    fps: float = 16.0
-
-    def __post_init__(self) -> None:
-        whole = isinstance(self.latent_frames, int) and not isinstance(self.latent_frames, bool)
-        _require(
-            whole and 1 <= self.latent_frames <= 1024,
-            f"a chunk has {show(self.latent_frames)} latent frames, but must have a whole number from 1 to 1024.",
-        )
-        _require(
-            isinstance(self.fps, (int, float)) and 0.01 <= self.fps <= 10_000,
-            f"fps is {show(self.fps)}, but must be from 0.01 to 10000.",
-        )
-
-    @property
-    def chunk_px(self) -> int:
-        """Video frames of every chunk but the first."""
-        return PX_PER_LATENT * self.latent_frames
-
-    def start_px(self, chunk: int) -> int:
-        """First video frame of a chunk."""
-        return chunk * self.chunk_px - (PX_PER_LATENT - 1) if chunk > 0 else 0
-
-    def start_s(self, chunk: int) -> float:
-        return self.start_px(chunk) / self.fps
-
-    def px_frames(self, chunks: int) -> int:
-        """Video frames of that many chunks."""
-        return self.start_px(chunks)
-
-    def chunk_at_or_after_px(self, px: float) -> int:
-        """The first chunk that starts at or after a video frame."""
-        return int(-(-(px + PX_PER_LATENT - 1) // self.chunk_px)) if px > 0 else 0
-
-    def chunk_at_or_after_latent(self, frame: int) -> int:
-        """The first chunk that starts at or after a latent frame."""
-        return -(-frame // self.latent_frames)
-
-    def chunks_for_px(self, frames: float) -> int:
-        """Chunks needed for that many video frames."""
-        return self.chunk_at_or_after_px(frames)
-
-    def px_of(self, time: Time, chunks: int = 0) -> float:
-        """A time in video frames. `percent` is taken of `chunks`, so that equal shares get equal numbers of chunks."""
-        if time.unit == "s":
-            return math.floor(time.value * self.fps + 0.5)
-        if time.unit == "frames":
-            return time.value
-        if time.unit == "chunks":
-            return self.start_px(time.value)
-        latent = time.value
-        if time.unit == "percent":
-            # a third of 9 chunks must be 3, which 33.333333333333336 % is not quite
-            latent = round(time.value * chunks * self.latent_frames / 100, 6)
-        return max(0, PX_PER_LATENT * latent - (PX_PER_LATENT - 1))
-
-
-@dataclass(frozen=True)
-class PlacedSegment:
-    """A segment on the grid: chunks from `start_chunk` up to, not including, `end_chunk`.
-
-    delay_s  how much later than asked for it starts, in seconds.
-    """
-
-    start_chunk: int
-    end_chunk: int
-    prompt: str
-    switch: str
-    seed: int | None
-    requested: Time
-    delay_s: float = 0.0
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Which prompt each of `chunks` chunks is made under."""
-
-    segments: tuple[PlacedSegment, ...]
-    chunks: int
-    grid: ChunkGrid
-
-    def report(self) -> str:
-        """Where each prompt was asked for and where it fell, one line each, for people."""
-        frames, fps = self.grid.px_frames(self.chunks), self.grid.fps
-        lines = [f"{self.chunks} chunks, {frames} video frames, {frames / fps:.2f} s at {fps:g} fps"]
-        for placed in self.segments:
-            delay = f" ({placed.delay_s:+.2f} s)" if abs(placed.delay_s) >= 0.005 else ""
-            lines.append(
-                f"{shorten(placed.prompt)} asked for at {placed.requested}, starts at chunk "
-                f"{placed.start_chunk}, {self.grid.start_s(placed.start_chunk):.2f} s{delay}"
-            )
-        return "\n".join(lines)
-
-    def to_dict(self) -> dict:
-        """The same for programs, fit for JSON."""
-        frames = self.grid.px_frames(self.chunks)
-        segments = [
-            asdict(placed)
-            | {"start_frame": self.grid.start_px(placed.start_chunk), "start_s": self.grid.start_s(placed.start_chunk)}
-            for placed in self.segments
-        ]
-        return {
-            "chunks": self.chunks,
-            "latent_frames_per_chunk": self.grid.latent_frames,
-            "fps": self.grid.fps,
-            "video_frames": frames,
-            "seconds": frames / self.grid.fps,
-            "segments": segments,
-        }
+def check_pin_name(name: object) -> None:
+    """Raise ScheduleError unless `name` can be a pin's."""
+    require(
+        is_pin_name(name),
+        f"a pin's name is {show(name)}, but must be one word of at most 40 letters, digits, '_' and '-', start with a "
+        f"letter, and be none of {', '.join(_RESERVED)}.",
+    )
 
 
 @dataclass(frozen=True)
@@ -242,19 +125,23 @@ class PromptSchedule:
     segments       in the order of the story. May be empty while a schedule is being built.
     global_prompt  put before every prompt.
     length         of the story, where whoever places it names none.
+    pins           moments to keep in memory; every name stands for one.
     """
 
     segments: tuple[Segment, ...]
     global_prompt: str = ""
     length: Time | None = None
+    pins: tuple[Pin, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "segments", tuple(self.segments))
-        for segment in self.segments:
-            _require(isinstance(segment, Segment), f"a schedule holds Segments, not a {type(segment).__name__}.")
+        for name, kind in (("segments", Segment), ("pins", Pin)):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+            for held in getattr(self, name):
+                require(isinstance(held, kind), f"a schedule holds {kind.__name__}s, not a {type(held).__name__}.")
         check_text("global_prompt", self.global_prompt)
         if self.length is not None:
             _check_length(self.length)
+        self._check_names()
 
     def full_prompts(self) -> list[str]:
         """What is encoded for each segment: the global prompt, a space, the segment's own."""
@@ -278,7 +165,7 @@ class PromptSchedule:
 
         Raises ScheduleError, naming the segments.
         """
-        _require(collisions in ("error", "defer"), f"collisions is {collisions!r}, but must be error or defer.")
+        require(collisions in ("error", "defer"), f"collisions is {collisions!r}, but must be error or defer.")
         self._check_start()
         chunks = self._chunks(grid, length)
         self._check_prompts()
@@ -290,7 +177,9 @@ class PromptSchedule:
             self.check_order()
             self._check_apart(starts, grid)
             self._check_end(starts[-1], chunks, grid)
-        return Plan(tuple(self._placed(starts, asked, chunks, grid)), chunks, grid)
+        pins = self._placed_pins(chunks, grid)
+        self._check_recalls(starts, pins, grid)
+        return Plan(tuple(self._placed(starts, asked, chunks, grid)), chunks, grid, pins)
 
     def _placed(
         self, starts: Sequence[int], asked: Sequence[float], chunks: int, grid: ChunkGrid
@@ -302,15 +191,28 @@ class PromptSchedule:
                 asked_s = segment.start.value if segment.start.unit == "s" else px / grid.fps
                 delay_s = round(grid.start_s(start) - asked_s, 6)
                 said = (segment.prompt, segment.switch, segment.seed, segment.start)
-                placed.append(PlacedSegment(start, end, *said, delay_s))
+                blend = (segment.blend.chunks(grid), segment.blend.path) if segment.blend else (0, "linear")
+                placed.append(PlacedSegment(start, end, *said, delay_s, *blend, segment.recall))
         return placed
+
+    def _placed_pins(self, chunks: int, grid: ChunkGrid) -> tuple[PlacedPin, ...]:
+        placed = []
+        for pin in self.pins:
+            found = PlacedPin(grid.latent_at_px(grid.px_of(pin.time, chunks)), pin.name, pin.time)
+            require(
+                found.frame < chunks * grid.latent_frames,
+                f"{found} lies after the end of the story at {grid.start_s(chunks):.2f} s: pin an earlier moment, or "
+                f"make the story longer.",
+            )
+            placed.append(found)
+        return tuple(placed)
 
     def _chunks(self, grid: ChunkGrid, length: Time | None) -> int:
         length = self.length if length is None else length
-        _require(length is not None, "the schedule has no length: give one, for example 60s.")
+        require(length is not None, "the schedule has no length: give one, for example 60s.")
         _check_length(length)
         chunks = grid.chunks_for_px(grid.px_of(length))
-        _require(chunks > 0, f"length is {length}, less than one video frame at {grid.fps:g} fps: make it longer.")
+        require(chunks > 0, f"length is {length}, less than one video frame at {grid.fps:g} fps: make it longer.")
         return chunks
 
     def _name(self, index: int) -> str:
@@ -324,17 +226,40 @@ class PromptSchedule:
             f"than the one before it."
         )
 
+    def _check_names(self) -> None:
+        known: set[str] = set()
+        for name in (pin.name for pin in self.pins if pin.name is not None):
+            require(name not in known, f"two pins have the name {name!r}: every name stands for one moment.")
+            known.add(name)
+        for index, segment in enumerate(self.segments):
+            for name in segment.recall:
+                if name not in known:
+                    raise ScheduleError(
+                        f"{self._name(index)} asks for [{name}], but no pin has that name: add the header "
+                        f"'pin {name}: 3.5s', or take [{name}] out."
+                    )
+
+    def _check_recalls(self, starts: Sequence[int], pins: Sequence[PlacedPin], grid: ChunkGrid) -> None:
+        named = {pin.name: pin for pin in pins if pin.name is not None}
+        for index, start in enumerate(starts):
+            for name in self.segments[index].recall:
+                require(
+                    named[name].frame < start * grid.latent_frames,
+                    f"{self._name(index)} asks for [{name}] and starts at {grid.start_s(start):.2f} s, but "
+                    f"{named[name]} is not made by then: pin an earlier moment, or ask for it in a later segment.",
+                )
+
     def _check_start(self) -> None:
-        _require(bool(self.segments), "the schedule is empty: write at least one prompt.")
+        require(bool(self.segments), "the schedule is empty: write at least one prompt.")
         first = self.segments[0].start
-        _require(
+        require(
             first.value == 0,
             f"{self._name(0)} is the first, but the first must start at 0: set it to 0, or put another before it.",
         )
 
     def _check_prompts(self) -> None:
         for number, prompt in enumerate(self.full_prompts(), 1):
-            _require(bool(prompt.strip()), f"segment {number} has no prompt: write one, or set a global prompt.")
+            require(bool(prompt.strip()), f"segment {number} has no prompt: write one, or set a global prompt.")
 
     def _check_apart(self, starts: Sequence[int], grid: ChunkGrid) -> None:
         for later in range(1, len(starts)):
@@ -348,7 +273,7 @@ class PromptSchedule:
                 )
 
     def _check_end(self, start: int, chunks: int, grid: ChunkGrid) -> None:
-        _require(
+        require(
             start < chunks,
             f"{self._name(len(self.segments) - 1)} would start at chunk {start} ({grid.start_s(start):.2f} s), but the "
             f"story ends at {grid.start_s(chunks):.2f} s, after {chunks} chunks: make the story longer, or start it "

@@ -3,16 +3,20 @@
 text            see `schedule_text`.
 list (API)      `[{"time": "10s", "prompt": "...", "switch": "cut", "seed": 1}, ...]` or `[["10s", "..."], ...]`.
                 `time` is a text as in the text form, a number (a video frame) or `{"s": 10}` with a unit of `Time`;
-                in its place `start_s`, `frame`, `chunk`, `latent` or `percent` may hold the number.
-object (API)    `{"segments": list form, "global_prompt": "...", "length": time}`.
+                in its place `start_s`, `frame`, `chunk`, `latent` or `percent` may hold the number. With the switch
+                `blend` there may be `"blend": {"chunks": 6, "path": "spherical"}`, or `"s"` for `"chunks"`; pins are
+                asked for by `"recall": ["hero"]`.
+object (API)    `{"segments": list form, "global_prompt": "...", "length": time, "pins": [...]}`, each pin as in
+                `{"time": "3.5s", "name": "hero"}`, with a name or without; times as in the list form.
 frames          `"0": "...", "24": "..."`, as FizzNodes and AnimateDiff-Evolved have it: video frames. Prompts are held,
                 not blended.
 MemFlow JSONL   `{"prompts": ["...", ...], "switch_frame_indices": [40, ...]}`, one story a line; the switches are
                 latent frames, one for each prompt but the first (a 0 for it is accepted). Without them prompts are
                 spread evenly.
 Scope timeline  `{"prompts": [{"startTime": 0, "endTime": 5, "prompts": [{"text": "...", "weight": 100}]}]}`, seconds. A
-                gap goes on with the prompt before it; the last end is the length. Other keys (settings, transitions)
-                are not about the schedule and stay unread.
+                gap goes on with the prompt before it; the last end is the length. `"transitionSteps": 4` is a blend
+                over so many chunks, along `"temporalInterpolationMethod"` (`linear` or `slerp`). Other keys, such as
+                settings, are not about the schedule and stay unread.
 
 Lists and objects may come as Python values or as JSON text.
 """
@@ -24,12 +28,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .schedule import PromptSchedule, ScheduleError, Segment, Time, shorten, show
-from .schedule_text import from_text, parse_time
+from .schedule import Blend, PromptSchedule, Segment
+from .schedule_json import from_segments, read_entries
+from .schedule_text import from_text
+from .timing import ScheduleError, Time, require, shorten, show
 
-_TIME_KEYS = {"start_s": "s", "frame": "frames", "chunk": "chunks", "latent": "latent", "percent": "percent"}
-_ENTRY_KEYS = ("time", *_TIME_KEYS, "prompt", "switch", "seed")
-_OBJECT_KEYS = ("segments", "global_prompt", "length")
+_SCOPE_PATHS = {"linear": "linear", "slerp": "spherical"}
 # times that a timeline editor rounds differently still touch
 _TOUCH_S = 1e-3
 
@@ -73,11 +77,6 @@ def _from_string(text: str, line: int | None) -> PromptSchedule:
     return from_text(text)
 
 
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ScheduleError(message)
-
-
 # -- JSON -------------------------------------------------------------------------------------------------------------
 
 
@@ -101,7 +100,7 @@ def _load(text: str) -> Any:
 def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
-        _require(key not in found, f"key {shorten(key)} is given twice in one JSON object: keep one.")
+        require(key not in found, f"key {shorten(key)} is given twice in one JSON object: keep one.")
         found[key] = value
     return found
 
@@ -112,81 +111,23 @@ def _no_constant(name: str) -> None:
 
 def _from_object(source: object) -> PromptSchedule:
     if isinstance(source, (list, tuple)):
-        return PromptSchedule(tuple(_entries(source)))
-    _require(isinstance(source, Mapping), f"a schedule is text, a list or an object, not {show(source)}.")
+        return PromptSchedule(tuple(read_entries(source)))
+    require(isinstance(source, Mapping), f"a schedule is text, a list or an object, not {show(source)}.")
     if "prompts" in source:
         prompts = source["prompts"]
-        _require(
+        require(
             isinstance(prompts, (list, tuple)) and len(prompts) > 0,
             f"'prompts' is {show(prompts)}, but must be a list of at least one prompt.",
         )
         return _from_timeline(prompts) if isinstance(prompts[0], Mapping) else _from_memflow(source)
     if "segments" in source:
-        return _from_segments(source)
-    _require(
+        return from_segments(source)
+    require(
         bool(source) and all(isinstance(key, str) and key[:1].isdigit() for key in source),
         f"this object has the keys {show(list(source))}, but a schedule has 'segments', 'prompts', or video "
         f"frames as keys.",
     )
     return PromptSchedule(tuple(Segment(_frame(key), prompt) for key, prompt in source.items()))
-
-
-# -- list and object --------------------------------------------------------------------------------------------------
-
-
-def _from_segments(source: Mapping) -> PromptSchedule:
-    _check_keys(source, _OBJECT_KEYS)
-    segments, length = source["segments"], source.get("length")
-    _require(isinstance(segments, (list, tuple)), f"'segments' is {show(segments)}, but must be a list.")
-    return PromptSchedule(
-        tuple(_entries(segments)), source.get("global_prompt", ""), None if length is None else _time(length)
-    )
-
-
-def _entries(entries: Sequence) -> list[Segment]:
-    segments = []
-    for number, entry in enumerate(entries, 1):
-        try:
-            segments.append(_entry(entry))
-        except ScheduleError as error:
-            raise ScheduleError(f"entry {number}: {error}") from None
-    return segments
-
-
-def _entry(entry: object) -> Segment:
-    if isinstance(entry, (list, tuple)):
-        if len(entry) != 2:
-            raise ScheduleError(f"{show(entry)} has {len(entry)} parts, but must be [time, prompt].")
-        return Segment(_time(entry[0]), entry[1])
-    if not isinstance(entry, Mapping):
-        raise ScheduleError(f"{show(entry)} is neither an object nor [time, prompt].")
-    _check_keys(entry, _ENTRY_KEYS)
-    times = [key for key in ("time", *_TIME_KEYS) if key in entry]
-    if len(times) != 1:
-        raise ScheduleError(f"it has {len(times)} times, but must have one of {', '.join(('time', *_TIME_KEYS))}.")
-    _require("prompt" in entry, "'prompt' is missing.")
-    start = _time(entry["time"]) if times == ["time"] else Time(entry[times[0]], _TIME_KEYS[times[0]])
-    return Segment(start, entry["prompt"], entry.get("switch", "recache"), entry.get("seed"))
-
-
-def _check_keys(source: Mapping, allowed: Sequence[str]) -> None:
-    unknown = [key for key in source if key not in allowed]
-    if unknown:
-        raise ScheduleError(f"key {show(unknown[0])} is unknown: use {', '.join(allowed)}.")
-
-
-def _time(value: object) -> Time:
-    if isinstance(value, Time):
-        return value
-    if isinstance(value, str):
-        return parse_time(value)
-    if isinstance(value, Mapping):
-        _require(len(value) == 1, f'time is {show(dict(value))}, but must have one unit, as in {{"s": 10}}.')
-        ((unit, number),) = value.items()
-        return Time(number, unit)
-    if not isinstance(value, (int, float)):
-        raise ScheduleError(f'time is {show(value)}, but must be a text, a video frame, or an object like {{"s": 10}}.')
-    return Time(value, "frames")
 
 
 # -- frames as keys ---------------------------------------------------------------------------------------------------
@@ -195,7 +136,7 @@ def _time(value: object) -> Time:
 def _frame(key: str) -> Time:
     # a colon behind the frame asks for no blending; there is none here
     digits = key.strip().removesuffix(":")
-    _require(
+    require(
         digits.isascii() and digits.isdigit() and len(digits) <= 13,
         f'key {shorten(key)} is no video frame: write a whole number, as in "24": "prompt".',
     )
@@ -206,7 +147,7 @@ def _from_frames(text: str) -> PromptSchedule:
     """`"0": "a", "24": "b",` with or without braces; `=` for `:`, a comma at the end and line breaks are forgiven."""
     position, end = 0, len(text)
     if text.startswith("{"):
-        _require(text.endswith("}"), "the schedule starts with '{', but has no '}' at its end: add it.")
+        require(text.endswith("}"), "the schedule starts with '{', but has no '}' at its end: add it.")
         position, end = 1, len(text[:-1].rstrip())
     segments = []
     while position < end:
@@ -259,10 +200,10 @@ def _stories(text: str) -> list[str]:
 
 def _chosen(stories: Sequence[str], line: int | None) -> str:
     count = len(stories)
-    _require(count > 0, f"line is {show(line)}, but only a MemFlow JSONL has lines to choose from: leave it out.")
-    _require(line is not None, f"the text holds {count} stories, one a line: keep one, or choose line 1 to {count}.")
+    require(count > 0, f"line is {show(line)}, but only a MemFlow JSONL has lines to choose from: leave it out.")
+    require(line is not None, f"the text holds {count} stories, one a line: keep one, or choose line 1 to {count}.")
     whole = isinstance(line, int) and not isinstance(line, bool)
-    _require(whole and 1 <= line <= count, f"line is {show(line)}, but must be from 1 to {count}.")
+    require(whole and 1 <= line <= count, f"line is {show(line)}, but must be from 1 to {count}.")
     return stories[line - 1]
 
 
@@ -271,12 +212,12 @@ def _from_memflow(source: Mapping) -> PromptSchedule:
     if switches is None:
         starts = [Time(100 * place / len(prompts), "percent") for place in range(len(prompts))]
     else:
-        _require(
+        require(
             isinstance(switches, (list, tuple)),
             f"switch_frame_indices is {show(switches)}, but must be a list of latent frames.",
         )
         named = len(switches) == len(prompts) and switches[0] == 0
-        _require(
+        require(
             named or len(switches) == len(prompts) - 1,
             f"{len(prompts)} prompts need {len(prompts) - 1} switch_frame_indices, one for each but the first, but "
             f"there are {len(switches)}.",
@@ -292,7 +233,8 @@ def _from_timeline(entries: Sequence) -> PromptSchedule:
     spans = []
     for number, entry in enumerate(entries, 1):
         try:
-            spans.append((_seconds(entry, "startTime"), _seconds(entry, "endTime"), number, _heaviest(entry)))
+            times = _seconds(entry, "startTime"), _seconds(entry, "endTime")
+            spans.append((*times, number, (_heaviest(entry), *_transition(entry))))
         except ScheduleError as error:
             raise ScheduleError(f"timeline entry {number}: {error}") from None
     # a timeline places its entries by their times, in whatever order they stand
@@ -307,24 +249,37 @@ def _from_timeline(entries: Sequence) -> PromptSchedule:
                 f"must not overlap."
             )
         before_end, before = end, number
-    segments = tuple(Segment(Time(start, "s"), text) for start, _, _, text in spans)
+    segments = tuple(
+        Segment(Time(start, "s"), text, switch, blend=blend) for start, _, _, (text, switch, blend) in spans
+    )
     return PromptSchedule(segments, length=Time(before_end, "s"))
 
 
 def _seconds(entry: object, key: str) -> float:
-    _require(isinstance(entry, Mapping) and key in entry, f"{key} is missing.")
+    require(isinstance(entry, Mapping) and key in entry, f"{key} is missing.")
     return Time(entry[key], "s").value
 
 
+def _transition(entry: Mapping) -> tuple[str, Blend | None]:
+    """Switch and blend of a timeline entry. Its transition makes one step a chunk; 0 or none is a plain switch."""
+    steps = entry.get("transitionSteps") or 0
+    if steps == 0:
+        return "recache", None
+    way = entry.get("temporalInterpolationMethod") or "linear"
+    known = isinstance(way, str) and way in _SCOPE_PATHS
+    require(known, f"temporalInterpolationMethod is {show(way)}, but must be {' or '.join(_SCOPE_PATHS)}.")
+    return "blend", Blend(Time(steps, "chunks"), _SCOPE_PATHS[way])
+
+
 def _heaviest(entry: Mapping) -> str:
-    """The one text that counts. Raises ScheduleError if several do: prompts are not blended."""
+    """The one text that counts. Raises ScheduleError if several do: prompts are not mixed."""
     texts = entry.get("prompts") or [{"text": entry.get("text", "")}]
-    _require(
+    require(
         isinstance(texts, (list, tuple)) and all(isinstance(text, Mapping) and "text" in text for text in texts),
         f"prompts is {show(texts)}, but must be a list of objects with a text.",
     )
     weighted = [text for text in texts if text.get("weight", 100) != 0]
-    _require(
+    require(
         len(weighted) == 1,
         f"{len(weighted)} of its texts have a weight other than 0, but prompts are not blended: keep one, for example "
         f"{show(texts[0]['text'])}.",

@@ -3,21 +3,27 @@ r"""Schedules as text, both ways.
     # a comment
     global: a red robot with one wheel, watercolour
     length: 60s
+    pin hero: 3.5s
     0s: it walks across a meadow
     10s [cut] [seed 7]: a beach,
         empty but for gulls
-    0:20 [soft]: the robot returns
+    0:20 [blend 6 spherical] [hero]: the robot returns
 
 Each change of prompt is a line `time options: prompt`, which holds until the next.
 
 time      `10s`, `2min`; `0:10`, `1:02.5` or `1:00:00` (minutes and seconds, hours before them); `160` or `160f`: a
           video frame; `12c`: a chunk; `39l`: a latent frame; `50%` of the story.
-options   `[recache]`, `[soft]`, `[cut]`: how the prompt takes over. `[seed 7]`: the segment's seed.
+options   `[recache]`, `[soft]`, `[cut]`, `[blend]`: how the prompt takes over. A blend may say how long it takes and
+          which way it goes: `[blend 6]` chunks (4 if it says nothing), `[blend 3s]`, `[blend 6 spherical]` (else
+          linear). `[seed 7]`: the segment's seed. `[hero]`: the pin of that name stands in memory in this segment;
+          there may be several.
 prompt    the rest of the line. A line without a time goes on with the prompt before it, joined by a space; text before
           the first time starts at 0. A prompt in double quotes is a JSON string: `"\n"` is a new line in it, `"\""`
           a quote. Quotes are needed where a prompt is empty, starts with a quote or a bracket, or holds line breaks or
           spaces at its ends; in any other prompt all characters stand for themselves.
-headers   `global:` a prompt put before every other, and `length:` a time. They stand before the first prompt.
+headers   `global:` a prompt put before every other; `length:` a time; `pin:` the time of a moment that memory keeps for
+          good, and `pin hero:` of one that it keeps for the segments with `[hero]`, both as often as needed. Headers
+          stand before the first prompt. A name is one word of letters, digits, `_` and `-` that starts with a letter.
 
 Text without any time is one prompt at 0, or, as `a | b | c`, prompts spread evenly over the story.
 """
@@ -28,90 +34,17 @@ import json
 import re
 from dataclasses import dataclass, field
 
-from .config import SWITCHES
-from .schedule import PromptSchedule, ScheduleError, Segment, Time
-
-TIME_EXAMPLES = "10s, 0:10, 160 (a video frame), 12c (a chunk), 39l (a latent frame) or 50%"
+from .config import BLEND_PATHS, SWITCHES
+from .schedule import Blend, Pin, PromptSchedule, ScheduleError, Segment, Time, is_pin_name
+from .time_text import CLOCK, FoundTime, find_clock, find_count, format_time, parse_time
 
 # Every repetition below is followed by something it cannot match itself, so that matching takes linear time.
-_NUMBER = r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
-_CLOCK = re.compile(r"([0-9]+):(?:([0-9]{1,2}):)?([0-9]{1,2}(?:\.[0-9]*)?)")
-_COUNT = re.compile(rf"({_NUMBER})([ \t]*)([A-Za-z%]*)")
 _OPTION = re.compile(r"[ \t]*\[([^\[\]]*)\]")
-_OPTION_LIKE = re.compile(rf"[ \t]*\[[ \t]*(?:{'|'.join(SWITCHES)}|seed[ \t:=]*[0-9]*)[ \t]*(?:\]|:|$)")
+_BLEND_LIKE = rf"blend(?:[ \t]+(?:[-+]?[0-9.][\w.]*|{'|'.join(BLEND_PATHS)})){{0,2}}"
+_OPTION_LIKE = re.compile(rf"[ \t]*\[[ \t]*(?:{'|'.join(SWITCHES)}|{_BLEND_LIKE}|seed[ \t:=]*[0-9]*)[ \t]*(?:\]|:|$)")
 _SEED = re.compile(r"seed[ \t:=]+([0-9]{1,20})")
 _HEADER = re.compile(r"(global|length)[ \t]*:(.*)")
-
-_SUFFIXES = {"s": "s", "frames": "", "chunks": "c", "latent": "l", "percent": "%"}
-_UNITS = {
-    word: unit
-    for unit, words in {
-        ("s", 1): "s sec secs second seconds",
-        ("s", 60): "min mins minute minutes",
-        ("frames", 1): "f frame frames",
-        ("chunks", 1): "c chunk chunks",
-        ("latent", 1): "l latent latents",
-        ("percent", 1): "% percent",
-    }.items()
-    for word in words.split()
-}
-
-
-# -- times ------------------------------------------------------------------------------------------------------------
-
-
-def parse_time(text: str) -> Time:
-    """A time as the text form writes it. Raises ScheduleError."""
-    found = _clock(text.strip()) or _count(text.strip())
-    if found is None or found.end != len(text.strip()):
-        raise ScheduleError(f"{text[:40]!r} is no time: write {TIME_EXAMPLES}.")
-    return found.time()
-
-
-def format_time(time: Time) -> str:
-    """The shortest text that `parse_time` reads as the same time."""
-    return f"{time.value!r}{_SUFFIXES[time.unit]}"
-
-
-@dataclass(frozen=True)
-class _Found:
-    """A time found in a line, not checked yet: it may prove to be part of a prompt."""
-
-    value: float
-    word: str
-    end: int
-    source: str
-
-    def time(self) -> Time:
-        unit, factor = ("frames", 1) if not self.word else _UNITS.get(self.word.lower(), (None, 1))
-        if unit is None:
-            raise ScheduleError(
-                f"{self.source[:40]!r} looks like a time, but its unit {self.word[:20]!r} is unknown: "
-                f"write {TIME_EXAMPLES}, or put the prompt in double quotes after its time."
-            )
-        return Time(self.value * factor, unit)
-
-
-def _clock(line: str) -> _Found | None:
-    found = _CLOCK.match(line)
-    if not found:
-        return None
-    # hours, minutes, seconds; or minutes, seconds
-    first, middle, seconds = float(found[1]), found[2], float(found[3])
-    if seconds >= 60 or float(middle or 0) >= 60:
-        raise ScheduleError(f"{found[0][:40]!r} is no time: seconds and minutes after a colon must be below 60.")
-    minutes = first * 60 + float(middle) if middle else first
-    return _Found(minutes * 60 + seconds, "s", found.end(), found[0])
-
-
-def _count(line: str) -> _Found | None:
-    found = _COUNT.match(line)
-    if not found:
-        return None
-    # '3 robots: ...' is a prompt, '3x: ...' a slip
-    if found[2] and found[3] and found[3].lower() not in _UNITS:
-        return None
-    return _Found(float(found[1]), found[3], found.end(), found[0])
+_PIN = re.compile(r"pin(?:[ \t]+([^\s:]+))?[ \t]*:(.*)")
 
 
 # -- one line ---------------------------------------------------------------------------------------------------------
@@ -125,17 +58,20 @@ class _Entry:
     start: Time
     switch: str = "recache"
     seed: int | None = None
+    blend: Blend | None = None
+    recall: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
 
     def segment(self) -> Segment:
-        return Segment(self.start, _unquote(" ".join(line for line in self.lines if line)), self.switch, self.seed)
+        prompt = _unquote(" ".join(line for line in self.lines if line))
+        return Segment(self.start, prompt, self.switch, self.seed, self.blend, self.recall)
 
 
 def _entry(line: str, number: int) -> _Entry | None:
     """The entry that a stripped line starts, or None if it has no time."""
     if not (line[0].isdigit() or line[0] in "+-."):
         return None
-    for find in (_clock_before_colon, _count):
+    for find in (_clock_before_colon, find_count):
         found = find(line)
         if found is None:
             continue
@@ -151,12 +87,12 @@ def _entry(line: str, number: int) -> _Entry | None:
     return None
 
 
-def _clock_before_colon(line: str) -> _Found | None:
+def _clock_before_colon(line: str) -> FoundTime | None:
     """A clock time, unless it is the start of a prompt like '16:90 ...'."""
-    found = _CLOCK.match(line)
+    found = CLOCK.match(line)
     if not found or line[_options(line, found.end())[0] :][:1] != ":":
         return None
-    return _clock(line)
+    return find_clock(line)
 
 
 def _options(line: str, end: int) -> tuple[int, list[str]]:
@@ -170,25 +106,63 @@ def _options(line: str, end: int) -> tuple[int, list[str]]:
     return end, options
 
 
-def _checked_entry(found: _Found, options: list[str], text: str, number: int) -> _Entry:
+def _checked_entry(found: FoundTime, options: list[str], text: str, number: int) -> _Entry:
     if _OPTION_LIKE.match(text):
-        raise ScheduleError(
-            f"{text[:30]!r} starts with an option after the colon: write it before the colon "
-            f"('10s [cut]: prompt'), or put the prompt in double quotes."
-        )
+        raise _misplaced(text)
     entry, given = _Entry(number, found.time(), lines=[text]), set()
     for option in options:
-        seed = _SEED.fullmatch(option)
-        kind = "seed" if seed else "switch"
-        if not seed and option not in SWITCHES:
-            raise ScheduleError(
-                f"option [{option[:30]}] is unknown: use {', '.join(f'[{name}]' for name in SWITCHES)} or [seed 7]."
-            )
+        kind = _take(entry, option)
         if kind in given:
-            raise ScheduleError(f"option [{option}] is the second {kind} of this line: keep one.")
+            raise ScheduleError(f"option [{option[:30]}] is the second {kind} of this line: keep one.")
         given.add(kind)
-        setattr(entry, kind, int(seed[1]) if seed else option)
     return entry
+
+
+def _misplaced(text: str) -> ScheduleError:
+    return ScheduleError(
+        f"{text[:30]!r} starts with an option after the colon: write it before the colon "
+        f"('10s [cut]: prompt'), or put the prompt in double quotes."
+    )
+
+
+def _take(entry: _Entry, option: str) -> str:
+    """Take an option into an entry. Returns what there may be only one of: seed, switch, or the very option."""
+    if seed := _SEED.fullmatch(option):
+        entry.seed = int(seed[1])
+        return "seed"
+    if option.split()[:1] == ["blend"]:
+        entry.switch, entry.blend = "blend", _blend(option)
+        return "switch"
+    if option in SWITCHES:
+        entry.switch = option
+        return "switch"
+    if not is_pin_name(option):
+        raise _unknown(option)
+    entry.recall.append(option)
+    return f"[{option}]"
+
+
+def _unknown(option: str) -> ScheduleError:
+    return ScheduleError(
+        f"option [{option[:30]}] is unknown: use {', '.join(f'[{name}]' for name in SWITCHES)}, [seed 7] or the name "
+        f"of a pin (a header like 'pin hero: 3.5s' makes one)."
+    )
+
+
+def _blend(option: str) -> Blend:
+    words, default = option.split()[1:], Blend()
+    path = words.pop() if words and words[-1] in BLEND_PATHS else default.path
+    try:
+        if not words:
+            return Blend(default.length, path)
+        # a bare number counts chunks here
+        (word,) = words
+        return Blend(Time(int(word), "chunks") if word.isdecimal() else parse_time(word), path)
+    except ValueError:
+        raise ScheduleError(
+            f"option [{option[:30]}] must say chunks, a whole number of at least 1, or seconds above 0, and may add "
+            f"{' or '.join(BLEND_PATHS)}: write [blend], [blend 6], [blend 3s] or [blend 6 spherical]."
+        ) from None
 
 
 def _unquote(text: str) -> str:
@@ -216,17 +190,22 @@ class _Reader:
 
     headers: dict[str, str] = field(default_factory=dict)
     length: Time | None = None
+    pins: list[Pin] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)
     lead: list[str] = field(default_factory=list)
     entries: list[_Entry] = field(default_factory=list)
 
     def read(self, line: str, number: int) -> None:
         entry = _entry(line, number)
         if entry:
+            self._check_names(entry)
             self.entries.append(entry)
         elif _OPTION_LIKE.match(line):
             raise ScheduleError(
                 f"{line[:40]!r} starts with an option, but has no time: write it as '10s [cut]: prompt'."
             )
+        elif pin := _PIN.match(line):
+            self._read_pin(pin[1], pin[2].strip())
         elif self.entries:
             self.entries[-1].lines.append(line)
         elif not self.lead and (header := _HEADER.match(line)):
@@ -242,6 +221,25 @@ class _Reader:
             self.length = parse_time(value)
             PromptSchedule((), "", self.length)
 
+    def _read_pin(self, name: str | None, value: str) -> None:
+        if self.entries or self.lead:
+            raise ScheduleError(
+                "a pin stands before the first prompt, like every header: move it up, or put the prompt that goes on "
+                "here in double quotes."
+            )
+        if name in self.names:
+            raise ScheduleError(f"'pin {name[:40]}:' is written twice: every name stands for one moment.")
+        self.pins.append(Pin(parse_time(value), name))
+        self.names |= {name} - {None}
+
+    def _check_names(self, entry: _Entry) -> None:
+        for name in entry.recall:
+            if name not in self.names:
+                raise _unknown(name)
+        after = _OPTION.match(entry.lines[0])
+        if after and after[1].strip() in self.names:
+            raise _misplaced(entry.lines[0])
+
     def schedule(self) -> PromptSchedule:
         segments = []
         if self.lead:
@@ -252,7 +250,7 @@ class _Reader:
                 segments.append(entry.segment())
             except ScheduleError as error:
                 raise ScheduleError(f"line {entry.number}: {error}") from None
-        return PromptSchedule(tuple(segments), _unquote(self.headers.get("global", "")), self.length)
+        return PromptSchedule(tuple(segments), _unquote(self.headers.get("global", "")), self.length, tuple(self.pins))
 
 
 def _untimed(text: str) -> list[Segment]:
@@ -291,8 +289,18 @@ def to_text(schedule: PromptSchedule) -> str:
         lines.append(f"global: {_quote(schedule.global_prompt)}")
     if schedule.length is not None:
         lines.append(f"length: {format_time(schedule.length)}")
+    lines += [f"{' '.join(('pin', *filter(None, [pin.name])))}: {format_time(pin.time)}" for pin in schedule.pins]
     for segment in schedule.segments:
-        switch = "" if segment.switch == "recache" else f" [{segment.switch}]"
-        seed = "" if segment.seed is None else f" [seed {segment.seed}]"
-        lines.append(f"{format_time(segment.start)}{switch}{seed}: {_quote(segment.prompt)}")
+        options = "".join(f" [{option}]" for option in _said_options(segment))
+        lines.append(f"{format_time(segment.start)}{options}: {_quote(segment.prompt)}")
     return "\n".join(lines)
+
+
+def _said_options(segment: Segment) -> list[str]:
+    switch = [] if segment.switch == "recache" else [segment.switch]
+    if segment.switch == "blend" and segment.blend != Blend():
+        length = segment.blend.length
+        switch.append(f"{length.value}" if length.unit == "chunks" else format_time(length))
+        switch += [] if segment.blend.path == "linear" else [segment.blend.path]
+    seed = [] if segment.seed is None else [f"seed {segment.seed}"]
+    return [" ".join(switch)] * bool(switch) + seed + list(segment.recall)

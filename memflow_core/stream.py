@@ -8,83 +8,26 @@ prompt. A changed prompt takes effect at the next chunk.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from .attention import LayerHook, MemoryAttention, Span
-from .backbone import Backbone, TextKV
-from .bank import PromptKeys
+from .attention_share import KINDS, ShareMeter
+from .backbone import Backbone
 from .cache import KVCache, Occupancy
-from .config import MAX_ABSOLUTE_FRAMES, SWITCHES, MemoryConfig, SamplingConfig, check_fit
+from .chunk import Chunk, Forward, LatentShape
+from .config import MAX_ABSOLUTE_FRAMES, MemoryConfig, SamplingConfig, check_fit, check_switch
 from .flow import FlowSchedule, denoising_timesteps
+from .ledger import Ledger, Write
 from .memory import NarrativeMemory
 from .noise import Noise, SeededNoise
-from .reference import ReferenceMemory
+from .prompt import Prompt, PromptChange, TextBlend, check_embedding
+from .reference import ReferenceMemory, published_span
 from .rope import Rope
-from .trace import Record, Trace
-
-
-@dataclass(frozen=True)
-class LatentShape:
-    """Batch and latent size of a stream; rows and columns are an eighth of the picture's."""
-
-    rows: int
-    columns: int
-    batch: int = 1
-
-    def __post_init__(self) -> None:
-        for name, value in (("height", self.rows), ("width", self.columns)):
-            if value < 2 or value % 2:
-                raise ValueError(
-                    f"the picture {name} is {value * 8} pixels, but must be a multiple of 16, at least 16."
-                )
-        if self.batch < 1:
-            raise ValueError(f"the batch is {self.batch}, but must be at least 1.")
-
-    @property
-    def tokens(self) -> int:
-        """Tokens of one latent frame."""
-        return (self.rows // 2) * (self.columns // 2)
-
-
-@dataclass(frozen=True)
-class Forward:
-    """One pass through the model, announced before it runs. `kind`: recache, denoise or context."""
-
-    kind: str
-    chunk: int
-    step: int = 0
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """A finished chunk. latents [B, C, F, h, w] float32 in the model's latent space; start in latent frames."""
-
-    index: int
-    start: int
-    latents: Tensor
-    prompt: int
-    forwards: tuple[Forward, ...]
-    trace: list[Record]
-
-
-@dataclass(frozen=True)
-class _Prompt:
-    text: Tensor  # [B, length, text_dim]
-    kv: list[TextKV]
-    keys: PromptKeys
-
-
-@dataclass
-class PromptChange:
-    """A prompt that waits for the next chunk boundary."""
-
-    text: Tensor
-    switch: str
-    noise: Noise | None = None
+from .trace import Trace
 
 
 @dataclass
@@ -107,6 +50,9 @@ class Stream:
     frames      latent frames that will be asked for, if known: decides `positions="auto"`.
     on_forward  called before every pass through the model; may raise to stop, which ends the stream.
     positions   `absolute` or `relative` where that is settled already; else the memory settings decide.
+    pin_device  where the keys and values of named pins wait (a latent frame's, of all layers, for each pin); None:
+                on `device`.
+    meter       set it to have the trace tell how each chunk's first step shares its attention out.
 
     Raises ValueError for settings that do not fit together, and from `next()` if no prompt was set.
     """
@@ -122,6 +68,7 @@ class Stream:
         device: torch.device | str = "cpu",
         on_forward: Callable[[Forward], None] | None = None,
         positions: str | None = None,
+        pin_device: torch.device | str | None = None,
     ):
         self.backbone, self.shape, self.device = backbone, shape, torch.device(device)
         self.memory_config, self.sampling = memory or MemoryConfig(), sampling or SamplingConfig()
@@ -130,16 +77,18 @@ class Stream:
         self.positions = positions or self.memory_config.resolve_positions(frames)
         self.on_forward = on_forward
         self.trace = Trace()
+        self.ledger = Ledger()
+        self.meter: ShareMeter | None = None
         self.progress = _Progress()
         self.timesteps = denoising_timesteps(self.sampling)
         self._flow = FlowSchedule(self.sampling.shift)
-        self._prompt: _Prompt | None = None
+        self._prompt: Prompt | None = None
         self.waiting: PromptChange | None = None
         self._forwards: list[Forward] = []
         self._finished = self.broken = False
-        self._build_memory()
+        self._build_memory(self.device if pin_device is None else torch.device(pin_device))
 
-    def _build_memory(self) -> None:
+    def _build_memory(self, pin_device: torch.device) -> None:
         config, bone = self.memory_config, self.backbone
         self._published = config.retrieval == "reference"
         at = Occupancy(config.sink_frames, config.window_frames, config.bank_slots)
@@ -153,37 +102,90 @@ class Stream:
         if self._published:
             self.memory: ReferenceMemory | NarrativeMemory = ReferenceMemory(self.cache, config, self.trace)
         else:
-            self.memory = NarrativeMemory(self.cache, config, self.trace, self.sampling.chunk_frames)
+            self.memory = NarrativeMemory(self.cache, config, self.trace, self.sampling.chunk_frames, pin_device)
 
     # -- what a caller does between chunks ------------------------------------------------------------------------
 
-    def set_prompt(self, text: Tensor, switch: str = "recache", noise: int | Noise | None = None) -> None:
+    def set_prompt(
+        self,
+        text: Tensor,
+        switch: str = "recache",
+        noise: int | Noise | None = None,
+        *,
+        blend_chunks: int = 4,
+        blend_path: str = "linear",
+        recall: Sequence[str] = (),
+    ) -> None:
         """Change the prompt from the next chunk on.
 
-        text    [1 or B, length, text_dim], rows of zeros are padding.
-        switch  recache: the window's keys are recomputed under the new prompt. soft: only the text changes.
-                cut: window and sink are forgotten, the bank stays.
-        noise   a new seed from here on.
+        text          [1 or B, length, text_dim], rows of zeros are padding.
+        switch        recache: the window's keys are recomputed under the new prompt. soft: only the text changes.
+                      cut: window and sink are forgotten, the bank stays. blend: only the text changes, step by step
+                      over `blend_chunks` chunks, the last of which speaks the new prompt alone; `blend_path` is
+                      `linear` or `spherical`. A blend starts from the text that is spoken, a blend's own included.
+        noise         a new seed from here on.
+        recall        names of pins that stand in the bank under this prompt.
         """
-        if switch not in SWITCHES:
-            raise ValueError(f"switch is {switch!r}, but must be one of {', '.join(SWITCHES)}.")
-        if text.ndim != 3 or text.shape[-1] != self.backbone.text_dim or text.shape[0] not in (1, self.shape.batch):
-            raise ValueError(
-                f"the prompt embedding has shape {list(text.shape)}, but this model and batch need "
-                f"[1 or {self.shape.batch}, length, {self.backbone.text_dim}]: use the text encoder that "
-                f"belongs to the model."
-            )
-        if not bool(torch.isfinite(text).all()):
-            raise ValueError("the prompt embedding holds NaN or infinity: check the text encoder's weights.")
-        self.waiting = PromptChange(text, switch, SeededNoise(noise) if isinstance(noise, int) else noise)
+        check_switch(switch, blend_chunks, blend_path)
+        self.check_text(text)
+        if recall:
+            self._check_pins()
+            self.memory.pins.check_recall(recall)
+        noise = SeededNoise(noise) if isinstance(noise, int) else noise
+        self.waiting = PromptChange(text, switch, noise, blend_chunks, blend_path, tuple(recall))
 
-    def pin(self, frame: int) -> None:
-        """Keep a latent frame in the bank for good. Raises ValueError where it cannot be."""
+    def check_text(self, text: Tensor) -> None:
+        """Raise ValueError unless the stream's model can read a prompt embedding."""
+        check_embedding(text, self.backbone.text_dim, self.shape.batch)
+
+    @torch.inference_mode()
+    def pin(self, frame: int, name: str | None = None) -> None:
+        """Keep a latent frame; one that is not made yet is kept as soon as it is.
+
+        Without a name it stands in the bank for good. With a name its keys and values are put aside, and it stands
+        in the bank under prompts that `recall` it. Doing so twice changes nothing.
+
+        Raises ValueError where it cannot be: nothing holds the frame any more, the name is another frame's, or the
+        bank has no room.
+        """
+        self._check_pins()
+        number = self.progress.prompts - 1 if self._prompt is None else self._prompt.keys.number
+        self.memory.pin(self.progress.chunk, frame, name, self.upcoming, number)
+        self.settle_ledger()
+
+    def unpin(self, pin: int | str) -> None:
+        """Take back the pin of a latent frame, or of a name; its frame is then one like any other.
+
+        Raises ValueError if there is no such pin.
+        """
+        self._check_pins()
+        self.memory.unpin(self.progress.chunk, pin)
+        if self.waiting is not None:
+            self.waiting = replace(self.waiting, recall=tuple(name for name in self.waiting.recall if name != pin))
+        self.settle_ledger()
+
+    @property
+    def pins(self) -> list[tuple[int, str | None]]:
+        """Latent frames that are pinned and their names, by frame."""
+        if self._published:
+            return []
+        pins = self.memory.pins
+        named = [(pin.frame, name) for name, pin in pins.named.items()]
+        return sorted([*((frame, None) for frame in pins.frames), *named], key=lambda pin: (pin[0], pin[1] or ""))
+
+    @property
+    def recalled(self) -> tuple[str, ...]:
+        """Names of the pins that the current prompt asks for."""
+        return () if self._published else self.memory.pins.recalled
+
+    @property
+    def upcoming(self) -> tuple[str, ...]:
+        """Names of the pins that the coming chunk's prompt asks for."""
+        return self.recalled if self.waiting is None else self.waiting.recall
+
+    def _check_pins(self) -> None:
         if self._published:
             raise ValueError("retrieval 'reference' knows no pins: choose another policy to pin a frame.")
-        if self._prompt is None:
-            raise ValueError("nothing can be pinned before the first chunk.")
-        self.memory.pin(self.progress.chunk, frame, self._prompt.keys)
 
     def finish(self) -> None:
         """End the iteration before the next chunk."""
@@ -196,24 +198,39 @@ class Stream:
     def __next__(self) -> Chunk:
         if self._finished:
             raise StopIteration
+        return self._advance()
+
+    @torch.inference_mode()
+    def give(self, latents: Tensor) -> Chunk:
+        """A chunk that is not made but given: its context pass alone writes it into memory.
+
+        Passes are counted with the next chunk that is made.
+
+        latents  [B, C, F, h, w] in the model's latent space, F a chunk's latent frames. Raises ValueError for others.
+        """
+        if tuple(latents.shape) != self._chunk_size:
+            raise ValueError(
+                f"the chunk given has shape {list(latents.shape)}, but this stream's have {list(self._chunk_size)}."
+            )
+        chunk = self._advance(latents.to(self.device, torch.float32))
+        self._forwards = list(chunk.forwards)
+        return chunk
+
+    def _advance(self, given: Tensor | None = None) -> Chunk:
         if self.broken:
             raise RuntimeError("the last chunk was broken off inside; resume the stream from a saved state.")
         if self._prompt is None and self.waiting is None:
             raise ValueError("the stream has no prompt: set one before the first chunk.")
         self._check_reach()
-        self.broken, self._forwards = True, []
+        self.broken = True
         self._apply_change()
-        latents = self._make_chunk()
+        latents = self._make_chunk(given)
         self.broken = False
-        chunk = Chunk(
-            self.progress.chunk,
-            self._start,
-            latents,
-            self._prompt.keys.number,
-            tuple(self._forwards),
-            self.trace.flush(),
-        )
+        forwards, self._forwards = tuple(self._forwards), []
+        number, records = self._prompt.keys.number, self.trace.flush()
+        chunk = Chunk(self.progress.chunk, self._start, latents, number, forwards, records)
         self._keep_recent(latents)
+        self.settle_ledger()
         self.progress.chunk += 1
         return chunk
 
@@ -231,19 +248,24 @@ class Stream:
                 f"reached: start it with relative positions to go on."
             )
 
-    def _make_chunk(self) -> Tensor:
-        size = (
-            self.shape.batch,
-            self.backbone.channels,
-            self.sampling.chunk_frames,
-            self.shape.rows,
-            self.shape.columns,
-        )
-        draw = self.noise.chunk(self.progress.chunk)
+    @property
+    def _chunk_size(self) -> tuple[int, ...]:
+        shape = self.shape
+        return (shape.batch, self.backbone.channels, self.sampling.chunk_frames, shape.rows, shape.columns)
+
+    def _make_chunk(self, x0: Tensor | None) -> Tensor:
+        """The coming chunk: denoised, unless its clean latents are given."""
         span = Span(self._start, self.sampling.chunk_frames)
         hook = self._update_memory()
         self.cache.at.end = span.start + span.frames
-        x = draw(size).to(self.device)
+        if x0 is None:
+            x0, hook = self._denoise(span, hook), None
+        self._context_pass(x0, span, hook)
+        return x0
+
+    def _denoise(self, span: Span, hook: LayerHook | None) -> Tensor:
+        draw = self.noise.chunk(self.progress.chunk)
+        x = draw(self._chunk_size).to(self.device)
         for step, timestep in enumerate(self.timesteps):
             flow = self._forward(
                 Forward("denoise", self.progress.chunk, step), x, timestep, span, hook if step == 0 else None
@@ -252,28 +274,31 @@ class Stream:
             if step == 0:
                 self._settle_memory()
             if step + 1 < len(self.timesteps):
-                x = self._flow.add_noise(x0, draw(size).to(self.device), self.timesteps[step + 1])
-        self._context_pass(x0, span)
+                x = self._flow.add_noise(x0, draw(self._chunk_size).to(self.device), self.timesteps[step + 1])
         return x0
 
-    def _context_pass(self, x0: Tensor, span: Span) -> None:
+    def _context_pass(self, x0: Tensor, span: Span, hook: LayerHook | None) -> None:
         """Leave the finished chunk's keys and values in the cache, and offer its first frame to the bank."""
         if self._published and len(self.timesteps) == 1 and self.memory_config.record == "interval":
             # the published multi-prompt program updates its bank again here when there is only one step
             self.memory.update(self.progress.chunk, self._prompt.keys, text_known=True)
-        self._forward(Forward("context", self.progress.chunk), x0, self.sampling.context_noise, span)
+        timestep = self.sampling.context_noise
+        self._forward(Forward("context", self.progress.chunk), x0, timestep, span, hook)
+        self._settle_memory()
+        self.ledger.wrote(Write("context", span, self._prompt.spoken, timestep), x0)
         self.memory.record(self.progress.chunk, span.start, self._prompt.keys)
 
     def _forward(
         self, forward: Forward, x: Tensor, timestep: float, span: Span, hook: LayerHook | None = None
     ) -> Tensor:
-        if self.on_forward is not None:
-            self.on_forward(forward)
-        self._forwards.append(forward)
-        self.attention.begin(span, hook)
+        self.announce(forward)
+        meter = self.meter if forward.kind == "denoise" and forward.step == 0 else None
+        self.attention.begin(span, hook, meter)
         flow = self.backbone(
             x, torch.full((span.frames,), timestep, device=self.device), self._prompt.kv, self.attention
         )
+        if meter is not None:
+            self.trace.add("share", forward.chunk, **dict(zip(KINDS, meter.take().unbind(), strict=True)))
         if self.attention.activation:
             self.trace.add(
                 "activate",
@@ -283,6 +308,12 @@ class Stream:
                 frames=self.attention.activated_frames(),
             )
         return flow
+
+    def announce(self, forward: Forward) -> None:
+        """Tell of a pass that is about to run; it is counted with the next chunk."""
+        if self.on_forward is not None:
+            self.on_forward(forward)
+        self._forwards.append(forward)
 
     def _update_memory(self) -> LayerHook | None:
         if self._published:
@@ -302,9 +333,8 @@ class Stream:
         change, self.waiting = self.waiting, None
         previous = self._prompt
         if change is not None:
-            self.take_up_prompt(change.text, self.progress.prompts)
-            self.progress.prompts += 1
-            self.noise = change.noise or self.noise
+            self._take_up(change, previous)
+        self._step_blend()
         switched = change is not None and previous is not None
         if switched and change.switch == "cut" and not self._published:
             self.memory.cut(self.progress.chunk, self._prompt.keys)
@@ -313,16 +343,45 @@ class Stream:
         if switched:
             self._switch(change.switch)
 
+    def _take_up(self, change: PromptChange, previous: Prompt | None) -> None:
+        self.take_up_prompt(change.text, self.progress.prompts)
+        if change.switch == "blend" and previous is not None:
+            blend = TextBlend(previous.spoken, change.blend_chunks, change.blend_path)
+            self._prompt = replace(self._prompt, blend=blend)
+        self.progress.prompts += 1
+        self.noise = change.noise or self.noise
+        if not self._published:
+            self.memory.recall(self.progress.chunk, change.recall)
+
     def take_up_prompt(self, text: Tensor, number: int) -> None:
         """Make `text` the prompt of the coming chunk, with no switch. For `set_prompt` and for resuming."""
-        text = text.to(self.device).expand(self.shape.batch, -1, -1)
-        kv = self.backbone.embed_text(text)
-        self._prompt = _Prompt(text, kv, PromptKeys.of(number, text, kv))
+        self._prompt = Prompt.of(number, text.to(self.device).expand(self.shape.batch, -1, -1), self.backbone)
+
+    def take_up_blend(self, blend: TextBlend) -> None:
+        """Speak the step that a blend towards the prompt has reached."""
+        self._prompt = self._prompt.reached(blend, self.backbone)
+
+    def _step_blend(self) -> None:
+        if self._prompt.blend is not None:
+            blend = self._prompt.blend.step()
+            self.take_up_blend(blend)
+            self.trace.add("blend", self.progress.chunk, weight=blend.weight, path=blend.path)
 
     @property
     def prompt_text(self) -> Tensor | None:
-        """Embedding of the current prompt, [B, length, text_dim]; None before the first chunk."""
+        """Embedding of the current prompt, [B, length, text_dim]; None before the first chunk. A blend is on its way
+        to it."""
         return None if self._prompt is None else self._prompt.text
+
+    @property
+    def blend(self) -> TextBlend | None:
+        """The way to the current prompt, while it lasts."""
+        return None if self._prompt is None else self._prompt.blend
+
+    @property
+    def prompt_number(self) -> int | None:
+        """Number of the current prompt, which counts them from 0; None before the first chunk."""
+        return None if self._prompt is None else self._prompt.keys.number
 
     def _switch(self, kind: str) -> None:
         span = None
@@ -335,29 +394,30 @@ class Stream:
         if span is not None:
             x = torch.cat(tuple(self.progress.recent), dim=2)[:, :, -span.frames :]
             self._forward(Forward("recache", self.progress.chunk), x, 0.0, span)
+            self.ledger.wrote(Write("recache", span, self._prompt.spoken), x)
 
     def _window_to_recache(self) -> Span | None:
         """The window's frames that the coming chunk will still see; the sink is never touched."""
         at = self.cache.at
-        first = max(at.origin + at.sink_slots, at.end + self.sampling.chunk_frames - at.window_slots)
+        first = at.first_seen_after(self.sampling.chunk_frames)
         return Span(first, at.end - first) if first < at.end else None
 
     def _published_recache(self) -> Span | None:
-        """As published: sink + window frames are recomputed, but the keys of as many as the sink holds are dropped;
-        in a stream no longer than sink + window, the sink itself is rewritten."""
-        at = self.cache.at
         self.progress.text_known = False
         if not self.memory_config.global_sink:
             self.cache.zero_window()
-        made = at.end - at.origin
-        if made == 0:
-            return None
-        self.memory.update(self.progress.chunk, self._prompt.keys, text_known=False)
-        frames = min(at.sink_slots + at.window_slots, made)
-        return Span(at.end - frames, frames, unwritten=at.sink_slots if made > frames else 0)
+            self.ledger.forget_standing()
+        span = published_span(self.cache.at)
+        if span is not None:
+            self.memory.update(self.progress.chunk, self._prompt.keys, text_known=False)
+        return span
 
     def _keep_recent(self, latents: Tensor) -> None:
         at, recent = self.cache.at, self.progress.recent
         recent.append(latents)
         while (len(recent) - 1) * self.sampling.chunk_frames >= at.sink_slots + at.window_slots:
             recent.popleft()
+
+    def settle_ledger(self) -> None:
+        """Keep the latents and prompts behind what sink, window and bank hold, and no others."""
+        self.ledger.settle(self.cache.at, self.memory.copied)

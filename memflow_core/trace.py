@@ -44,7 +44,12 @@ class Trace:
     activate   {"kind", "step", "frames"}: how often SMA chose each latent frame in one forward, over all layers and
                heads, as [frame, times] pairs; with `detail`, its choice as [layers][batch][heads][top_k] frames.
     switch     {"kind", "recomputed"}: a prompt change and the latent frames whose keys were made anew.
-    pin        {"frame"}
+    blend      {"weight", "path"}: the new prompt's share in the text that this chunk speaks.
+    pin        {"frame", "name"}: from now on this latent frame is kept; the name is null where it is kept for good.
+    unpin      {"frame", "name"}: no longer.
+    recall     {"names", "frames"}: the named pins that stand in the bank from now on, instead of those before.
+    share      {"sink", "bank", "window"}: how a chunk's first step shared its attention out, over all layers and heads,
+               sampled; only where the stream has a meter.
 
     Scores are rounded to 6 significant digits.
     """

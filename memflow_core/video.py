@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .fragments import count_frames, finish, fragment
+from .fragments import count_packets, finish, fragment
+from .sound import Sound, SoundEncoder
 from .video_encoder import FrameEncoder, check_crf, choose_codec, frame_rate
 
 
@@ -27,10 +28,13 @@ class VideoWriter:
     """Writes one video; as a context manager, it closes at the end, and aborts on an exception.
 
     path       .mp4, .webm or .mkv.
-    fps        16, 23.976 (taken as 24000/1001), Fraction(30000, 1001) ...
+    fps        16, 23.976 (taken as 24000/1001), Fraction(30000, 1001) ... PyAV before 18 cannot name it in an mkv
+               file, whose players then take it from the frames' times.
     codec      h264, h265, vp9 or av1; by default h264, and vp9 for webm.
     crf        quality, 0 (best) to 51 (vp9, av1: 63; smallest file); by default hard to tell from lossless.
     metadata   tags of the file, text by name. ComfyUI restores a graph from `workflow` and `prompt`.
+    sound      goes along with the frames, from the first one on; what there is more of is left out, and behind its
+               end there is silence. AAC in mp4 and mkv, Opus in webm.
 
     `frames` counts the frames that are in the file. Colours are BT.709, limited range, 4:2:0, and tagged so.
     No file that was there before is ever replaced.
@@ -45,6 +49,7 @@ class VideoWriter:
         codec: str | None = None,
         crf: float | None = None,
         metadata: Mapping[str, str] | None = None,
+        sound: Sound | None = None,
     ):
         self.path = Path(path)
         self.unfinished = self.path.with_name(f"{self.path.stem}.unfinished{self.path.suffix}")
@@ -52,8 +57,10 @@ class VideoWriter:
         self.rate = frame_rate(fps)
         self._container, self._codec = choose_codec(self.path.suffix, codec)
         self._crf = check_crf(self._codec, crf)
-        self._metadata = _check_metadata(metadata or {})
+        self._metadata, self._late_metadata = _check_metadata(metadata or {}), {}
         self._encoder: FrameEncoder | None = None
+        self._sound = None if sound is None else SoundEncoder(sound, self._container)
+        self._sound_packets = 0
         self._file: io.FileIO | None = None
         self._fragments = self._bytes = 0
         self._broken = self._closed = False
@@ -88,7 +95,12 @@ class VideoWriter:
         if self._encoder is None:
             self._open(height, width)
         self._check_size(height, width)
-        self._append([packet for picture in pictures for packet in self._encoder.encode(picture)])
+        packets = [packet for picture in pictures for packet in self._encoder.encode(picture)]
+        self._append(packets, self._sound.until((self.frames + len(packets)) / self.rate) if self._sound else [])
+
+    def tag(self, metadata: Mapping[str, str]) -> None:
+        """Add tags to those that the file has once it is closed or aborted: what is known only at the end."""
+        self._late_metadata |= _check_metadata(metadata)
 
     def close(self) -> Path:
         """Finish the file and return its path.
@@ -146,10 +158,11 @@ class VideoWriter:
                 f"{height}: all frames must have the size of the first."
             )
 
-    def _append(self, packets: Sequence[av.Packet]) -> None:
-        if not packets:
+    def _append(self, packets: Sequence[av.Packet], sound: Sequence[av.Packet]) -> None:
+        if not packets and not sound:
             return
-        data = fragment(packets, self._encoder.stream, self._container, self._fragments, self._metadata)
+        tracks = [(self._encoder.stream, packets)] + ([(self._sound.stream, sound)] if self._sound else [])
+        data = fragment(tracks, self._container, self._fragments, self._metadata, self._sound_delay_s)
         rest = memoryview(data)
         try:
             while rest:
@@ -161,6 +174,7 @@ class VideoWriter:
             what = f"{self.path.name} could not be written past frame {self.frames} ({self._bytes} bytes)"
             raise self._failure(what, error) from error
         self.frames += len(packets)
+        self._sound_packets += len(sound)
         self._fragments += 1
         self._bytes += len(data)
 
@@ -171,14 +185,17 @@ class VideoWriter:
             return
         with self._file:
             if not self._broken:
-                self._append(self._encoder.flush())
+                packets = self._encoder.flush()
+                end_s = (self.frames + len(packets)) / self.rate
+                self._append(packets, self._sound.until(end_s) + self._sound.flush() if self._sound else [])
 
     def _finish(self, target: Path) -> None:
         draft = self.path.with_name(f".{self.path.stem}.finishing{self.path.suffix}")
         try:
-            finish(self.unfinished, draft, self._container, self._metadata)
+            metadata = self._metadata | self._late_metadata
+            finish(self.unfinished, draft, self._container, metadata, self.rate, self._sound_delay_s)
             # the unfinished file is about to go
-            if count_frames(draft) != self.frames:
+            if count_packets(draft) != {"video": self.frames, "audio": self._sound_packets}:
                 raise OSError("the copy is not complete")
             if target == self.path and target.exists():
                 raise FileExistsError("a file of that name has appeared in the meantime")
@@ -187,6 +204,10 @@ class VideoWriter:
             raise self._failure(f"{self.path.name} could not be finished", error) from error
         finally:
             draft.unlink(missing_ok=True)
+
+    @property
+    def _sound_delay_s(self) -> Fraction:
+        return self._sound.delay_s if self._sound else Fraction(0)
 
     def _discard(self) -> None:
         if self._file is not None:

@@ -92,6 +92,17 @@ class StreamingDecoder:
     def _restored(self, tensor: Tensor) -> Tensor | str:
         return tensor.to(self._vae.device, copy=True) if tensor.numel() else FIRST_SEEN
 
+    def _scales(self) -> list[int]:
+        """How much larger than the latents each temporal convolution's input is."""
+        scale, scales = 1, []
+        for module in self._decoder.modules():
+            if isinstance(module, nn.Upsample):
+                scale *= 2
+            elif any(module is conv for conv in self._convs):
+                # a temporal upsampler runs before the spatial one that it is listed after
+                scales.append(scale // 2 if module.kernel_size[1] == 1 else scale)
+        return scales
+
     def _check_shape(self, latents: Tensor) -> None:
         channels = self._vae.first_stage_model.conv2.in_channels
         if latents.ndim != 5 or latents.shape[0] != 1 or latents.shape[1] != channels or latents.shape[2] < 1:
@@ -111,7 +122,8 @@ class StreamingDecoder:
             raise ValueError(
                 "the state's decoder part does not belong to a Wan 2.1 VAE: use the state of a video node."
             )
-        for name, conv in zip(self._names, self._convs, strict=True):
+        size = state[self._names[0]].shape[-2:]
+        for name, conv, scale in zip(self._names, self._convs, self._scales(), strict=True):
             carried = state[name]
             # only temporal upsamplers, whose kernels have no width, can be at the mark
             if carried.numel() == 0 and conv.kernel_size[1] == 1:
@@ -121,7 +133,8 @@ class StreamingDecoder:
                     f"the state was decoded in {_name(carried.dtype)}, but this VAE computes in "
                     f"{_name(self._vae.vae_dtype)}: start ComfyUI with the VAE precision it was made with."
                 )
-            fits = carried.ndim == 5 and carried.shape[1] == conv.in_channels
+            grown = tuple(carried.shape[-2:]) == tuple(scale * length for length in size)
+            fits = carried.ndim == 5 and carried.shape[1] == conv.in_channels and grown
             if not fits or carried.shape[0] != 1 or not 1 <= carried.shape[2] <= CARRIED_FRAMES or not carried.numel():
                 raise ValueError(
                     f"the state was decoded with another VAE: {name} has shape {list(carried.shape)}, but this one "

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import comfy.model_management
 import comfy.sd
@@ -15,6 +17,7 @@ import comfy.utils
 import folder_paths
 import latent_preview
 import torch
+from aiohttp import web
 from comfy.cli_args import args
 from comfy.ldm.modules.attention import optimized_attention
 from comfy.ldm.wan.vae import WanVAE
@@ -30,6 +33,7 @@ from ..memflow_core.stream import Chunk
 from ..memflow_core.tiny_text import TextConfig, TextEncoder
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+STATE_FOLDER, STATE_ENDING = "memflow_states", ".safetensors"
 DECODED_FRAMES = 3  # most latent frames that a streaming decode takes at once
 
 
@@ -76,6 +80,17 @@ def sampling(model, latent_shape: tuple[int, ...], cache_bytes: int, vae=None) -
             model.cleanup()
 
 
+def back_on_device(model, latent_shape: tuple[int, ...], vae=None) -> None:
+    """Inside `sampling`, after another model ran: make sure that what samples is on its device again."""
+    models = [model] if vae is None else [model, vae.patcher]
+    comfy.model_management.load_models_gpu(models, memory_required=model.memory_required(list(latent_shape)))
+
+
+def stop_if_cancelled() -> None:
+    """Raise ComfyUI's own exception if the user pressed cancel."""
+    comfy.model_management.throw_exception_if_processing_interrupted()
+
+
 def attention_of(model):
     """ComfyUI's attention, with any override that a node put on the model."""
     options = model.model_options.get("transformer_options", {})
@@ -93,16 +108,25 @@ def to_latent(model, x: Tensor) -> Tensor:
     return model.model.process_latent_out(x).to(comfy.model_management.intermediate_device())
 
 
-class Progress:
-    """Progress bar, previews and a line of text on the running node, and the way a cancel gets in."""
+def from_latent(model, x: Tensor) -> Tensor:
+    """From the latent space of ComfyUI's `LATENT` to the model's."""
+    return model.model.process_latent_in(x)
 
-    def __init__(self, model, forwards: int, chunks: int):
+
+class Progress:
+    """Progress bar, previews and a line of text on the running node, and the way a cancel gets in.
+
+    forwards, chunks  in the whole run; where nobody knows how many chunks there will be (None), of one chunk.
+    """
+
+    def __init__(self, model, forwards: int, chunks: int | None):
         self._bar, self._done, self._chunks = comfy.utils.ProgressBar(forwards), 0, chunks
-        self._previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)
+        self._format = model.model.latent_format
+        self._previewer = latent_preview.get_previewer(model.load_device, self._format)
 
     def step(self) -> None:
         """One forward is about to run. Raises ComfyUI's own exception if the user pressed cancel."""
-        comfy.model_management.throw_exception_if_processing_interrupted()
+        stop_if_cancelled()
         self._bar.update_absolute(self._done)
         self._done += 1
 
@@ -113,10 +137,70 @@ class Progress:
             preview = self._previewer.decode_latent_to_preview_image("JPEG", chunk.latents)
         running = get_executing_context()
         if running is not None:
-            text = f"chunk {chunk.index + 1} of {self._chunks}"
+            text = f"chunk {chunk.index + 1}" + ("" if self._chunks is None else f" of {self._chunks}")
             # to the page that queued it; without its id, every open page would show it on a node of that number
             PromptServer.instance.send_progress_text(text, running.node_id, PromptServer.instance.client_id)
         self._bar.update_absolute(self._done, preview=preview)
+        if self._chunks is None:
+            self._done = 0
+
+    def picture(self, latents: Tensor):
+        """A small PIL picture of the first of some latent frames [1, C, F, h, w], by the user's previewer, or else by
+        ComfyUI's cheapest one. None where it has none for these latents."""
+        previewer = self._previewer
+        if previewer is None and self._format.latent_rgb_factors is not None:
+            factors = (getattr(self._format, f"latent_rgb_factors{part}") for part in ("", "_bias", "_reshape"))
+            previewer = latent_preview.Latent2RGBPreviewer(*factors)
+        return None if previewer is None else previewer.decode_latent_to_preview(latents[:, :, :1])
+
+
+class Page:
+    """The page that queued the node that runs now. Outside a run of ComfyUI there is none: then `send` does nothing."""
+
+    def __init__(self):
+        running = get_executing_context()
+        self.prompt_id, self.node_id = (running.prompt_id, running.node_id) if running else ("", "")
+        # a prompt queued without an id of its own is answered to nobody, as by ComfyUI itself
+        self._client = PromptServer.instance.client_id if running else None
+
+    def send(self, event: str, data: dict[str, Any]) -> None:
+        """Send JSON to the page, from any thread."""
+        if self._client is not None:
+            told = {"node": self.node_id, "prompt_id": self.prompt_id, **data}
+            PromptServer.instance.send_sync(event, told, self._client)
+
+
+# -- HTTP ----------------------------------------------------------------------------------------------------
+
+Answer = tuple[int, dict[str, Any]]
+"""HTTP status, and JSON."""
+
+
+def add_json_routes(path: str, read: Callable[..., Answer], write: Callable[..., Answer], most_bytes: int) -> None:
+    """Serve GET and POST at a path. Its {names} are arguments of both functions; `write` gets the body's JSON behind
+    them. A body of more than `most_bytes`, or that is no JSON, is refused here."""
+    routes = PromptServer.instance.routes
+
+    @routes.get(path)
+    async def on_get(request: web.Request) -> web.Response:
+        return _json(*read(**request.match_info))
+
+    @routes.post(path)
+    async def on_post(request: web.Request) -> web.Response:
+        body = bytearray()
+        async for data in request.content.iter_chunked(most_bytes):
+            body += data
+            if len(body) > most_bytes:
+                return _json(413, {"error": f"the body is larger than {most_bytes} bytes."})
+        try:
+            content = json.loads(body)
+        except (ValueError, RecursionError):
+            return _json(400, {"error": "the body is no JSON."})
+        return _json(*write(**request.match_info, body=content))
+
+
+def _json(status: int, content: dict[str, Any]) -> web.Response:
+    return web.json_response(content, status=status)
 
 
 # -- files ---------------------------------------------------------------------------------------------------
@@ -138,6 +222,47 @@ def new_output_file(prefix: str, extension: str, width: int, height: int, keep: 
     return OutputFile(Path(folder) / f"{name}_{counter:05}_.{extension}", subfolder, "output" if keep else "temp")
 
 
+def new_state_file(prefix: str) -> OutputFile:
+    """The next free name for a prefix, below the states' folder in ComfyUI's output. Raises ValueError outside it."""
+    root = Path(folder_paths.get_output_directory()) / STATE_FOLDER
+    root.mkdir(parents=True, exist_ok=True)
+    named = Path(prefix).name not in ("", "..")
+    if not named or not folder_paths.is_within_directory(str(root), str((root / prefix).parent)):
+        raise ValueError(
+            f"filename_prefix is {prefix!r}, but must be a name inside the output folder's {STATE_FOLDER}: nothing is "
+            f"written outside of it."
+        )
+    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, str(root))
+    path = Path(folder) / f"{name}_{counter:05}_{STATE_ENDING}"
+    return OutputFile(path, str(Path(STATE_FOLDER) / subfolder), "output")
+
+
+def state_files() -> list[str]:
+    """Files that may hold a state, as ComfyUI annotates names: those in the states' folder, and in the input folder."""
+    output = Path(folder_paths.get_output_directory())
+    made, _ = folder_paths.recursive_search(str(output / STATE_FOLDER))
+    brought, _ = folder_paths.recursive_search(folder_paths.get_input_directory())
+    names = [f"{(Path(STATE_FOLDER) / name).as_posix()} [output]" for name in sorted(made, reverse=True)]
+    names += [Path(name).as_posix() for name in sorted(brought)]
+    return [name for name in names if name.removesuffix(" [output]").endswith(STATE_ENDING)]
+
+
+def state_path(name: str) -> Path:
+    """Path of a file that `state_files` could list. Raises ValueError for any other place, FileNotFoundError if there
+    is no such file."""
+    inside, output = name.removesuffix(" [output]"), name.endswith(" [output]")
+    root = Path(folder_paths.get_output_directory() if output else folder_paths.get_input_directory())
+    path, allowed = root / inside, root / STATE_FOLDER if output else root
+    if path.suffix != STATE_ENDING or not folder_paths.is_within_directory(str(allowed), str(path)):
+        raise ValueError(
+            f"{name!r} is no state's file: choose a {STATE_ENDING} file in the output folder's {STATE_FOLDER}, or in "
+            f"the input folder."
+        )
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no state called {name}: refresh the list, and choose another file.")
+    return path
+
+
 def workflow_metadata(prompt: dict | None, extra: dict | None) -> dict[str, str]:
     """The tags that bring a workflow back when the file is dropped on the front end, one JSON text each."""
     if args.disable_metadata:
@@ -148,6 +273,11 @@ def workflow_metadata(prompt: dict | None, extra: dict | None) -> dict[str, str]
     return {name: json.dumps(value) for name, value in tags.items()}
 
 
+def text_tags(tags: dict[str, str]) -> dict[str, str]:
+    """Further tags of a file, where the user lets files have any."""
+    return {} if args.disable_metadata else tags
+
+
 def video_from_file(path: Path):
     """A `VIDEO` that stays on disk."""
     return InputImpl.VideoFromFile(str(path))
@@ -155,6 +285,27 @@ def video_from_file(path: Path):
 
 def inform(message: str) -> None:
     logging.info("MemFlow: %s", message)
+
+
+# -- HTTP ----------------------------------------------------------------------------------------------------
+
+
+def add_post_route(path: str, answer: Callable[[bytes], tuple[int, dict]], max_bytes: int) -> None:
+    """Let the server answer POSTs to `path`: `answer` makes status and JSON of a body of at most `max_bytes`.
+
+    It runs in a thread of its own, so that the server goes on.
+    """
+
+    async def handle(request: web.Request) -> web.Response:
+        body = bytearray()
+        async for part in request.content.iter_chunked(65536):
+            body += part
+            if len(body) > max_bytes:
+                return web.json_response({"error": f"the body is larger than {max_bytes} bytes."}, status=413)
+        status, said = await asyncio.to_thread(answer, bytes(body))
+        return web.json_response(said, status=status)
+
+    PromptServer.instance.routes.post(path)(handle)
 
 
 # -- models --------------------------------------------------------------------------------------------------
@@ -270,19 +421,54 @@ class _TinyClip(nn.Module):
 # -- video autoencoder ---------------------------------------------------------------------------------------
 
 
-def check_stream_vae(vae, model) -> None:
-    """Raise ValueError unless a `VAE` can decode a `MODEL`'s latents as a stream."""
-    wanted = "connect the Wan 2.1 VAE (16 latent channels), for example wan_2.1_vae.safetensors."
+WANTED_VAE = "connect the Wan 2.1 VAE (16 latent channels), for example wan_2.1_vae.safetensors."
+
+
+def check_wan_vae(vae) -> None:
+    """Raise ValueError unless a `VAE` is a Wan 2.1 video autoencoder."""
     network = getattr(vae, "first_stage_model", None)
     if network is None:
-        raise ValueError(f"there is no VAE on the vae input: {wanted}")
+        raise ValueError(f"there is no VAE on the vae input: {WANTED_VAE}")
     if not isinstance(network, WanVAE):
         raise ValueError(
             f"the VAE is a {type(network).__name__} with {vae.latent_channels} latent channels, which cannot decode "
-            f"Wan 2.1 video as a stream: {wanted}"
+            f"Wan 2.1 video as a stream: {WANTED_VAE}"
         )
+
+
+def check_stream_vae(vae, model) -> None:
+    """Raise ValueError unless a `VAE` can decode a `MODEL`'s latents as a stream."""
+    check_wan_vae(vae)
     channels = wan_tree(model).out_dim
     if vae.latent_channels != channels:
-        raise ValueError(f"the VAE has {vae.latent_channels} latent channels, but the model makes {channels}: {wanted}")
+        raise ValueError(
+            f"the VAE has {vae.latent_channels} latent channels, but the model makes {channels}: {WANTED_VAE}"
+        )
     if vae.conv_out_channels != 3:
-        raise ValueError(f"the VAE makes pictures of {vae.conv_out_channels} channels, but video has 3: {wanted}")
+        raise ValueError(f"the VAE makes pictures of {vae.conv_out_channels} channels, but video has 3: {WANTED_VAE}")
+
+
+def encode_pictures(vae, pictures: Tensor) -> Tensor:
+    """Latents [1, C, 1 + (F - 1) / 4, h, w] on the CPU of pictures [F, H, W, 3] that follow each other."""
+    with torch.no_grad():
+        return vae.encode(pictures).float().cpu()
+
+
+def fit_pictures(pictures: Tensor, width: int, height: int) -> Tensor:
+    """Pictures [F, H, W, 3 or 4] resized to fill a size, and cropped at the centre: -> [F, height, width, 3]."""
+    pictures = pictures[..., :3]
+    if pictures.shape[1:3] == (height, width):
+        return pictures
+    return comfy.utils.common_upscale(pictures.movedim(-1, 1), width, height, "lanczos", "center").movedim(1, -1)
+
+
+def video_pictures(video, fps: float, most: int) -> Tensor:
+    """The last pictures of a `VIDEO`, at most `most` of them, as it would be at `fps`: [F, H, W, 3]."""
+    seconds = most / fps
+    # only what is needed is decoded, where the video is a file
+    if isinstance(video, InputImpl.VideoFromFile) and (length := video.get_duration()) > seconds + 1:
+        video = video.as_trimmed(length - seconds - 1, seconds + 1, strict_duration=False)
+    parts = video.get_components()
+    step = max(float(parts.frame_rate) / fps, 1e-6)
+    count = min(most, int((len(parts.images) - 1) / step) + 1)
+    return parts.images[[len(parts.images) - 1 - round(number * step) for number in reversed(range(count))]]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..memflow_core.config import SWITCHES
-from ..memflow_core.schedule import PromptSchedule, Segment, Time
+from ..memflow_core.config import BLEND_PATHS, SWITCHES
+from ..memflow_core.schedule import Blend, PromptSchedule, Segment, Time
 from ..memflow_core.schedule_formats import read_schedule
 from .io_types import CATEGORY, Schedule, ScheduleType
 
@@ -50,9 +52,9 @@ class MemFlowPromptSchedule(io.ComfyNode):
                     dynamic_prompts=True,
                     default=EXAMPLE,
                     tooltip="One line a prompt, which holds until the next: '10s: ...', '0:10: ...', or a bare "
-                    "number for a video frame ('160: ...'). [cut] or [soft] after the time changes how the "
-                    "switch is made. 'a | b | c' spreads prompts evenly. MemFlow JSONL, Scope timelines and "
-                    "AnimateDiff-style schedules can be pasted in.",
+                    "number for a video frame ('160: ...'). [cut], [soft] or [blend 6] after the time changes how "
+                    "the switch is made. 'a | b | c' spreads prompts evenly. MemFlow JSONL, Scope timelines and "
+                    "AnimateDiff-style schedules can be pasted in. The timeline below edits this text.",
                 ),
                 io.String.Input(
                     "global_prompt",
@@ -79,7 +81,7 @@ class MemFlowPromptSchedule(io.ComfyNode):
     def execute(cls, clip, prompts: str, global_prompt: str = "") -> io.NodeOutput:
         schedule = read_schedule(prompts)
         if global_prompt.strip():
-            schedule = PromptSchedule(schedule.segments, global_prompt.strip(), schedule.length)
+            schedule = replace(schedule, global_prompt=global_prompt.strip())
         return io.NodeOutput(Schedule(schedule, encode(clip, schedule.full_prompts())))
 
 
@@ -117,21 +119,50 @@ class MemFlowPromptSegment(io.ComfyNode):
                     default="recache",
                     advanced=True,
                     tooltip="How the prompt takes over. recache: the last seconds are read anew under it (MemFlow's "
-                    "way). soft: only the text changes. cut: a new shot, which remembers the bank alone.",
+                    "way). soft: only the text changes. cut: a new shot, which remembers the bank alone. blend: the "
+                    "text turns into the new prompt bit by bit, for changes without a visible moment.",
                 ),
                 ScheduleType.Input("schedule", optional=True, tooltip="The segments before this one."),
+                io.Float.Input(
+                    "blend",
+                    default=3.0,
+                    min=0.05,
+                    max=600.0,
+                    step=0.25,
+                    round=0.001,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Seconds until the new prompt speaks alone, rounded up to whole chunks (0.75 s each at 16 "
+                    "fps). Only for the switch 'blend'. Longer is gentler; if the next segment starts sooner, it "
+                    "goes on from the text reached.",
+                ),
+                io.Combo.Input(
+                    "blend_path",
+                    options=list(BLEND_PATHS),
+                    default="linear",
+                    optional=True,
+                    advanced=True,
+                    tooltip="How the text embedding travels, only for the switch 'blend'. linear: the straight way, "
+                    "weaker halfway than either prompt. spherical: turns each token and keeps its strength.",
+                ),
             ],
             outputs=[ScheduleType.Output(display_name="schedule")],
         )
 
     @classmethod
     def execute(
-        cls, conditioning, start: float, unit: str, switch: str, schedule: Schedule | None = None
+        cls,
+        conditioning,
+        start: float,
+        unit: str,
+        switch: str,
+        schedule: Schedule | None = None,
+        blend: float = 3.0,
+        blend_path: str = "linear",
     ) -> io.NodeOutput:
         before = schedule or Schedule(PromptSchedule(()), ())
         number = len(before.embeddings) + 1
-        segment = Segment(Time(start, UNITS[unit]), f"segment {number}", switch)
-        prompts = PromptSchedule(
-            (*before.prompts.segments, segment), before.prompts.global_prompt, before.prompts.length
-        )
+        taking = Blend(Time(blend, "s"), blend_path) if switch == "blend" else None
+        segment = Segment(Time(start, UNITS[unit]), f"segment {number}", switch, blend=taking)
+        prompts = replace(before.prompts, segments=(*before.prompts.segments, segment))
         return io.NodeOutput(Schedule(prompts, (*before.embeddings, embedding_of(conditioning))))

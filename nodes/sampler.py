@@ -8,16 +8,21 @@ from comfy_api.latest import io
 from ..memflow_core.config import SamplingConfig
 from . import host
 from .io_types import CATEGORY, MemoryType, ScheduleType, StateType
-from .run import Request, parse_steps, prepare, story
+from .run import MOST_FRAMES, Request, parse_steps, prepare, story
 
+OPEN_END = " 0: until you press Finish now (positions are then relative)."
 STORY_SOCKETS = [
     ("memory", MemoryType, "What the stream remembers, from MemFlow Memory. Without it: the Story preset."),
-    ("state", StateType, "Go on where another run stopped. Size, steps and memory must be those of that run."),
+    (
+        "state",
+        StateType,
+        "Go on where another run stopped (size, steps and memory must be those of that run), or from pictures.",
+    ),
 ]
 
 
-def story_inputs() -> list[io.Input]:
-    """Widgets that every sampling node shares, in their order for ever."""
+def story_inputs(open_end: bool = False) -> list[io.Input]:
+    """Widgets that every sampling node shares, in their order for ever. open_end: whether a length of 0 is allowed."""
     return [
         io.Int.Input(
             "seed",
@@ -37,11 +42,13 @@ def story_inputs() -> list[io.Input]:
         io.Int.Input(
             "length",
             default=81,
-            min=9,
-            max=1_000_000,
-            step=12,
+            # a step of 12 from 0 would never meet 9, 21, 33 ...
+            min=0 if open_end else 9,
+            max=MOST_FRAMES,
+            step=3 if open_end else 12,
             tooltip="Video frames to make in this run: 9, 21, 33 ... (a chunk is 12 frames, the first one 9). Other "
-            "values are rounded up to a whole chunk. With a state: frames to add.",
+            "values are rounded up to a whole chunk. With a state: frames to add. A schedule that says its own length "
+            "ends there." + (OPEN_END if open_end else ""),
         ),
         io.Float.Input(
             "fps",
@@ -89,6 +96,23 @@ def story_sockets() -> list[io.Input]:
     return [kind.Input(name, optional=True, tooltip=tooltip) for name, kind, tooltip in STORY_SOCKETS]
 
 
+def live_input() -> io.Input:
+    return io.Clip.Input(
+        "clip",
+        optional=True,
+        tooltip="Only for live prompts: reads what you type into 'what happens next' while the node runs. Connect the "
+        "text encoder that the schedule was read with.",
+    )
+
+
+def played_output() -> io.Output:
+    return io.String.Output(
+        display_name="played",
+        tooltip="What was played, live prompts and an early end included, as a schedule. In a MemFlow Prompt Schedule, "
+        "with the same seed and settings, it makes the same video.",
+    )
+
+
 class MemFlowSampler(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -117,6 +141,7 @@ class MemFlowSampler(io.ComfyNode):
                 *story_inputs(),
                 *expert_inputs(),
                 *story_sockets(),
+                live_input(),
             ],
             outputs=[
                 io.Latent.Output(display_name="latent"),
@@ -124,6 +149,7 @@ class MemFlowSampler(io.ComfyNode):
                 io.String.Output(
                     display_name="report", tooltip="JSON: when prompts really changed, and what memory did."
                 ),
+                played_output(),
             ],
         )
 
@@ -134,13 +160,15 @@ class MemFlowSampler(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model, schedule, seed, width, height, length, fps, steps, shift, memory=None, state=None
+        cls, model, schedule, seed, width, height, length, fps, steps, shift, memory=None, state=None, clip=None
     ) -> io.NodeOutput:
-        request = Request(model, schedule, seed, width, height, length, fps, steps, shift, memory, state)
+        request = Request(model, schedule, seed, width, height, length, fps, steps, shift, memory, state, clip=clip)
         plan = prepare(request)
         made = []
         with story(request, plan) as (told, progress):
             for chunk in told:
                 made.append(host.to_latent(model, chunk.latents))
                 progress.chunk(chunk)
-            return io.NodeOutput({"samples": torch.cat(made, dim=2)}, told.state(), told.report())
+                told.tell(chunk, progress.picture(chunk.latents))
+            latent = {"samples": torch.cat(made, dim=2)}
+            return io.NodeOutput(latent, told.state(), told.report(), told.played(), ui=told.ui())

@@ -9,10 +9,12 @@ from comfy_api.latest import io, ui
 from ..memflow_core.video import VideoWriter
 from ..memflow_core.video_encoder import choose_codec
 from . import host
+from .audio import THIS_VIDEO, audio_inputs, sound_of
 from .decoder import StreamingDecoder
 from .io_types import CATEGORY, ScheduleType, StateType, StoryState
 from .run import Request, Story, prepare, story
-from .sampler import check_steps, expert_inputs, story_inputs, story_sockets
+from .sampler import check_steps, expert_inputs, live_input, played_output, story_inputs, story_sockets
+from .thumbnails import picture_of
 
 # what the widget says -> file ending and codec
 FORMATS = {
@@ -23,6 +25,8 @@ FORMATS = {
     "webm (av1)": ("webm", "av1"),
     "mkv (h264)": ("mkv", "h264"),
 }
+# tag of the file that holds what was played, as a schedule
+PLAYED_TAG = "memflow_played"
 # what the widget says -> how much coarser than the codec's usual setting
 QUALITIES = {"high": 0, "medium": 6, "small file": 12}
 
@@ -45,7 +49,7 @@ class MemFlowStreamToVideo(io.ComfyNode):
                 ScheduleType.Input(
                     "schedule", tooltip="Prompts over time, from MemFlow Prompt Schedule or Prompt Segment."
                 ),
-                *story_inputs(),
+                *story_inputs(open_end=True),
                 io.String.Input(
                     "filename_prefix",
                     default="video/MemFlow",
@@ -69,6 +73,8 @@ class MemFlowStreamToVideo(io.ComfyNode):
                 ),
                 *expert_inputs(),
                 *story_sockets(),
+                live_input(),
+                *audio_inputs(),
             ],
             outputs=[
                 io.Video.Output(
@@ -78,6 +84,7 @@ class MemFlowStreamToVideo(io.ComfyNode):
                 io.String.Output(
                     display_name="report", tooltip="JSON: when prompts really changed, and what memory did."
                 ),
+                played_output(),
             ],
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
             is_output_node=True,
@@ -106,15 +113,19 @@ class MemFlowStreamToVideo(io.ComfyNode):
         shift,
         memory=None,
         state=None,
+        clip=None,
+        audio=None,
+        audio_start=THIS_VIDEO,
     ) -> io.NodeOutput:
-        request = Request(model, schedule, seed, width, height, length, fps, steps, shift, memory, state)
-        plan = prepare(request)
+        request = Request(model, schedule, seed, width, height, length, fps, steps, shift, memory, state, clip=clip)
+        plan = prepare(request, least_frames=0)
         host.check_stream_vae(vae, model)
         ending, codec = FORMATS[format]
         crf = choose_codec(f".{ending}", codec)[1].crf + QUALITIES[quality]
         file = host.new_output_file(filename_prefix, ending, width, height, save_output)
         metadata = host.workflow_metadata(cls.hidden.prompt, cls.hidden.extra_pnginfo)
-        writer = VideoWriter(file.path, fps, codec=codec, crf=crf, metadata=metadata)
+        sound = sound_of(audio, audio_start, plan.grid.start_s(request.done))
+        writer = VideoWriter(file.path, fps, codec=codec, crf=crf, metadata=metadata, sound=sound)
         with story(request, plan, vae) as (told, progress):
             final = write_story(told, progress, writer, vae)
         saved = ui.SavedResult(file.path.name, file.subfolder, io.FolderType(file.folder))
@@ -122,7 +133,8 @@ class MemFlowStreamToVideo(io.ComfyNode):
             host.video_from_file(file.path),
             final,
             told.report(file=file.path.name, video_frames=writer.frames),
-            ui=ui.PreviewVideo([saved]),
+            told.played(),
+            ui={**ui.PreviewVideo([saved]).as_dict(), **told.ui()},
         )
 
 
@@ -132,8 +144,11 @@ def write_story(told: Story, progress: host.Progress, writer: VideoWriter, vae) 
     try:
         with writer:
             for chunk in told:
-                writer.write(decoder.decode(host.to_latent(told.request.model, chunk.latents)))
+                frames = decoder.decode(host.to_latent(told.request.model, chunk.latents))
+                writer.write(frames)
                 progress.chunk(chunk)
+                told.tell(chunk, picture_of(frames[0]))
+                writer.tag(host.text_tags({PLAYED_TAG: told.played()}))
     except BaseException:
         _tell_what_is_left(writer)
         raise

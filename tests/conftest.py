@@ -100,11 +100,22 @@ def chromium(comfy, tmp_path_factory):
         context.close()
 
 
+@pytest.fixture(scope="module")
+def new_page(chromium, comfy):
+    """Call it for the ComfyUI front end in a fresh tab, ready: a playwright Page with the app at `window.app`."""
+
+    def opened():
+        tab = chromium.new_page()
+        tab.goto(comfy.url, wait_until="domcontentloaded")
+        tab.wait_for_function(FRONT_END_READY, timeout=120_000)
+        return tab
+
+    return opened
+
+
 @pytest.fixture
-def page(chromium, comfy):
-    """The ComfyUI front end in a fresh tab, ready: a playwright Page with the application at `window.app`."""
-    tab = chromium.new_page()
-    tab.goto(comfy.url, wait_until="domcontentloaded")
-    tab.wait_for_function(FRONT_END_READY, timeout=120_000)
+def page(new_page):
+    """A tab of one test's own."""
+    tab = new_page()
     yield tab
     tab.close()

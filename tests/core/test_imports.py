@@ -11,8 +11,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE_MAY = set(sys.stdlib_module_names) | {"torch", "einops", "safetensors", "numpy", "av"}
-NODES_MAY = CORE_MAY | {"comfy_api"}
+# what ComfyUI itself requires
+NODES_MAY = CORE_MAY | {"comfy_api", "PIL"}
 HOST_ONLY = {
+    "aiohttp",
     "comfy",
     "comfy_api",
     "comfy_execution",

@@ -145,7 +145,7 @@ def test_a_frame_can_be_pinned_while_the_stream_runs(make_stream, play, prompt):
     play(stream, 6, story(prompt))
     stream.pin(16)  # in the window
     stream.pin(banks(stream)[0][0][0])  # in the bank
-    pinned = stream.memory.pins
+    pinned = stream.memory.pins.frames
     play(stream, 14, story(prompt))
     assert all(pinned <= set(held) for layer in banks(stream) for held in layer)
     with pytest.raises(ValueError, match="no longer held in memory"):

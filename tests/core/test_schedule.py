@@ -7,7 +7,9 @@ import math
 
 import pytest
 
-from memflow_core.schedule import ChunkGrid, PromptSchedule, ScheduleError, Segment, Time
+from memflow_core.config import MemoryConfig
+from memflow_core.schedule import Blend, Pin, PromptSchedule, Segment
+from memflow_core.timing import ChunkGrid, ScheduleError, Time
 
 
 def schedule(*starts: tuple[float, str], **fields) -> PromptSchedule:
@@ -164,6 +166,10 @@ def test_a_time_is_checked_when_it_is_made(value, unit):
         {"seed": 2**64},
         {"seed": True},
         {"start": 0},
+        {"blend": Blend()},
+        {"switch": "blend", "blend": 4},
+        {"recall": "hero"},
+        {"recall": ("hero", "hero")},
     ],
 )
 def test_a_segment_is_checked_when_it_is_made(fields):
@@ -205,6 +211,146 @@ def test_the_plan_is_fit_for_json():
         "seed": 7,
         "requested": {"value": 10, "unit": "s"},
         "delay_s": 0.3125,
+        "blend_chunks": 0,
+        "blend_path": "linear",
+        "recall": [],
         "start_frame": 165,
         "start_s": 10.3125,
     }
+
+
+# -- blends -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("length", "fps", "chunks"),
+    [
+        ((6, "chunks"), 16, 6),
+        ((3, "s"), 16, 4),  # 48 video frames, 12 a chunk
+        ((3.1, "s"), 16, 5),
+        ((0.01, "s"), 16, 1),
+        ((3, "s"), 24, 6),
+    ],
+)
+def test_a_blend_takes_whole_chunks(length, fps, chunks):
+    segments = (
+        Segment(Time(0, "s"), "a"),
+        Segment(Time(10, "s"), "b", "blend", blend=Blend(Time(*length), "spherical")),
+    )
+    placed = PromptSchedule(segments).place(ChunkGrid(fps=fps), Time(20, "s")).segments
+    assert [(segment.blend_chunks, segment.blend_path) for segment in placed] == [(0, "linear"), (chunks, "spherical")]
+
+
+def test_a_blend_without_a_length_takes_four_chunks():
+    assert Segment(Time(0, "s"), "a", "blend") == Segment(Time(0, "s"), "a", "blend", blend=Blend(Time(4, "chunks")))
+
+
+@pytest.mark.parametrize("fields", [{"length": Time(0, "chunks")}, {"length": Time(50, "percent")}, {"length": 4}])
+def test_a_blends_length_is_checked_when_it_is_made(fields):
+    with pytest.raises(ScheduleError, match="a blend's length is .*chunks, at least 1, or seconds above 0"):
+        Blend(**fields)
+
+
+def test_the_report_says_when_a_blend_is_over():
+    segments = (Segment(Time(0, "s"), "a"), Segment(Time(5, "chunks"), "b", "blend"), Segment(Time(7, "chunks"), "c"))
+    whole = PromptSchedule(segments[:2]).place(ChunkGrid(), Time(20, "chunks")).report().splitlines()[-1]
+    assert whole.endswith("blends in over 4 chunks, alone from 5.81 s on")
+    short = PromptSchedule(segments).place(ChunkGrid(), Time(20, "chunks")).report().splitlines()[2]
+    assert short.endswith("blends in over 4 chunks, cut short at 5.06 s")
+
+
+# -- pins -------------------------------------------------------------------------------------------------------------
+
+
+def pinned(*pins: Pin, recalls: tuple[tuple[str, ...], ...] = ((), (), ())) -> PromptSchedule:
+    """Three segments at 0 s, chunk 7 (latent frame 21, 5.06 s) and chunk 14 (latent frame 42, 10.31 s)."""
+    asked = zip((0, 7, 14), recalls, strict=True)
+    return PromptSchedule([Segment(Time(start, "chunks"), "a", recall=names) for start, names in asked], pins=pins)
+
+
+@pytest.mark.parametrize(
+    ("asked", "frame"),
+    [
+        ((0, "s"), 0),
+        ((1 / 16, "s"), 1),
+        ((4, "frames"), 1),
+        ((5, "frames"), 2),
+        ((3.5, "s"), 14),  # video frame 56
+        ((2, "chunks"), 6),
+        ((17, "latent"), 17),
+        ((50, "percent"), 30),
+    ],
+)
+def test_a_pin_is_the_latent_frame_at_its_time(asked, frame):
+    plan = pinned(Pin(Time(*asked), "hero"), Pin(Time(*asked))).place(ChunkGrid(), Time(20, "chunks"))
+    assert [(pin.frame, pin.name) for pin in plan.pins] == [(frame, "hero"), (frame, None)]
+    told = json.loads(json.dumps(plan.to_dict(), allow_nan=False))["pins"][0]
+    start = max(0, 4 * frame - 3)
+    assert told == {
+        "name": "hero",
+        "latent_frame": frame,
+        "requested": {"value": asked[0], "unit": asked[1]},
+        "start_frame": start,
+        "start_s": start / 16,
+    }
+
+
+def test_the_report_says_what_is_pinned_and_who_remembers_it():
+    asked = pinned(Pin(Time(3.5, "s"), "hero"), recalls=((), (), ("hero",)))
+    lines = asked.place(ChunkGrid(), Time(20, "chunks")).report().splitlines()
+    assert lines[3].endswith("remembers hero")
+    assert lines[4] == "pin 'hero' at 3.5 s keeps the moment from 3.31 s, video frame 53"
+
+
+@pytest.mark.parametrize(
+    ("pins", "recalls", "said"),
+    [
+        ([Pin(Time(20, "s"))], [(), (), ()], "the pin at 20 s lies after the end of the story at 14.81 s"),
+        (
+            [Pin(Time(5.1, "s"), "hero")],
+            [(), ("hero",), ()],
+            r"segment 2 .*asks for \[hero\] and starts at 5.06 s, but pin",
+        ),
+        ([Pin(Time(0, "s"), "hero")], [("hero",), (), ()], r"segment 1 .*asks for \[hero\]"),
+        ([Pin(Time(0, "s"), "b")], [(), ("hero",), ()], r"segment 2 .*asks for \[hero\], but no pin has that name"),
+        ([Pin(Time(0, "s"), "b"), Pin(Time(1, "s"), "b")], [(), (), ()], "two pins have the name 'b'"),
+    ],
+)
+def test_pins_that_cannot_be_placed_are_named(pins, recalls, said):
+    with pytest.raises(ScheduleError, match=said):
+        pinned(*pins, recalls=recalls).place(ChunkGrid(), Time(20, "chunks"))
+
+
+@pytest.mark.parametrize("name", ["", "two words", "3d", "cut", "blend", "seed", "a" * 41, "a.b", 7, b"a"])
+def test_a_pins_name_is_one_word_that_means_nothing_else(name):
+    with pytest.raises(ScheduleError, match="a pin's name is"):
+        Pin(Time(0, "s"), name)
+
+
+def test_pins_that_are_needed_at_once_must_fit_into_the_bank():
+    pins = [Pin(Time(1, "s"), "a"), Pin(Time(2, "s"), "b"), Pin(Time(3, "s")), Pin(Time(7, "s"))]
+    apart = pinned(*pins, recalls=((), ("a",), ("b",))).place(ChunkGrid(), Time(20, "chunks"))
+    apart.check_memory(MemoryConfig(bank_frames=3))
+    with pytest.raises(ScheduleError, match="segment 2 .*needs 3 pinned moments at once, but the memory bank holds 2"):
+        apart.check_memory(MemoryConfig(bank_frames=2))
+    together = pinned(*pins, recalls=((), (), ("a", "b"))).place(ChunkGrid(), Time(20, "chunks"))
+    with pytest.raises(ScheduleError, match="segment 3 .*needs 4 pinned moments at once, but the memory bank holds 3"):
+        together.check_memory(MemoryConfig(bank_frames=3))
+    with pytest.raises(ScheduleError, match="segment 2 .*needs 4"):
+        apart.check_memory(MemoryConfig(bank_frames=3, pins=(5,)))
+
+
+def test_the_same_moment_pinned_twice_takes_one_place():
+    pins = [Pin(Time(1, "s"), "a"), Pin(Time(1, "s"), "b"), Pin(Time(1, "s"))]
+    plan = pinned(*pins, recalls=((), (), ("a", "b"))).place(ChunkGrid(), Time(20, "chunks"))
+    plan.check_memory(MemoryConfig(bank_frames=1))
+
+
+@pytest.mark.parametrize(
+    ("retrieval", "said"), [("none", "'none', which keeps no bank"), ("reference", "knows no pins")]
+)
+def test_a_memory_that_cannot_pin_is_named(retrieval, said):
+    plan = pinned(Pin(Time(1, "s"), "hero")).place(ChunkGrid(), Time(20, "chunks"))
+    with pytest.raises(ScheduleError, match=f"the schedule has pin 'hero' at 1 s.*{said}"):
+        plan.check_memory(MemoryConfig(retrieval=retrieval))
+    pinned().place(ChunkGrid(), Time(20, "chunks")).check_memory(MemoryConfig(retrieval=retrieval))

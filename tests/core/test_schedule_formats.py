@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from memflow_core.schedule import PromptSchedule, ScheduleError, Segment, Time
+from memflow_core.schedule import Blend, Pin, PromptSchedule, Segment
 from memflow_core.schedule_formats import read_schedule
+from memflow_core.timing import ScheduleError, Time
 
 
 def schedule(unit: str, *prompts: tuple[float, str], **fields) -> PromptSchedule:
@@ -58,6 +59,32 @@ def test_the_object_form_adds_what_the_list_cannot_say():
     assert read_schedule(source) == schedule("s", (0, "a"), global_prompt="g", length=Time(60, "s"))
 
 
+@pytest.mark.parametrize(
+    ("entry", "blend"),
+    [
+        ({}, Blend()),
+        ({"blend": None}, Blend()),
+        ({"blend": {}}, Blend()),
+        ({"blend": {"chunks": 6}}, Blend(Time(6, "chunks"))),
+        ({"blend": {"s": 2.5, "path": "spherical"}}, Blend(Time(2.5, "s"), "spherical")),
+    ],
+)
+def test_an_entry_may_say_how_it_blends(entry, blend):
+    source = [["0s", "a"], {"time": "10s", "prompt": "b", "switch": "blend"} | entry]
+    assert read_schedule(json.dumps(source)).segments[1] == Segment(Time(10, "s"), "b", "blend", blend=blend)
+
+
+def test_the_object_form_has_pins_and_entries_ask_for_them():
+    source = {
+        "segments": [["0s", "a"], {"time": "10s", "prompt": "b", "recall": ["hero"]}],
+        "pins": [{"time": "3.5s", "name": "hero"}, {"frame": 160}],
+    }
+    assert read_schedule(json.dumps(source)) == PromptSchedule(
+        (Segment(Time(0, "s"), "a"), Segment(Time(10, "s"), "b", recall=("hero",))),
+        pins=(Pin(Time(3.5, "s"), "hero"), Pin(Time(160, "frames"))),
+    )
+
+
 def test_a_schedule_is_read_as_itself():
     made = schedule("s", (0, "a"), length=Time(3, "s"))
     assert read_schedule(made) is made
@@ -79,6 +106,20 @@ def test_a_schedule_is_read_as_itself():
         ([["0s", "a", "b"]], "entry 1: .*3 parts"),
         (["a"], "entry 1: 'a' is neither"),
         ([["0s", "a"], {"time": "1s", "prompt": "b", "switch": "fade"}], "entry 2: switch is 'fade'"),
+        ([{"time": 0, "prompt": "a", "blend": {"chunks": 4}}], "entry 1: blend is .*only the switch 'blend'"),
+        ([{"time": 0, "prompt": "a", "switch": "blend", "blend": 4}], "entry 1: blend is 4, but must be an object"),
+        ([{"time": 0, "prompt": "a", "switch": "blend", "blend": {"chunks": 0}}], "entry 1: a blend's length"),
+        ([{"time": 0, "prompt": "a", "switch": "blend", "blend": {"chunks": 1.5}}], "entry 1: time is 1.5"),
+        ([{"time": 0, "prompt": "a", "switch": "blend", "blend": {"chunks": 1, "s": 1}}], "entry 1: blend has both"),
+        ([{"time": 0, "prompt": "a", "switch": "blend", "blend": {"path": []}}], "entry 1: a blend's path is"),
+        ([{"time": 0, "prompt": "a", "switch": "blend", "blend": {"way": 1}}], "entry 1: key 'way' is unknown"),
+        ([{"time": 0, "prompt": "a", "recall": "hero"}], "entry 1: recall is 'hero', but must be a list"),
+        ([{"time": 0, "prompt": "a", "recall": [["hero"]]}], "entry 1: a pin's name is"),
+        ([{"time": 0, "prompt": "a", "recall": ["hero"]}], r"segment 1 .*asks for \[hero\], but no pin has that name"),
+        ({"segments": [["0s", "a"]], "pins": [{"name": "hero"}]}, "pin 1: it has 0 times"),
+        ({"segments": [["0s", "a"]], "pins": ["1s"]}, "pin 1: '1s' is not an object"),
+        ({"segments": [["0s", "a"]], "pins": [{"s": 1}]}, "pin 1: key 's' is unknown"),
+        ({"segments": [["0s", "a"]], "pins": {}}, "'pins' is {}"),
         ([["1s", "a"]], "must start at 0"),
         ([["0s", "a"], ["5s", "b"], ["4s", "c"]], "segment 3 .*segment 2"),
         ([], "the schedule is empty"),
@@ -217,6 +258,21 @@ def test_a_timeline_is_read_in_seconds_up_to_its_last_end():
     assert read_schedule(source) == read_schedule(json.dumps(source, indent=2)) == expected
 
 
+def test_a_timelines_transitions_are_blends():
+    steps = [{}, {"transitionSteps": 0}, {"transitionSteps": 6}, {"temporalInterpolationMethod": "slerp"}]
+    steps.append({"transitionSteps": 4, "temporalInterpolationMethod": "slerp"})
+    source = timeline(*(shot(5 * n, 5 * n + 5, "a") | step for n, step in enumerate(steps)))
+    said = [(segment.switch, segment.blend) for segment in read_schedule(source).segments]
+    plain = ("recache", None)
+    assert said == [
+        plain,
+        plain,
+        ("blend", Blend(Time(6, "chunks"))),
+        plain,
+        ("blend", Blend(Time(4, "chunks"), "spherical")),
+    ]
+
+
 def test_a_timeline_entry_may_hold_one_plain_text():
     assert read_schedule(timeline({"startTime": 0, "endTime": 5, "text": "a"})).segments[0].prompt == "a"
 
@@ -230,6 +286,12 @@ def test_a_timeline_entry_may_hold_one_plain_text():
         ([shot(0, 5, "a"), shot(5, 5, "b")], "entry 2 ends at 5 s"),
         ([shot(0, 5, "a"), {"startTime": 5, "prompts": []}], "entry 2: endTime is missing"),
         ([shot(0, 5, "a"), shot(-5, -4, "b")], "entry 2: time is -5"),
+        ([shot(0, 5, "a") | {"transitionSteps": "soon"}], "entry 1: time is 'soon'"),
+        ([shot(0, 5, "a") | {"transitionSteps": -2}], "entry 1: time is -2"),
+        (
+            [shot(0, 5, "a") | {"transitionSteps": 2, "temporalInterpolationMethod": "cubic"}],
+            "entry 1: temporalInterpolationMethod is 'cubic', but must be linear or slerp",
+        ),
         ([shot(1, 5, "a")], "must start at 0"),
         ([shot(0, 5, "a"), "b"], "entry 2: startTime is missing"),
         ([{"startTime": 0, "endTime": 5, "prompts": [7]}], "entry 1: prompts is"),

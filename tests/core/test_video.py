@@ -49,6 +49,12 @@ def stripe_colours(picture: np.ndarray) -> np.ndarray:
     return picture[HEIGHT // 2, middle :: WIDTH // 6].astype(int)
 
 
+def rate_of(stream: av.VideoStream) -> Fraction:
+    """Frames a second as the file says; as players make it out, where PyAV before 18 cannot say it in an mkv."""
+    mute = stream.container.name.endswith(".mkv") and int(av.__version__.split(".")[0]) < 18
+    return stream.guessed_rate if mute else stream.average_rate
+
+
 def tags(path: Path) -> dict[str, str]:
     with av.open(path) as file:
         return {name.lower(): value for name, value in file.metadata.items()}
@@ -78,7 +84,7 @@ def test_frames_come_back_in_number_size_rate_and_colour(ending, codec, tmp_path
         assert abs(stripe_colours(picture) - stripe_colours(frame.numpy())).max() <= 6
     with av.open(path) as file:
         stream = file.streams.video[0]
-        assert stream.average_rate == 16
+        assert rate_of(stream) == 16
         assert file.duration == pytest.approx(34 / 16 * 1e6, abs=2000)
         context = stream.codec_context
         assert (context.colorspace, context.color_primaries, context.color_trc, context.color_range) == (
@@ -103,7 +109,8 @@ def test_frame_rates_are_exact(ending, fps, rate, tmp_path):
         writer.write(stripes(40))
     with av.open(path) as file:
         times = [frame.time for frame in file.decode(video=0)]
-        assert file.streams.video[0].average_rate == rate
+        assert rate_of(file.streams.video[0]) == rate
+        assert file.duration == pytest.approx(40 / rate * 1e6, abs=1000)
     # webm and mkv round times to milliseconds
     assert times == pytest.approx([number / rate for number in range(40)], abs=6e-4)
 

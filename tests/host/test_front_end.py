@@ -78,6 +78,23 @@ def test_saved_again_it_says_the_same(page):
     assert sorted(map(tuple, again["links"])) == sorted(map(tuple, WORKFLOW["links"]))
 
 
+def test_a_workflow_from_before_blends_opens_with_their_defaults(page, comfy):
+    old = json.loads(json.dumps(WORKFLOW))
+    segments = [node for node in old["nodes"] if node["type"] == "MemFlowPromptSegment"]
+    for node in segments:
+        node["inputs"] = [socket for socket in node["inputs"] if not socket["name"].startswith("blend")]
+        node["widgets_values"] = node["widgets_values"][:3]
+    open_workflow(page, old)
+    assert page.evaluate(COMPLAINTS) == []
+    assert _widgets(page.evaluate("() => app.graph.serialize()")) == _widgets(WORKFLOW)
+    # and over the API, where nothing fills them in
+    prompt = comfy.convert(WORKFLOW)
+    for node in prompt.values():
+        for name in ("blend", "blend_path"):
+            node["inputs"].pop(name, None)
+    assert failure(comfy.run(prompt).history) is None
+
+
 def test_a_video_dropped_on_the_canvas_brings_the_workflow_back(page, comfy):
     run = comfy.run(comfy.convert(WORKFLOW), workflow=WORKFLOW)
     assert failure(run.history) is None

@@ -39,7 +39,7 @@ class Tiny:
         inputs = {"model": self.model, "seed": 7, "length": 45, **SIZES, **SAMPLING, "memory": None, "state": None}
         if "schedule" not in changes:
             inputs["schedule"] = self.schedule()
-        latent, state, report = self.nodes.sampler.MemFlowSampler.execute(**(inputs | changes)).result
+        latent, state, report, _ = self.nodes.sampler.MemFlowSampler.execute(**(inputs | changes)).result
         return latent["samples"], state, report
 
 

@@ -86,11 +86,53 @@ def test_segments_by_node_equal_a_schedule_by_text(tiny):
     assert torch.equal(tiny.sample(schedule=chain)[0], tiny.sample(schedule=written)[0])
 
 
+def test_a_blend_by_node_equals_one_by_text(tiny):
+    """3 s at 16 fps are four chunks, and at 24 fps six."""
+    node, chain = tiny.nodes.prompts.MemFlowPromptSegment, None
+    for start, prompt in ((0.0, "a robot walks in the meadow"), (1.0, "an empty beach")):
+        conditioning = tiny.clip.encode_from_tokens_scheduled(tiny.clip.tokenize(prompt))
+        chain = node.execute(conditioning, start, "seconds", "blend", chain, 3.0, "spherical").result[0]
+    for fps, chunks in ((16.0, 4), (24.0, 6)):
+        by_node, _, report = tiny.sample(schedule=chain, fps=fps, **LONG)
+        text = f"0s: a robot walks in the meadow\n1s [blend {chunks} spherical]: an empty beach"
+        assert torch.equal(by_node, tiny.sample(schedule=tiny.schedule(text), fps=fps, **LONG)[0])
+        assert json.loads(report)["plan"]["segments"][1]["blend_chunks"] == chunks
+    linear = tiny.schedule("0s: a robot walks in the meadow\n1s [blend]: an empty beach")
+    assert not torch.equal(tiny.sample(schedule=linear, **LONG)[0], tiny.sample(schedule=chain, **LONG)[0])
+
+
+PINNED = "pin hero: 0:01\n0s: a robot walks in the meadow\n2s: an empty beach\n4s [hero]: the robot returns"
+
+
+def test_a_pinned_moment_comes_back_after_a_break_too(tiny):
+    """The story goes on from a state, whose memory holds the pin."""
+    story = {"schedule": tiny.schedule(PINNED, "a meadow"), "memory": tiny.memory(retrieval="fifo")}
+    whole, _, report = tiny.sample(length=93, **story)
+    told = [record for record in json.loads(report)["memory"] if record["event"] in ("pin", "recall")]
+    assert [(record["event"], record["chunk"]) for record in told] == [("pin", 1), ("recall", 6)]
+    plain = dict(story, schedule=tiny.schedule(PINNED.replace("[hero]", ""), "a meadow"))
+    assert not torch.equal(whole[:, :, -3:], tiny.sample(length=93, **plain)[0][:, :, -3:])
+    both = {"schedule": tiny.schedule(PINNED.split("\n4s")[0], "a meadow"), "memory": story["memory"]}
+    head, state, _ = tiny.sample(length=45, **both)
+    rest, _, _ = tiny.sample(length=48, **story, state=state)
+    assert torch.equal(torch.cat((head, rest), dim=2), whole)
+
+
 BAD = {
     "empty schedule": (dict(prompts=""), "empty"),
     "switch beyond the end": (dict(prompts="0s: a robot\n60s: a cat"), "60"),
     "unsorted times": (dict(prompts="0s: a robot\n2s: a cat\n1s: a ghost"), "1"),
     "late start": (dict(prompts="1s: a robot"), "0"),
+    "unknown pin": (dict(prompts="0s: a robot\n1s [hero]: a cat"), "hero"),
+    "pin after its segment": (dict(prompts="pin hero: 2s\n0s: a robot\n1s [hero]: a cat"), "not made by then"),
+    "pin beyond the end": (dict(prompts="pin: 60s\n0s: a robot"), "after the end of the story"),
+    "more pins than places": (dict(prompts="pin: 0s\npin: 1s\n0s: a robot", memory=dict(bank_size=1)), "holds 1"),
+    "pins without a bank": (dict(prompts="pin: 0s\n0s: a robot", memory=dict(retrieval="none")), "keeps no bank"),
+    "pins for the reference": (
+        dict(prompts="pin: 0s\n0s: a robot", memory=dict(retrieval="reference")),
+        "knows no pins",
+    ),
+    "blend of nothing": (dict(prompts="0s: a robot\n1s [blend 0]: a cat"), "at least 1"),
     "width off the grid": (dict(width=100), "multiples of 16"),
     "height off the grid": (dict(height=72), "multiples of 16"),
     "no length": (dict(length=0), "length"),

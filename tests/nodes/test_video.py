@@ -27,7 +27,7 @@ def stream(tiny, tmp_path, monkeypatch):
     def run(**changes):
         inputs = {"model": tiny.model, "vae": tiny.vae, "schedule": tiny.schedule(), "length": 45, **SMALL}
         inputs |= {"filename_prefix": "story", "format": "mp4 (h264)", "quality": "high", "save_output": True}
-        video, state, report = node.execute(**(inputs | changes)).result
+        video, state, report, _ = node.execute(**(inputs | changes)).result
         return Path(video.get_stream_source()), state, json.loads(report)
 
     return run

@@ -1,0 +1,153 @@
+"""MemFlow Save State and Load State: where a story stands, in a file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from comfy_api.latest import io
+
+from ..memflow_core.compact_state import COMPACT, EXACT
+from ..memflow_core.schedule import ChunkGrid
+from ..memflow_core.state import StreamState, read_meta
+from ..memflow_core.state_check import DECODER
+from . import host
+from .io_types import CATEGORY, StateType, StoryState
+
+
+class MemFlowSaveState(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="MemFlowSaveState",
+            display_name="MemFlow Save State",
+            category=CATEGORY,
+            description="Saves where a story stands, to go on from there another day: make it longer, try another "
+            "ending, roll one segment again.",
+            search_aliases=["checkpoint", "save story", "continue video", "resume", "extend video", "kv cache"],
+            inputs=[
+                StateType.Input("state", tooltip="From a MemFlow Sampler or MemFlow Stream to Video."),
+                io.String.Input(
+                    "filename_prefix",
+                    default="story",
+                    tooltip="Name of the file, in memflow_states in ComfyUI's output folder. Subfolders and "
+                    "%year%-%month%-%day% work. A number is added; no file is ever replaced.",
+                ),
+                io.Combo.Input(
+                    "content",
+                    options=[COMPACT, EXACT],
+                    default=COMPACT,
+                    tooltip="compact: about 15 MB at 832 x 480. The remembered pictures and prompts, which are read "
+                    "again when the story goes on: very near to going on at once, and each time the same. exact: "
+                    "everything, gigabytes at 832 x 480, for a continuation that is the same bit by bit.",
+                ),
+            ],
+            outputs=[
+                io.String.Output(display_name="file", tooltip="Name of the file, as MemFlow Load State lists it.")
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, state: StoryState, filename_prefix: str, content: str) -> io.NodeOutput:
+        if state.stream is None or state.given.all:
+            raise ValueError(
+                "the state holds pictures that no sampler has read yet: save the state that comes out of a sampler."
+            )
+        file = host.new_state_file(filename_prefix)
+        _write(_for_file(state, content), file.path)
+        name = f"{(Path(file.subfolder) / file.path.name).as_posix()} [output]"
+        return io.NodeOutput(name, ui={"text": (f"{name}: {_size(file.path)}",)})
+
+
+class MemFlowLoadState(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="MemFlowLoadState",
+            display_name="MemFlow Load State",
+            category=CATEGORY,
+            description="Loads where a story stood. Connect it to the state input of a sampler, with the model, size, "
+            "steps and schedule of that story.",
+            search_aliases=["checkpoint", "load story", "continue video", "resume", "extend video", "branch"],
+            inputs=[
+                io.Combo.Input(
+                    "file",
+                    options=host.state_files(),
+                    tooltip="A file that MemFlow Save State wrote, in memflow_states in the output folder, or one that "
+                    "you put into the input folder. Press R to refresh the list.",
+                ),
+            ],
+            outputs=[
+                StateType.Output(display_name="state", tooltip="Connect to a sampler to go on from here."),
+                io.String.Output(display_name="info", tooltip="What the state needs: its size, steps and memory."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, file: str | None = None) -> bool | str:
+        # named here, so that a file which was saved a moment ago need not be in the page's list
+        try:
+            if file is not None:
+                read_meta(host.state_path(file))
+        except (ValueError, OSError) as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, file: str) -> str:
+        found = host.state_path(file).stat()
+        return f"{found.st_mtime_ns} {found.st_size}"
+
+    @classmethod
+    def execute(cls, file: str) -> io.NodeOutput:
+        stream = StreamState.load(host.state_path(file))
+        return io.NodeOutput(_from_file(stream), describe(stream))
+
+
+def describe(stream: StreamState) -> str:
+    """What a state is of, for people."""
+    frames = ChunkGrid(stream.sampling.chunk_frames).px_frames(stream.chunks)
+    return (
+        f"{frames} video frames made, {stream.shape.columns * 8} x {stream.shape.rows * 8}, steps "
+        f"{', '.join(map(str, stream.sampling.steps))}, shift {stream.sampling.shift:g}, retrieval "
+        f"{stream.memory.retrieval}, {stream.content}"
+    )
+
+
+def _for_file(state: StoryState, content: str) -> StreamState:
+    """One value of stream and decoder; a compact one has no decoder, which reads the newest pictures again."""
+    if content == COMPACT:
+        return state.stream.compact()
+    if state.stream.content == COMPACT:
+        raise ValueError(
+            "the state came from a compact file and no sampler has gone on from it: it has nothing exact to save; "
+            "choose compact."
+        )
+    carry = {f"{DECODER}{name}": tensor for name, tensor in (state.decoder or {}).items()}
+    return StreamState(state.stream.tensors | carry, state.stream.meta)
+
+
+def _from_file(stream: StreamState) -> StoryState:
+    carry = {name.removeprefix(DECODER): t for name, t in stream.tensors.items() if name.startswith(DECODER)}
+    tensors = {name: tensor for name, tensor in stream.tensors.items() if not name.startswith(DECODER)}
+    # the rest of it is checked by the decoder that it is for
+    if carry and tuple(carry[min(carry)].shape[-2:]) != (stream.shape.rows, stream.shape.columns):
+        raise ValueError("the file's decoder part belongs to a video of another size: save the state again.")
+    return StoryState(StreamState(tensors, stream.meta), carry or None)
+
+
+def _write(state: StreamState, path: Path) -> None:
+    """All of the file, or none of it. Raises FileExistsError rather than replace one."""
+    draft = path.with_name(f".{path.name}.unfinished")
+    try:
+        state.save(draft)
+        if path.exists():
+            raise FileExistsError(f"{path.name} has appeared in the meantime: save again.")
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _size(path: Path) -> str:
+    return f"{path.stat().st_size / 1e6:.1f} MB"

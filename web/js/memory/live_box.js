@@ -1,0 +1,135 @@
+// @ts-check
+// "What happens next": directs a story while it plays.
+
+import { make } from "./view.js";
+import { seconds } from "./story.js";
+
+/**
+ * @typedef {{number: number, prompt: string, status: string, message: string, start_s: number | null}} Wish
+ * @typedef {{paused: boolean, holding: boolean, finishing: boolean, ended: boolean, takes_prompts: boolean,
+ *            switches: string[], prompts: Wish[]}} LiveState
+ */
+
+const SWITCH_HELP = {
+  recache: "the last seconds are read anew under the prompt",
+  soft: "only the text changes",
+  cut: "a new shot, which remembers the bank alone",
+  blend: "the text moves over to the prompt little by little",
+};
+
+export class LiveBox {
+  /** @param {(body: object) => Promise<string | null>} send posts a change; resolves to what is wrong with it, or null */
+  constructor(send) {
+    this.send = send;
+    /** called when it appears or goes */
+    this.onResize = () => {};
+    this.element = /** @type {HTMLFormElement} */ (make("form", "mm-live"));
+    this.element.setAttribute("aria-label", "What happens next");
+    this.text = /** @type {HTMLTextAreaElement} */ (make("textarea", "mm-next"));
+    this.text.rows = 2;
+    this.text.maxLength = 8000;
+    this.kind = /** @type {HTMLSelectElement} */ (make("select", "mm-switch"));
+    this.kind.title = "How the new prompt takes over";
+    this.ask = this.button("submit", "mm-ask", "Play next");
+    this.ask.title = "Starts with the next chunk (Enter)";
+    this.pause = this.button("button", "mm-pause", "Pause");
+    this.finish = this.button("button", "mm-finish", "Finish now");
+    this.finish.title = "End the video after this chunk, and keep all of it";
+    this.said = make("div", "mm-said");
+    this.said.setAttribute("role", "status");
+    const tools = make("div", "mm-tools");
+    tools.append(this.kind, this.ask, make("span", "mm-gap"), this.pause, this.finish);
+    this.element.append(this.text, tools, this.said);
+    this.element.hidden = true;
+    this.listen();
+  }
+
+  /** @param {"submit" | "button"} type @param {string} className @param {string} label */
+  button(type, className, label) {
+    const button = /** @type {HTMLButtonElement} */ (make("button", className, label));
+    button.type = type;
+    return button;
+  }
+
+  listen() {
+    this.element.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.askForPrompt();
+    });
+    this.text.addEventListener("keydown", (event) => {
+      event.stopPropagation();
+      if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+        event.preventDefault();
+        this.askForPrompt();
+      }
+    });
+    this.pause.addEventListener("click", () => this.tell({ action: this.paused ? "resume" : "pause" }));
+    this.finish.addEventListener("click", () => this.tell({ action: "finish" }));
+  }
+
+  async askForPrompt() {
+    const prompt = this.text.value.trim();
+    if (!prompt || this.ask.disabled) return;
+    if (await this.tell({ prompt, switch: this.kind.value })) this.text.value = "";
+  }
+
+  /** @param {object} body @returns {Promise<boolean>} whether it was taken */
+  async tell(body) {
+    const problem = await this.send(body);
+    if (problem !== null) this.say(problem, true);
+    return problem === null;
+  }
+
+  /** @param {string} words @param {boolean} [problem] */
+  say(words, problem = false) {
+    this.said.textContent = words;
+    this.said.classList.toggle("mm-problem", problem);
+  }
+
+  /** @param {LiveState | null} state null: no story runs */
+  update(state) {
+    const hidden = !state || state.ended;
+    const changed = this.element.hidden !== hidden;
+    this.element.hidden = hidden;
+    if (state && !hidden) this.show(state);
+    if (changed) this.onResize();
+  }
+
+  /** @param {LiveState} state */
+  show(state) {
+    this.paused = state.paused;
+    this.pause.textContent = state.paused ? "Go on" : "Pause";
+    this.pause.disabled = this.finish.disabled = state.finishing;
+    this.text.disabled = this.kind.disabled = this.ask.disabled = !state.takes_prompts || state.finishing;
+    this.text.placeholder = state.takes_prompts
+      ? "What happens next?"
+      : "Connect a CLIP to the clip input to change the prompt while it runs.";
+    this.offer(state.switches);
+    const [words, problem] = report(state);
+    this.say(words, problem);
+  }
+
+  /** @param {string[]} switches */
+  offer(switches) {
+    if (this.kind.options.length === switches.length) return;
+    this.kind.replaceChildren(
+      ...switches.map((name) => {
+        const option = new Option(name, name);
+        option.title = SWITCH_HELP[/** @type {keyof SWITCH_HELP} */ (name)] ?? "";
+        return option;
+      }),
+    );
+  }
+}
+
+/** What to say of a state, and whether it is a problem. @param {LiveState} state @returns {[string, boolean]} */
+export function report(state) {
+  if (state.finishing) return ["Ends after this chunk.", false];
+  const wish = state.prompts.at(-1);
+  const held = state.holding ? "Paused. " : state.paused ? "Pauses after this chunk. " : "";
+  if (!wish) return [held.trim(), false];
+  const named = `“${wish.prompt.length > 60 ? `${wish.prompt.slice(0, 57)}...` : wish.prompt}”`;
+  if (wish.status === "refused") return [`${held}${named} was not taken: ${wish.message}`, true];
+  if (wish.status === "waiting") return [`${held}${named} waits for the next chunk.`, false];
+  return [`${held}${named} starts at ${seconds(wish.start_s ?? 0)}.`, false];
+}

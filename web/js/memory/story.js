@@ -1,0 +1,106 @@
+// @ts-check
+// What a run's memory did, gathered from the server's events. Pure: no page, no ComfyUI.
+
+/**
+ * A remembered moment. `frame` is its first video frame, `chunk` the chunk that it was made in.
+ * @typedef {{time_s: number, frame: number, chunk: number, score: number | null, layers: number, pinned: boolean}} Moment
+ * @typedef {{sink: number, bank: number, window: number}} Share
+ * @typedef {{bank: Moment[], dropped: Moment[], recorded: Moment[], share: Share | null}} ChunkMemory
+ * @typedef {{chunk: number, start_s: number, end_s: number, prompt: string, memory: ChunkMemory}} ToldChunk
+ * @typedef {{first_s: number, chunks: ToldChunk[], thumbnails: Record<string, string>}} Summary
+ */
+
+// older rows cost the page more than they tell
+export const MOST_ROWS = 200;
+
+export class MemoryStory {
+  constructor() {
+    /** @type {string | null} the run that this is the story of */
+    this.promptId = null;
+    /** @type {ToldChunk[]} */
+    this.chunks = [];
+    /** @type {Record<string, string>} pictures by the number of the chunk that they show the start of */
+    this.thumbnails = {};
+    /** @type {number | null} chunks there will be */
+    this.expected = null;
+    /** where the run's video starts in the story, in seconds */
+    this.firstS = 0;
+  }
+
+  get isEmpty() {
+    return this.chunks.length === 0;
+  }
+
+  /** @param {ToldChunk & {prompt_id: string, chunks: number | null, thumbnail: string | null}} event */
+  addChunk(event) {
+    if (event.prompt_id !== this.promptId) this.start(event.prompt_id);
+    if (this.isEmpty) this.firstS = event.start_s;
+    const { chunk, start_s, end_s, prompt, memory } = event;
+    this.chunks = [...this.chunks.filter((told) => told.chunk < chunk), { chunk, start_s, end_s, prompt, memory }];
+    if (event.thumbnail) this.thumbnails[chunk] = event.thumbnail;
+    this.expected = event.chunks;
+  }
+
+  /** Forget the last run. @param {string | null} promptId */
+  start(promptId) {
+    Object.assign(this, new MemoryStory(), { promptId });
+  }
+
+  /** A run as its result tells it, which knows all that the events said. @param {Summary} summary */
+  take(summary) {
+    this.chunks = summary.chunks;
+    this.thumbnails = summary.thumbnails;
+    this.firstS = summary.first_s;
+    this.expected = null;
+  }
+
+  /** The picture of a moment, if there is one. @param {Moment} moment */
+  pictureOf(moment) {
+    return this.thumbnails[moment.chunk] ?? null;
+  }
+
+  /** The newest chunks, oldest first, and how many before them are left out. */
+  rows() {
+    const leftOut = Math.max(0, this.chunks.length - MOST_ROWS);
+    return { leftOut, chunks: this.chunks.slice(leftOut) };
+  }
+
+  /** One line. */
+  headline() {
+    const last = this.chunks.at(-1);
+    if (!last) return "shows what the bank keeps while it runs";
+    const held = last.memory.bank.length;
+    const of = this.expected === null ? "" : ` of ${this.expected}`;
+    return `${held} ${held === 1 ? "moment" : "moments"} kept at ${seconds(last.end_s)} (chunk ${last.chunk + 1}${of})`;
+  }
+}
+
+/** 12.5625 -> "12.56 s". @param {number} time */
+export function seconds(time) {
+  return `${time.toFixed(2)} s`;
+}
+
+/** A time as a schedule writes it, to the millisecond: 12.75 -> "12.75s". @param {number} time */
+export function scheduleTime(time) {
+  return `${Number(time.toFixed(3))}s`;
+}
+
+/** 0.123 -> "12%". @param {number} share */
+export function percent(share) {
+  return `${Math.round(100 * share)}%`;
+}
+
+/** A moment's time; a picture that was given to be remembered has none. @param {Moment} moment */
+export function nameOf(moment) {
+  return moment.frame < 0 ? `picture ${-1 - moment.frame}` : seconds(moment.time_s);
+}
+
+/** All that is known of a moment, in words. @param {Moment} moment @param {boolean} dropped */
+export function describe(moment, dropped) {
+  const words = [moment.frame < 0 ? nameOf(moment) : `${nameOf(moment)} (video frame ${moment.frame})`];
+  if (dropped) words.push("dropped");
+  if (moment.pinned) words.push("pinned");
+  if (moment.score !== null) words.push(`score ${moment.score.toPrecision(3)}`);
+  if (!dropped && moment.layers < 0.9995) words.push(`in ${percent(moment.layers)} of the layers`);
+  return words.join(", ");
+}

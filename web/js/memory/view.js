@@ -1,0 +1,143 @@
+// @ts-check
+// The memory of a run as rows of pictures, one row for each chunk.
+
+import { describe, nameOf, percent, seconds } from "./story.js";
+
+/** @typedef {import("./story.js").MemoryStory} MemoryStory */
+/** @typedef {import("./story.js").Moment} Moment */
+
+const KINDS = /** @type {const} */ (["sink", "bank", "window"]);
+
+/**
+ * @param {string} tag
+ * @param {string} className
+ * @param {string} [text]
+ */
+export function make(tag, className, text) {
+  const element = document.createElement(tag);
+  element.className = className;
+  if (text !== undefined) element.textContent = text;
+  return element;
+}
+
+export class MemoryView {
+  /** @param {(moment: Moment, element: HTMLElement) => void} onPick a moment was clicked */
+  constructor(onPick) {
+    this.onPick = onPick;
+    this.open = true;
+    /** called when it becomes taller or lower */
+    this.onResize = () => {};
+    this.head = /** @type {HTMLButtonElement} */ (make("button", "mm-head"));
+    this.head.type = "button";
+    this.title = make("span", "mm-title", "Memory");
+    this.line = make("span", "mm-line");
+    this.head.append(this.title, this.line);
+    this.head.addEventListener("click", () => this.setOpen(!this.open));
+    this.rows = make("div", "mm-rows");
+    this.rows.setAttribute("role", "list");
+    this.rows.tabIndex = 0;
+    this.rows.setAttribute("aria-label", "What the memory bank held, chunk by chunk");
+    this.legend = legend();
+    this.element = make("div", "mm-view");
+    this.element.append(this.head, this.legend, this.rows);
+    this.hasRows = false;
+    this.setOpen(true);
+  }
+
+  /** Whether rows are on show. */
+  get expanded() {
+    return this.open && this.hasRows;
+  }
+
+  /** @param {boolean} open */
+  setOpen(open) {
+    this.open = open;
+    this.update();
+  }
+
+  update() {
+    this.head.disabled = !this.hasRows;
+    this.head.setAttribute("aria-expanded", String(this.expanded));
+    this.rows.hidden = this.legend.hidden = !this.expanded;
+    this.onResize();
+  }
+
+  /** @param {MemoryStory} story */
+  render(story) {
+    const { leftOut, chunks } = story.rows();
+    const atEnd = this.rows.scrollHeight - this.rows.scrollTop - this.rows.clientHeight < 40;
+    this.line.textContent = story.headline();
+    this.rows.replaceChildren(...chunks.map((told) => this.row(told, story)));
+    if (leftOut) this.rows.prepend(make("div", "mm-more", `${leftOut} earlier chunks are in the report`));
+    const had = this.hasRows;
+    this.hasRows = chunks.length > 0;
+    if (had !== this.hasRows) this.update();
+    // follow the run, unless the user looks at something older
+    if (atEnd) this.rows.scrollTop = this.rows.scrollHeight;
+  }
+
+  /** @param {import("./story.js").ToldChunk} told @param {MemoryStory} story */
+  row(told, story) {
+    const row = make("div", "mm-row");
+    row.setAttribute("role", "listitem");
+    const when = make("div", "mm-when");
+    when.append(make("span", "mm-time", `${told.start_s.toFixed(2)}–${seconds(told.end_s)}`));
+    when.append(make("span", "mm-prompt", told.prompt));
+    when.title = told.prompt;
+    const moments = make("div", "mm-moments");
+    for (const moment of told.memory.bank) moments.append(this.moment(moment, false, story));
+    for (const moment of told.memory.dropped) moments.append(this.moment(moment, true, story));
+    if (!moments.childElementCount) moments.append(make("span", "mm-none", "nothing in the bank"));
+    row.append(when, moments, shareBar(told.memory.share));
+    return row;
+  }
+
+  /** @param {Moment} moment @param {boolean} dropped @param {MemoryStory} story */
+  moment(moment, dropped, story) {
+    const button = /** @type {HTMLButtonElement} */ (make("button", "mm-moment"));
+    button.type = "button";
+    button.classList.toggle("mm-dropped", dropped);
+    button.classList.toggle("mm-pinned", moment.pinned);
+    button.title = describe(moment, dropped);
+    button.setAttribute("aria-label", button.title);
+    button.setAttribute("aria-haspopup", "menu");
+    const url = story.pictureOf(moment);
+    const frame = make("span", "mm-frame");
+    if (url) {
+      const picture = /** @type {HTMLImageElement} */ (make("img", "mm-picture"));
+      picture.src = url;
+      picture.alt = "";
+      picture.draggable = false;
+      frame.append(picture);
+    }
+    if (moment.pinned) frame.append(make("span", "mm-badge mm-pin", "pin"));
+    if (!dropped && moment.layers < 0.9995) frame.append(make("span", "mm-badge", percent(moment.layers)));
+    const score = moment.score === null ? "" : moment.score.toPrecision(2);
+    button.append(frame, make("span", "mm-at", nameOf(moment)), make("span", "mm-score", score));
+    button.addEventListener("click", () => this.onPick(moment, button));
+    return button;
+  }
+}
+
+function legend() {
+  const element = make("div", "mm-legend");
+  element.append(make("span", "mm-legend-title", "share of attention"));
+  for (const kind of KINDS) element.append(make("span", `mm-key mm-${kind}`, kind));
+  return element;
+}
+
+/** @param {import("./story.js").Share | null} share */
+function shareBar(share) {
+  const bar = make("div", "mm-share");
+  if (!share) return bar;
+  const said = KINDS.map((kind) => `${kind} ${percent(share[kind])}`).join(", ");
+  bar.title = `share of attention: ${said}`;
+  bar.setAttribute("role", "img");
+  bar.setAttribute("aria-label", bar.title);
+  for (const kind of KINDS) {
+    const part = make("span", `mm-part mm-${kind}`);
+    part.style.flexGrow = String(share[kind]);
+    bar.append(part);
+  }
+  return bar;
+}

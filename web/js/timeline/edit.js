@@ -1,0 +1,187 @@
+// @ts-check
+// Edits of the text form that rewrite the lines they must, and no others. Each takes a text and returns a new one.
+import { writeSwitch } from "./options.js";
+import { quote, readText } from "./text.js";
+
+/** @typedef {import("./text.js").Document} Document */
+/** @typedef {import("./text.js").Segment} Segment */
+/** @typedef {import("./text.js").Written} Written */
+/** @typedef {{switch: string, blend: import("./options.js").Blend | null}} SwitchKind */
+
+/** @param {string} text @param {number} start @param {number} end @param {string} put */
+function splice(text, start, end, put) {
+  return text.slice(0, start) + put + text.slice(end);
+}
+
+/** @param {Document} document @param {number} index @returns {{line: number, written: Written}} */
+function place(document, index) {
+  const segment = document.segments[index];
+  return { line: segment.lines[0], written: /** @type {Written} */ (segment.written) };
+}
+
+/**
+ * The text with a time on every prompt, which every other edit here needs.
+ * @param {string} text
+ * @param {string[]} times  of the prompts of a list `a | b`, as they will be written
+ */
+export function withTimes(text, times) {
+  const document = readText(text);
+  if (!document.lead.length) return document.lines.join("\n");
+  const untimed = document.segments.filter((segment) => !segment.written);
+  const entries = untimed.map((segment, at) => `${untimed.length > 1 ? times[at] : "0s"}: ${quote(segment.prompt)}`);
+  const [first, ...rest] = document.lead;
+  const lines = document.lines.filter((_, number) => !rest.includes(number));
+  lines.splice(first, 1, ...entries);
+  return lines.join("\n");
+}
+
+/** @param {string} text @param {number} index @param {string} time  as it is to be written */
+export function setTime(text, index, time) {
+  const document = readText(text);
+  const { line, written } = place(document, index);
+  document.lines[line] = splice(document.lines[line], written.time.start, written.time.end, time);
+  return document.lines.join("\n");
+}
+
+/** The time of a segment as it is written; "" where it has none. @param {Document} document @param {number} index */
+export function writtenTime(document, index) {
+  const { lines, written } = document.segments[index];
+  return written ? document.lines[lines[0]].slice(written.time.start, written.time.end) : "";
+}
+
+/** @param {string} text @param {number} index @param {string} prompt */
+export function setPrompt(text, index, prompt) {
+  const document = readText(text);
+  if (document.segments[index].prompt === prompt) return text;
+  const { line, written } = place(document, index);
+  const [, ...more] = document.segments[index].lines;
+  document.lines[line] = `${document.lines[line].slice(0, written.colon + 1)} ${quote(prompt)}`;
+  return document.lines.filter((_, number) => !more.includes(number)).join("\n");
+}
+
+/**
+ * Put options of one kind in the place of those there are.
+ * @param {string} text @param {number} index @param {"switch" | "seed" | "ask"} kind @param {string[]} values
+ */
+function setOptions(text, index, kind, values) {
+  const document = readText(text);
+  const { line, written } = place(document, index);
+  const old = written.options.filter((option) => option.kind === kind);
+  const said = values.map((value) => ` [${value}]`).join("");
+  const at = old[0]?.start ?? written.options.at(-1)?.end ?? written.time.end;
+  let raw = document.lines[line];
+  // a digit right behind the colon would be read with the time, once no option stands between them
+  if (/[0-9]/.test(raw[written.colon + 1])) raw = splice(raw, written.colon + 1, written.colon + 1, " ");
+  for (const option of old.toReversed()) raw = splice(raw, option.start, option.end, "");
+  document.lines[line] = splice(raw, at, at, said);
+  return document.lines.join("\n");
+}
+
+/** @param {string} text @param {number} index @param {SwitchKind} kind */
+export function setSwitch(text, index, { switch: name, blend }) {
+  const option = writeSwitch(name, blend);
+  return setOptions(text, index, "switch", option ? [option] : []);
+}
+
+/** @param {string} text @param {number} index @param {string | null} seed  its digits */
+export function setSeed(text, index, seed) {
+  return setOptions(text, index, "seed", seed === null ? [] : [`seed ${seed}`]);
+}
+
+/** @param {string} text @param {number} index @param {string[]} names */
+export function setAsks(text, index, names) {
+  return setOptions(text, index, "ask", names);
+}
+
+/**
+ * A new line behind a segment.
+ * @param {string} text @param {number} after @param {string} time @param {string} prompt @param {string[]} options
+ */
+export function insert(text, after, time, prompt, options = []) {
+  const document = readText(text);
+  const last = /** @type {number} */ (document.segments[after].lines.at(-1));
+  const indent = /^[ \t]*/.exec(document.lines[place(document, after).line])?.[0] ?? "";
+  const said = options.map((option) => ` [${option}]`).join("");
+  document.lines.splice(last + 1, 0, `${indent}${time}${said}: ${quote(prompt)}`);
+  return document.lines.join("\n");
+}
+
+/** A segment's options, as `insert` takes them. @param {Segment} segment */
+export function optionsOf({ written }) {
+  return (written?.options ?? []).map((option) => (option.kind === "seed" ? `seed ${option.value}` : option.value));
+}
+
+/** Without a segment; comments stay. @param {string} text @param {number} index */
+export function remove(text, index) {
+  const document = readText(text);
+  const { lines } = document.segments[index];
+  return document.lines.filter((_, number) => !lines.includes(number)).join("\n");
+}
+
+/**
+ * The first line of what moves with a segment: the comments right above it, too. Those above the first segment may be
+ * about the whole story, so they stay.
+ * @param {Document} document @param {number} index
+ */
+function blockStart({ lines, segments }, index) {
+  let first = segments[index].lines[0];
+  const above = index > 0 ? /** @type {number} */ (segments[index - 1].lines.at(-1)) : first;
+  while (first - 1 > above && lines[first - 1].trim().startsWith("#")) first--;
+  return first;
+}
+
+/**
+ * Segments in another order, each with the time that it has in the text.
+ * @param {string} text
+ * @param {number[]} order  order[place] is the segment that comes to that place
+ */
+export function reorder(text, order) {
+  const document = readText(text);
+  const blocks = document.segments.map((segment, index) => ({
+    start: blockStart(document, index),
+    end: /** @type {number} */ (segment.lines.at(-1)) + 1,
+  }));
+  const lines = document.lines.slice(0, blocks[0].start);
+  blocks.forEach((block, place) => {
+    const moved = blocks[order[place]];
+    lines.push(...document.lines.slice(moved.start, moved.end));
+    lines.push(...document.lines.slice(block.end, blocks[place + 1]?.start));
+  });
+  return lines.join("\n");
+}
+
+// -- headers --------------------------------------------------------------------------------------------------
+
+/** @param {string} text @param {"global" | "length"} name @param {string | null} value  null: without it */
+export function setHeader(text, name, value) {
+  const document = readText(text);
+  const line = document[name]?.line;
+  if (line === undefined) return value === null ? text : [`${name}: ${value}`, ...document.lines].join("\n");
+  const before = document.lines[line].slice(0, document.lines[line].indexOf(":") + 1);
+  document.lines.splice(line, 1, ...(value === null ? [] : [`${before} ${value}`]));
+  return document.lines.join("\n");
+}
+
+/** @param {string} text @param {string} prompt  "" for none */
+export function setGlobal(text, prompt) {
+  return setHeader(text, "global", prompt ? quote(prompt) : null);
+}
+
+/** @param {string} text @param {string} time @param {string} name */
+export function addPin(text, time, name) {
+  const document = readText(text);
+  const headers = [document.global, document.length, ...document.pins];
+  const last = Math.max(-1, ...headers.map((header) => header?.line ?? -1));
+  document.lines.splice(last + 1, 0, `${name ? `pin ${name}` : "pin"}: ${time}`);
+  return document.lines.join("\n");
+}
+
+/** Without a pin, which no segment asks for any more. @param {string} text @param {number} index  which pin */
+export function removePin(text, index) {
+  const { segments, pins } = readText(text);
+  const { line, name } = pins[index];
+  const without = segments.reduce((left, { asks }, segment) => {
+    return asks.includes(name) ? setAsks(left, segment, asks.filter((ask) => ask !== name)) : left;
+  }, text);
+  return readText(without).lines.toSpliced(line, 1).join("\n");
+}

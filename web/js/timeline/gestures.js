@@ -1,0 +1,75 @@
+// @ts-check
+// What the pointer does on the track: set the cursor, drag an edge, drag a segment to another place.
+
+/** @typedef {{clientX: number, altKey: boolean}} Point x is in pixels of the page */
+/**
+ * @typedef {object} Gestures
+ * @property {(x: number, free: boolean) => void} cursor
+ * @property {(index: number) => void} focus
+ * @property {(index: number, x: number, free: boolean) => void} retime  while it is dragged
+ * @property {(index: number, x: number) => void} carry  while it is dragged
+ * @property {() => void} drop    keep what the drag showed
+ * @property {() => void} cancel
+ * @property {(index: number) => void} edit
+ */
+
+const CLICK_PX = 5;
+
+/** @param {Event} event @param {string} selector @returns {HTMLElement | null} */
+function under(event, selector) {
+  return /** @type {Element} */ (event.target).closest(selector);
+}
+
+/** What a press begins: what to do on every move, and on a click. @param {Gestures} gestures @param {PointerEvent} event */
+function begin(gestures, event) {
+  const edge = under(event, ".mft-edge");
+  if (edge) {
+    const index = Number(edge.dataset.index);
+    gestures.focus(index);
+    return { dragged: (/** @type {Point} */ at) => gestures.retime(index, at.clientX, at.altKey), click: null };
+  }
+  const block = under(event, ".mft-block");
+  const toCursor = (/** @type {Point} */ at) => gestures.cursor(at.clientX, at.altKey);
+  if (!block) {
+    toCursor(event);
+    return { dragged: toCursor, click: toCursor };
+  }
+  const index = Number(block.dataset.index);
+  gestures.focus(index);
+  return { dragged: (/** @type {Point} */ at) => gestures.carry(index, at.clientX), click: toCursor };
+}
+
+/** @param {HTMLElement} track @param {Gestures} gestures */
+export function listen(track, gestures) {
+  /** @type {{from: number, moved: boolean, dragged: (at: Point) => void, click: ((at: Point) => void) | null} | null} */
+  let press = null;
+  const end = (/** @type {boolean} */ keep, /** @type {Point | null} */ at) => {
+    if (!press) return;
+    const { moved, click } = press;
+    press = null;
+    if (at && !moved) click?.(at);
+    else if (keep) gestures.drop();
+    else gestures.cancel();
+  };
+  track.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0 || under(event, ".mft-pin")) return;
+    track.setPointerCapture(event.pointerId);
+    press = { from: event.clientX, moved: false, ...begin(gestures, event) };
+    event.preventDefault();
+  });
+  track.addEventListener("pointermove", (event) => {
+    if (!press) return;
+    press.moved ||= Math.abs(event.clientX - press.from) >= CLICK_PX;
+    if (press.moved) press.dragged(event);
+  });
+  track.addEventListener("pointerup", (event) => end(true, event));
+  track.addEventListener("pointercancel", () => end(false, null));
+  track.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") end(false, null);
+  });
+  track.addEventListener("dblclick", (event) => {
+    // the captured pointer's events all name the track
+    const block = document.elementFromPoint(event.clientX, event.clientY)?.closest(".mft-block");
+    if (block) gestures.edit(Number(/** @type {HTMLElement} */ (block).dataset.index));
+  });
+}

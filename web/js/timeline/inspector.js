@@ -1,0 +1,110 @@
+// @ts-check
+// The row of fields for the segment in focus, and the global prompt.
+import { el } from "./dom.js";
+import { writtenTime } from "./edit.js";
+import { SWITCHES, writeLength } from "./options.js";
+import { shortSeconds } from "./time.js";
+
+/** @typedef {import("./model.js").Story} Story */
+/**
+ * @typedef {object} Wishes what the fields ask for
+ * @property {(time: string) => void} start
+ * @property {(name: string, length: string, spherical: boolean) => void} switch
+ * @property {(digits: string) => void} seed
+ * @property {(names: string[]) => void} asks
+ * @property {(prompt: string) => void} global
+ */
+
+const SWITCH_TIPS =
+  "How the prompt takes over. recache: the last seconds are read anew under it. soft: only the text changes. " +
+  "cut: a new shot, which remembers the bank alone. blend: the text moves over to it chunk by chunk.";
+const OVER_TIP = "How long the text takes to this prompt: 6 (chunks of 12 video frames) or 3s. Empty: 4 chunks";
+
+/** @param {string} label @param {string} title @param {HTMLElement} input @param {string} kind */
+function field(label, title, input, kind = "") {
+  input.setAttribute("aria-label", label);
+  return el("label", { class: `mft-field ${kind}`.trim(), title }, el("span", {}, label), input);
+}
+
+function input(/** @type {Record<string, string>} */ attributes = {}) {
+  return /** @type {HTMLInputElement} */ (el("input", { type: "text", spellcheck: "false", ...attributes }));
+}
+
+function select(/** @type {string[]} */ values) {
+  return /** @type {HTMLSelectElement} */ (el("select", {}, ...values.map((value) => el("option", { value }, value))));
+}
+
+export class Inspector {
+  /** @param {Wishes} wishes */
+  constructor(wishes) {
+    this.wishes = wishes;
+    this.start = input({ size: "6" });
+    this.kind = select(SWITCHES);
+    this.over = input({ size: "3", placeholder: "4" });
+    this.curve = select(["linear", "spherical"]);
+    this.seed = input({ size: "6", inputmode: "numeric", placeholder: "sampler's" });
+    this.asks = input({ size: "6", placeholder: "none" });
+    this.global = input({ placeholder: "put before every prompt" });
+    this.blend = [
+      field("over", OVER_TIP, this.over),
+      field("curve", "linear: straight through; spherical: along the arc between both texts", this.curve),
+    ];
+    this.number = el("span", { class: "mft-number" });
+    this.element = el("div", { class: "mft-inspector", role: "group", "aria-label": "Prompt in focus" }, ...this.fields());
+    this.globalRow = field("Global", "Put before every prompt: the setting and the looks that all share", this.global);
+    this.globalRow.classList.add("mft-global");
+    this.listen();
+  }
+
+  fields() {
+    return [
+      this.number,
+      field("start", "When it starts: 10s, 0:10, 160 (a video frame) or 12c (a chunk)", this.start),
+      field("switch", SWITCH_TIPS, this.kind),
+      ...this.blend,
+      field("seed", "For this segment's noise. Empty: the sampler's seed", this.seed),
+      field("pins", "Names of the pins that this segment asks for, with commas between", this.asks),
+    ];
+  }
+
+  listen() {
+    const { wishes } = this;
+    this.start.addEventListener("change", () => wishes.start(this.start.value.trim()));
+    for (const part of [this.kind, this.over, this.curve]) {
+      part.addEventListener("change", () =>
+        wishes.switch(this.kind.value, this.over.value.trim(), this.curve.value === "spherical"),
+      );
+    }
+    this.seed.addEventListener("change", () => wishes.seed(this.seed.value.trim()));
+    this.asks.addEventListener("change", () =>
+      wishes.asks([...new Set(this.asks.value.split(/[\s,]+/).filter(Boolean))]),
+    );
+    this.global.addEventListener("change", () => wishes.global(this.global.value.trim()));
+  }
+
+  /**
+   * @param {Story | null} story @param {number} focus
+   * @param {{value: string, editable: boolean, title: string}} global
+   * @param {boolean} editable
+   */
+  show(story, focus, global, editable) {
+    const segment = story?.document.segments[focus];
+    for (const part of this.element.querySelectorAll("input, select")) {
+      part.toggleAttribute("disabled", !segment || !editable);
+    }
+    this.global.value = global.value;
+    this.global.disabled = !global.editable;
+    if (global.title) this.globalRow.title = global.title;
+    this.number.textContent = segment ? `${focus + 1}/${story?.document.segments.length}` : "";
+    for (const part of this.blend) part.hidden = segment?.switch !== "blend";
+    if (!story || !segment) return;
+    const { asked_s } = story.plan.placed[focus];
+    this.start.value = writtenTime(story.document, focus) || `${shortSeconds(asked_s, story.plan.fps)}s`;
+    this.start.disabled ||= focus === 0;
+    this.kind.value = segment.switch;
+    this.over.value = segment.blend ? writeLength(segment.blend) : "";
+    this.curve.value = segment.blend?.spherical ? "spherical" : "linear";
+    this.seed.value = segment.seed ?? "";
+    this.asks.value = segment.asks.join(", ");
+  }
+}

@@ -1,0 +1,76 @@
+// @ts-check
+// What the strip shows of a run. Pure: events in, a new state out.
+
+/** @typedef {{index: number, start_s: number, end_s: number, thumbnail: string | null}} Done a finished chunk */
+/** @typedef {{prompt: string | null, done: Done[], running: boolean}} Run */
+
+/** @type {Run} */
+export const NO_RUN = { prompt: null, done: [], running: false };
+
+const MOST_PICTURES = 600; // of a long run every 2nd, 4th ... is kept
+const THUMBNAIL = /^data:image\/jpeg;base64,[A-Za-z0-9+/=]+$/;
+
+/** The power of two at or above a number. @param {number} number */
+function roundUp(number) {
+  return 2 ** Math.max(0, Math.ceil(Math.log2(number)));
+}
+
+/** @param {Done[]} done @returns {Done[]} */
+function withFewPictures(done) {
+  const every = roundUp(done.length / MOST_PICTURES);
+  return done.map((one) => (one.index % every ? { ...one, thumbnail: null } : one));
+}
+
+/** @param {unknown} value @returns {value is number} */
+function isSeconds(value) {
+  return typeof value === "number" && Number.isFinite(value) && value >= 0;
+}
+
+/** A sampler has begun. @returns {Run} */
+export function started() {
+  return { ...NO_RUN, running: true };
+}
+
+/**
+ * A chunk is finished. What came from another prompt is forgotten.
+ * @param {Run} run
+ * @param {any} detail  of the event "memflow.chunk"
+ * @returns {Run}
+ */
+export function chunkDone(run, { prompt_id, chunk, chunks, start_s, end_s, thumbnail }) {
+  if (!isSeconds(start_s) || !isSeconds(end_s) || !Number.isInteger(chunk) || end_s <= start_s) return run;
+  const fresh = run.prompt === null || run.prompt === prompt_id ? run.done : [];
+  const picture = typeof thumbnail === "string" && THUMBNAIL.test(thumbnail) ? thumbnail : null;
+  const done = fresh.filter((one) => one.index !== chunk);
+  done.push({ index: chunk, start_s, end_s, thumbnail: picture });
+  // a story with an open end has no number of chunks
+  return { prompt: prompt_id, done: withFewPictures(done), running: !Number.isInteger(chunks) || chunk + 1 < chunks };
+}
+
+/** @param {Run} run @returns {Run} */
+export function ended(run) {
+  return { ...run, running: false };
+}
+
+/** The chunk that is being made, in seconds; null for none. @param {Run} run @param {number} chunk_s */
+export function making(run, chunk_s) {
+  if (!run.running) return null;
+  const start_s = Math.max(0, ...run.done.map((one) => one.end_s));
+  return { start_s, end_s: start_s + chunk_s };
+}
+
+/**
+ * The thumbnails that there is room for: every nth, each as wide as n chunks.
+ * @param {Run} run
+ * @param {number} pixelsPerSecond
+ * @param {number} width_px  of one thumbnail, at least
+ */
+export function thumbnails({ done }, pixelsPerSecond, width_px) {
+  const pictures = done.filter((one) => one.thumbnail);
+  if (!pictures.length) return [];
+  const chunk_s = Math.max(...pictures.map((one) => one.end_s - one.start_s));
+  const every = roundUp(width_px / (chunk_s * pixelsPerSecond));
+  return pictures
+    .filter((one) => one.index % every === 0)
+    .map(({ start_s, thumbnail }) => ({ start_s, thumbnail, width_s: chunk_s * every }));
+}

@@ -1,0 +1,159 @@
+// @ts-check
+// The picture of a story: ruler, segments, pins and the run, placed in percent of the track.
+import { el, percent } from "./dom.js";
+import { writeLength } from "./options.js";
+import { making, thumbnails } from "./run.js";
+import { CHUNK_FRAMES, startSeconds } from "./time.js";
+
+/** @typedef {import("./plan.js").Plan} Plan */
+/** @typedef {import("./plan.js").Placed} Placed */
+/** @typedef {import("./run.js").Run} Run */
+/** @typedef {{left_s: number, right_s: number, pixelsPerSecond: number}} Window what can be seen of the axis */
+
+const TICK_STEPS_S = [0.25, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
+const TICK_PX = 56;
+const GRID_PX = 5; // a finer grid would be a grey surface
+const THUMBNAIL_PX = 34;
+
+/** @param {number} seconds */
+export function clock(seconds) {
+  if (seconds < 60) return `${Number(seconds.toFixed(2))} s`;
+  const rest = Number((seconds % 60).toFixed(2));
+  return `${Math.floor(seconds / 60)}:${rest < 10 ? "0" : ""}${rest}`;
+}
+
+/** @param {HTMLElement} element @param {number} start_s @param {number} end_s @param {number} length_s */
+function span(element, start_s, end_s, length_s) {
+  element.style.left = percent(start_s, length_s);
+  element.style.width = percent(Math.max(0, end_s - start_s), length_s);
+  return element;
+}
+
+/** @param {Plan} plan @param {Window} window */
+export function ticks({ length_s }, { left_s, right_s, pixelsPerSecond }) {
+  const step = TICK_STEPS_S.find((one) => one * pixelsPerSecond >= TICK_PX) ?? 7200;
+  const found = [];
+  for (let tick = Math.max(0, Math.floor(left_s / step)); tick * step <= Math.min(right_s, length_s); tick++) {
+    const mark = el("span", { class: "mft-tick" }, clock(tick * step));
+    mark.style.left = percent(tick * step, length_s);
+    found.push(mark);
+  }
+  return found;
+}
+
+/** The grid of chunks as a background of the track. @param {HTMLElement} track @param {Plan} plan @param {Window} window */
+export function showGrid(track, { length_s, fps }, { pixelsPerSecond }) {
+  const chunk = CHUNK_FRAMES / fps / length_s;
+  const first = startSeconds(1, fps) / length_s;
+  const visible = chunk * length_s * pixelsPerSecond >= GRID_PX;
+  track.style.setProperty("--mft-chunk", visible ? `${(100 * chunk).toFixed(5)}%` : "0");
+  // a background's position in percent is a share of the room that its picture leaves
+  track.style.setProperty("--mft-first", `${((100 * first) / (1 - Math.min(chunk, 0.99))).toFixed(5)}%`);
+}
+
+/** @param {Placed} placed @returns {string[]} */
+export function badges({ segment }) {
+  const { blend, seed, asks } = segment;
+  const way = blend ? `blend ${writeLength(blend)}${blend.spherical ? " spherical" : ""}` : segment.switch;
+  const said = segment.switch === "recache" ? [] : [way];
+  return [...said, ...(seed === null ? [] : [`seed ${seed}`]), ...asks.map((name) => `\u25c6 ${name}`)];
+}
+
+/** What a screen reader says of a segment. @param {Plan} plan @param {number} index */
+function spoken({ placed }, index) {
+  const one = placed[index];
+  const where = `Prompt ${index + 1} of ${placed.length}, ${clock(one.start_s)} to ${clock(one.end_s)}`;
+  return [where, ...badges(one), one.segment.prompt || "empty", one.problem].filter(Boolean).join(", ");
+}
+
+/** @param {Plan} plan @param {number} index */
+function tip({ placed }, index) {
+  const { asked_s, start_s, end_s, problem, segment } = placed[index];
+  const late = start_s - asked_s > 0.005 ? ` (asked for at ${clock(asked_s)})` : "";
+  return [segment.prompt, `${clock(start_s)}${late} to ${clock(end_s)}`, problem].filter(Boolean).join("\n");
+}
+
+/** @param {Plan} plan @param {number} index @param {boolean} focused */
+export function block(plan, index, focused) {
+  const placed = plan.placed[index];
+  const over = plan.end_s !== null && placed.start_s >= plan.end_s - 1e-6;
+  const label = el("div", { class: "mft-label" }, placed.segment.prompt || "(empty)");
+  const head = el("div", { class: "mft-badges" }, ...badges(placed).map((text) => el("span", {}, text)));
+  const element = el(
+    "div",
+    {
+      class: ["mft-block", placed.problem && "mft-problem", over && "mft-over"].filter(Boolean).join(" "),
+      role: "option",
+      tabindex: focused ? 0 : -1,
+      title: tip(plan, index),
+      "data-index": index,
+      "aria-selected": focused ? "true" : "false",
+      "aria-label": spoken(plan, index),
+    },
+    el("div", { class: "mft-words" }, head, label),
+  );
+  // ComfyUI's own undo leaves the keys alone in what says it is a text area
+  Object.assign(element, { type: "textarea" });
+  if (placed.blend_s) element.prepend(ramp(placed));
+  return span(element, placed.start_s, placed.end_s, plan.length_s);
+}
+
+/** The stretch over which a prompt blends in. @param {Placed} placed */
+function ramp({ blend_s, start_s, end_s }) {
+  const element = el("div", { class: "mft-ramp" });
+  return span(element, 0, Math.min(blend_s, end_s - start_s), Math.max(end_s - start_s, 1e-6));
+}
+
+/** The edge between two segments, to drag; and where the text asks for it, if that is elsewhere. */
+export function edges(/** @type {Plan} */ { placed, length_s }) {
+  return placed.slice(1).flatMap(({ start_s, asked_s }, before) => {
+    const edge = el("div", { class: "mft-edge", "data-index": before + 1 });
+    edge.style.left = percent(start_s, length_s);
+    if (start_s - asked_s < 0.005) return [edge];
+    return [span(el("div", { class: "mft-asked" }), asked_s, start_s, length_s), edge];
+  });
+}
+
+/** @param {Plan} plan */
+export function pins({ pins: found, length_s }) {
+  return found.map(({ name, at_s }, index) => {
+    const label = `Pin ${name || "without a name"} at ${clock(at_s)}`;
+    const marker = el("div", {
+      class: "mft-pin",
+      role: "button",
+      tabindex: 0,
+      title: `${label}\nDelete takes it away`,
+      "aria-label": label,
+      "data-pin": index,
+    });
+    marker.append(name);
+    marker.style.left = percent(Math.min(at_s, length_s), length_s);
+    return marker;
+  });
+}
+
+/** Finished chunks, thumbnails, and the chunk being made. @param {Run} run @param {Plan} plan @param {Window} window */
+export function runMarks(run, { length_s, fps }, { left_s, right_s, pixelsPerSecond }) {
+  const seen = (/** @type {{start_s: number}} */ one) => one.start_s < right_s && one.start_s > left_s - 60;
+  const done = stretches(run).map(([start, end]) => span(el("div", { class: "mft-done" }), start, end, length_s));
+  const pictures = thumbnails(run, pixelsPerSecond, THUMBNAIL_PX).filter(seen);
+  const shown = pictures.map(({ start_s, width_s, thumbnail }) => {
+    const image = el("img", { class: "mft-thumbnail", src: thumbnail, alt: "", title: clock(start_s), draggable: "false" });
+    return span(image, start_s, start_s + width_s, length_s);
+  });
+  const next = making(run, CHUNK_FRAMES / fps);
+  const now = next ? [span(el("div", { class: "mft-making" }), next.start_s, next.end_s, length_s)] : [];
+  return [...done, ...shown, ...now];
+}
+
+/** Finished chunks that touch, as one. @param {Run} run @returns {[number, number][]} */
+function stretches({ done }) {
+  /** @type {[number, number][]} */
+  const found = [];
+  for (const { start_s, end_s } of done.toSorted((a, b) => a.start_s - b.start_s)) {
+    const last = found.at(-1);
+    if (last && start_s - last[1] < 1e-3) last[1] = end_s;
+    else found.push([start_s, end_s]);
+  }
+  return found;
+}

@@ -1,0 +1,186 @@
+// @ts-check
+// The timeline's elements: what they show, and how far they are zoomed and scrolled. What a press means is not known here.
+import { button, el, percent } from "./dom.js";
+import { Editor } from "./editor.js";
+import { Inspector } from "./inspector.js";
+import { NO_RUN } from "./run.js";
+import * as strip from "./strip.js";
+
+/** @typedef {import("./model.js").Story} Story */
+/** @typedef {import("./plan.js").Plan} Plan */
+/** @typedef {(action: string, amount?: number) => unknown} Act */
+
+const WIDEST_CHUNK_PX = 96;
+
+const SILENT = { "aria-hidden": "true" };
+
+export class View {
+  zoom = 1;
+  run = NO_RUN;
+  cursor_s = 0;
+  /** @type {Plan | null} */
+  plan = null;
+
+  ruler = el("div", { class: "mft-ruler", ...SILENT });
+  pins = el("div", { class: "mft-pins" });
+  lane = el("div", { class: "mft-lane", role: "listbox", "aria-label": "Prompts", "aria-orientation": "horizontal" });
+  marks = el("div", { class: "mft-run", ...SILENT });
+  end = el("div", { class: "mft-end", ...SILENT });
+  cursor = el("div", { class: "mft-cursor", ...SILENT });
+  track = el("div", { class: "mft-track" }, this.ruler, this.pins, this.lane, this.marks, this.end, this.cursor);
+  scroller = el("div", { class: "mft-view" }, this.track);
+  sentence = el("span");
+  message = el("div", { class: "mft-message" });
+  live = el("div", { class: "mft-live", role: "status", "aria-live": "polite" });
+  editor = new Editor();
+
+  /** @param {Act} act @param {import("./inspector.js").Wishes} wishes */
+  constructor(act, wishes) {
+    this.inspector = new Inspector(wishes);
+    this.offer = button("Convert to text", "Convert to text", "", () => act("convert"));
+    this.notice = el("div", { class: "mft-notice", role: "alert", hidden: "" }, this.sentence, this.offer);
+    // the attribute asks Vue nodes for the wheel while something in here has the focus
+    const stage = { class: "mft-stage", "data-capture-wheel": "true" };
+    this.stage = el("div", stage, this.scroller, this.notice, this.editor.box);
+    const buttons = toolbar(act);
+    this.undo = buttons.undo;
+    this.redo = buttons.redo;
+    /** Buttons that change the text. */
+    this.changing = buttons.changing;
+    const fields = [this.inspector.element, this.inspector.globalRow];
+    const parts = [buttons.bar, this.stage, ...fields, this.message, this.live];
+    this.element = el("div", { class: "mft", role: "group", "aria-label": "Prompt timeline" }, ...parts);
+    this.scroller.addEventListener("scroll", () => this.drawWindow());
+    new ResizeObserver(() => this.drawWindow()).observe(this.scroller);
+  }
+
+  // -- the story ----------------------------------------------------------------------------------------------
+
+  /**
+   * @param {Story | null} story @param {number} focus
+   * @param {{dragging: boolean, readable: boolean}} how  readable: the story is that of the text
+   */
+  draw(story, focus, { dragging, readable }) {
+    const held = this.lane.contains(document.activeElement);
+    this.plan = story?.plan ?? null;
+    this.element.classList.toggle("mft-unread", !readable);
+    this.lane.classList.toggle("mft-dragging", dragging);
+    this.drawPlan(focus);
+    if (held) this.focusBlock(focus);
+    this.drawWindow();
+  }
+
+  /** @param {number} focus */
+  drawPlan(focus) {
+    const { plan } = this;
+    const blocks = plan?.placed.map((_, index) => strip.block(plan, index, index === focus)) ?? [];
+    this.lane.replaceChildren(...blocks, ...(plan ? strip.edges(plan) : []));
+    this.pins.replaceChildren(...(plan ? strip.pins(plan) : []));
+    this.end.hidden = !plan || plan.end_s === null || plan.end_s >= plan.length_s - 1e-6;
+    if (plan) this.end.style.left = percent(plan.end_s ?? 0, plan.length_s);
+  }
+
+  /** What depends on zoom and scrolling: ruler, grid, run. */
+  drawWindow() {
+    this.track.style.width = `${this.zoom * 100}%`;
+    const { plan } = this;
+    if (!plan) {
+      for (const part of [this.ruler, this.marks]) part.replaceChildren();
+      return;
+    }
+    const pixelsPerSecond = Math.max(1, this.track.clientWidth) / plan.length_s;
+    const left_s = this.scroller.scrollLeft / pixelsPerSecond;
+    const window = { left_s, right_s: left_s + this.scroller.clientWidth / pixelsPerSecond, pixelsPerSecond };
+    const marks = strip.runMarks(this.run, plan, window);
+    this.ruler.replaceChildren(...strip.ticks(plan, window));
+    this.marks.replaceChildren(...marks);
+    this.element.classList.toggle("mft-ran", marks.length > 0);
+    strip.showGrid(this.track, plan, window);
+    this.cursor.style.left = percent(Math.min(this.cursor_s, plan.length_s), plan.length_s);
+  }
+
+  blocks() {
+    return /** @type {HTMLElement[]} */ ([...this.lane.querySelectorAll(".mft-block")]);
+  }
+
+  /** Mark the segment in focus. @param {number} focus */
+  markFocus(focus) {
+    this.blocks().forEach((block, index) => {
+      block.tabIndex = index === focus ? 0 : -1;
+      block.setAttribute("aria-selected", String(index === focus));
+    });
+  }
+
+  /** Give the segment in focus the keys, and bring it into view. @param {number} focus */
+  focusBlock(focus) {
+    const block = this.blocks()[focus];
+    if (!block) return;
+    block.focus({ preventScroll: true });
+    const [left, right] = [block.offsetLeft, block.offsetLeft + block.offsetWidth];
+    const { scrollLeft, clientWidth } = this.scroller;
+    if (right > scrollLeft && left < scrollLeft + clientWidth) return;
+    this.scroller.scrollLeft = left - clientWidth / 4;
+  }
+
+  // -- sentences ----------------------------------------------------------------------------------------------
+
+  /** @param {string} sentence @param {boolean} bad */
+  say(sentence, bad) {
+    this.message.textContent = sentence;
+    this.message.classList.toggle("mft-bad", bad);
+  }
+
+  /** Over the strip: why it cannot be edited. @param {string} sentence "" for nothing @param {"" | "foreign"} kind */
+  notify(sentence, kind = "", convertible = false) {
+    this.sentence.textContent = sentence;
+    this.offer.hidden = !convertible;
+    this.notice.hidden = !sentence;
+    this.notice.classList.toggle("mft-foreign", kind === "foreign");
+  }
+
+  // -- zoom ---------------------------------------------------------------------------------------------------
+
+  /** @param {number} zoom  1 shows the whole story @param {number} still_s  the moment that stays where it is */
+  zoomTo(zoom, still_s) {
+    const { plan, scroller, track } = this;
+    if (!plan) return;
+    const most = Math.max(1, (plan.chunks * WIDEST_CHUNK_PX) / Math.max(1, scroller.clientWidth));
+    const share = still_s / plan.length_s;
+    const before = share * track.clientWidth - scroller.scrollLeft;
+    const inView = before >= 0 && before <= scroller.clientWidth;
+    this.zoom = Math.min(most, Math.max(1, zoom));
+    this.drawWindow();
+    scroller.scrollLeft = share * track.clientWidth - (inView ? before : scroller.clientWidth / 2);
+    this.drawWindow();
+  }
+
+  /** The moment under a pointer. @param {number} clientX */
+  secondsAt(clientX) {
+    const { left, width } = this.track.getBoundingClientRect();
+    return ((clientX - left) / width) * (this.plan?.length_s ?? 0);
+  }
+}
+
+/** @param {Act} act */
+function toolbar(act) {
+  const make = (/** @type {string} */ label, face = "", keys = "", action = face, amount = 1) =>
+    button(label, face, keys, () => act(action, amount));
+  const undo = make("Undo", "undo", "Ctrl+Z");
+  const redo = make("Redo", "redo", "Ctrl+Y");
+  const changing = [
+    make("Add a prompt at the end", "add", "A"),
+    make("Split the prompt at the cursor", "split", "S"),
+    make("Duplicate the prompt", "duplicate", "D"),
+    make("Delete the prompt", "remove", "Delete"),
+    make("Pin the moment at the cursor, so that it is remembered", "pin", "P"),
+  ];
+  const looking = [
+    make("Zoom out", "zoomOut", "-", "zoom", -1),
+    make("Zoom in", "zoomIn", "+", "zoom", 1),
+    make("Show the whole story", "fit", "0"),
+    make("Copy as text", "Copy as text", "", "copy"),
+  ];
+  const parts = [...changing, undo, redo, el("span", { class: "mft-gap" }), ...looking];
+  const bar = el("div", { class: "mft-bar", role: "toolbar", "aria-label": "Timeline" }, ...parts);
+  return { bar, undo, redo, changing };
+}
