@@ -1,4 +1,4 @@
-"""Where the bundled tiny story model lies. `python -m tools.make_tiny_model` writes these files."""
+"""Where the bundled tiny story model lies: what `training.train_vae` and `training.train_generator` export."""
 
 from __future__ import annotations
 

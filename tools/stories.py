@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .make_workflows import Node, Note, Story
+from .workflow_graph import Node, Note, Story
 
 TINY = {"width": 64, "height": 64, "fps": 16.0}
 
@@ -11,10 +11,10 @@ TINY_STORY_TEXT = """\
 3s: a robot walks across the meadow
 9s: nobody is in the city
 12s: a cat jumps up and down in the city
-18s: the beach lies empty
-21s: a bird waves on the beach
-24.75s: the robot returns to the meadow
-29.25s: the robot stands still in the meadow"""
+16.5s: the beach lies empty
+21s: the robot returns to the meadow
+25.5s: the robot waves in the meadow
+30s: the robot leaves the meadow"""
 
 
 def tiny_story() -> Story:

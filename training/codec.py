@@ -1,6 +1,6 @@
 """The tiny story model's VAE as plain torch: stories to latents and back, with no ComfyUI.
 
-Reads the files that `training.train_vae --export` and `tools.make_tiny_model` write. Latents are in the model's space,
+Reads the files that `training.train_vae --export` writes. Latents are in the model's space,
 that is as ComfyUI hands them to a sampler: about zero mean and unit variance per channel.
 """
 

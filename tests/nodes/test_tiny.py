@@ -110,7 +110,7 @@ def test_it_shows_what_the_prompt_says(tiny):
     samples, _, _ = tiny.sample(
         schedule=tiny.schedule("a robot walks across the meadow"), length=33, steps="1000, 750, 500, 250"
     )
-    video = (255 * tiny.vae.decode(samples)[0]).numpy()
+    video = (255 * tiny.vae.decode(samples)[0].detach()).numpy()
     assert np.abs(np.diff(video, axis=0)).mean((1, 2, 3)).min() > 0.3, "a still"
     segment = story_of([("a robot walks across the meadow", 3)]).segments[0]
     shown = read_segment(video.round().astype(np.uint8), segment, range(3), "robot")
