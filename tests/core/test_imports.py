@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CORE_MAY = set(sys.stdlib_module_names) | {"torch", "einops", "safetensors", "numpy", "av"}
 NODES_MAY = CORE_MAY | {"comfy_api"}
 HOST_ONLY = {
+    "aiohttp",
     "comfy",
     "comfy_api",
     "comfy_execution",
