@@ -79,16 +79,17 @@ def test_saved_again_it_says_the_same(page):
 
 
 def test_a_workflow_from_before_blends_opens_with_their_defaults(page, comfy):
-    old = json.loads(json.dumps(WORKFLOW))
+    chained = json.loads((ROOT / "workflows" / "node_by_node.json").read_text())
+    old = json.loads(json.dumps(chained))
     segments = [node for node in old["nodes"] if node["type"] == "MemFlowPromptSegment"]
     for node in segments:
         node["inputs"] = [socket for socket in node["inputs"] if not socket["name"].startswith("blend")]
         node["widgets_values"] = node["widgets_values"][:3]
     open_workflow(page, old)
     assert page.evaluate(COMPLAINTS) == []
-    assert _widgets(page.evaluate("() => app.graph.serialize()")) == _widgets(WORKFLOW)
+    assert _widgets(page.evaluate("() => app.graph.serialize()")) == _widgets(chained)
     # and over the API, where nothing fills them in
-    prompt = comfy.convert(WORKFLOW)
+    prompt = comfy.convert(chained)
     for node in prompt.values():
         for name in ("blend", "blend_path"):
             node["inputs"].pop(name, None)
