@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from memflow_core.schedule_formats import read_schedule
 from training.reading import ideals, read_identity
 from training.story import (
     ACTIONS,
@@ -109,9 +110,13 @@ def test_no_word_gives_an_identity_away():
     assert not {*BODIES, *ACCESSORIES, *PATTERNS} & set(vocabulary())
 
 
-def test_the_shipped_workflow_can_be_drawn():
-    nodes = json.loads((ROOT / "workflows" / "tiny_story.json").read_text())["nodes"]
+@pytest.mark.parametrize("name", ["tiny_story", "node_by_node"])
+def test_the_shipped_workflows_can_be_drawn(name):
+    nodes = json.loads((ROOT / "workflows" / f"{name}.json").read_text())["nodes"]
     said = [node["widgets_values"][0] for node in nodes if node["type"] == "CLIPTextEncode"]
+    for node in nodes:
+        if node["type"] == "MemFlowPromptSchedule":
+            said += [segment.prompt for segment in read_schedule(node["widgets_values"][0]).segments]
     assert len(said) >= 3
     for prompt in said:
         understand(prompt)
