@@ -120,5 +120,5 @@ def test_the_page_itself_runs_the_workflow(page, comfy):
     assert len(set(comfy.output_dir.rglob("*.mp4")) - before) == 1
     page.wait_for_function("() => document.querySelector('video')?.readyState > 0")
     width, seconds = page.evaluate(VIDEO)
-    assert width == 64 and seconds == pytest.approx(153 / 16)
+    assert width == 64 and seconds == pytest.approx(537 / 16)
     assert page.evaluate(COMPLAINTS) == []
