@@ -64,7 +64,7 @@ def test_saved_in_one_run_and_continued_in_others(comfy):
 
 def test_two_endings_branch_in_one_graph_and_only_the_changed_one_runs_again(comfy):
     nodes = {"told": schedule(START), "first": stream("told", 502, 45, "keep_trunk")}
-    for name, words in (("left", "an empty beach"), ("right", "a red cat")):
+    for name, words in (("left", "an empty beach"), ("right", "a cat waves in the city")):
         nodes[f"tale_{name}"] = schedule(f"{START}\n2.8s: {words}")
         nodes[name] = stream(f"tale_{name}", 502, 24, f"keep_{name}", state=["first", 1])
     run = comfy.run(graph(**nodes))

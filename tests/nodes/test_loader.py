@@ -107,7 +107,7 @@ def test_the_sampler_refuses_a_model_that_needs_an_image(tiny, weights):
     import comfy.sd
 
     wide = weights["patch_embedding.weight"].repeat(1, 3, 1, 1, 1)[:, :36].contiguous()
-    config = {"config": json.dumps({"transformer": {"text_dim": 64}})}
+    config = {"config": json.dumps({"transformer": {"text_dim": weights["text_embedding.0.weight"].shape[1]}})}
     state_dict = {key: value.clone() for key, value in (weights | {"patch_embedding.weight": wide}).items()}
     model = comfy.sd.load_diffusion_model_state_dict(state_dict, metadata=config)
     with pytest.raises(ValueError, match="36 input channels"):

@@ -116,7 +116,7 @@ def test_two_endings_branch_from_one_state(told, files, tiny, content):
     _, made = told(length=33)
     state = made if content == "exact" else files.load(files.save(made))
     before = copy.deepcopy((state.stream.tensors, state.stream.meta, state.decoder))
-    endings = ["a red cat", "the robot returns to the meadow", "a red cat"]
+    endings = ["a cat waves in the city", "the robot returns to the meadow", "a cat waves in the city"]
     taken = []
     for ending in endings:
         tale = tiny.schedule(f"0s: a robot walks in the meadow\n2s: {ending}")
@@ -132,7 +132,8 @@ def test_saving_changes_nothing_and_replaces_nothing(told, files, folders):
     assert names == [f"memflow_states/chapter 1/story_0000{number}_.safetensors [output]" for number in (1, 2)]
     found = [path.relative_to(folders).as_posix() for path in folders.rglob("*") if path.is_file()]
     assert sorted(found) == [f"output/{name.removesuffix(' [output]')}" for name in names]
-    assert files.path(names[0]).read_bytes() == files.path(names[1]).read_bytes()
+    first, second = (load_file(files.path(name)) for name in names)
+    assert first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_a_file_that_appears_while_saving_stays(told, files, folders, monkeypatch, tiny):
