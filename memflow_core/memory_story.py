@@ -27,7 +27,7 @@ class Moment:
     chunk          the chunk it was made in.
     score          how relevant it was found before this chunk, averaged over layers; None where nothing was weighed.
     layers         the share of layers (and batch items) that hold it, 0 to 1.
-    pinned         whether it is kept for good.
+    pinned, name   whether it is kept on purpose, and under which name, if any.
     """
 
     time_s: float
@@ -36,6 +36,7 @@ class Moment:
     score: float | None
     layers: float
     pinned: bool
+    name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ class MemoryStory:
     """
 
     def __init__(self, grid: ChunkGrid, pins: Iterable[int] = ()):
-        self.grid, self.pins = grid, set(pins)
+        self.grid = grid
+        self.pins: dict[int, str | None] = dict.fromkeys(pins)
         # latent frames by layer, one list for each batch item
         self._held: dict[int, list[list[int]]] = {}
 
@@ -82,7 +84,9 @@ class MemoryStory:
             elif record["event"] == "record":
                 recorded.append(record["frame"])
             elif record["event"] == "pin":
-                self.pins.add(record["frame"])
+                self.pins[record["frame"]] = record.get("name")
+            elif record["event"] == "unpin":
+                self.pins.pop(record["frame"], None)
             elif record["event"] == "share":
                 share = {kind: float(record[kind]) for kind in KINDS}
         after = self._frames()
@@ -113,7 +117,8 @@ class MemoryStory:
     def _moment(self, frame: int, score: float | None = None, layers: float = 0.0) -> Moment:
         px = int(self.grid.px_of(Time(frame, "latent")))
         made_in = frame // self.grid.latent_frames
-        return Moment(round(px / self.grid.fps, 4), px, made_in, score, round(layers, 4), frame in self.pins)
+        pinned = (frame in self.pins, self.pins.get(frame))
+        return Moment(round(px / self.grid.fps, 4), px, made_in, score, round(layers, 4), *pinned)
 
 
 class _Scores:

@@ -12,7 +12,6 @@ from ..memflow_core.attention_share import ShareMeter
 from ..memflow_core.cache import cache_nbytes
 from ..memflow_core.config import MAX_ABSOLUTE_FRAMES, MemoryConfig, SamplingConfig, check_fit
 from ..memflow_core.live import LiveScript
-from ..memflow_core.memory import NarrativeMemory
 from ..memflow_core.memory_story import MemoryStory
 from ..memflow_core.schedule import ChunkGrid, Plan, Time
 from ..memflow_core.schedule_text import to_text
@@ -206,14 +205,7 @@ class Story:
     def tell(self, chunk: Chunk, picture: Any) -> None:
         """Tell the page about a chunk. picture: a PIL picture of its first frame, or None."""
         plan = self.live.script.plan
-        self.telling.story.pins |= self.pins
         self.telling.chunk(chunk, plan, None if self.request.open_end else plan.chunks, picture)
-
-    @property
-    def pins(self) -> set[int]:
-        """Latent frames that memory keeps for good."""
-        memory = self.stream.memory
-        return set(memory.pins) if isinstance(memory, NarrativeMemory) else set()
 
     def played(self) -> str:
         """What was played, as a schedule: with the same seed it plays the same."""
@@ -236,7 +228,7 @@ class Story:
             "dtype": self.backbone_dtype,
             "forwards": self.forwards,
             **more,
-            "pins": sorted(self.pins),
+            "pins": sorted(self.stream.memory_config.pins),
             "memory": self.stream.trace.records,
         }
         return json.dumps(done)

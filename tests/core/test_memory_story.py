@@ -94,6 +94,15 @@ def test_pins_are_marked_however_they_were_made(make_stream, play, prompt):
     assert {moment.frame for moment in told[-1].bank if moment.pinned} == {13, 21}
 
 
+def test_a_pin_has_a_name_and_can_be_taken_back():
+    story = MemoryStory(GRID)
+    held = retrieve(3, 4, [[[]]], [[[4]]])
+    named = story.chunk(3, [{"event": "pin", "chunk": 3, "frame": 4, "name": "hero"}, held]).bank[0]
+    assert (named.pinned, named.name) == (True, "hero")
+    freed = story.chunk(4, [{"event": "unpin", "chunk": 4, "frame": 4, "name": "hero"}]).bank[0]
+    assert (freed.pinned, freed.name) == (False, None)
+
+
 def test_a_resumed_stream_is_told_from_where_it_stands(make_stream, play, prompt, backbone):
     whole = make_stream(retrieval="prompt", record_every=1)
     play(whole, 7, scenes(prompt))
