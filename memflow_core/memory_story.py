@@ -29,7 +29,7 @@ class Moment:
     chunk          the chunk it was made in; -1 for such a picture.
     score          how relevant it was found before this chunk, averaged over layers; None where nothing was weighed.
     layers         the share of layers (and batch items) that hold it, 0 to 1.
-    pinned         whether it is kept for good.
+    pinned, name   whether it is kept on purpose, and under which name, if any.
     """
 
     time_s: float
@@ -38,9 +38,10 @@ class Moment:
     score: float | None
     layers: float
     pinned: bool
+    name: str | None = None
 
     @property
-    def name(self) -> str:
+    def label(self) -> str:
         """Its time, or which of the pictures it is."""
         return f"picture {-1 - self.frame}" if self.frame < 0 else f"{self.time_s:.2f} s"
 
@@ -73,7 +74,8 @@ class MemoryStory:
     """
 
     def __init__(self, grid: ChunkGrid, pins: Iterable[int] = ()):
-        self.grid, self.pins = grid, set(pins)
+        self.grid = grid
+        self.pins: dict[int, str | None] = dict.fromkeys(pins)
         # latent frames by layer, one list for each batch item
         self._held: dict[int, list[list[int]]] = {}
 
@@ -89,7 +91,9 @@ class MemoryStory:
             elif record["event"] == "record":
                 recorded.append(record["frame"])
             elif record["event"] == "pin":
-                self.pins.add(record["frame"])
+                self.pins[record["frame"]] = record.get("name")
+            elif record["event"] == "unpin":
+                self.pins.pop(record["frame"], None)
             elif record["event"] == "share":
                 share = {kind: float(record[kind]) for kind in KINDS}
         after = self._frames()
@@ -122,7 +126,8 @@ class MemoryStory:
             return Moment(0.0, frame, -1, score, round(layers, 4), frame in self.pins)
         px = int(self.grid.px_of(Time(frame, "latent")))
         made_in = frame // self.grid.latent_frames
-        return Moment(round(px / self.grid.fps, 4), px, made_in, score, round(layers, 4), frame in self.pins)
+        pinned = (frame in self.pins, self.pins.get(frame))
+        return Moment(round(px / self.grid.fps, 4), px, made_in, score, round(layers, 4), *pinned)
 
 
 class _Scores:

@@ -106,7 +106,7 @@ def _draw_moment(
         draw.line((box[0], box[3], box[2], box[1]), GONE, 3)
     elif moment.pinned:
         draw.rectangle(box, outline=PIN, width=3)
-    label = moment.name + ("  pinned" if moment.pinned else "")
+    label = moment.label + (f"  {moment.name or 'pinned'}" if moment.pinned else "")
     draw.text((x, y + PICTURE[1] + 3), label, GONE if gone else PIN if moment.pinned else INK, _font(12))
     if moment.score is not None:
         draw.text((x, y + PICTURE[1] + 18), f"score {moment.score:.3g}", FAINT, _font(12))

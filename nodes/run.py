@@ -212,13 +212,7 @@ class Story:
     def tell(self, chunk: Chunk, picture: Any) -> None:
         """Tell the page about a chunk. picture: a PIL picture of its first frame, or None."""
         plan = self.live.script.plan
-        self.telling.story.pins |= self.pins
         self.telling.chunk(chunk, plan, None if self.request.open_end else plan.chunks, picture)
-
-    @property
-    def pins(self) -> set[int]:
-        """Latent frames that memory keeps, for good or under a name."""
-        return {frame for frame, _ in self.stream.pins}
 
     def played(self) -> str:
         """What was played, as a schedule: with the same seed it plays the same."""
@@ -241,7 +235,7 @@ class Story:
             "dtype": self.backbone_dtype,
             "forwards": self.forwards,
             **more,
-            "pins": sorted(self.pins),
+            "pins": sorted(self.stream.memory_config.pins),
             "memory": self.stream.trace.records,
         }
         return json.dumps(done)

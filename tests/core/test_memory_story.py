@@ -42,7 +42,7 @@ def test_moments_stand_where_they_do_in_the_video():
 def test_a_picture_that_was_given_has_a_number_and_no_time():
     told = MemoryStory(GRID).chunk(0, [{"event": "pin", "chunk": 0, "frame": -3}, retrieve(0, -3, [[[]]], [[[-3]]])])
     (moment,) = told.bank
-    assert (moment.frame, moment.chunk, moment.name, moment.pinned) == (-3, -1, "picture 2", True)
+    assert (moment.frame, moment.chunk, moment.label, moment.pinned) == (-3, -1, "picture 2", True)
 
 
 def test_what_came_went_and_was_turned_away():
@@ -98,6 +98,15 @@ def test_pins_are_marked_however_they_were_made(make_stream, play, prompt):
     story = MemoryStory(GRID, pins=(4,))
     told = [story.chunk(chunk.index, chunk.trace) for chunk in chunks]
     assert {moment.frame for moment in told[-1].bank if moment.pinned} == {13, 21}
+
+
+def test_a_pin_has_a_name_and_can_be_taken_back():
+    story = MemoryStory(GRID)
+    held = retrieve(3, 4, [[[]]], [[[4]]])
+    named = story.chunk(3, [{"event": "pin", "chunk": 3, "frame": 4, "name": "hero"}, held]).bank[0]
+    assert (named.pinned, named.name) == (True, "hero")
+    freed = story.chunk(4, [{"event": "unpin", "chunk": 4, "frame": 4, "name": "hero"}]).bank[0]
+    assert (freed.pinned, freed.name) == (False, None)
 
 
 def test_a_resumed_stream_is_told_from_where_it_stands(make_stream, play, prompt, backbone):

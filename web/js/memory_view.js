@@ -78,6 +78,12 @@ class Panel {
     this.live.update(event);
   }
 
+  /** @param {any} event memflow.done, which also tells of chunks that the page missed */
+  endRun(event) {
+    this.story.end(event.prompt_id, event.memory, event.ended);
+    this.render();
+  }
+
   /** The run is over, or its result came from the cache. @param {any} summary */
   take(summary) {
     this.story.take(summary);
@@ -171,6 +177,7 @@ app.registerExtension({
 
   setup() {
     api.addEventListener("memflow.chunk", ({ detail }) => panelOf(detail)?.addChunk(detail));
+    api.addEventListener("memflow.done", ({ detail }) => panelOf(detail)?.endRun(detail));
     api.addEventListener("memflow.live", ({ detail }) => panelOf(detail)?.setLive(detail));
     api.addEventListener("executed", ({ detail }) => {
       const summary = detail.output?.memflow?.[0];

@@ -4,12 +4,14 @@
 const PIN = /^\s*pin(?:[ \t]+([^:]*?))?[ \t]*:[ \t]*(.*?)\s*$/;
 const HEADER = /^\s*(?:#.*|(?:global|length|pin(?:[ \t][^:]*)?)[ \t]*:.*)?$/;
 
-export const NAME_RULE = "a letter, then letters, digits, - and _ (at most 40)";
+export const NAME_RULE = "one word of letters, digits, - and _ that starts with a letter (at most 40)";
 const NAME = /^\p{L}[\p{L}\p{N}_-]{0,39}$/u;
+// in a schedule's brackets these are options
+const RESERVED = ["recache", "soft", "cut", "blend", "seed"];
 
 /** Whether a pin can have this name. @param {string} name */
 export function isName(name) {
-  return NAME.test(name);
+  return NAME.test(name) && !RESERVED.includes(name);
 }
 
 /**
@@ -25,6 +27,7 @@ export function addPin(text, time, name = "") {
     return { problem: "This schedule is pasted JSON, which has no pins: write it as lines of 'time: prompt'." };
   }
   const line = name ? `pin ${name}: ${time}` : `pin: ${time}`;
+  if (!text.trim()) return { text: `${line}\n` };
   const lines = text.split("\n");
   const headers = headerCount(lines);
   for (let number = 0; number < headers; number++) {

@@ -3,7 +3,8 @@
 
 /**
  * A remembered moment. `frame` is its first video frame, `chunk` the chunk that it was made in.
- * @typedef {{time_s: number, frame: number, chunk: number, score: number | null, layers: number, pinned: boolean}} Moment
+ * @typedef {{time_s: number, frame: number, chunk: number, score: number | null, layers: number, pinned: boolean,
+ *            name: string | null}} Moment
  * @typedef {{sink: number, bank: number, window: number}} Share
  * @typedef {{bank: Moment[], dropped: Moment[], recorded: Moment[], share: Share | null}} ChunkMemory
  * @typedef {{chunk: number, start_s: number, end_s: number, prompt: string, memory: ChunkMemory}} ToldChunk
@@ -25,6 +26,8 @@ export class MemoryStory {
     this.expected = null;
     /** where the run's video starts in the story, in seconds */
     this.firstS = 0;
+    /** whether the run broke off */
+    this.stopped = false;
   }
 
   get isEmpty() {
@@ -44,6 +47,16 @@ export class MemoryStory {
   /** Forget the last run. @param {string | null} promptId */
   start(promptId) {
     Object.assign(this, new MemoryStory(), { promptId });
+  }
+
+  /**
+   * A run has ended: all its chunks, without their pictures.
+   * @param {string} promptId @param {Summary} summary @param {"finished" | "stopped"} how
+   */
+  end(promptId, summary, how) {
+    if (promptId !== this.promptId) this.start(promptId);
+    this.take({ ...summary, thumbnails: this.thumbnails });
+    this.stopped = how === "stopped";
   }
 
   /** A run as its result tells it, which knows all that the events said. @param {Summary} summary */
@@ -71,7 +84,9 @@ export class MemoryStory {
     if (!last) return "shows what the bank keeps while it runs";
     const held = last.memory.bank.length;
     const of = this.expected === null ? "" : ` of ${this.expected}`;
-    return `${held} ${held === 1 ? "moment" : "moments"} kept at ${seconds(last.end_s)} (chunk ${last.chunk + 1}${of})`;
+    const stopped = this.stopped ? ", stopped" : "";
+    const kept = `${held} ${held === 1 ? "moment" : "moments"} kept`;
+    return `${kept} at ${seconds(last.end_s)} (chunk ${last.chunk + 1}${of}${stopped})`;
   }
 }
 
@@ -99,7 +114,7 @@ export function nameOf(moment) {
 export function describe(moment, dropped) {
   const words = [moment.frame < 0 ? nameOf(moment) : `${nameOf(moment)} (video frame ${moment.frame})`];
   if (dropped) words.push("dropped");
-  if (moment.pinned) words.push("pinned");
+  if (moment.pinned) words.push(moment.name ? `pinned as ${moment.name}` : "pinned");
   if (moment.score !== null) words.push(`score ${moment.score.toPrecision(3)}`);
   if (!dropped && moment.layers < 0.9995) words.push(`in ${percent(moment.layers)} of the layers`);
   return words.join(", ");

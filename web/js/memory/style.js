@@ -31,7 +31,7 @@ const CSS_TEXT = `
 .mm-sink { --mm-kind: var(--mm-sink); } .mm-bank { --mm-kind: var(--mm-bank); } .mm-window { --mm-kind: var(--mm-window); }
 .mm-rows { overflow: auto; min-height: 0; max-height: 340px; flex: 1 1 auto; display: flex; flex-direction: column; gap: 3px; }
 .mm-row { display: grid; grid-template-columns: 84px 1fr 64px; gap: 8px; align-items: start; padding: 5px; border-radius: 6px;
-  background: var(--mm-field); content-visibility: auto; contain-intrinsic-size: auto 76px; }
+  background: var(--mm-field); flex: none; }
 .mm-when { display: flex; flex-direction: column; min-width: 0; }
 .mm-time { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .mm-prompt { color: var(--mm-faint); font-size: 11px; overflow: hidden; display: -webkit-box; -webkit-box-orient: vertical;
@@ -52,7 +52,7 @@ const CSS_TEXT = `
   background: linear-gradient(to top right, transparent calc(50% - 1.5px), var(--mm-bad) calc(50% - 1.5px),
     var(--mm-bad) calc(50% + 1.5px), transparent calc(50% + 1.5px)); }
 .mm-dropped .mm-at { text-decoration: line-through; color: var(--mm-faint); }
-.mm-score { color: var(--mm-faint); min-height: 1.35em; }
+.mm-score { color: var(--mm-faint); }
 .mm-share { display: flex; height: 12px; border-radius: 3px; overflow: hidden; margin-top: 3px; }
 .mm-part { flex: 0 1 0; min-width: 0; background: var(--mm-kind); }
 .mm-live { display: flex; flex-direction: column; gap: 4px; flex: none; margin: 0; padding: 6px; border-radius: 6px;

@@ -41,6 +41,9 @@ export class MemoryView {
     this.element = make("div", "mm-view");
     this.element.append(this.head, this.legend, this.rows);
     this.hasRows = false;
+    /** @type {import("./story.js").ToldChunk[]} chunks that have a row */
+    this.shown = [];
+    this.follow();
     this.setOpen(true);
   }
 
@@ -62,27 +65,50 @@ export class MemoryView {
     this.onResize();
   }
 
+  /** Keep the newest row in sight, unless the user looks at something older. */
+  follow() {
+    this.following = true;
+    this.rows.addEventListener("scroll", () => {
+      this.following = this.rows.scrollHeight - this.rows.scrollTop - this.rows.clientHeight < 20;
+    });
+    // a widget that is not in the page has no height to scroll by
+    new ResizeObserver(() => this.scroll(this.rows.scrollTop)).observe(this.rows);
+  }
+
+  /** @param {number} top where the user was */
+  scroll(top) {
+    this.rows.scrollTop = this.following ? this.rows.scrollHeight : top;
+  }
+
   /** @param {MemoryStory} story */
   render(story) {
     const { leftOut, chunks } = story.rows();
-    const atEnd = this.rows.scrollHeight - this.rows.scrollTop - this.rows.clientHeight < 40;
+    const top = this.rows.scrollTop;
     this.line.textContent = story.headline();
-    this.rows.replaceChildren(...chunks.map((told) => this.row(told, story)));
-    if (leftOut) this.rows.prepend(make("div", "mm-more", `${leftOut} earlier chunks are in the report`));
+    const grown = !leftOut && this.shown.every((told, number) => told === chunks[number]);
+    if (!grown) this.rows.replaceChildren();
+    if (leftOut) this.rows.append(make("div", "mm-more", `${leftOut} earlier chunks are in the report`));
+    for (let number = grown ? this.shown.length : 0; number < chunks.length; number++) {
+      this.rows.append(this.row(chunks[number], chunks[number - 1]?.prompt, story));
+    }
+    this.shown = chunks;
     const had = this.hasRows;
     this.hasRows = chunks.length > 0;
     if (had !== this.hasRows) this.update();
-    // follow the run, unless the user looks at something older
-    if (atEnd) this.rows.scrollTop = this.rows.scrollHeight;
+    this.scroll(top);
   }
 
-  /** @param {import("./story.js").ToldChunk} told @param {MemoryStory} story */
-  row(told, story) {
+  /**
+   * @param {import("./story.js").ToldChunk} told
+   * @param {string | undefined} before the prompt of the row above
+   * @param {MemoryStory} story
+   */
+  row(told, before, story) {
     const row = make("div", "mm-row");
     row.setAttribute("role", "listitem");
     const when = make("div", "mm-when");
     when.append(make("span", "mm-time", `${told.start_s.toFixed(2)}–${seconds(told.end_s)}`));
-    when.append(make("span", "mm-prompt", told.prompt));
+    if (told.prompt !== before) when.append(make("span", "mm-prompt", told.prompt));
     when.title = told.prompt;
     const moments = make("div", "mm-moments");
     for (const moment of told.memory.bank) moments.append(this.moment(moment, false, story));
@@ -110,7 +136,7 @@ export class MemoryView {
       picture.draggable = false;
       frame.append(picture);
     }
-    if (moment.pinned) frame.append(make("span", "mm-badge mm-pin", "pin"));
+    if (moment.pinned) frame.append(make("span", "mm-badge mm-pin", moment.name ?? "pin"));
     if (!dropped && moment.layers < 0.9995) frame.append(make("span", "mm-badge", percent(moment.layers)));
     const score = moment.score === null ? "" : moment.score.toPrecision(2);
     button.append(frame, make("span", "mm-at", nameOf(moment)), make("span", "mm-score", score));

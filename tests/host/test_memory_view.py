@@ -1,0 +1,277 @@
+"""The memory view on the sampling nodes in a real browser, LiteGraph and Vue nodes: a run seen, pinned and directed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ARTIFACTS = Path(__file__).resolve().parents[1] / "artifacts"
+STORY = "# my story\n0s: a robot walks in the meadow\n1s: an empty beach\n3s: the robot returns to the meadow"
+
+BUILD = """async ([text, clip]) => {
+    app.graph.clear();
+    while (document.querySelector(".memflow-memory")) await new Promise(requestAnimationFrame);
+    const add = (type, x, y) => {
+        const node = LiteGraph.createNode(type);
+        app.graph.add(node);
+        node.pos = [x, y];
+        return node;
+    };
+    const tiny = add("MemFlowTinyStory", 20, 60);
+    const schedule = add("MemFlowPromptSchedule", 20, 220);
+    const memory = add("MemFlowMemory", 20, 620);
+    const stream = add("MemFlowStreamToVideo", 480, 60);
+    stream.setSize([460, stream.size[1]]);
+    const link = (from, slot, to, name) => from.connect(slot, to, to.inputs.findIndex(i => i.name === name));
+    link(tiny, 1, schedule, "clip");
+    link(tiny, 0, stream, "model");
+    link(tiny, 2, stream, "vae");
+    link(schedule, 0, stream, "schedule");
+    link(memory, 0, stream, "memory");
+    if (clip) link(tiny, 1, stream, "clip");
+    schedule.widgets.find(w => w.name === "prompts").value = text;
+    window.ids = {schedule: schedule.id, stream: stream.id};
+    await app.extensionManager.command.execute("Comfy.Canvas.ResetView");
+    app.canvas.ds.scale = 1;
+    app.canvas.ds.offset = [0, 0];
+    app.canvas.setDirty(true, true);
+    while (!document.querySelector(".memflow-memory")) await new Promise(requestAnimationFrame);
+}"""
+SET = """([node, values]) => {
+    const widgets = app.graph.getNodeById(window.ids[node]).widgets;
+    for (const [name, value] of Object.entries(values)) widgets.find(w => w.name === name).value = value;
+}"""
+VALUE = "([node, name]) => String(app.graph.getNodeById(window.ids[node]).widgets.find(w => w.name === name).value)"
+HEIGHT = "() => app.graph.getNodeById(window.ids.stream).size[1]"
+VIDEO = """() => {
+    const video = document.querySelector("video");
+    return video && video.readyState > 0 ? [video.currentTime, video.duration] : null;
+}"""
+EIGHT_ROWS = "() => document.querySelectorAll('.mm-row').length === 8"
+SMALL = {"width": 64, "height": 64, "steps": "1000"}
+LONG = 12 * 500 - 3
+
+
+class Story:
+    """One sampling node on a page, and its memory view."""
+
+    def __init__(self, page) -> None:
+        self.page = page
+        self.root = page.locator(".memflow-memory")
+        self.line = page.locator(".mm-line")
+        self.rows = page.locator(".mm-row")
+        self.moments = page.locator(".mm-moment")
+        self.menu = page.locator(".memflow-menu")
+        self.live = page.locator(".mm-live")
+        self.next = page.locator(".mm-next")
+        self.said = page.locator(".mm-said")
+
+    def build(self, text: str = STORY, clip: bool = True) -> None:
+        self.page.evaluate(BUILD, [text, clip])
+        self.root.wait_for()
+
+    def set(self, node: str, **values) -> None:
+        self.page.evaluate(SET, [node, values])
+
+    def value(self, node: str, name: str) -> str:
+        return self.page.evaluate(VALUE, [node, name])
+
+    def queue(self, seed: int, length: int = 153, **values) -> None:
+        self.set("stream", seed=seed, length=length, **SMALL, **values)
+        self.page.evaluate("() => { app.queuePrompt(0, 1); }")
+
+    def run(self, seed: int, length: int = 153, **values) -> None:
+        """Queue, and wait for the finished video."""
+        self.queue(seed, length, **values)
+        self.page.wait_for_function(VIDEO, timeout=300_000)
+
+    def shot(self, name: str) -> None:
+        ARTIFACTS.mkdir(exist_ok=True)
+        self.page.screenshot(path=ARTIFACTS / f"memory_{name}.png")
+
+
+@pytest.fixture(params=["LiteGraph", "Vue nodes"])
+def story(page, request, said):
+    enable = "vue => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', vue)"
+    page.evaluate(enable, request.param == "Vue nodes")
+    made = Story(page)
+    made.kind = request.param.split()[0].lower()
+    made.build()
+    yield made
+    page.evaluate(enable, False)
+    assert [line for line in said if "memflow" in line.lower()] == []
+
+
+@pytest.fixture
+def said(page):
+    """What the page wrote to its console as warnings and errors."""
+    lines = []
+    page.on("console", lambda message: lines.append(message.text) if message.type in ("warning", "error") else None)
+    page.on("pageerror", lambda error: lines.append(f"memflow? {error}"))
+    return lines
+
+
+def test_a_run_is_seen_pinned_and_shown_again(story):
+    page = story.page
+    assert story.line.inner_text() == "shows what the bank keeps while it runs"
+    assert story.rows.count() == 0 and story.root.bounding_box()["height"] < 60
+    story.shot(f"{story.kind}_idle")
+    story.run(801)
+    page.wait_for_function("() => document.querySelectorAll('.mm-row').length === 13")
+    assert "(chunk 13" in story.line.inner_text()
+    assert story.live.is_hidden()
+    _check_rows(story)
+    story.shot(f"{story.kind}_done")
+
+    last = story.rows.last.locator(".mm-moment:not(.mm-dropped)").first
+    last.scroll_into_view_if_needed()
+    last.click()
+    assert story.menu.locator("button").all_inner_texts() == ["Pin it", "Pin it with a name…", "Show this moment"]
+    story.shot(f"{story.kind}_menu")
+    page.keyboard.press("Escape")
+    assert story.menu.count() == 0
+    _pin(story, last)
+    _show(story, last)
+
+    # collapsed by hand, and open again
+    tall = page.evaluate(HEIGHT)
+    page.locator(".mm-head").click()
+    assert story.rows.first.is_hidden()
+    if story.kind == "litegraph":
+        assert page.evaluate(HEIGHT) < tall
+    page.locator(".mm-head").click()
+    assert story.rows.last.is_visible()
+
+    assert "memflow_memory" not in str(page.evaluate("() => JSON.stringify(app.graph.serialize())"))
+
+
+def _check_rows(story) -> None:
+    first, last = story.rows.first, story.rows.last
+    assert first.locator(".mm-none").count() == 1
+    assert last.locator(".mm-moment:not(.mm-dropped)").count() >= 2
+    assert story.page.locator(".mm-share .mm-part").count() == 39
+    pictures = story.page.locator(".mm-picture")
+    assert pictures.count() == story.moments.count()
+    loaded = "images => images.every(image => image.complete && image.naturalWidth > 0)"
+    assert pictures.evaluate_all(loaded)
+
+
+def _time_of(moment) -> str:
+    """As a schedule writes it; the label is rounded."""
+    return moment.locator(".mm-at").inner_text().removesuffix(" s")
+
+
+def _pin(story, moment) -> None:
+    moment.click()
+    story.menu.get_by_text("Pin it", exact=True).click()
+    first, pin, *rest = story.value("schedule", "prompts").split("\n")
+    assert first == "# my story" and rest[0].startswith("0s:")
+    assert pin.startswith("pin: ") and abs(float(pin[5:-1]) - float(_time_of(moment))) < 0.006
+    moment.click()
+    story.menu.get_by_text("Pin it with a name…").click()
+    field = story.page.locator(".p-dialog input[type=text], [role=dialog] input")
+    field.fill("hero")
+    story.shot(f"{story.kind}_name")
+    field.press("Enter")
+    story.page.wait_for_function(f"() => ({VALUE})(['schedule', 'prompts']).includes('pin hero: ')")
+    story.page.locator(".p-toast").first.wait_for()
+
+
+def _show(story, moment) -> None:
+    moment.click()
+    story.menu.get_by_text("Show this moment").click()
+    at, _ = story.page.evaluate(VIDEO)
+    assert at == pytest.approx(float(_time_of(moment)), abs=0.006)
+
+
+def test_a_result_from_the_cache_shows_its_memory(story, comfy):
+    seed = 802 if story.kind == "litegraph" else 803
+    story.run(seed, 93, control_after_generate="fixed")
+    story.page.wait_for_function(EIGHT_ROWS)
+    # the same graph again, whose nodes have shown nothing yet
+    story.page.evaluate("async () => { await app.loadGraphData(app.graph.serialize()); }")
+    story.page.wait_for_function("() => document.querySelectorAll('.memflow-memory').length === 1")
+    assert story.rows.count() == 0
+    runs = len(comfy.get("/history"))
+    story.queue(seed, 93)
+    story.page.wait_for_function(EIGHT_ROWS, timeout=60_000)
+    assert story.page.locator(".mm-picture").count() == story.moments.count() > 0
+    while len(comfy.get("/history")) == runs:
+        story.page.wait_for_timeout(100)
+    (cached,) = [
+        data["nodes"]
+        for kind, data in list(comfy.get("/history").values())[-1]["status"]["messages"]
+        if kind == "execution_cached"
+    ]
+    assert str(story.page.evaluate("() => window.ids.stream")) in cached
+
+
+def test_the_view_is_there_when_its_user_comes_back_to_the_workflow(story):
+    story.run(810 if story.kind == "litegraph" else 811, 93, control_after_generate="fixed")
+    story.page.wait_for_function(EIGHT_ROWS)
+    name = story.page.evaluate("() => app.extensionManager.workflow.activeWorkflow.filename")
+    story.page.evaluate("async () => { await app.extensionManager.command.execute('Comfy.NewBlankWorkflow'); }")
+    story.page.wait_for_function("() => !document.querySelector('.memflow-memory')")
+    story.page.get_by_text(name, exact=True).first.click()
+    story.page.wait_for_function(EIGHT_ROWS)
+
+
+def test_a_story_is_directed_from_its_node(story):
+    page = story.page
+    story.queue(804 if story.kind == "litegraph" else 805, LONG)
+    story.live.wait_for(timeout=120_000)
+    page.locator(".mm-pause").click()
+    page.wait_for_function("() => document.querySelector('.mm-said').innerText.startsWith('Paused.')", timeout=120_000)
+    assert page.locator(".mm-pause").inner_text() == "Go on"
+    story.next.fill("a zebra on the moonbase")
+    story.next.press("Enter")
+    page.wait_for_function("() => document.querySelector('.mm-said').innerText.includes('zebra')")
+    page.wait_for_function("() => document.querySelector('.mm-said').classList.contains('mm-problem')")
+    assert "not taken" in story.said.inner_text()
+    story.next.fill("a cat jumps")
+    page.locator(".mm-switch").select_option("cut")
+    story.shot(f"{story.kind}_live")
+    page.locator(".mm-ask").click()
+    page.wait_for_function("() => document.querySelector('.mm-said').innerText.includes('“a cat jumps” starts at')")
+    assert story.next.input_value() == ""
+    page.locator(".mm-pause").click()
+    page.wait_for_function("() => document.querySelectorAll('.mm-row').length >= 4", timeout=300_000)
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.mm-prompt')].some(p => p.innerText === 'a cat jumps')"
+    )
+    story.shot(f"{story.kind}_running")
+    page.locator(".mm-finish").click()
+    page.wait_for_function(VIDEO, timeout=120_000)
+    assert story.live.is_hidden()
+    _, seconds = page.evaluate(VIDEO)
+    rows = story.rows.count()
+    assert rows < 500 and seconds == pytest.approx((12 * rows - 3) / 16, abs=0.1)
+
+
+def test_without_a_clip_the_box_says_what_is_missing(story):
+    story.build(clip=False)
+    story.queue(806 if story.kind == "litegraph" else 807, LONG)
+    story.live.wait_for(timeout=120_000)
+    assert story.next.is_disabled() and "CLIP" in story.next.get_attribute("placeholder")
+    story.page.locator(".mm-finish").click()
+    story.page.wait_for_function(VIDEO, timeout=300_000)
+
+
+def test_light_colours(story):
+    palette = "name => app.extensionManager.setting.set('Comfy.ColorPalette', name)"
+    story.page.evaluate(palette, "light")
+    try:
+        story.run(808 if story.kind == "litegraph" else 809)
+        story.page.wait_for_function("() => document.querySelectorAll('.mm-row').length === 13")
+        story.shot(f"{story.kind}_light")
+        ink, ground = story.page.evaluate(
+            """() => [".mm-time", ".mm-row"].map((name, place) => {
+                const style = getComputedStyle(document.querySelector(name));
+                const [r, g, b] = (place ? style.backgroundColor : style.color).match(/[0-9.]+/g).map(Number);
+                return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+            })"""
+        )
+        assert ground - ink > 100
+    finally:
+        story.page.evaluate(palette, "dark")
