@@ -9,7 +9,7 @@ identity on by keys, and then a bank would be of no use: window frames would hol
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -19,6 +19,7 @@ from torch import Tensor
 from memflow_core.config import MAX_ABSOLUTE_FRAMES
 
 from .library import CHUNK, Tale
+from .story import Segment
 from .world import KINDS
 
 SINK, BANK, WINDOW = 3, 3, 6  # latent frames; the window without the target
@@ -34,6 +35,8 @@ class Mix:
 
     first, second, opening  weight of a segment's first and second chunk and of a story's first.
     moving                  weight of segments in which someone moves about.
+    back, new               factors for a segment's first two chunks, where everybody in it comes back from somewhere
+                            else, or somebody is new: the one asks for memory, the other cannot be foretold.
     bank                    shares of policies: relevant to the prompt, random, newest; the rest is empty.
     sparse                  how often memory is read sparsely, as under SMA.
     recached                how often a window that holds another segment's frames is recomputed under the new prompt.
@@ -45,6 +48,8 @@ class Mix:
     opening: float = 12.0
     empty: float = 0.3
     moving: float = 1.0
+    back: float = 3.0
+    new: float = 0.5
     bank: tuple[float, float, float] = (0.5, 0.2, 0.12)
     no_sink: float = 0.1
     sparse: float = 0.25
@@ -135,14 +140,25 @@ class Chapters:
         self.prompts = np.array([book.number(segment.prompt) for segment in segments])[self.segment]
         self.casts = np.array([cast_bits(segment.cast) for segment in segments])[self.segment]
         self.scenes = np.unique([segment.scene for segment in segments], return_inverse=True)[1][self.segment]
+        self.news = np.array([_news(segments, number) for number in range(len(segments))])[self.segment]
         self.in_place = np.array([segment.action in _IN_PLACE for segment in segments])[self.segment]
 
     def weights(self, mix: Mix) -> np.ndarray:
         """How often each chunk is a target."""
         weights = np.where(self.place == 0, mix.first, np.where(self.place == 1, mix.second, 1.0))
         weights = weights * np.where(self.casts == 0, mix.empty, 1.0) * np.where(self.in_place, 1.0, mix.moving)
+        known = np.choose(self.news, (1.0, mix.back, mix.new))
+        weights = weights * np.where(self.place < 2, known, 1.0)
         weights[0] = mix.opening * (1.0 if self.in_place[0] else mix.moving)
         return weights / weights.sum()
+
+
+def _news(segments: Sequence[Segment], number: int) -> int:
+    """0 for a segment whose characters were all there just before, or that is empty; 1 if they return; 2 if any is new."""
+    cast, before = set(segments[number].cast), segments[:number]
+    seen = {kind for segment in before for kind in segment.cast}
+    stays = number > 0 and cast <= set(before[-1].cast)
+    return 2 if cast - seen else 0 if stays else 1
 
 
 def cast_bits(cast: Iterable[str]) -> int:

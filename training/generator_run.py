@@ -38,6 +38,7 @@ class Settings:
     copies    of the target chunk in a sample, each with its own noise.
     lr        of Muon, which has the blocks' matrices; Adam, which has the rest, takes `lr_rest`.
     align     weight of the alignment loss.
+    focus     how much more an error counts where characters are: in most of a picture nothing is left to learn.
     stories   most of them; at step n there are `first_stories` + n / `steps_a_story`.
     """
 
@@ -48,6 +49,7 @@ class Settings:
     lr: float = 0.005
     lr_rest: float = 0.0015
     align: float = 0.1
+    focus: float = 4.0
     calm: float = 0.15
     own: float = 0.35
     stories: int = 2000
@@ -82,6 +84,7 @@ class Shelf:
         lengths = np.array([tale.frames for tale in tales])
         self.starts = torch.from_numpy(np.cumsum(lengths) - lengths).to(self.device)
         self.rows = torch.from_numpy(np.concatenate([tale.rows for tale in tales])).to(self.device)
+        self.cover = torch.from_numpy(np.concatenate([tale.cover for tale in tales])).to(self.device)
         self.latents = self.library.latents.to(self.device)
         self.stories = len(tales)
         return True
@@ -92,6 +95,11 @@ class Shelf:
 
     def truth(self, places: Tensor) -> Tensor:
         return self.latents[self.rows[places]].float()
+
+    def weights(self, places: Tensor, focus: float) -> Tensor:
+        """What errors count, [..., 1, SIDE, SIDE]: 1 on average, and `focus` + 1 times as much where characters are."""
+        weights = 1 + focus * self.cover[places].float()[..., None, :, :]
+        return weights / weights.mean()
 
     def own(self, places: Tensor) -> Tensor:
         if self.made is None:
@@ -140,17 +148,25 @@ class Training(Run):
         if self.step >= (1 - s.own) * s.steps:
             context = self._own_context(shelf, places, context)
             self._own_copy(shelf, places, batch, texts, context, noisy, sigma)
-        return self._teach(batch, texts, roughen(context), target, noisy, sigma)
+        weights = shelf.weights(places[:, CONTEXT:], s.focus)
+        return self._teach(batch, texts, roughen(context), target, noisy, sigma, weights)
 
     # -- teacher forcing ----------------------------------------------------------------------------------------------
 
     def _teach(
-        self, batch: Batch, texts: list[str], context: Tensor, target: Tensor, noisy: Tensor, sigma: Tensor
+        self,
+        batch: Batch,
+        texts: list[str],
+        context: Tensor,
+        target: Tensor,
+        noisy: Tensor,
+        sigma: Tensor,
+        weights: Tensor,
     ) -> dict[str, float]:
         with torch.autocast(self.device.type, torch.bfloat16):
             flow, keys, mean_k = _forward(self.model, batch, texts, context, noisy, sigma)
         wanted = (noisy - target[:, None]) / _wide(sigma)
-        errors = (flow - wanted).square().mean((2, 3, 4, 5))  # [B, copies]
+        errors = ((flow - wanted).square() * weights[:, None]).mean((2, 3, 4, 5))  # [B, copies]
         align = alignment_loss(keys, mean_k, batch, batch.prompts[:, -1])
         self.descend(errors.mean() + self.settings.align * align, self.settings.rate(self.step))
         return _report(errors.detach(), sigma, batch.kind, align.detach())

@@ -7,6 +7,7 @@ empty), so each different one is encoded once for all stories: about a third of 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ import torch
 from torch import Tensor
 
 from .codec import ENCODE_LEAD, GROUP, Codec
-from .story import Story, placements, render, sample_story, start_frame
+from .story import Placement, Story, placements, render, sample_story, start_frame
 from .vae import LATENTS
+from .world import IDENTITIES, SIZE, overlap, sprite
 
 CHUNK = 3  # latent frames
 SIDE = 8  # latent rows and columns of a 64 x 64 picture
@@ -35,6 +37,28 @@ class Tale:
     @property
     def frames(self) -> int:
         return len(self.rows)
+
+    @cached_property
+    def cover(self) -> np.ndarray:
+        """float16 [latent frames, SIDE, SIDE] in 0..1: how much of each latent's pictures characters fill."""
+        pictures = np.zeros((GROUP * self.frames, SIDE, SIDE), np.float16)
+        for segment in self.story.segments:
+            for frame in range(start_frame(segment.start_chunk), start_frame(segment.end_chunk)):
+                for kind, where in zip(segment.cast, placements(segment, frame), strict=True):
+                    # the first latent frame has one picture alone, its group's last
+                    np.maximum(pictures[frame + GROUP - 1], _filled(kind, where), out=pictures[frame + GROUP - 1])
+        return pictures.reshape(self.frames, GROUP, SIDE, SIDE).max(1)
+
+
+@lru_cache(maxsize=4096)
+def _filled(kind: str, where: Placement) -> np.ndarray:
+    """The share of each latent's pixels that a character fills in one picture, [SIDE, SIDE]."""
+    alpha = np.zeros((SIZE, SIZE), np.float32)
+    rows_and_columns, own = overlap(where.x, where.up)
+    # an identity is a matter of colours alone
+    alpha[rows_and_columns] = sprite(kind, where.pose, IDENTITIES[0])[1][own][..., 0]
+    step = SIZE // SIDE
+    return alpha.reshape(SIDE, step, SIDE, step).mean((1, 3))
 
 
 class Library:
