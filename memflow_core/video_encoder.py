@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -74,7 +77,8 @@ class FrameEncoder:
         context.color_primaries = context.color_trc = context.colorspace = BT709
         context.color_range = LIMITED_RANGE
         try:
-            self._container.start_encoding()
+            with ordinary_priority():
+                self._container.start_encoding()
         except av.FFmpegError as error:
             raise ValueError(
                 f"{codec.encoder} cannot encode {width} x {height} pixels at {rate} fps: {error.strerror}."
@@ -93,6 +97,30 @@ class FrameEncoder:
     def flush(self) -> list[av.Packet]:
         """The packets of frames that were held back. Ends the encoding."""
         return self.stream.encode(None)
+
+
+@contextmanager
+def ordinary_priority() -> Iterator[None]:
+    """Give this thread, and those that were started meanwhile, the scheduling that this thread had before.
+
+    Where it may, as root, SVT-AV1 makes the thread that opens it and all of its own real-time ones of the highest
+    priority. Everything that the process starts from then on would inherit that, and could starve the machine.
+    """
+    tasks = Path("/proc/self/task")
+    if not hasattr(os, "sched_getscheduler") or not tasks.exists():
+        yield
+        return
+    before = {task.name for task in tasks.iterdir()}
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
+        for task in tasks.iterdir():
+            # a thread may have ended by now
+            with suppress(ProcessLookupError):
+                if task.name not in before:
+                    os.sched_setscheduler(int(task.name), policy, parameters)
 
 
 def frame_rate(fps: float | Fraction) -> Fraction:

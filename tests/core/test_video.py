@@ -98,6 +98,20 @@ def test_frames_come_back_in_number_size_rate_and_colour(ending, codec, tmp_path
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
+@pytest.mark.parametrize("codec", sorted({codec for _, codec in FORMATS}))
+def test_encoding_does_not_change_what_the_machine_does_first(tmp_path, codec):
+    """SVT-AV1, run by root, makes real-time threads, and all that they start: other programs then get no turn."""
+
+    def scheduling() -> set[int]:
+        return {os.sched_getscheduler(int(task)) for task in os.listdir("/proc/self/task")}
+
+    before = scheduling()
+    with VideoWriter(tmp_path / "story.mkv", 16, codec=codec) as writer:
+        writer.write(stripes(4))
+        assert scheduling() == before
+    assert scheduling() == before
+
+
 @pytest.mark.parametrize("ending", CONTAINERS)
 @pytest.mark.parametrize(
     ("fps", "rate"),
