@@ -154,7 +154,7 @@ class Chapters:
 
 
 def _news(segments: Sequence[Segment], number: int) -> int:
-    """0 for a segment whose characters were all there just before, or that is empty; 1 if they return; 2 if any is new."""
+    """0 for an empty segment, or if all its characters were there just before; 1 if they return; 2 if any is new."""
     cast, before = set(segments[number].cast), segments[:number]
     seen = {kind for segment in before for kind in segment.cast}
     stays = number > 0 and cast <= set(before[-1].cast)
