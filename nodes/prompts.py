@@ -67,7 +67,7 @@ class MemFlowPromptSchedule(io.ComfyNode):
                     default="",
                     advanced=True,
                     tooltip="Put before every prompt: the setting and the looks that all of them share. Empty "
-                    "(default): the line 'global: ...' of the prompts, if there is one, does it.",
+                    "(default): the line 'global: ...' of the prompts, if there is one, serves instead.",
                 ),
             ],
             outputs=[

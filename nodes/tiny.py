@@ -33,7 +33,10 @@ class MemFlowTinyStory(io.ComfyNode):
                     tooltip="The text encoder, in place of umt5-xxl. It knows only the words of the tiny stories, and "
                     "names any other in its error.",
                 ),
-                io.Vae.Output(display_name="vae", tooltip="The VAE, in place of that of Wan 2.1."),
+                io.Vae.Output(
+                    display_name="vae",
+                    tooltip="The VAE, in place of that of Wan 2.1. It is much smaller, and only for this model's pictures.",
+                ),
             ],
         )
 
