@@ -35,7 +35,7 @@ class MemFlowTinyStory(io.ComfyNode):
                 ),
                 io.Vae.Output(
                     display_name="vae",
-                    tooltip="The VAE, in place of that of Wan 2.1. It is much smaller, and only for this model's pictures.",
+                    tooltip="The VAE, in place of that of Wan 2.1. It is much smaller, and only for this model.",
                 ),
             ],
         )

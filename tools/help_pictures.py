@@ -13,7 +13,7 @@ import io
 import os
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,11 @@ FILES = (
 STORY = "0s: a robot walks in the meadow\n2s: an empty beach\n4s: the robot returns to the meadow"
 TINY = {"width": 64, "height": 64, "seed": 7, "control_after_generate": "fixed"}
 
-# nodes are [name, type, x, y, width, values], links are [from, output, to, input]
+# nodes are [name, type, x, y, size (0: as it comes), values], links are [from, output, to, input]
 BUILD = """async ([nodes, links]) => {
     app.graph.clear();
     const made = {};
-    for (const [name, type, x, y, width, values] of nodes) {
+    for (const [name, type, x, y, [width, height], values] of nodes) {
         const node = LiteGraph.createNode(type);
         app.graph.add(node);
         node.pos = [x, y];
@@ -45,8 +45,7 @@ BUILD = """async ([nodes, links]) => {
             if (!found) throw Error(`${type} has no widget ${widget}`);
             found.value = value;
         }
-        const [, height] = node.computeSize();
-        node.setSize([width || node.size[0], Math.max(height, node.size[1])]);
+        node.setSize([width || node.size[0], height || node.computeSize()[1]]);
         made[name] = node;
     }
     for (const [from, output, to, input] of links) {
@@ -55,13 +54,19 @@ BUILD = """async ([nodes, links]) => {
     }
     window.made = made;
     app.canvas.ds.scale = 1;
-    app.canvas.ds.offset = [90, 90];
+    app.canvas.ds.offset = [200, 200];
     app.canvas.setDirty(true, true);
 }"""
 RUN = "() => { app.queuePrompt(0, 1); }"
 DONE = """() => {
     const video = document.querySelector("video");
     return video?.readyState > 1 && window.made.preview.imgs?.length > 0;
+}"""
+# the video came after the node had its size
+GROWN = """() => {
+    const {stream} = window.made;
+    stream.setSize([stream.size[0], Math.max(stream.size[1], stream.computeSize()[1])]);
+    app.canvas.setDirty(true, true);
 }"""
 # in pixels of the page
 FRAME = """names => {
@@ -76,6 +81,7 @@ FRAME = """names => {
     return [sides[0] + dx + left, sides[1] + dy + top, sides[2] + dx + left, sides[3] + dy + top];
 }"""
 MARGIN = 14
+SETTINGS = {"Comfy.Graph.CanvasMenu": False, "Comfy.NodeBadge.NodeSourceBadgeMode": "None"}
 
 
 @dataclass(frozen=True)
@@ -90,11 +96,11 @@ class Picture:
 
 TOLD = Picture(
     [
-        ("tiny", "MemFlowTinyStory", 0, 0, 0, {}),
-        ("schedule", "MemFlowPromptSchedule", 0, 140, 0, {"prompts": STORY}),
-        ("stream", "MemFlowStreamToVideo", 420, 0, 420, {**TINY, "length": 105, "steps": "1000, 750, 500, 250"}),
-        ("view", "MemFlowMemoryView", 880, 0, 250, {"rows": "prompts"}),
-        ("preview", "PreviewImage", 880, 180, 420, {}),
+        ("tiny", "MemFlowTinyStory", 0, 0, (0, 0), {}),
+        ("schedule", "MemFlowPromptSchedule", 0, 160, (0, 0), {"prompts": STORY}),
+        ("stream", "MemFlowStreamToVideo", 760, 0, (440, 0), {**TINY, "length": 201}),
+        ("view", "MemFlowMemoryView", 1240, 0, (250, 0), {"rows": "prompts"}),
+        ("preview", "PreviewImage", 1240, 160, (800, 330), {}),
     ],
     [
         ("tiny", "clip", "schedule", "clip"),
@@ -107,25 +113,23 @@ TOLD = Picture(
     ],
     run=True,
 )
-PROMPT = "CLIPTextEncode"
+PROMPT, PROMPT_SIZE = "CLIPTextEncode", (280, 110)
 
 PICTURES = {
-    "MemFlowLoadModel": Picture(
-        [("load", "MemFlowLoadModel", 0, 0, 360, {"lora_name": "memflow_lora.pt"})],
-    ),
+    "MemFlowLoadModel": Picture([("load", "MemFlowLoadModel", 0, 0, (360, 0), {"lora_name": "memflow_lora.pt"})]),
     "MemFlowTinyStory": Picture(
         [
-            ("tiny", "MemFlowTinyStory", 0, 0, 0, {}),
-            ("segment", PROMPT, 320, 0, 320, {"text": "a robot walks across the meadow"}),
+            ("tiny", "MemFlowTinyStory", 0, 0, (0, 0), {}),
+            ("prompt", PROMPT, 330, 0, PROMPT_SIZE, {"text": "a robot walks across the meadow"}),
         ],
-        [("tiny", "clip", "segment", "clip")],
+        [("tiny", "clip", "prompt", "clip")],
     ),
     "MemFlowPromptSegment": Picture(
         [
-            ("first", PROMPT, 0, 0, 280, {"text": "a robot walks across the meadow"}),
-            ("one", "MemFlowPromptSegment", 320, 0, 250, {}),
-            ("second", PROMPT, 0, 220, 280, {"text": "the beach lies empty"}),
-            ("two", "MemFlowPromptSegment", 610, 0, 250, {"start": 4, "switch": "blend"}),
+            ("first", PROMPT, 0, 0, PROMPT_SIZE, {"text": "a robot walks across the meadow"}),
+            ("one", "MemFlowPromptSegment", 330, 0, (230, 0), {}),
+            ("second", PROMPT, 0, 240, PROMPT_SIZE, {"text": "dusk falls over the meadow"}),
+            ("two", "MemFlowPromptSegment", 610, 0, (230, 0), {"start": 4, "switch": "blend"}),
         ],
         [
             ("first", "CONDITIONING", "one", "conditioning"),
@@ -135,38 +139,33 @@ PICTURES = {
     ),
     "MemFlowMemory": Picture(
         [
-            ("story", "MemFlowMemory", 0, 0, 260, {}),
-            ("custom", "MemFlowMemory", 300, 0, 300, {"preset": "Custom"}),
+            ("story", "MemFlowMemory", 0, 0, (260, 0), {}),
+            ("custom", "MemFlowMemory", 300, 0, (300, 0), {"preset": "Custom"}),
         ]
     ),
     "MemFlowSampler": Picture(
         [
-            ("memory", "MemFlowMemory", 0, 0, 240, {}),
-            ("sampler", "MemFlowSampler", 280, 0, 340, {}),
-            ("decode", "VAEDecode", 660, 0, 180, {}),
+            ("memory", "MemFlowMemory", 0, 0, (240, 0), {}),
+            ("sampler", "MemFlowSampler", 290, 0, (340, 0), {}),
+            ("decode", "VAEDecode", 680, 0, (180, 0), {}),
         ],
         [("memory", "memory", "sampler", "memory"), ("sampler", "latent", "decode", "samples")],
     ),
-    "MemFlowStreamToVideo": Picture(TOLD.nodes, TOLD.links, ("stream",), run=True),
-    "MemFlowMemoryView": Picture(TOLD.nodes, TOLD.links, ("view", "preview"), run=True),
-    "MemFlowSaveState": Picture([("save", "MemFlowSaveState", 0, 0, 340, {})]),
-    "MemFlowLoadState": Picture(
-        [("load", "MemFlowLoadState", 0, 0, 420, {}), ("info", "PreviewAny", 460, 0, 240, {})],
-        [("load", "info", "info", "source")],
-    ),
+    "MemFlowSaveState": Picture([("save", "MemFlowSaveState", 0, 0, (340, 0), {})]),
+    "MemFlowLoadState": Picture([("load", "MemFlowLoadState", 0, 0, (420, 0), {})]),
     "MemFlowStartImages": Picture(
         [
-            ("prompt", PROMPT, 0, 0, 300, {"text": "a robot walks across the meadow"}),
-            ("start", "MemFlowStartImages", 340, 0, 300, {}),
+            ("prompt", PROMPT, 0, 0, PROMPT_SIZE, {"text": "a robot walks across the meadow"}),
+            ("start", "MemFlowStartImages", 330, 0, (300, 0), {}),
         ],
         [("prompt", "CONDITIONING", "start", "conditioning")],
     ),
     "MemFlowRememberImages": Picture(
         [
-            ("prompt", PROMPT, 0, 0, 300, {"text": "a red robot"}),
-            ("hero", "MemFlowRememberImages", 340, 0, 300, {}),
-            ("other", PROMPT, 0, 220, 300, {"text": "a town by the sea"}),
-            ("place", "MemFlowRememberImages", 680, 0, 300, {}),
+            ("prompt", PROMPT, 0, 0, PROMPT_SIZE, {"text": "a red robot"}),
+            ("hero", "MemFlowRememberImages", 330, 0, (270, 0), {}),
+            ("other", PROMPT, 0, 220, PROMPT_SIZE, {"text": "a town by the sea"}),
+            ("place", "MemFlowRememberImages", 650, 0, (270, 0), {}),
         ],
         [
             ("prompt", "CONDITIONING", "hero", "conditioning"),
@@ -174,6 +173,9 @@ PICTURES = {
             ("hero", "state", "place", "state"),
         ],
     ),
+    # last, for the front end shows what a run made on later nodes of the same number
+    "MemFlowStreamToVideo": replace(TOLD, shown=("stream",)),
+    "MemFlowMemoryView": replace(TOLD, shown=("view", "preview")),
 }
 
 
@@ -184,7 +186,8 @@ def take(page: Any, picture: Picture) -> bytes:
     if picture.run:
         page.evaluate(RUN)
         page.wait_for_function(DONE, timeout=300_000)
-        page.wait_for_timeout(3000)
+        page.evaluate(GROWN)
+        page.wait_for_timeout(2000)
     names = picture.shown or [name for name, *_ in picture.nodes]
     left, top, right, bottom = page.evaluate(FRAME, list(names))
     page.mouse.move(5, 5)
@@ -224,9 +227,9 @@ def _take_all(comfyui: Path, folder: Path, names: list[str]) -> None:
         (folder / "base" / name).touch()
     with (
         Server(comfyui, folder / "base") as server,
-        front_end.chromium(server, folder, width=1800, height=1500) as context,
+        front_end.chromium(server, folder, width=2400, height=1500) as context,
     ):
-        server.post("/settings", {"Comfy.Graph.CanvasMenu": False})
+        server.post("/settings", SETTINGS)
         page = front_end.open_page(context, server)
         for name in names:
             file = DOCS / f"{name}.png"
