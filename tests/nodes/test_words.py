@@ -66,6 +66,8 @@ def test_the_help_page_lists_inputs_and_outputs_as_the_node_shows_them(infos, wo
         assert default == pages.default_said(pins[name], language), name
         assert pages.wrong_limits(meaning, pins[name], language) == [], name
         assert meaning
+        if pins[name]["type"] == "COMFY_DYNAMICCOMBO_V3":
+            assert [row[0] for row in pages.table(text, pages.CHOICES[language])] == pins[name]["options"]
     assert [row[0] for row in pages.table(text, head_out)] == [out["name"] for out in told["outputs"].values()]
 
 
