@@ -29,7 +29,7 @@ FILES = (
     "models/loras/memflow_lora.pt",
     "output/memflow_states/story_00001_.safetensors",
 )
-STORY = "0s: a robot walks in the meadow\n2s: an empty beach\n4s: the robot returns to the meadow"
+STORY = "0s: a robot walks in the meadow\n2.5s: an empty beach\n4s: the robot returns to the meadow"
 TINY = {"width": 64, "height": 64, "seed": 7, "control_after_generate": "fixed"}
 
 # nodes are [name, type, x, y, size (0: as it comes), values], links are [from, output, to, input]
@@ -98,15 +98,18 @@ TOLD = Picture(
     [
         ("tiny", "MemFlowTinyStory", 0, 0, (0, 0), {}),
         ("schedule", "MemFlowPromptSchedule", 0, 160, (0, 0), {"prompts": STORY}),
-        ("stream", "MemFlowStreamToVideo", 760, 0, (440, 0), {**TINY, "length": 201}),
-        ("view", "MemFlowMemoryView", 1240, 0, (250, 0), {"rows": "prompts"}),
-        ("preview", "PreviewImage", 1240, 160, (800, 330), {}),
+        # so that the bank is full after a few seconds
+        ("memory", "MemFlowMemory", 0, 700, (0, 0), {"preset": "Custom", "preset.record_interval": 1}),
+        ("stream", "MemFlowStreamToVideo", 620, 0, (440, 0), {**TINY, "length": 105}),
+        ("view", "MemFlowMemoryView", 1100, 0, (250, 0), {"rows": "prompts"}),
+        ("preview", "PreviewImage", 1100, 160, (680, 290), {}),
     ],
     [
         ("tiny", "clip", "schedule", "clip"),
         ("tiny", "model", "stream", "model"),
         ("tiny", "vae", "stream", "vae"),
         ("schedule", "schedule", "stream", "schedule"),
+        ("memory", "memory", "stream", "memory"),
         ("stream", "report", "view", "report"),
         ("stream", "video", "view", "images"),
         ("view", "sheet", "preview", "images"),
@@ -119,7 +122,7 @@ PICTURES = {
     "MemFlowLoadModel": Picture([("load", "MemFlowLoadModel", 0, 0, (360, 0), {"lora_name": "memflow_lora.pt"})]),
     "MemFlowTinyStory": Picture(
         [
-            ("tiny", "MemFlowTinyStory", 0, 0, (0, 0), {}),
+            ("tiny", "MemFlowTinyStory", 0, 0, (280, 0), {}),
             ("prompt", PROMPT, 330, 0, PROMPT_SIZE, {"text": "a robot walks across the meadow"}),
         ],
         [("tiny", "clip", "prompt", "clip")],
@@ -127,9 +130,9 @@ PICTURES = {
     "MemFlowPromptSegment": Picture(
         [
             ("first", PROMPT, 0, 0, PROMPT_SIZE, {"text": "a robot walks across the meadow"}),
-            ("one", "MemFlowPromptSegment", 330, 0, (230, 0), {}),
+            ("one", "MemFlowPromptSegment", 330, 0, (270, 0), {}),
             ("second", PROMPT, 0, 240, PROMPT_SIZE, {"text": "dusk falls over the meadow"}),
-            ("two", "MemFlowPromptSegment", 610, 0, (230, 0), {"start": 4, "switch": "blend"}),
+            ("two", "MemFlowPromptSegment", 650, 0, (270, 0), {"start": 4, "switch": "blend"}),
         ],
         [
             ("first", "CONDITIONING", "one", "conditioning"),
@@ -179,8 +182,8 @@ PICTURES = {
 }
 
 
-def take(page: Any, picture: Picture) -> bytes:
-    """A PNG of the picture's nodes."""
+def build(page: Any, picture: Picture) -> None:
+    """Put the picture's graph on the page."""
     page.evaluate(BUILD, [picture.nodes, picture.links])
     page.wait_for_timeout(1500)
     if picture.run:
@@ -188,6 +191,10 @@ def take(page: Any, picture: Picture) -> bytes:
         page.wait_for_function(DONE, timeout=300_000)
         page.evaluate(GROWN)
         page.wait_for_timeout(2000)
+
+
+def take(page: Any, picture: Picture) -> bytes:
+    """A PNG of the picture's nodes, of the graph that is on the page."""
     names = picture.shown or [name for name, *_ in picture.nodes]
     left, top, right, bottom = page.evaluate(FRAME, list(names))
     page.mouse.move(5, 5)
@@ -227,13 +234,18 @@ def _take_all(comfyui: Path, folder: Path, names: list[str]) -> None:
         (folder / "base" / name).touch()
     with (
         Server(comfyui, folder / "base") as server,
-        front_end.chromium(server, folder, width=2400, height=1500) as context,
+        front_end.chromium(server, folder, width=2050, height=1400) as context,
     ):
         server.post("/settings", SETTINGS)
         page = front_end.open_page(context, server)
+        nodes = None
         for name in names:
+            picture = PICTURES[name]
+            if picture.nodes is not nodes:
+                build(page, picture)
+            nodes = picture.nodes
             file = DOCS / f"{name}.png"
-            file.write_bytes(take(page, PICTURES[name]))
+            file.write_bytes(take(page, picture))
             print(f"{file}  {file.stat().st_size / 1000:.0f} KB", flush=True)
 
 
