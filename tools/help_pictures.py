@@ -116,65 +116,28 @@ TOLD = Picture(
     ],
     run=True,
 )
-PROMPT, PROMPT_SIZE = "CLIPTextEncode", (280, 110)
-
+# as narrow as the help panel, or a little wider: it shows a picture no larger than itself
 PICTURES = {
-    "MemFlowLoadModel": Picture([("load", "MemFlowLoadModel", 0, 0, (360, 0), {"lora_name": "memflow_lora.pt"})]),
-    "MemFlowTinyStory": Picture(
-        [
-            ("tiny", "MemFlowTinyStory", 0, 0, (280, 0), {}),
-            ("prompt", PROMPT, 330, 0, PROMPT_SIZE, {"text": "a robot walks across the meadow"}),
-        ],
-        [("tiny", "clip", "prompt", "clip")],
-    ),
+    "MemFlowLoadModel": Picture([("load", "MemFlowLoadModel", 0, 0, (340, 0), {"lora_name": "memflow_lora.pt"})]),
+    "MemFlowTinyStory": Picture([("tiny", "MemFlowTinyStory", 0, 0, (300, 0), {})]),
     "MemFlowPromptSegment": Picture(
         [
-            ("first", PROMPT, 0, 0, PROMPT_SIZE, {"text": "a robot walks across the meadow"}),
-            ("one", "MemFlowPromptSegment", 330, 0, (270, 0), {}),
-            ("second", PROMPT, 0, 240, PROMPT_SIZE, {"text": "dusk falls over the meadow"}),
-            ("two", "MemFlowPromptSegment", 650, 0, (270, 0), {"start": 4, "switch": "blend"}),
+            ("one", "MemFlowPromptSegment", 0, 0, (280, 0), {}),
+            ("two", "MemFlowPromptSegment", 40, 240, (280, 0), {"start": 4, "switch": "blend"}),
         ],
-        [
-            ("first", "CONDITIONING", "one", "conditioning"),
-            ("second", "CONDITIONING", "two", "conditioning"),
-            ("one", "schedule", "two", "schedule"),
-        ],
+        [("one", "schedule", "two", "schedule")],
     ),
-    "MemFlowMemory": Picture(
-        [
-            ("story", "MemFlowMemory", 0, 0, (260, 0), {}),
-            ("custom", "MemFlowMemory", 300, 0, (300, 0), {"preset": "Custom"}),
-        ]
-    ),
-    "MemFlowSampler": Picture(
-        [
-            ("memory", "MemFlowMemory", 0, 0, (240, 0), {}),
-            ("sampler", "MemFlowSampler", 290, 0, (340, 0), {}),
-            ("decode", "VAEDecode", 680, 0, (180, 0), {}),
-        ],
-        [("memory", "memory", "sampler", "memory"), ("sampler", "latent", "decode", "samples")],
-    ),
+    "MemFlowMemory": Picture([("custom", "MemFlowMemory", 0, 0, (300, 0), {"preset": "Custom"})]),
+    "MemFlowSampler": Picture([("sampler", "MemFlowSampler", 0, 0, (340, 0), {})]),
     "MemFlowSaveState": Picture([("save", "MemFlowSaveState", 0, 0, (340, 0), {})]),
     "MemFlowLoadState": Picture([("load", "MemFlowLoadState", 0, 0, (420, 0), {})]),
-    "MemFlowStartImages": Picture(
-        [
-            ("prompt", PROMPT, 0, 0, PROMPT_SIZE, {"text": "a robot walks across the meadow"}),
-            ("start", "MemFlowStartImages", 330, 0, (300, 0), {}),
-        ],
-        [("prompt", "CONDITIONING", "start", "conditioning")],
-    ),
+    "MemFlowStartImages": Picture([("start", "MemFlowStartImages", 0, 0, (320, 0), {})]),
     "MemFlowRememberImages": Picture(
         [
-            ("prompt", PROMPT, 0, 0, PROMPT_SIZE, {"text": "a red robot"}),
-            ("hero", "MemFlowRememberImages", 330, 0, (270, 0), {}),
-            ("other", PROMPT, 0, 220, PROMPT_SIZE, {"text": "a town by the sea"}),
-            ("place", "MemFlowRememberImages", 650, 0, (270, 0), {}),
+            ("hero", "MemFlowRememberImages", 0, 0, (290, 0), {}),
+            ("place", "MemFlowRememberImages", 40, 210, (290, 0), {}),
         ],
-        [
-            ("prompt", "CONDITIONING", "hero", "conditioning"),
-            ("other", "CONDITIONING", "place", "conditioning"),
-            ("hero", "state", "place", "state"),
-        ],
+        [("hero", "state", "place", "state")],
     ),
     # last, for the front end shows what a run made on later nodes of the same number
     "MemFlowStreamToVideo": replace(TOLD, shown=("stream",)),
@@ -188,7 +151,7 @@ def build(page: Any, picture: Picture) -> None:
     page.wait_for_timeout(1500)
     if picture.run:
         page.evaluate(RUN)
-        page.wait_for_function(DONE, timeout=300_000)
+        page.wait_for_function(DONE, timeout=600_000)
         page.evaluate(GROWN)
         page.wait_for_timeout(2000)
 
