@@ -40,6 +40,10 @@ WIDGET = """name => {
     return [node.pos[0] + dx + left + 60, node.pos[1] + widget.last_y + dy + top + 10];
 }"""
 HELP = ".node-help-content"
+NOT_SERVED = """async names => {
+    const answers = names.map(async name => [name, (await fetch(`/extensions/memflow/docs/${name}`)).status]);
+    return (await Promise.all(answers)).filter(([, status]) => status !== 200);
+}"""
 LOADED = f"() => [...document.querySelectorAll('{HELP} img')].every(i => i.complete && i.naturalWidth > 0)"
 
 
@@ -90,6 +94,12 @@ def test_the_page_speaks_its_users_language(open_in, language):
     _help_is_shown(page, "MemFlowMemory", language)
     ARTIFACTS.mkdir(exist_ok=True)
     page.screenshot(path=ARTIFACTS / f"words_{language}.png")
+
+
+def test_every_page_and_picture_is_served(open_in):
+    files = [file.relative_to(help_pages.DOCS).as_posix() for file in help_pages.DOCS.rglob("*.*")]
+    assert len(files) >= 3 * len(NODES)
+    assert open_in("en").evaluate(NOT_SERVED, files) == []
 
 
 def _help_is_shown(page, node: str, language: str) -> None:

@@ -36,14 +36,14 @@ test("a translation fills in what the English does", () => {
 test("a language is spoken until another is chosen, and English where it is unknown", () => {
   const moment = { time_s: 3, frame: 45, chunk: 4, score: 0.5, layers: 1, pinned: true, name: "hero" };
   try {
-    speak("zh");
+    assert.equal(speak("zh"), true);
     assert.equal(say("Pinned {0} as {1}", "3 s", "{0}"), "已将 3 s 固定为 {0}");
     assert.equal(new MemoryStory().headline(), "运行时显示记忆库里保留的瞬间");
     assert.equal(describe(moment, false), "3.00 s（第 45 个视频帧）, 已固定为 hero, 得分 0.500");
     assert.deepEqual(report({ finishing: true, prompts: [] }), ["这一块完成后结束。", false]);
     assert.equal(say("no such text"), "no such text");
   } finally {
-    speak("xx");
+    assert.equal(speak("fr"), false);
   }
   assert.equal(say("Finish now"), "Finish now");
   assert.equal(describe(moment, false), "3.00 s (video frame 45), pinned as hero, score 0.500");

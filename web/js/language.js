@@ -11,14 +11,14 @@ app.registerExtension({
   /** Before any node is made, and again when its user chooses another language. @param {any} _type @param {any} nodeData */
   beforeRegisterNodeDef(_type, nodeData) {
     if (!nodeData.name.startsWith("MemFlow")) return;
-    speak(app.extensionManager.setting.get("Comfy.Locale"));
-    if (nodeData.name === MEMORY) lookUpTooltips(nodeData.input.required.preset[1].options);
+    const spoken = speak(app.extensionManager.setting.get("Comfy.Locale"));
+    if (spoken && nodeData.name === MEMORY) lookUpTooltips(nodeData.input.required.preset[1].options);
   },
 });
 
 /**
  * Let the front end look up the tooltips of what a choice brings, as it does for all other inputs: with one of their own
- * from the schema it would show that, in English.
+ * from the schema it would show that, in English. In a language that this pack has no words in, that is all there is.
  * @param {{inputs: {required?: Record<string, any>, optional?: Record<string, any>}}[]} choices
  */
 function lookUpTooltips(choices) {

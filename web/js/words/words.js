@@ -9,9 +9,10 @@ const LANGUAGES = { zh: CHINESE };
 /** @type {Record<string, string>} */
 let chosen = {};
 
-/** Speak a language from now on. @param {string} language  such as zh */
+/** Speak a language from now on, English where there is no other. @param {string} language  such as zh */
 export function speak(language) {
   chosen = LANGUAGES[language] ?? {};
+  return language in LANGUAGES;
 }
 
 /**
