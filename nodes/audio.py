@@ -16,8 +16,8 @@ def audio_inputs() -> list[io.Input]:
         io.Audio.Input(
             "audio",
             optional=True,
-            tooltip="Sound for the video, mono or stereo. It is cut where the video ends; where it ends first, silence "
-            "follows. AAC in mp4 and mkv, Opus in webm.",
+            tooltip="Sound for the video, mono or stereo, from Load Audio for example. It is cut where the video ends; "
+            "where it ends first, silence follows. AAC in mp4 and mkv, Opus in webm.",
         ),
         io.Combo.Input(
             "audio_start",
@@ -25,8 +25,8 @@ def audio_inputs() -> list[io.Input]:
             default=THIS_VIDEO,
             optional=True,
             advanced=True,
-            tooltip="Only for a run that goes on from a state. this video: the sound begins with this file. the story: "
-            "it is the sound of the whole story, and goes on where the story stands.",
+            tooltip="Only for a run that goes on from a state. this video (default): the sound begins with this file. "
+            "the story: it is the sound of the whole story, and goes on where the story stands.",
         ),
     ]
 

@@ -29,13 +29,17 @@ class MemFlowLoadModel(io.ComfyNode):
                 io.Combo.Input(
                     "model_name",
                     options=host.model_files("diffusion_models"),
-                    tooltip="The generator, from models/diffusion_models. Nothing in a .pt file is ever executed.",
+                    tooltip="The generator's file, from models/diffusion_models: .pt or .safetensors, of the 1.3B "
+                    "layout of Wan 2.1 text-to-video. It is read as plain numbers: nothing in a .pt file is ever "
+                    "executed. Press R to refresh the list.",
                 ),
                 io.Combo.Input(
                     "lora_name",
                     options=[NO_LORA, *host.model_files("loras")],
                     default=NO_LORA,
-                    tooltip="The LoRA published with the weights (lora.pt), from models/loras.",
+                    tooltip="The LoRA published with the weights (lora.pt of MemFlow or LongLive), from models/loras. "
+                    "none (default): the weights alone. Further LoRAs go into ComfyUI's own LoRA loader behind this "
+                    "node.",
                 ),
                 io.Float.Input(
                     "lora_strength",
@@ -43,7 +47,8 @@ class MemFlowLoadModel(io.ComfyNode):
                     min=-10.0,
                     max=10.0,
                     step=0.01,
-                    tooltip="How strongly the LoRA is applied; 1 is what it was trained for.",
+                    tooltip="How strongly the LoRA is applied, from -10 to 10. 1 (default) is what it was trained for; "
+                    "0 leaves it out. Change it only to compare.",
                 ),
                 io.Float.Input(
                     "lora_alpha",
@@ -52,24 +57,33 @@ class MemFlowLoadModel(io.ComfyNode):
                     max=65536.0,
                     step=1.0,
                     advanced=True,
-                    tooltip="The LoRA's alpha, in place of the file's. 0: the file's, else its rank, as published.",
+                    tooltip="The LoRA's scale: it counts alpha / rank times. 0 (default) takes the file's alpha, or "
+                    "the rank where it has none, as published. Set it only if the LoRA's authors name another.",
                 ),
                 io.Combo.Input(
                     "weights",
                     options=list(WHICH),
                     default="auto",
                     advanced=True,
-                    tooltip="Which weights of a training checkpoint to use. auto: generator, else its average (ema).",
+                    tooltip="Which weights of a training checkpoint to use. auto (default): the generator, or its "
+                    "running average (generator_ema) where there is no other. Choose one by name if its authors do.",
                 ),
                 io.Combo.Input(
                     "weight_dtype",
                     options=list(DTYPES),
                     default="default",
                     advanced=True,
-                    tooltip="Precision the weights are kept in. default: ComfyUI's choice for your device.",
+                    tooltip="Precision the weights are kept in. default: ComfyUI's choice for your device. bf16 and "
+                    "fp16 take half the memory of fp32, which is only for comparing numbers.",
                 ),
             ],
-            outputs=[io.Model.Output(display_name="model")],
+            outputs=[
+                io.Model.Output(
+                    display_name="model",
+                    tooltip="An ordinary MODEL: connect to a MemFlow sampler, by way of LoRA and attention nodes if "
+                    "you like.",
+                )
+            ],
         )
 
     @classmethod

@@ -27,62 +27,65 @@ def _custom_inputs() -> list[io.Input]:
             "retrieval",
             options=policies,
             default=default.retrieval,
-            tooltip="Which past moments the bank keeps. prompt: those that fit the coming prompt (MemFlow's rule). "
-            "attention: those the coming frames look at most. similarity: those made under a similar "
-            "prompt. fifo: the newest. none: no bank. reference: exactly as the published code, quirks included.",
+            tooltip="Which past moments the bank keeps. prompt (default): those that fit the coming prompt, MemFlow's "
+            "rule. attention: those the coming frames look at most. similarity: those made under a similar prompt. "
+            "fifo: the newest. none: no bank. reference: exactly as the published code, quirks included.",
         ),
         io.Int.Input(
             "bank_size",
             default=default.bank_frames,
             min=0,
             max=MAX_BANK_FRAMES,
-            tooltip="How many past moments the bank holds (0 to 64). Each costs the memory of one latent frame "
-            "(4 video frames) in every layer. Raise it for stories with many characters or scenes.",
+            tooltip="How many past moments the bank holds, from 0 to 64; 3 (default) is what the models were trained "
+            "with. Each costs the memory of one latent frame (4 video frames) in every layer. Raise it for stories "
+            "with many characters or scenes.",
         ),
         io.Int.Input(
             "record_interval",
             default=default.record_every,
             min=1,
             max=1000,
-            tooltip="Offer a moment to the bank every so many chunks (a chunk is 0.75 s at 16 fps). The models were "
-            "trained with 3.",
+            tooltip="Offer a moment to the bank every so many chunks (a chunk is 0.75 s at 16 fps). 3 (default) is "
+            "what the models were trained with; 1 offers one of every chunk, larger values look further apart.",
         ),
         io.Int.Input(
             "top_k",
             default=0,
             min=0,
             max=1024,
-            tooltip="Sparse Memory Activation: each attention head reads only this many of the remembered moments. "
-            "0 reads them all. At most sink + bank.",
+            tooltip="Sparse Memory Activation: each attention head reads only this many of the sink's and the bank's "
+            "moments, those that fit best. 0 (default) reads them all; at most sink_size + bank_size.",
         ),
         io.Int.Input(
             "sink_size",
             default=default.sink_frames,
             min=0,
             max=256,
-            tooltip="Latent frames (4 video frames each) at the start of the video that are never forgotten. The "
-            "models were trained with 3.",
+            tooltip="Latent frames (4 video frames each) at the start of the video that are never forgotten. 3 "
+            "(default) is what the models were trained with; with 0 only the bank can bring the start back.",
         ),
         io.Int.Input(
             "window_size",
             default=default.window_frames,
             min=1,
             max=512,
-            tooltip="Newest latent frames (4 video frames each) that attention reads, the ones being made included. "
-            "The models were trained with 9; at least one chunk (3).",
+            tooltip="Newest latent frames (4 video frames each) that attention reads, the ones being made included: at "
+            "least one chunk, 3. 9 (default) is what the models were trained with; fewer save memory and time, but "
+            "less of the last seconds is seen.",
         ),
         io.Combo.Input(
             "positions",
             options=list(POSITIONS),
             default=default.positions,
-            tooltip="auto: absolute up to 1024 latent frames (about 4 minutes), relative beyond. absolute: as "
-            "trained. relative: any length.",
+            tooltip="How the model counts time. auto (default): absolute up to 1024 latent frames (of 4 video frames "
+            "each: 256 s at 16 fps), relative beyond. absolute: as trained, and no longer than that. relative: any "
+            "length.",
         ),
         io.Boolean.Input(
             "global_sink",
             default=default.global_sink,
-            tooltip="Only for 'reference': keep the start of the video at a prompt change. Off loses it, as in the "
-            "published code.",
+            tooltip="Only for retrieval 'reference'. on (default): the start of the video is kept at a prompt change. "
+            "off: it is lost, as by the published code without that option.",
         ),
     ]
 
@@ -109,7 +112,12 @@ class MemFlowMemory(io.ComfyNode):
                     "Window only: no memory. Custom: every setting.",
                 ),
             ],
-            outputs=[MemoryType.Output(display_name="memory")],
+            outputs=[
+                MemoryType.Output(
+                    display_name="memory",
+                    tooltip="Memory settings: connect to the input memory of MemFlow Sampler or Stream to Video.",
+                )
+            ],
         )
 
     @classmethod

@@ -33,7 +33,11 @@ class MemFlowMemoryView(io.ComfyNode):
             "scores, what it let go and what was pinned, and how attention was shared out.",
             search_aliases=["memory bank", "debug", "report", "attention map", "visualize", "NAM"],
             inputs=[
-                io.String.Input("report", force_input=True, tooltip="The output 'report' of a MemFlow sampler."),
+                io.String.Input(
+                    "report",
+                    force_input=True,
+                    tooltip="The output 'report' of MemFlow Sampler or MemFlow Stream to Video.",
+                ),
                 io.MultiType.Input(
                     "images",
                     types=[io.Image, io.Video],
@@ -46,14 +50,17 @@ class MemFlowMemoryView(io.ComfyNode):
                     options=list(ROWS),
                     default=ROWS[0],
                     tooltip="What a row shows. chunks: every 0.75 s at 16 fps. prompts: each prompt from start to end, "
-                    "with the bank as it was at its end and everything dropped on the way. auto: chunks, or prompts "
-                    f"for a run of more than {MOST_CHUNK_ROWS} chunks. At most {MOST_ROWS} rows are drawn.",
+                    "with the bank as it was at its end and everything dropped on the way. auto (default): chunks, or "
+                    f"prompts for a run of more than {MOST_CHUNK_ROWS} chunks. At most {MOST_ROWS} rows are drawn.",
                 ),
             ],
             outputs=[
-                io.Image.Output(display_name="sheet", tooltip="The picture: connect Preview Image or Save Image."),
+                io.Image.Output(
+                    display_name="sheet", tooltip="The picture of it all: connect to Preview Image or Save Image."
+                ),
                 io.String.Output(
-                    display_name="json", tooltip="The same as JSON, for every chunk: times in seconds, video frames."
+                    display_name="json",
+                    tooltip="The same as JSON, for every chunk, with times in seconds and frames of the video.",
                 ),
             ],
         )

@@ -17,6 +17,7 @@ from .io_types import CATEGORY, StateType, StoryState
 from .prompts import embedding_of
 
 GRID = ChunkGrid()
+VAE = "The Wan 2.1 VAE, by Load VAE, which reads the pictures. It must be the one that the video is decoded with."
 
 
 def _size_inputs() -> list[io.Input]:
@@ -27,8 +28,8 @@ def _size_inputs() -> list[io.Input]:
             min=16,
             max=8192,
             step=16,
-            tooltip=f"{name.capitalize()} of the story in pixels, as on the sampler. Pictures are resized to fill it, "
-            "and what stands out is cropped evenly on both sides.",
+            tooltip=f"{name.capitalize()} of the story in pixels, a multiple of 16: {size} (default), or what the "
+            "sampler is set to. Pictures are resized to fill it, and what stands out is cropped evenly on both sides.",
         )
         for name, size in (("width", 832), ("height", 480))
     ]
@@ -45,10 +46,11 @@ class MemFlowStartImages(io.ComfyNode):
             "beginning.",
             search_aliases=["image to video", "i2v", "first frame", "start image", "extend video", "video to video"],
             inputs=[
-                io.Vae.Input("vae", tooltip="The Wan 2.1 VAE, which reads the pictures."),
+                io.Vae.Input("vae", tooltip=VAE),
                 io.Conditioning.Input(
                     "conditioning",
-                    tooltip="What the pictures show, from CLIP Text Encode. Usually the prompt of the first segment.",
+                    tooltip="What the pictures show: one prompt, from CLIP Text Encode. Usually that of the schedule's "
+                    "first segment.",
                 ),
                 io.MultiType.Input(
                     "images",
@@ -64,9 +66,9 @@ class MemFlowStartImages(io.ComfyNode):
                     min=9,
                     max=1_000_000,
                     step=12,
-                    tooltip="Most video frames that are used, from the end of the clip: 9, 21, 33 ... (others are "
-                    "rounded down). With MemFlow's usual memory the "
-                    "next frames see the first 9 and the last 24; more cost time.",
+                    tooltip="Most video frames that are used, from the end of the clip: 9, 21, 33 (default) ...; "
+                    "others are rounded down. With MemFlow's usual memory the next frames see the first 9 and the last "
+                    "24, so more cost time and add little.",
                 ),
                 io.Float.Input(
                     "fps",
@@ -75,7 +77,8 @@ class MemFlowStartImages(io.ComfyNode):
                     max=120.0,
                     step=0.01,
                     advanced=True,
-                    tooltip="A VIDEO is read at this many frames a second, that of the story. IMAGE is taken as it is.",
+                    tooltip="Frames a second that a VIDEO is read at, from 1 to 120: as on the sampler, 16 (default) "
+                    "for Wan 2.1. An IMAGE is taken frame by frame as it is.",
                 ),
             ],
             outputs=[
@@ -109,11 +112,11 @@ class MemFlowRememberImages(io.ComfyNode):
             "to know, though it has never shown them.",
             search_aliases=["reference image", "character", "ip adapter", "subject", "memory bank", "pin"],
             inputs=[
-                io.Vae.Input("vae", tooltip="The Wan 2.1 VAE, which reads the pictures."),
+                io.Vae.Input("vae", tooltip=VAE),
                 io.Conditioning.Input(
                     "conditioning",
-                    tooltip="What the pictures show, from CLIP Text Encode. For pictures of different things, chain "
-                    "several of these nodes.",
+                    tooltip="What the pictures show: one prompt, from CLIP Text Encode. For pictures of different "
+                    "things, chain several of these nodes.",
                 ),
                 io.Image.Input(
                     "images",
@@ -124,10 +127,16 @@ class MemFlowRememberImages(io.ComfyNode):
                 StateType.Input(
                     "state",
                     optional=True,
-                    tooltip="Add to this: from another of these nodes, MemFlow Start Images, a sampler, or a file.",
+                    tooltip="What the pictures are added to: another of these nodes, MemFlow Start Images, a sampler "
+                    "or MemFlow Load State. Without it: a new story.",
                 ),
             ],
-            outputs=[StateType.Output(display_name="state", tooltip="Connect to a sampler.")],
+            outputs=[
+                StateType.Output(
+                    display_name="state",
+                    tooltip="A start with these pictures in memory: connect to the state input of a MemFlow sampler.",
+                )
+            ],
         )
 
     @classmethod

@@ -45,26 +45,36 @@ class MemFlowPromptSchedule(io.ComfyNode):
             description="Prompts over time, written as text: one line for each change of prompt.",
             search_aliases=["prompt travel", "batch prompt schedule", "timeline", "multi prompt", "long video"],
             inputs=[
-                io.Clip.Input("clip", tooltip="The text encoder that belongs to the model."),
+                io.Clip.Input(
+                    "clip",
+                    tooltip="The text encoder that belongs to the model: for Wan 2.1 it is umt5-xxl, by Load CLIP with "
+                    "type wan. Prompts are read one by one, each different one once.",
+                ),
                 io.String.Input(
                     "prompts",
                     multiline=True,
                     dynamic_prompts=True,
                     default=EXAMPLE,
                     tooltip="One line a prompt, which holds until the next: '10s: ...', '0:10: ...', or a bare "
-                    "number for a video frame ('160: ...'). [cut], [soft] or [blend 6] after the time changes how "
-                    "the switch is made. 'a | b | c' spreads prompts evenly. MemFlow JSONL, Scope timelines and "
-                    "AnimateDiff-style schedules can be pasted in. The timeline below edits this text.",
+                    "number for a video frame ('160: ...'). It starts with the next chunk, at most 0.75 s later at "
+                    "16 fps. [cut], [soft] or [blend 6] after the time changes how the switch is made. 'a | b | c' "
+                    "spreads prompts evenly. MemFlow JSONL, Scope timelines and AnimateDiff-style schedules can be "
+                    "pasted in. The timeline below edits this text.",
                 ),
                 io.String.Input(
                     "global_prompt",
                     multiline=True,
                     default="",
                     advanced=True,
-                    tooltip="Put before every prompt: the setting and the looks that all of them share.",
+                    tooltip="Put before every prompt: the setting and the looks that all of them share. Empty "
+                    "(default): the line 'global: ...' of the prompts, if there is one, serves instead.",
                 ),
             ],
-            outputs=[ScheduleType.Output(display_name="schedule")],
+            outputs=[
+                ScheduleType.Output(
+                    display_name="schedule", tooltip="Prompts over time, already encoded: connect to a MemFlow sampler."
+                )
+            ],
         )
 
     @classmethod
@@ -95,7 +105,11 @@ class MemFlowPromptSegment(io.ComfyNode):
             description="One prompt of a story and when it starts. Chain segments in the order of the story.",
             search_aliases=["prompt travel", "prompt schedule", "timeline", "multi prompt", "scene"],
             inputs=[
-                io.Conditioning.Input("conditioning", tooltip="What happens from this time on, from CLIP Text Encode."),
+                io.Conditioning.Input(
+                    "conditioning",
+                    tooltip="What happens from this time on: one prompt, from CLIP Text Encode. Name the setting and "
+                    "the looks in every one; nothing is put before it.",
+                ),
                 io.Float.Input(
                     "start",
                     default=0.0,
@@ -103,26 +117,34 @@ class MemFlowPromptSegment(io.ComfyNode):
                     max=1_000_000.0,
                     step=0.25,
                     round=0.001,
-                    tooltip="When the prompt starts, counted from the start of the story. The first segment starts "
-                    "at 0. It takes effect at the next chunk (every 0.75 s at 16 fps).",
+                    tooltip="When the prompt starts, in seconds unless unit says otherwise, counted from the start of "
+                    "the story. 0 (default) is for the first segment; each later one starts after the one before. It "
+                    "takes effect at the next chunk (every 0.75 s at 16 fps).",
                 ),
                 io.Combo.Input(
                     "unit",
                     options=list(UNITS),
                     default="seconds",
                     advanced=True,
-                    tooltip="What start counts: seconds, video frames, or chunks of 12 video frames.",
+                    tooltip="What start counts: seconds (default), frames of the video, or chunks of 12 video frames "
+                    "(0.75 s at 16 fps).",
                 ),
                 io.Combo.Input(
                     "switch",
                     options=list(SWITCHES),
                     default="recache",
                     advanced=True,
-                    tooltip="How the prompt takes over. recache: the last seconds are read anew under it (MemFlow's "
-                    "way). soft: only the text changes. cut: a new shot, which remembers the bank alone. blend: the "
-                    "text turns into the new prompt bit by bit, for changes without a visible moment.",
+                    tooltip="How the prompt takes over. recache (default): the last seconds are read anew under it, "
+                    "MemFlow's way. soft: only the text changes. cut: a new shot, which remembers the bank alone. "
+                    "blend: the text turns into the new prompt bit by bit, for changes without a visible moment. It "
+                    "means nothing for the first segment.",
                 ),
-                ScheduleType.Input("schedule", optional=True, tooltip="The segments before this one."),
+                ScheduleType.Input(
+                    "schedule",
+                    optional=True,
+                    tooltip="The segments before this one, from another MemFlow Prompt Segment. Leave it open on the "
+                    "first.",
+                ),
                 io.Float.Input(
                     "blend",
                     default=3.0,
@@ -132,9 +154,9 @@ class MemFlowPromptSegment(io.ComfyNode):
                     round=0.001,
                     optional=True,
                     advanced=True,
-                    tooltip="Seconds until the new prompt speaks alone, rounded up to whole chunks (0.75 s each at 16 "
-                    "fps). Only for the switch 'blend'. Longer is gentler; if the next segment starts sooner, it "
-                    "goes on from the text reached.",
+                    tooltip="Only for the switch 'blend': seconds until the new prompt speaks alone, 3 (default), "
+                    "rounded up to whole chunks (0.75 s each at 16 fps). Longer is gentler; if the next segment "
+                    "starts sooner, it goes on from the text reached.",
                 ),
                 io.Combo.Input(
                     "blend_path",
@@ -142,11 +164,17 @@ class MemFlowPromptSegment(io.ComfyNode):
                     default="linear",
                     optional=True,
                     advanced=True,
-                    tooltip="How the text embedding travels, only for the switch 'blend'. linear: the straight way, "
-                    "weaker halfway than either prompt. spherical: turns each token and keeps its strength.",
+                    tooltip="Only for the switch 'blend': how the text embedding travels. linear (default): the "
+                    "straight way, weaker halfway than either prompt. spherical: turns each token and keeps its "
+                    "strength, for texts that differ much.",
                 ),
             ],
-            outputs=[ScheduleType.Output(display_name="schedule")],
+            outputs=[
+                ScheduleType.Output(
+                    display_name="schedule",
+                    tooltip="This segment behind those before it: connect to the next one, or to a MemFlow sampler.",
+                )
+            ],
         )
 
     @classmethod

@@ -11,12 +11,29 @@ from .io_types import CATEGORY, MemoryType, ScheduleType, StateType
 from .run import MOST_FRAMES, Request, parse_steps, prepare, story
 
 OPEN_END = " 0: until you press Finish now (positions are then relative)."
+MODEL = (
+    "A Wan 2.1 text-to-video model that was distilled for streaming (MemFlow, LongLive, Self-Forcing, Causal Forcing), "
+    "from any loader, with LoRAs if you like. Image-to-video models do not fit."
+)
+SCHEDULE = (
+    "Prompts over time, from MemFlow Prompt Schedule or MemFlow Prompt Segment. They must be of this model's CLIP."
+)
+REPORT = (
+    "JSON: when each prompt really changed, how often the model ran, and what memory recorded, scored and kept. "
+    "MemFlow Memory View draws it."
+)
+STATE = "Where the story stands now: connect to another sampler to go on from here, or to MemFlow Save State."
 STORY_SOCKETS = [
-    ("memory", MemoryType, "What the stream remembers, from MemFlow Memory. Without it: the Story preset."),
+    (
+        "memory",
+        MemoryType,
+        "What the stream remembers, from MemFlow Memory. Without it: the preset Story, or the memory of the state.",
+    ),
     (
         "state",
         StateType,
-        "Go on where another run stopped (size, steps and memory must be those of that run), or from pictures.",
+        "Go on where another run stopped, or from pictures (MemFlow Start Images, Remember Images, Load State). Size, "
+        "steps, shift and memory must be those of that run; the schedule is the whole one, from the story's start.",
     ),
 ]
 
@@ -30,14 +47,26 @@ def story_inputs(open_end: bool = False) -> list[io.Input]:
             min=0,
             max=0xFFFFFFFFFFFFFFFF,
             control_after_generate=True,
-            tooltip="The same seed, schedule and settings make the same video. Each chunk draws from its own part of "
-            "the seed, so a longer video starts with the same pictures.",
+            tooltip="The same seed, schedule and settings make the same video; another one makes another take. Each "
+            "chunk draws from its own part of the seed, so a longer video starts with the same pictures.",
         ),
         io.Int.Input(
-            "width", default=832, min=16, max=8192, step=16, tooltip="Picture width in pixels, a multiple of 16."
+            "width",
+            default=832,
+            min=16,
+            max=8192,
+            step=16,
+            tooltip="Picture width in pixels, a multiple of 16. 832 (default) is what the 1.3B models were trained at; "
+            "the tiny story model makes 64. Smaller pictures take less memory and time.",
         ),
         io.Int.Input(
-            "height", default=480, min=16, max=8192, step=16, tooltip="Picture height in pixels, a multiple of 16."
+            "height",
+            default=480,
+            min=16,
+            max=8192,
+            step=16,
+            tooltip="Picture height in pixels, a multiple of 16. 480 (default) is what the 1.3B models were trained "
+            "at; the tiny story model makes 64. Smaller pictures take less memory and time.",
         ),
         io.Int.Input(
             "length",
@@ -46,9 +75,9 @@ def story_inputs(open_end: bool = False) -> list[io.Input]:
             min=0 if open_end else 9,
             max=MOST_FRAMES,
             step=3 if open_end else 12,
-            tooltip="Video frames to make in this run: 9, 21, 33 ... (a chunk is 12 frames, the first one 9). Other "
-            "values are rounded up to a whole chunk. With a state: frames to add. A schedule that says its own length "
-            "ends there." + (OPEN_END if open_end else ""),
+            tooltip="Video frames to make in this run: 9, 21, 33 ... (a chunk is 12 frames, the first one 9); others "
+            "are rounded up to a whole chunk. 81 (default) is 5 s at 16 fps. With a state: frames to add. A schedule "
+            "that says its own length ends there." + (OPEN_END if open_end else ""),
         ),
         io.Float.Input(
             "fps",
@@ -56,7 +85,8 @@ def story_inputs(open_end: bool = False) -> list[io.Input]:
             min=1.0,
             max=120.0,
             step=0.01,
-            tooltip="Video frames a second, used to place the schedule's seconds. Wan 2.1 was trained at 16.",
+            tooltip="Video frames a second, from 1 to 120: the video's speed, and what the schedule's seconds are "
+            "counted by. 16 (default) is what Wan 2.1 was trained at; another value only plays faster or slower.",
         ),
     ]
 
@@ -67,8 +97,8 @@ def expert_inputs() -> list[io.Input]:
             "steps",
             default="1000, 750, 500, 250",
             advanced=True,
-            tooltip="Denoising steps of each chunk, from 1000 (noise) down. Few-step models were distilled with "
-            "exactly these; fewer steps are faster and rougher.",
+            tooltip="Denoising steps of each chunk: whole numbers from 1000 (noise) down, with commas. 1000, 750, 500, "
+            "250 (default) is what the few-step models were distilled with; fewer steps are faster and rougher.",
         ),
         io.Float.Input(
             "shift",
@@ -77,7 +107,8 @@ def expert_inputs() -> list[io.Input]:
             max=100.0,
             step=0.01,
             advanced=True,
-            tooltip="Timestep shift of the schedule. The 1.3B models were distilled with 5.",
+            tooltip="Timestep shift: how much of denoising is spent near the noise, from 0.01 to 100. 5 (default) is "
+            "what the 1.3B models were distilled with; change it only for a model whose authors name another.",
         ),
     ]
 
@@ -109,7 +140,7 @@ def played_output() -> io.Output:
     return io.String.Output(
         display_name="played",
         tooltip="What was played, live prompts and an early end included, as a schedule. In a MemFlow Prompt Schedule, "
-        "with the same seed and settings, it makes the same video.",
+        "with the same seed and settings, it makes the same video. A video file carries it too.",
     )
 
 
@@ -132,23 +163,20 @@ class MemFlowSampler(io.ComfyNode):
                 "infinite video",
             ],
             inputs=[
-                io.Model.Input(
-                    "model", tooltip="A Wan 2.1 text-to-video model distilled for streaming, from any loader."
-                ),
-                ScheduleType.Input(
-                    "schedule", tooltip="Prompts over time, from MemFlow Prompt Schedule or Prompt Segment."
-                ),
+                io.Model.Input("model", tooltip=MODEL),
+                ScheduleType.Input("schedule", tooltip=SCHEDULE),
                 *story_inputs(),
                 *expert_inputs(),
                 *story_sockets(),
                 live_input(),
             ],
             outputs=[
-                io.Latent.Output(display_name="latent"),
-                StateType.Output(display_name="state", tooltip="Connect to another sampler to go on from here."),
-                io.String.Output(
-                    display_name="report", tooltip="JSON: when prompts really changed, and what memory did."
+                io.Latent.Output(
+                    display_name="latent",
+                    tooltip="All that this run made, as one latent: connect to VAE Decode, which gives its pictures.",
                 ),
+                StateType.Output(display_name="state", tooltip=STATE),
+                io.String.Output(display_name="report", tooltip=REPORT),
                 played_output(),
             ],
         )

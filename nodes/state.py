@@ -26,24 +26,29 @@ class MemFlowSaveState(io.ComfyNode):
             "ending, roll one segment again.",
             search_aliases=["checkpoint", "save story", "continue video", "resume", "extend video", "kv cache"],
             inputs=[
-                StateType.Input("state", tooltip="From a MemFlow Sampler or MemFlow Stream to Video."),
+                StateType.Input(
+                    "state", tooltip="Where a story stands, from MemFlow Sampler or MemFlow Stream to Video."
+                ),
                 io.String.Input(
                     "filename_prefix",
                     default="story",
-                    tooltip="Name of the file, in memflow_states in ComfyUI's output folder. Subfolders and "
-                    "%year%-%month%-%day% work. A number is added; no file is ever replaced.",
+                    tooltip="Name of the file, story (default), in memflow_states in ComfyUI's output folder. "
+                    "Subfolders and %year%-%month%-%day% work. A number is added; no file is ever replaced.",
                 ),
                 io.Combo.Input(
                     "content",
                     options=[COMPACT, EXACT],
                     default=COMPACT,
-                    tooltip="compact: about 15 MB at 832 x 480. The remembered pictures and prompts, which are read "
-                    "again when the story goes on: very near to going on at once, and each time the same. exact: "
-                    "everything, gigabytes at 832 x 480, for a continuation that is the same bit by bit.",
+                    tooltip="What is saved. compact (default): the remembered pictures and prompts, about 15 MB at 832 "
+                    "x 480, which are read again when the story goes on: very near to going on at once, and each time "
+                    "the same. exact: everything, about 4 GB at 832 x 480, for a continuation that is the same bit by "
+                    "bit.",
                 ),
             ],
             outputs=[
-                io.String.Output(display_name="file", tooltip="Name of the file, as MemFlow Load State lists it.")
+                io.String.Output(
+                    display_name="file", tooltip="Name of the file as MemFlow Load State lists it, for a note or a log."
+                )
             ],
             is_output_node=True,
         )
@@ -79,8 +84,14 @@ class MemFlowLoadState(io.ComfyNode):
                 ),
             ],
             outputs=[
-                StateType.Output(display_name="state", tooltip="Connect to a sampler to go on from here."),
-                io.String.Output(display_name="info", tooltip="What the state needs: its size, steps and memory."),
+                StateType.Output(
+                    display_name="state", tooltip="Connect to the state input of a MemFlow sampler to go on from here."
+                ),
+                io.String.Output(
+                    display_name="info",
+                    tooltip="What the state is of, and what the sampler must be set to: video frames made, size, "
+                    "steps, shift. Connect to Preview as Text.",
+                ),
             ],
         )
 

@@ -13,7 +13,18 @@ from .audio import THIS_VIDEO, audio_inputs, sound_of
 from .decoder import StreamingDecoder
 from .io_types import CATEGORY, ScheduleType, StateType, StoryState
 from .run import Request, Story, prepare, story
-from .sampler import check_steps, expert_inputs, live_input, played_output, story_inputs, story_sockets
+from .sampler import (
+    MODEL,
+    REPORT,
+    SCHEDULE,
+    STATE,
+    check_steps,
+    expert_inputs,
+    live_input,
+    played_output,
+    story_inputs,
+    story_sockets,
+)
 from .thumbnails import picture_of
 
 # what the widget says -> file ending and codec
@@ -42,34 +53,41 @@ class MemFlowStreamToVideo(io.ComfyNode):
             "use does not grow with the length, and what is written stays when you cancel.",
             search_aliases=["long video", "streaming", "save video", "infinite video", "self forcing", "longlive"],
             inputs=[
-                io.Model.Input(
-                    "model", tooltip="A Wan 2.1 text-to-video model distilled for streaming, from any loader."
+                io.Model.Input("model", tooltip=MODEL),
+                io.Vae.Input(
+                    "vae",
+                    tooltip="The Wan 2.1 VAE, by Load VAE. It decodes each chunk as soon as it is made, so that "
+                    "pictures never pile up in memory.",
                 ),
-                io.Vae.Input("vae", tooltip="The Wan 2.1 VAE."),
-                ScheduleType.Input(
-                    "schedule", tooltip="Prompts over time, from MemFlow Prompt Schedule or Prompt Segment."
-                ),
+                ScheduleType.Input("schedule", tooltip=SCHEDULE),
                 *story_inputs(open_end=True),
                 io.String.Input(
                     "filename_prefix",
                     default="video/MemFlow",
-                    tooltip="Name of the file, in ComfyUI's output folder. %date:yyyy-MM-dd% and the like work.",
+                    tooltip="Name of the file, in ComfyUI's output folder, video/MemFlow (default). Subfolders and "
+                    "%date:yyyy-MM-dd% work. A number is added; no file is ever replaced.",
                 ),
                 io.Combo.Input(
-                    "format", options=list(FORMATS), default="mp4 (h264)", tooltip="mp4 (h264) plays everywhere."
+                    "format",
+                    options=list(FORMATS),
+                    default="mp4 (h264)",
+                    tooltip="Kind of file, and its codec. mp4 (h264) (default) plays everywhere; h265, vp9 and av1 "
+                    "make smaller files and take longer to write. The workflow is kept in all of them.",
                 ),
                 io.Combo.Input(
                     "quality",
                     options=list(QUALITIES),
                     default="high",
                     advanced=True,
-                    tooltip="high can hardly be told from the decoded pictures.",
+                    tooltip="How finely the file is written. high (default) can hardly be told from the decoded "
+                    "pictures; medium and small file are for sharing.",
                 ),
                 io.Boolean.Input(
                     "save_output",
                     default=True,
                     advanced=True,
-                    tooltip="Off writes to ComfyUI's temp folder, which it empties when it starts.",
+                    tooltip="on (default): the file stays in ComfyUI's output folder. off: it goes to the temp folder, "
+                    "which ComfyUI empties when it starts; for trying out.",
                 ),
                 *expert_inputs(),
                 *story_sockets(),
@@ -78,12 +96,12 @@ class MemFlowStreamToVideo(io.ComfyNode):
             ],
             outputs=[
                 io.Video.Output(
-                    display_name="video", tooltip="The file. It stays on disk and is never held in memory."
+                    display_name="video",
+                    tooltip="The file, which stays on disk and is never held in memory: connect to Save Video, Get "
+                    "Video Components or MemFlow Memory View.",
                 ),
-                StateType.Output(display_name="state", tooltip="Connect to another node to go on from here."),
-                io.String.Output(
-                    display_name="report", tooltip="JSON: when prompts really changed, and what memory did."
-                ),
+                StateType.Output(display_name="state", tooltip=STATE),
+                io.String.Output(display_name="report", tooltip=REPORT),
                 played_output(),
             ],
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -16,25 +15,10 @@ sys.path.append(str(ROOT))
 # ComfyUI, the browser and this process share the machine, and torch's threads wait for one another: one is faster
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from tools import browser  # noqa: E402
+from tools import front_end  # noqa: E402
 from tools.comfy_host import Layout, SetupError, comfyui_version  # noqa: E402
 from tools.comfy_server import Server, ServerError  # noqa: E402
-
-CHROMIUM_OPTIONS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-# without them the first start covers the graph with the template browser
-FRONT_END_SETTINGS = {
-    "Comfy.TutorialCompleted": True,
-    "Comfy.VueNodes.Enabled": False,
-    "Comfy.Minimap.Visible": False,
-}
-# ready is later than visible: until then the front end still loads a graph of its own over any other
-FRONT_END_READY = """() => {
-    const manager = window.app?.extensionManager;
-    return Boolean(manager?.workflow?.activeWorkflow?.isLoaded && !manager.spinner);
-}"""
+from tools.load_pack import load_pack, node_infos  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -51,21 +35,13 @@ def comfy_path() -> Path:
 @pytest.fixture(scope="session")
 def pack(comfy_path, tmp_path_factory):
     """This pack's module in this process, imported by path and under the name that ComfyUI gives it."""
-    import torch
+    return load_pack(comfy_path, tmp_path_factory.mktemp("pack"))
 
-    # the ComfyUI folder may be a user's own: leave no bytecode in it
-    sys.dont_write_bytecode = True
-    sys.path.insert(0, str(comfy_path))
-    from comfy.cli_args import args
 
-    args.cpu = not torch.accelerator.is_available()
-    args.base_directory = str(tmp_path_factory.mktemp("pack"))
-    name = str(ROOT).replace(".", "_x_")
-    spec = importlib.util.spec_from_file_location(name, ROOT / "__init__.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="session")
+def infos(pack) -> dict[str, dict]:
+    """What the front end is told of each node, by id."""
+    return node_infos(pack)
 
 
 @pytest.fixture(scope="session")
@@ -84,36 +60,17 @@ def comfy(comfy_path, tmp_path_factory):
 @pytest.fixture(scope="module")
 def chromium(comfy, tmp_path_factory):
     """A headless Chromium with an empty profile: a playwright BrowserContext."""
-    from playwright.sync_api import sync_playwright
-
-    program = browser.find()
-    if program is None:
-        pytest.fail(browser.MISSING, pytrace=False)
-    comfy.post("/settings", FRONT_END_SETTINGS)
-    profile = tmp_path_factory.mktemp("profile")
-    with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            profile / "data",
-            executable_path=program,
-            args=CHROMIUM_OPTIONS,
-            env={**os.environ, "HOME": str(profile)},
-            viewport={"width": 1600, "height": 900},
-        )
-        yield context
-        context.close()
+    try:
+        with front_end.chromium(comfy, tmp_path_factory.mktemp("profile")) as context:
+            yield context
+    except ServerError as error:
+        pytest.fail(str(error), pytrace=False)
 
 
 @pytest.fixture(scope="module")
 def new_page(chromium, comfy):
     """Call it for the ComfyUI front end in a fresh tab, ready: a playwright Page with the app at `window.app`."""
-
-    def opened():
-        tab = chromium.new_page()
-        tab.goto(comfy.url, wait_until="domcontentloaded")
-        tab.wait_for_function(FRONT_END_READY, timeout=120_000)
-        return tab
-
-    return opened
+    return lambda: front_end.open_page(chromium, comfy)
 
 
 @pytest.fixture

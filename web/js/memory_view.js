@@ -9,6 +9,7 @@ import { addPin, isName, NAME_RULE } from "./memory/pins.js";
 import { MemoryStory, scheduleTime, seconds } from "./memory/story.js";
 import { ensureStyle } from "./memory/style.js";
 import { make, MemoryView } from "./memory/view.js";
+import { say } from "./words/words.js";
 
 const WIDGET = "memflow_memory";
 const LINE_HEIGHT = 24;
@@ -108,22 +109,23 @@ class Panel {
   offer(moment, element) {
     if (moment.frame < 0) return; // a picture is pinned already, and stands nowhere in the story
     const items = [
-      { label: "Pin it", act: () => this.pin(moment) },
-      { label: "Pin it with a name…", act: () => this.pinWithName(moment) },
+      { label: say("Pin it"), act: () => this.pin(moment) },
+      { label: say("Pin it with a name…"), act: () => this.pinWithName(moment) },
     ];
     const at = moment.time_s - this.story.firstS;
     const video = videoOf(this.node);
-    if (video && at >= 0) items.push({ label: "Show this moment", act: () => show(video, at) });
+    if (video && at >= 0) items.push({ label: say("Show this moment"), act: () => show(video, at) });
     openMenu(element, items);
   }
 
   /** @param {import("./memory/story.js").Moment} moment */
   async pinWithName(moment) {
-    const asked = { title: `Pin ${seconds(moment.time_s)}`, message: `Name: ${NAME_RULE}`, defaultValue: "" };
+    const title = say("Pin {0}", seconds(moment.time_s));
+    const asked = { title, message: say("Name: {0}", say(NAME_RULE)), defaultValue: "" };
     const name = (await app.extensionManager.dialog.prompt(asked))?.trim();
     if (!name) return;
     if (isName(name)) this.pin(moment, name);
-    else toast("warn", "Not pinned", `A pin's name is ${NAME_RULE}.`);
+    else toast("warn", say("Not pinned"), say("A pin's name is {0}.", say(NAME_RULE)));
   }
 
   /** Write a pin into the schedule's text. @param {import("./memory/story.js").Moment} moment @param {string} [name] */
@@ -131,13 +133,15 @@ class Panel {
     const schedule = scheduleOf(this.node);
     const written = "problem" in schedule ? schedule : addPin(schedule.widget.value, scheduleTime(moment.time_s), name);
     if ("problem" in written || "problem" in schedule) {
-      toast("warn", "Not pinned", "problem" in written ? written.problem : "");
+      toast("warn", say("Not pinned"), "problem" in written ? written.problem : "");
       return;
     }
     schedule.widget.value = written.text;
     schedule.widget.callback?.(written.text);
     schedule.node.setDirtyCanvas?.(true, true);
-    toast("success", `Pinned ${seconds(moment.time_s)}${name ? ` as ${name}` : ""}`, `In ${schedule.node.title}; it holds from the next run.`);
+    const at = seconds(moment.time_s);
+    const done = name ? say("Pinned {0} as {1}", at, name) : say("Pinned {0}", at);
+    toast("success", done, say("In {0}; it holds from the next run.", schedule.node.title));
   }
 }
 

@@ -6,6 +6,7 @@ import { allNodes, nodeOf, samplersOf, settingOf } from "./timeline/graph.js";
 import { NO_RUN, chunkDone, ended, started } from "./timeline/run.js";
 import { isForeign } from "./timeline/text.js";
 import { Timeline } from "./timeline/timeline.js";
+import { say } from "./words/words.js";
 
 const NODE = "MemFlowPromptSchedule";
 const WIDGET = "timeline";
@@ -44,7 +45,7 @@ function hostOf(node) {
     globalPrompt: () => String(widgetOf(node, "global_prompt").value ?? ""),
     setGlobalPrompt: (prompt) => put("global_prompt", prompt),
     setting: () => settingOf(node),
-    locked: () => (isLinked(node, "prompts") ? "The text comes from another node: edit it there." : ""),
+    locked: () => (isLinked(node, "prompts") ? say("The text comes from another node: edit it there.") : ""),
     globalLocked: () => isLinked(node, "global_prompt"),
     convert,
     wheel: (event) => app.canvas.processMouseWheel(event),

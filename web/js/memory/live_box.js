@@ -2,6 +2,7 @@
 // "What happens next": directs a story while it plays.
 
 import { make } from "./view.js";
+import { say } from "../words/words.js";
 import { seconds } from "./story.js";
 
 /**
@@ -24,17 +25,17 @@ export class LiveBox {
     /** called when it appears or goes */
     this.onResize = () => {};
     this.element = /** @type {HTMLFormElement} */ (make("form", "mm-live"));
-    this.element.setAttribute("aria-label", "What happens next");
+    this.element.setAttribute("aria-label", say("What happens next"));
     this.text = /** @type {HTMLTextAreaElement} */ (make("textarea", "mm-next"));
     this.text.rows = 2;
     this.text.maxLength = 8000;
     this.kind = /** @type {HTMLSelectElement} */ (make("select", "mm-switch"));
-    this.kind.title = "How the new prompt takes over";
-    this.ask = this.button("submit", "mm-ask", "Play next");
-    this.ask.title = "Starts with the next chunk (Enter)";
-    this.pause = this.button("button", "mm-pause", "Pause");
-    this.finish = this.button("button", "mm-finish", "Finish now");
-    this.finish.title = "End the video after this chunk, and keep all of it";
+    this.kind.title = say("How the new prompt takes over");
+    this.ask = this.button("submit", "mm-ask", say("Play next"));
+    this.ask.title = say("Starts with the next chunk (Enter)");
+    this.pause = this.button("button", "mm-pause", say("Pause"));
+    this.finish = this.button("button", "mm-finish", say("Finish now"));
+    this.finish.title = say("End the video after this chunk, and keep all of it");
     this.said = make("div", "mm-said");
     this.said.setAttribute("role", "status");
     const tools = make("div", "mm-tools");
@@ -98,12 +99,12 @@ export class LiveBox {
   /** @param {LiveState} state */
   show(state) {
     this.paused = state.paused;
-    this.pause.textContent = state.paused ? "Go on" : "Pause";
+    this.pause.textContent = say(state.paused ? "Go on" : "Pause");
     this.pause.disabled = this.finish.disabled = state.finishing;
     this.text.disabled = this.kind.disabled = this.ask.disabled = !state.takes_prompts || state.finishing;
     this.text.placeholder = state.takes_prompts
-      ? "What happens next?"
-      : "Connect a CLIP to the clip input to change the prompt while it runs.";
+      ? say("What happens next?")
+      : say("Connect a CLIP to the clip input to change the prompt while it runs.");
     this.offer(state.switches);
     const [words, problem] = report(state);
     this.say(words, problem);
@@ -115,7 +116,7 @@ export class LiveBox {
     this.kind.replaceChildren(
       ...switches.map((name) => {
         const option = new Option(name, name);
-        option.title = SWITCH_HELP[/** @type {keyof SWITCH_HELP} */ (name)] ?? "";
+        option.title = say(SWITCH_HELP[/** @type {keyof SWITCH_HELP} */ (name)] ?? "");
         return option;
       }),
     );
@@ -124,12 +125,12 @@ export class LiveBox {
 
 /** What to say of a state, and whether it is a problem. @param {LiveState} state @returns {[string, boolean]} */
 export function report(state) {
-  if (state.finishing) return ["Ends after this chunk.", false];
+  if (state.finishing) return [say("Ends after this chunk."), false];
   const wish = state.prompts.at(-1);
-  const held = state.holding ? "Paused. " : state.paused ? "Pauses after this chunk. " : "";
+  const held = state.holding ? `${say("Paused.")} ` : state.paused ? `${say("Pauses after this chunk.")} ` : "";
   if (!wish) return [held.trim(), false];
-  const named = `“${wish.prompt.length > 60 ? `${wish.prompt.slice(0, 57)}...` : wish.prompt}”`;
-  if (wish.status === "refused") return [`${held}${named} was not taken: ${wish.message}`, true];
-  if (wish.status === "waiting") return [`${held}${named} waits for the next chunk.`, false];
-  return [`${held}${named} starts at ${seconds(wish.start_s ?? 0)}.`, false];
+  const named = wish.prompt.length > 60 ? `${wish.prompt.slice(0, 57)}...` : wish.prompt;
+  if (wish.status === "refused") return [held + say("“{0}” was not taken: {1}", named, wish.message), true];
+  if (wish.status === "waiting") return [held + say("“{0}” waits for the next chunk.", named), false];
+  return [held + say("“{0}” starts at {1}.", named, seconds(wish.start_s ?? 0)), false];
 }

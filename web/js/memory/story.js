@@ -1,5 +1,6 @@
 // @ts-check
 // What a run's memory did, gathered from the server's events. Pure: no page, no ComfyUI.
+import { say } from "../words/words.js";
 
 /**
  * A remembered moment. `frame` is its first video frame, `chunk` the chunk that it was made in.
@@ -81,12 +82,13 @@ export class MemoryStory {
   /** One line. */
   headline() {
     const last = this.chunks.at(-1);
-    if (!last) return "shows what the bank keeps while it runs";
+    if (!last) return say("shows what the bank keeps while it runs");
     const held = last.memory.bank.length;
-    const of = this.expected === null ? "" : ` of ${this.expected}`;
-    const stopped = this.stopped ? ", stopped" : "";
-    const kept = `${held} ${held === 1 ? "moment" : "moments"} kept`;
-    return `${kept} at ${seconds(last.end_s)} (chunk ${last.chunk + 1}${of}${stopped})`;
+    let chunk = String(last.chunk + 1);
+    if (this.expected !== null) chunk = say("{0} of {1}", chunk, this.expected);
+    if (this.stopped) chunk = say("{0}, stopped", chunk);
+    const kept = held === 1 ? "{0} moment kept at {1} (chunk {2})" : "{0} moments kept at {1} (chunk {2})";
+    return say(kept, held, seconds(last.end_s), chunk);
   }
 }
 
@@ -107,15 +109,15 @@ export function percent(share) {
 
 /** A moment's time; a picture that was given to be remembered has none. @param {Moment} moment */
 export function nameOf(moment) {
-  return moment.frame < 0 ? `picture ${-1 - moment.frame}` : seconds(moment.time_s);
+  return moment.frame < 0 ? say("picture {0}", -1 - moment.frame) : seconds(moment.time_s);
 }
 
 /** All that is known of a moment, in words. @param {Moment} moment @param {boolean} dropped */
 export function describe(moment, dropped) {
-  const words = [moment.frame < 0 ? nameOf(moment) : `${nameOf(moment)} (video frame ${moment.frame})`];
-  if (dropped) words.push("dropped");
-  if (moment.pinned) words.push(moment.name ? `pinned as ${moment.name}` : "pinned");
-  if (moment.score !== null) words.push(`score ${moment.score.toPrecision(3)}`);
-  if (!dropped && moment.layers < 0.9995) words.push(`in ${percent(moment.layers)} of the layers`);
+  const words = [moment.frame < 0 ? nameOf(moment) : say("{0} (video frame {1})", nameOf(moment), moment.frame)];
+  if (dropped) words.push(say("dropped"));
+  if (moment.pinned) words.push(moment.name ? say("pinned as {0}", moment.name) : say("pinned"));
+  if (moment.score !== null) words.push(say("score {0}", moment.score.toPrecision(3)));
+  if (!dropped && moment.layers < 0.9995) words.push(say("in {0} of the layers", percent(moment.layers)));
   return words.join(", ");
 }

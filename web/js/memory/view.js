@@ -1,6 +1,7 @@
 // @ts-check
 // The memory of a run as rows of pictures, one row for each chunk.
 
+import { say } from "../words/words.js";
 import { describe, nameOf, percent, seconds } from "./story.js";
 
 /** @typedef {import("./story.js").MemoryStory} MemoryStory */
@@ -29,14 +30,14 @@ export class MemoryView {
     this.onResize = () => {};
     this.head = /** @type {HTMLButtonElement} */ (make("button", "mm-head"));
     this.head.type = "button";
-    this.title = make("span", "mm-title", "Memory");
+    this.title = make("span", "mm-title", say("Memory"));
     this.line = make("span", "mm-line");
     this.head.append(this.title, this.line);
     this.head.addEventListener("click", () => this.setOpen(!this.open));
     this.rows = make("div", "mm-rows");
     this.rows.setAttribute("role", "list");
     this.rows.tabIndex = 0;
-    this.rows.setAttribute("aria-label", "What the memory bank held, chunk by chunk");
+    this.rows.setAttribute("aria-label", say("What the memory bank held, chunk by chunk"));
     this.legend = legend();
     this.element = make("div", "mm-view");
     this.element.append(this.head, this.legend, this.rows);
@@ -87,7 +88,7 @@ export class MemoryView {
     this.line.textContent = story.headline();
     const grown = !leftOut && this.shown.every((told, number) => told === chunks[number]);
     if (!grown) this.rows.replaceChildren();
-    if (leftOut) this.rows.append(make("div", "mm-more", `${leftOut} earlier chunks are in the report`));
+    if (leftOut) this.rows.append(make("div", "mm-more", say("{0} earlier chunks are in the report", leftOut)));
     for (let number = grown ? this.shown.length : 0; number < chunks.length; number++) {
       this.rows.append(this.row(chunks[number], chunks[number - 1]?.prompt, story));
     }
@@ -113,7 +114,7 @@ export class MemoryView {
     const moments = make("div", "mm-moments");
     for (const moment of told.memory.bank) moments.append(this.moment(moment, false, story));
     for (const moment of told.memory.dropped) moments.append(this.moment(moment, true, story));
-    if (!moments.childElementCount) moments.append(make("span", "mm-none", "nothing in the bank"));
+    if (!moments.childElementCount) moments.append(make("span", "mm-none", say("nothing in the bank")));
     row.append(when, moments, shareBar(told.memory.share));
     return row;
   }
@@ -136,7 +137,7 @@ export class MemoryView {
       picture.draggable = false;
       frame.append(picture);
     }
-    if (moment.pinned) frame.append(make("span", "mm-badge mm-pin", moment.name ?? "pin"));
+    if (moment.pinned) frame.append(make("span", "mm-badge mm-pin", moment.name ?? say("pin")));
     if (!dropped && moment.layers < 0.9995) frame.append(make("span", "mm-badge", percent(moment.layers)));
     const score = moment.score === null ? "" : moment.score.toPrecision(2);
     button.append(frame, make("span", "mm-at", nameOf(moment)), make("span", "mm-score", score));
@@ -147,8 +148,8 @@ export class MemoryView {
 
 function legend() {
   const element = make("div", "mm-legend");
-  element.append(make("span", "mm-legend-title", "share of attention"));
-  for (const kind of KINDS) element.append(make("span", `mm-key mm-${kind}`, kind));
+  element.append(make("span", "mm-legend-title", say("share of attention")));
+  for (const kind of KINDS) element.append(make("span", `mm-key mm-${kind}`, say(kind)));
   return element;
 }
 
@@ -156,8 +157,8 @@ function legend() {
 function shareBar(share) {
   const bar = make("div", "mm-share");
   if (!share) return bar;
-  const said = KINDS.map((kind) => `${kind} ${percent(share[kind])}`).join(", ");
-  bar.title = `share of attention: ${said}`;
+  const said = KINDS.map((kind) => `${say(kind)} ${percent(share[kind])}`).join(", ");
+  bar.title = say("share of attention: {0}", said);
   bar.setAttribute("role", "img");
   bar.setAttribute("aria-label", bar.title);
   for (const kind of KINDS) {

@@ -1,5 +1,6 @@
 // @ts-check
 // What buttons and keys do, by name.
+import { say } from "../words/words.js";
 import * as model from "./model.js";
 
 /** @typedef {import("./timeline.js").Timeline} Timeline */
@@ -16,9 +17,9 @@ export const ACTIONS = {
   edit: (timeline) => timeline.edit(timeline.focus),
   add: (timeline) => timeline.add(),
   split: (timeline) =>
-    timeline.apply((story) => model.split(story, timeline.focus, timeline.view.cursor_s)) || timeline.complain(NO_ROOM),
+    timeline.apply((story) => model.split(story, timeline.focus, timeline.view.cursor_s)) || timeline.complain(say(NO_ROOM)),
   duplicate: (timeline) => timeline.apply((story) => model.duplicate(story, timeline.focus)),
-  remove: (timeline) => timeline.apply((story) => model.remove(story, timeline.focus)) || timeline.complain(LAST_ONE),
+  remove: (timeline) => timeline.apply((story) => model.remove(story, timeline.focus)) || timeline.complain(say(LAST_ONE)),
   move: (timeline, amount) => timeline.apply((story) => model.move(story, timeline.focus, timeline.focus + amount)),
   retime: (timeline, amount) => timeline.apply((story) => model.retimeBy(story, timeline.focus, amount)),
   retimeFrames: (timeline, amount) => timeline.apply((story) => model.retimeByFrames(story, timeline.focus, amount)),

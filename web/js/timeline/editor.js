@@ -1,11 +1,12 @@
 // @ts-check
 // A box over the strip in which one text is written.
+import { say } from "../words/words.js";
 import { el } from "./dom.js";
 
 export class Editor {
   constructor() {
     this.box = /** @type {HTMLTextAreaElement} */ (el("textarea", { class: "mft-editor", hidden: "", rows: "3" }));
-    this.box.title = "Enter keeps the text, Escape leaves it as it was, Shift+Enter starts a new line";
+    this.box.title = say("Enter keeps the text, Escape leaves it as it was, Shift+Enter starts a new line");
     this.box.addEventListener("keydown", (event) => this.onKey(event));
     this.box.addEventListener("blur", () => this.close(true));
     /** @type {((text: string | null, byKey: boolean) => void) | null} */

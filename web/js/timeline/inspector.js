@@ -1,5 +1,6 @@
 // @ts-check
 // The row of fields for the segment in focus, and the global prompt.
+import { say } from "../words/words.js";
 import { el } from "./dom.js";
 import { writtenTime } from "./edit.js";
 import { SWITCHES, writeLength } from "./options.js";
@@ -22,8 +23,9 @@ const OVER_TIP = "How long the text takes to this prompt: 6 (chunks of 12 video 
 
 /** @param {string} label @param {string} title @param {HTMLElement} input @param {string} kind */
 function field(label, title, input, kind = "") {
-  input.setAttribute("aria-label", label);
-  return el("label", { class: `mft-field ${kind}`.trim(), title }, el("span", {}, label), input);
+  const name = say(label);
+  input.setAttribute("aria-label", name);
+  return el("label", { class: `mft-field ${kind}`.trim(), title: say(title) }, el("span", {}, name), input);
 }
 
 function input(/** @type {Record<string, string>} */ attributes = {}) {
@@ -42,15 +44,15 @@ export class Inspector {
     this.kind = select(SWITCHES);
     this.over = input({ size: "3", placeholder: "4" });
     this.curve = select(["linear", "spherical"]);
-    this.seed = input({ size: "6", inputmode: "numeric", placeholder: "sampler's" });
-    this.asks = input({ size: "6", placeholder: "none" });
-    this.global = input({ placeholder: "put before every prompt" });
+    this.seed = input({ size: "6", inputmode: "numeric", placeholder: say("sampler's") });
+    this.asks = input({ size: "6", placeholder: say("none") });
+    this.global = input({ placeholder: say("put before every prompt") });
     this.blend = [
       field("over", OVER_TIP, this.over),
       field("curve", "linear: straight through; spherical: along the arc between both texts", this.curve),
     ];
     this.number = el("span", { class: "mft-number" });
-    this.element = el("div", { class: "mft-inspector", role: "group", "aria-label": "Prompt in focus" }, ...this.fields());
+    this.element = el("div", { class: "mft-inspector", role: "group", "aria-label": say("Prompt in focus") }, ...this.fields());
     this.globalRow = field("Global", "Put before every prompt: the setting and the looks that all share", this.global);
     this.globalRow.classList.add("mft-global");
     this.listen();

@@ -1,6 +1,7 @@
 // @ts-check
 // What a user does to a story, as changes of its text. Every operation takes a Story and returns a Change, or null
 // where there is nothing to do; it never changes what it was given.
+import { say } from "../words/words.js";
 import * as edit from "./edit.js";
 import { blendOf, checkPinName, readSeed } from "./options.js";
 import { durations, planOf, segmentAt } from "./plan.js";
@@ -75,7 +76,7 @@ export function retime(story, index, seconds, free = false) {
   const text = edit.setTime(base.text, index, said(base, index, asked));
   if (text === story.text) return null;
   const { start_s } = again(story, text).plan.placed[index];
-  return { text, focus: index, said: `Prompt ${index + 1} starts at ${inSeconds(start_s)}` };
+  return { text, focus: index, said: say("Prompt {0} starts at {1}", index + 1, inSeconds(start_s)) };
 }
 
 /** Start a number of chunks later, or earlier where it is negative. @param {Story} story @param {number} index */
@@ -96,7 +97,7 @@ export function setStart(story, index, /** @type {string} */ time) {
   if (text === story.text) return null;
   const { start_s, problem } = again(story, text).plan.placed[index];
   if (problem) throw new TextError(problem);
-  return { text, focus: index, said: `Prompt ${index + 1} starts at ${inSeconds(start_s)}` };
+  return { text, focus: index, said: say("Prompt {0} starts at {1}", index + 1, inSeconds(start_s)) };
 }
 
 // -- the order ------------------------------------------------------------------------------------------------
@@ -124,7 +125,7 @@ export function move(story, from, to) {
     if (base.plan.placed[index].chunk === starts[place]) return;
     text = edit.setTime(text, index, said(base, index, secondsOf(base, starts[place])));
   });
-  return { text: edit.reorder(text, order), focus: to, said: `Moved to place ${to + 1} of ${length}` };
+  return { text: edit.reorder(text, order), focus: to, said: say("Moved to place {0} of {1}", to + 1, length) };
 }
 
 /** A copy of a segment behind it, as long as it is; those after it come later. @param {Story} story @param {number} index */
@@ -137,7 +138,7 @@ export function duplicate(story, index) {
   let { text } = base;
   for (let later = index + 1; later < lasting.length; later++) text = edit.setTime(text, later, timeOf(later));
   text = edit.insert(text, index, timeOf(index), segment.prompt, edit.optionsOf(segment));
-  return { text, focus: index + 1, said: `Prompt ${index + 1} copied` };
+  return { text, focus: index + 1, said: say("Prompt {0} copied", index + 1) };
 }
 
 /** Without a segment; the one before it goes on in its place. @param {Story} story @param {number} index */
@@ -148,7 +149,7 @@ export function remove(story, index) {
   let text = edit.remove(base.text, index);
   // a story begins with a prompt
   if (index === 0) text = edit.setTime(text, 0, said(base, 1, 0));
-  return { text, focus: Math.max(0, index - 1), said: `Prompt ${index + 1} deleted, ${count - 1} left` };
+  return { text, focus: Math.max(0, index - 1), said: say("Prompt {0} deleted, {1} left", index + 1, count - 1) };
 }
 
 /**
@@ -164,7 +165,7 @@ function cutIn(story, chunk, prompt) {
   const seed = segment.seed === null || prompt !== null ? [] : [`seed ${segment.seed}`];
   const time = said(base, index, secondsOf(base, chunk));
   const text = edit.insert(base.text, index, time, prompt ?? segment.prompt, seed);
-  return { text, focus: index + 1, said: `New prompt ${index + 2} at ${inSeconds(secondsOf(base, chunk))}` };
+  return { text, focus: index + 1, said: say("New prompt {0} at {1}", index + 2, inSeconds(secondsOf(base, chunk))) };
 }
 
 /**
@@ -202,7 +203,7 @@ function onSegment(story, index, change, said) {
 
 /** @param {Story} story @param {number} index @param {string} prompt */
 export function setPrompt(story, index, prompt) {
-  return onSegment(story, index, (text) => edit.setPrompt(text, index, prompt), `Prompt ${index + 1} changed`);
+  return onSegment(story, index, (text) => edit.setPrompt(text, index, prompt), say("Prompt {0} changed", index + 1));
 }
 
 /**
@@ -212,26 +213,26 @@ export function setPrompt(story, index, prompt) {
  */
 export function setSwitch(story, index, name, length = "", spherical = false) {
   const blend = name === "blend" ? blendOf(`blend ${length} ${spherical ? "spherical" : "linear"}`) : null;
-  return onSegment(story, index, (text) => edit.setSwitch(text, index, { switch: name, blend }), `Switch: ${name}`);
+  return onSegment(story, index, (text) => edit.setSwitch(text, index, { switch: name, blend }), say("Switch: {0}", name));
 }
 
 /** @param {Story} story @param {number} index @param {string} digits  "" for none. Throws TextError */
 export function setSeed(story, index, digits) {
   const seed = digits ? readSeed(digits) : null;
-  return onSegment(story, index, (text) => edit.setSeed(text, index, seed), seed ? `Seed ${seed}` : "No seed");
+  return onSegment(story, index, (text) => edit.setSeed(text, index, seed), seed ? say("Seed {0}", seed) : say("No seed"));
 }
 
 /** @param {Story} story @param {number} index @param {string[]} names  of pins. Throws TextError */
 export function setAsks(story, index, names) {
   names.forEach(checkPinName);
-  return onSegment(story, index, (text) => edit.setAsks(text, index, names), `Pins: ${names.join(", ") || "none"}`);
+  return onSegment(story, index, (text) => edit.setAsks(text, index, names), say("Pins: {0}", names.join(", ") || say("none")));
 }
 
 // -- the whole story ------------------------------------------------------------------------------------------
 
 /** @param {Story} story @param {string} prompt @param {number} focus */
 export function setGlobal(story, prompt, focus) {
-  return { text: edit.setGlobal(story.text, prompt), focus, said: "Global prompt changed" };
+  return { text: edit.setGlobal(story.text, prompt), focus, said: say("Global prompt changed") };
 }
 
 /**
@@ -241,10 +242,10 @@ export function setGlobal(story, prompt, focus) {
 export function addPin(story, seconds, name, focus) {
   if (name) checkPinName(name);
   const time = writeTime("", seconds, story.plan.fps);
-  return { text: edit.addPin(story.text, time, name), focus, said: `Pin at ${time}` };
+  return { text: edit.addPin(story.text, time, name), focus, said: say("Pin at {0}", time) };
 }
 
 /** @param {Story} story @param {number} pin @param {number} focus */
 export function removePin(story, pin, focus) {
-  return { text: edit.removePin(story.text, pin), focus, said: "Pin deleted" };
+  return { text: edit.removePin(story.text, pin), focus, said: say("Pin deleted") };
 }

@@ -1,5 +1,6 @@
 // @ts-check
 // The picture of a story: ruler, segments, pins and the run, placed in percent of the track.
+import { say } from "../words/words.js";
 import { el, percent } from "./dom.js";
 import { writeLength } from "./options.js";
 import { making, thumbnails } from "./run.js";
@@ -62,22 +63,24 @@ export function badges({ segment }) {
 /** What a screen reader says of a segment. @param {Plan} plan @param {number} index */
 function spoken({ placed }, index) {
   const one = placed[index];
-  const where = `Prompt ${index + 1} of ${placed.length}, ${clock(one.start_s)} to ${clock(one.end_s)}`;
-  return [where, ...badges(one), one.segment.prompt || "empty", one.problem].filter(Boolean).join(", ");
+  const number = [index + 1, placed.length];
+  const where = say("Prompt {0} of {1}, {2} to {3}", ...number, clock(one.start_s), clock(one.end_s));
+  return [where, ...badges(one), one.segment.prompt || say("empty"), one.problem].filter(Boolean).join(", ");
 }
 
 /** @param {Plan} plan @param {number} index */
 function tip({ placed }, index) {
   const { asked_s, start_s, end_s, problem, segment } = placed[index];
-  const late = start_s - asked_s > 0.005 ? ` (asked for at ${clock(asked_s)})` : "";
-  return [segment.prompt, `${clock(start_s)}${late} to ${clock(end_s)}`, problem].filter(Boolean).join("\n");
+  const late = start_s - asked_s > 0.005;
+  const from = late ? say("{0} (asked for at {1})", clock(start_s), clock(asked_s)) : clock(start_s);
+  return [segment.prompt, say("{0} to {1}", from, clock(end_s)), problem].filter(Boolean).join("\n");
 }
 
 /** @param {Plan} plan @param {number} index @param {boolean} focused */
 export function block(plan, index, focused) {
   const placed = plan.placed[index];
   const over = plan.end_s !== null && placed.start_s >= plan.end_s - 1e-6;
-  const label = el("div", { class: "mft-label" }, placed.segment.prompt || "(empty)");
+  const label = el("div", { class: "mft-label" }, placed.segment.prompt || say("(empty)"));
   const head = el("div", { class: "mft-badges" }, ...badges(placed).map((text) => el("span", {}, text)));
   const element = el(
     "div",
@@ -117,12 +120,12 @@ export function edges(/** @type {Plan} */ { placed, length_s }) {
 /** @param {Plan} plan */
 export function pins({ pins: found, length_s }) {
   return found.map(({ name, at_s }, index) => {
-    const label = `Pin ${name || "without a name"} at ${clock(at_s)}`;
+    const label = name ? say("Pin {0} at {1}", name, clock(at_s)) : say("Pin without a name at {0}", clock(at_s));
     const marker = el("div", {
       class: "mft-pin",
       role: "button",
       tabindex: 0,
-      title: `${label}\nDelete takes it away`,
+      title: `${label}\n${say("Delete takes it away")}`,
       "aria-label": label,
       "data-pin": index,
     });

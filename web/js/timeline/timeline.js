@@ -1,5 +1,6 @@
 // @ts-check
 // The timeline of one node: what the user asks for, done to the text, which stays the only truth.
+import { say } from "../words/words.js";
 import { ACTIONS, NO_ROOM } from "./actions.js";
 import { copyText, listenToClipboard } from "./clipboard.js";
 import { listen } from "./gestures.js";
@@ -121,7 +122,7 @@ export class Timeline {
   /** What the server made of a text that is not the timeline's. @param {import("./reading.js").Found} found */
   showFound({ story, problem }) {
     this.preview = story;
-    if (story) this.view.notify(FOREIGN, "foreign", !this.host.locked());
+    if (story) this.view.notify(say(FOREIGN), "foreign", !this.host.locked());
     else this.view.notify(problem);
     this.show();
   }
@@ -143,7 +144,7 @@ export class Timeline {
     const locked = this.host.locked();
     const own = this.host.globalPrompt();
     const header = this.story?.document.global?.prompt ?? "";
-    const title = own.trim() && header ? "Takes the place of the text's global: line" : "";
+    const title = own.trim() && header ? say("Takes the place of the text's global: line") : "";
     const editable = !locked && !this.host.globalLocked() && Boolean(this.story || own);
     const global = { value: own.trim() ? own : header, editable, title };
     this.view.inspector.show(this.shown, this.focus, global, Boolean(this.story) && !locked);
@@ -157,9 +158,9 @@ export class Timeline {
   summary() {
     const plan = this.shown?.plan;
     if (!plan) return "";
-    const prompts = plan.placed.length === 1 ? "1 prompt" : `${plan.placed.length} prompts`;
-    const cursor = this.view.cursor_s ? `, cursor at ${clock(this.view.cursor_s)}` : "";
-    return `${prompts} in ${clock(plan.end_s ?? plan.length_s)}${cursor}`;
+    const prompts = plan.placed.length === 1 ? say("1 prompt") : say("{0} prompts", plan.placed.length);
+    const long = say("{0} in {1}", prompts, clock(plan.end_s ?? plan.length_s));
+    return this.view.cursor_s ? say("{0}, cursor at {1}", long, clock(this.view.cursor_s)) : long;
   }
 
   /** @param {import("./run.js").Run} run */
@@ -254,11 +255,11 @@ export class Timeline {
   }
 
   undo() {
-    if (!this.host.locked()) this.restore(this.history.undo(), "Undone");
+    if (!this.host.locked()) this.restore(this.history.undo(), say("Undone"));
   }
 
   redo() {
-    if (!this.host.locked()) this.restore(this.history.redo(), "Done again");
+    if (!this.host.locked()) this.restore(this.history.redo(), say("Done again"));
   }
 
   /** @param {State | null} state @param {string} said */
@@ -310,16 +311,16 @@ export class Timeline {
     if (!this.writable) return;
     this.setFocus(index);
     const { prompt } = this.writable.document.segments[index];
-    this.ask(`Prompt ${index + 1}`, prompt, (text) => this.apply((story) => model.setPrompt(story, index, text), false));
+    this.ask(say("Prompt {0}", index + 1), prompt, (text) => this.apply((story) => model.setPrompt(story, index, text), false));
   }
 
   /** A new prompt, which is there once it is written. */
   add() {
     this.draw(model.append, false);
     const { draft } = this;
-    if (!draft) return this.complain(NO_ROOM);
+    if (!draft) return this.complain(say(NO_ROOM));
     this.view.focusBlock(this.focus);
-    this.ask(`Prompt ${this.focus + 1}`, "", (text) => {
+    this.ask(say("Prompt {0}", this.focus + 1), "", (text) => {
       if (text) this.apply(() => model.setPrompt(draft.story, draft.change.focus, text), false);
     });
   }
@@ -333,7 +334,7 @@ export class Timeline {
   pin() {
     const at_s = this.view.cursor_s;
     if (!this.writable) return;
-    this.ask(`Name for the pin at ${clock(at_s)}, or nothing`, "", (name) =>
+    this.ask(say("Name for the pin at {0}, or nothing", clock(at_s)), "", (name) =>
       this.apply((story) => model.addPin(story, at_s, name, this.focus), false),
     );
   }
@@ -372,8 +373,8 @@ export class Timeline {
 
   async copy() {
     await copyText(this.exported());
-    this.view.say("Copied as text.", false);
-    this.view.live.textContent = "Copied as text";
+    this.view.say(say("Copied as text."), false);
+    this.view.live.textContent = say("Copied as text.");
   }
 
   /** A whole schedule, in any form, in the place of the text. @param {string} text */
@@ -383,7 +384,7 @@ export class Timeline {
     if (!story) return this.complain(problem);
     this.focus = 0;
     this.write({ text: story.text, globalPrompt: this.host.globalPrompt() });
-    this.view.live.textContent = "Schedule pasted";
+    this.view.live.textContent = say("Schedule pasted");
     this.view.focusBlock(0);
   }
 }

@@ -1,5 +1,6 @@
 // @ts-check
 // The timeline's elements: what they show, and how far they are zoomed and scrolled. What a press means is not known here.
+import { say } from "../words/words.js";
 import { button, el, percent } from "./dom.js";
 import { Editor } from "./editor.js";
 import { Inspector } from "./inspector.js";
@@ -23,7 +24,7 @@ export class View {
 
   ruler = el("div", { class: "mft-ruler", ...SILENT });
   pins = el("div", { class: "mft-pins" });
-  lane = el("div", { class: "mft-lane", role: "listbox", "aria-label": "Prompts", "aria-orientation": "horizontal" });
+  lane = el("div", { class: "mft-lane", role: "listbox", "aria-label": say("Prompts"), "aria-orientation": "horizontal" });
   marks = el("div", { class: "mft-run", ...SILENT });
   end = el("div", { class: "mft-end", ...SILENT });
   cursor = el("div", { class: "mft-cursor", ...SILENT });
@@ -37,7 +38,7 @@ export class View {
   /** @param {Act} act @param {import("./inspector.js").Wishes} wishes */
   constructor(act, wishes) {
     this.inspector = new Inspector(wishes);
-    this.offer = button("Convert to text", "Convert to text", "", () => act("convert"));
+    this.offer = button(say("Convert to text"), say("Convert to text"), "", () => act("convert"));
     this.notice = el("div", { class: "mft-notice", role: "alert", hidden: "" }, this.sentence, this.offer);
     // the attribute asks Vue nodes for the wheel while something in here has the focus
     const stage = { class: "mft-stage", "data-capture-wheel": "true" };
@@ -49,7 +50,7 @@ export class View {
     this.changing = buttons.changing;
     const fields = [this.inspector.element, this.inspector.globalRow];
     const parts = [buttons.bar, this.stage, ...fields, this.message, this.live];
-    this.element = el("div", { class: "mft", role: "group", "aria-label": "Prompt timeline" }, ...parts);
+    this.element = el("div", { class: "mft", role: "group", "aria-label": say("Prompt timeline") }, ...parts);
     this.scroller.addEventListener("scroll", () => this.drawWindow());
     new ResizeObserver(() => this.drawWindow()).observe(this.scroller);
   }
@@ -164,7 +165,7 @@ export class View {
 /** @param {Act} act */
 function toolbar(act) {
   const make = (/** @type {string} */ label, face = "", keys = "", action = face, amount = 1) =>
-    button(label, face, keys, () => act(action, amount));
+    button(say(label), face === label ? say(face) : face, keys, () => act(action, amount));
   const undo = make("Undo", "undo", "Ctrl+Z");
   const redo = make("Redo", "redo", "Ctrl+Y");
   const changing = [
@@ -181,6 +182,6 @@ function toolbar(act) {
     make("Copy as text", "Copy as text", "", "copy"),
   ];
   const parts = [...changing, undo, redo, el("span", { class: "mft-gap" }), ...looking];
-  const bar = el("div", { class: "mft-bar", role: "toolbar", "aria-label": "Timeline" }, ...parts);
+  const bar = el("div", { class: "mft-bar", role: "toolbar", "aria-label": say("Timeline") }, ...parts);
   return { bar, undo, redo, changing };
 }

@@ -1,0 +1,44 @@
+"""This pack's nodes in this process, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from .comfy_host import ROOT
+
+
+def load_pack(comfyui: Path, base: Path) -> ModuleType:
+    """Import the pack by path and under the name that ComfyUI gives it. `base` is ComfyUI's base directory."""
+    import torch
+
+    # the ComfyUI folder may be a user's own: leave no bytecode in it
+    sys.dont_write_bytecode = True
+    sys.path.insert(0, str(comfyui))
+    from comfy.cli_args import args
+
+    args.cpu = not torch.accelerator.is_available()
+    args.base_directory = str(base)
+    name = str(ROOT).replace(".", "_x_")
+    spec = importlib.util.spec_from_file_location(name, ROOT / "__init__.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def node_infos(pack: ModuleType) -> dict[str, dict[str, Any]]:
+    """What ComfyUI tells the front end of each of the pack's nodes (as `/object_info` has it), by id."""
+
+    async def listed() -> list[Any]:
+        return await (await pack.comfy_entrypoint()).get_node_list()
+
+    # through JSON, as a page gets it
+    return {
+        node.GET_SCHEMA().node_id: json.loads(json.dumps(node.GET_NODE_INFO_V1())) for node in asyncio.run(listed())
+    }
