@@ -14,21 +14,21 @@ MEMORIES: dict[str, MemoryConfig] = {
     "Official MemFlow": MemoryConfig(retrieval="reference"),
     "Sparse (SMA, 3 of 6)": MemoryConfig(top_k=3),
     "Window only": MemoryConfig(retrieval="none", sink_frames=0),
-    "Sharper memory": MemoryConfig(retrieval="attention", bank_frames=6, record_every=1),
+    "Sharper memory": MemoryConfig(bank_frames=6, record_every=2),
 }
 REASONS = {
     "Story": "MemFlow's memory without the published code's quirks",
     "Official MemFlow": "exactly as the published code",
     "Sparse (SMA, 3 of 6)": "each attention head reads the best of the remembered moments alone: faster",
     "Window only": "no memory, for comparison",
-    "Sharper memory": "more moments, none of which is too short to be offered; the coming pictures choose among them. "
-    "More VRAM, and more frames than the models were trained with",
+    "Sharper memory": "more places than Story, and moments offered more often: shorter scenes are remembered, and "
+    "all of them for longer. Takes more VRAM, and reads more frames than the models were trained with",
 }
 
 
 def memory_words(memory: MemoryConfig) -> str:
     """The values of a memory, in one line."""
-    said = [f"window {memory.window_frames}", f"start {memory.sink_frames}" if memory.sink_frames else "no start"]
+    said = [f"window {memory.window_frames}", f"sink {memory.sink_frames}" if memory.sink_frames else "no sink"]
     if not memory.bank_slots:
         return ", ".join([*said, "no bank"])
     often = "every chunk" if memory.record_every == 1 else f"every {memory.record_every} chunks"

@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..memflow_core.config import MAX_BANK_FRAMES, POSITIONS, RETRIEVALS, MemoryConfig
-from ..memflow_core.presets import MEMORIES, REASONS
+from ..memflow_core.presets import MEMORIES, REASONS, memory_words
 from ..memflow_core.timing import show
 from .io_types import CATEGORY, MemoryType
 
@@ -102,7 +102,8 @@ class MemFlowMemory(io.ComfyNode):
                     options=[
                         io.DynamicCombo.Option(name, _custom_inputs() if name == CUSTOM else []) for name in OPTIONS
                     ],
-                    tooltip=" ".join(f"{name}: {REASONS[name]}." for name in MEMORIES) + " Custom: every setting.",
+                    tooltip=" ".join(f"{name}: {REASONS[name]} ({memory_words(MEMORIES[name])})." for name in MEMORIES)
+                    + " Custom: every setting. Window and sink count latent frames (4 video frames), the bank moments.",
                 ),
             ],
             outputs=[MemoryType.Output(display_name="memory")],

@@ -10,6 +10,7 @@ from ..memflow_core.plan import Plan
 from ..memflow_core.rehearsal import chunks_until_full
 from ..memflow_core.schedule import ChunkGrid, Time
 from ..memflow_core.stream import LatentShape
+from ..memflow_core.timing import shorten
 from . import host
 from .given import check_given, pinned_frames
 from .io_types import Schedule, StoryState
@@ -23,7 +24,8 @@ def parse_steps(text: str) -> tuple[int, ...]:
     for part in parts:
         if not (part.isascii() and part.isdigit()) or len(part) > 9:
             raise ValueError(
-                f"denoising steps are {text!r}, but {part!r} is no whole number: write them as 1000, 750, 500, 250."
+                f"denoising steps are {shorten(text)}, but {shorten(part)} is no whole number: write them as "
+                f"1000, 750, 500, 250."
             )
     return tuple(int(part) for part in parts)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,12 +12,13 @@ from memflow_core.config import MemoryConfig, ModelConfig, SamplingConfig
 from memflow_core.estimate import GB, ModelSize, estimate
 from memflow_core.footprint import Decode, Footprint, weights_of
 from memflow_core.model import WanModel
-from memflow_core.presets import MEMORIES, PRESETS, memory_words
+from memflow_core.presets import MEMORIES, PRESETS, REASONS, memory_words
 from memflow_core.schedule import ChunkGrid, Time
 from memflow_core.schedule_formats import read_schedule
 from memflow_core.stream import LatentShape
 
 FULL = ModelSize(layers=30, dim=1536, heads=12, ffn_dim=8960)
+DOCS = Path(__file__).resolve().parents[2] / "web" / "docs"
 VAE_NUMBERS = 126_892_531
 # what the desktop, the driver and torch's own reserve may take of a card
 HEADROOM = 1.25 * GB
@@ -104,7 +106,10 @@ def test_the_smaller_card_needs_the_smaller_picture():
 
 def test_presets_are_what_they_are_called():
     usual, sharp, draft = MEMORIES["Story"], MEMORIES["Sharper memory"], PRESETS["Draft"]
-    assert sharp.bank_frames > usual.bank_frames and sharp.record_every == 1
+    # more often, and yet it takes longer until moments that nobody asks for have pushed out all others
+    assert sharp.bank_frames > usual.bank_frames and sharp.record_every < usual.record_every
+    assert sharp.bank_frames * sharp.record_every > usual.bank_frames * usual.record_every
+    assert {sharp.retrieval, sharp.window_frames, sharp.sink_frames} == {"prompt", 9, 3}
     full = PRESETS["12 GB"]
     assert draft.width * draft.height < full.width * full.height and len(draft.steps) < len(full.steps)
     assert MEMORIES[PRESETS["Official MemFlow"].memory].retrieval == "reference"
@@ -120,6 +125,15 @@ def test_presets_are_what_they_are_called():
 
 def test_the_words_of_a_memory_name_its_values():
     assert memory_words(MemoryConfig(top_k=3)) == (
-        "window 9, start 3, bank 3 by prompt, a moment offered every 3 chunks, each head reads 3 of 6"
+        "window 9, sink 3, bank 3 by prompt, a moment offered every 3 chunks, each head reads 3 of 6"
     )
-    assert memory_words(MEMORIES["Window only"]) == "window 9, no start, no bank"
+    assert memory_words(MEMORIES["Window only"]) == "window 9, no sink, no bank"
+
+
+def test_the_help_pages_say_what_presets_set():
+    memory, *samplers = ((DOCS / f"MemFlow{name}.md").read_text() for name in ("Memory", "Sampler", "StreamToVideo"))
+    for name, values in MEMORIES.items():
+        assert f"| {name} | {REASONS[name]} | {memory_words(values)} |" in memory
+    for page in samplers:
+        for name, preset in PRESETS.items():
+            assert f"| {name} | {preset.words()} | {preset.reason} |" in page
