@@ -121,8 +121,8 @@ class Footprint:
         if self.open_end:
             return "Goes on until you press Finish now."
         return (
-            f"{told.seconds:.2f} s: {told.video_frames} video frames at {told.fps:g} fps, in "
-            f"{_count(told.chunks, 'chunk')} and {_count(self.passes, 'pass', 'passes')} through the model."
+            f"{told.seconds:.2f} s: {told.video_frames} video frames in {_count(told.chunks, 'chunk')}, "
+            f"{_count(self.passes, 'pass', 'passes')} through the model."
         )
 
     def _changes(self) -> str:
@@ -131,26 +131,22 @@ class Footprint:
             return "One prompt all the way."
         told = ", ".join(f"{switch.start_s:.2f} s ({switch.kind})" for switch in switches[:MOST_SWITCHES])
         more = len(switches) - MOST_SWITCHES
-        return f"The prompt changes at {told}{f' and {more} times more' if more > 0 else ''}."
+        return f"Prompts change at {told}{f' and {more} times more' if more > 0 else ''}."
 
     def _vram(self) -> str:
-        told, memory = self.estimate, _gb(self.estimate.cache_bytes + self.estimate.candidate_bytes)
-        of = f" of {self.model}" if self.model else ""
-        vae = "" if self.decode is None else f", the VAE {_gb(self.decode.weights + self.decode.carry)}"
-        work = max(told.activation_bytes, 0 if self.decode is None else self.decode.work)
-        return (
-            f"VRAM: about {_gb(self.device_bytes)} at the peak. The weights{of} take {_gb(self.weights)}{vae}, the "
-            f"memory {memory}, prompts and work space {_gb(told.prompt_bytes + work)}."
-        )
+        memory = self.estimate.cache_bytes + self.estimate.candidate_bytes
+        parts = [f"{self.model or 'the model'} {_gb(self.weights)}"]
+        vae = 0 if self.decode is None else self.decode.weights + self.decode.carry
+        parts += [f"the VAE {_gb(vae)}"] if self.decode else []
+        parts += [f"memory {_gb(memory)}", f"work {_gb(self.device_bytes - self.weights - vae - memory)}"]
+        return f"VRAM at the peak: about {_gb(self.device_bytes)} ({', '.join(parts)})."
 
     def _ram(self) -> str:
-        pins, state = self.estimate.pin_bytes, self.ram_bytes - self.picture_bytes - self.estimate.pin_bytes
-        waiting = f", named pins {_gb(pins)}" if pins else ""
-        pictures = "the pictures, once they are decoded," if self.decode is None else "pictures of a chunk"
-        return (
-            f"RAM: about {_gb(self.ram_bytes)} beside the models' files: the state {_gb(state)}{waiting}, {pictures} "
-            f"{_gb(self.picture_bytes)}."
-        )
+        pins = self.estimate.pin_bytes
+        parts = [f"the state {_gb(self.ram_bytes - self.picture_bytes - pins)}"]
+        parts += [f"named pins {_gb(pins)}"] if pins else []
+        parts.append(f"{'all pictures' if self.decode is None else 'pictures'} {_gb(self.picture_bytes)}")
+        return f"RAM beside the models' files: about {_gb(self.ram_bytes)} ({', '.join(parts)})."
 
 
 def _count(number: int, one: str, many: str = "") -> str:

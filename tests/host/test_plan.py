@@ -21,13 +21,16 @@ BUILD = """async ([text, kind, tiny]) => {
         return node;
     };
     const link = (from, slot, to, name) => from.connect(slot, to, to.inputs.findIndex(i => i.name === name));
-    const schedule = add("MemFlowPromptSchedule", 20, 60);
-    const sampler = add(kind, 640, 60);
+    const schedule = add("MemFlowPromptSchedule", 80, 80);
+    const sampler = add(kind, 700, 80);
     sampler.setSize([420, sampler.size[1]]);
+    // Vue nodes take up the values of an earlier node of that number
+    const usual = {width: 832, height: 480, length: 81, fps: 16, steps: "1000, 750, 500, 250"};
+    for (const [name, value] of Object.entries(usual)) sampler.widgets.find(w => w.name === name).value = value;
     schedule.widgets.find(w => w.name === "prompts").value = text;
     link(schedule, 0, sampler, "schedule");
     if (tiny) {
-        const model = add("MemFlowTinyStory", 20, 620);
+        const model = add("MemFlowTinyStory", 80, 640);
         link(model, 1, schedule, "clip");
         link(model, 0, sampler, "model");
         if (kind === "MemFlowStreamToVideo") link(model, 2, sampler, "vae");
@@ -55,7 +58,7 @@ VALUES = """() => {
     return {...Object.fromEntries(["width", "height", "steps", "length"].map(n => [n, value(sampler, n)])),
             memory: value(memory, "preset"), nodes: app.graph.nodes.length};
 }"""
-LINE = "words => document.querySelector('.mp-content')?.innerText.includes(words)"
+LINE = "words => document.querySelector('.memflow-plan')?.innerText.includes(words)"
 
 
 class Plan:
@@ -112,8 +115,8 @@ def plan(tab, request):
 
 def test_the_plan_follows_what_is_set(plan):
     plan.build()
-    plan.says("5.06 s: 81 video frames at 16 fps, in 7 chunks")
-    plan.says("The prompt changes at 1.31 s (recache), 3.56 s (cut).")
+    plan.says("5.06 s: 81 video frames in 7 chunks")
+    plan.says("Prompts change at 1.31 s (recache), 3.56 s (cut).")
     plan.says("a 1.3B model")
     plan.shot("stream")
     plan.set("sampler", length=153)
@@ -158,11 +161,12 @@ def test_a_preset_sets_values_says_them_and_is_undone_in_one_step(plan):
     }  # fmt: skip
     plan.says("memory Story → Sharper memory")
     plan.shot("preset")
-    undo = "() => app.extensionManager.command.execute('Comfy.Undo')"
-    plan.page.evaluate(undo)
-    plan.page.wait_for_function(f"made => JSON.stringify(({VALUES})()) === JSON.stringify(made)", arg=made)
-    plan.page.evaluate(undo)
-    plan.page.wait_for_function(f"made => JSON.stringify(({VALUES})()) === JSON.stringify(made)", arg=before)
+    for state in (made, before):
+        plan.page.evaluate("() => app.extensionManager.command.execute('Comfy.Undo')")
+        plan.page.wait_for_function(f"state => JSON.stringify(({VALUES})()) === JSON.stringify(state)", arg=state)
+        # nodes are made anew, and so is what they show
+        plan.says("a 1.3B model")
+        assert plan.told.is_hidden()
 
 
 def test_what_another_node_gives_is_told_plainly(plan):
@@ -184,9 +188,9 @@ def test_what_another_node_gives_is_told_plainly(plan):
 def test_a_run_comes_to_what_its_plan_said(plan, comfy):
     """On the tiny model, whose sizes the page knows."""
     plan.build("MemFlowStreamToVideo", tiny=True)
-    small = {"width": 64, "height": 64, "steps": "1000, 500", "length": 57}
+    small = {"width": 64, "height": 64, "steps": "1000, 500", "length": 69}
     plan.set("sampler", seed=910 if plan.kind == "vue" else 911, **small)
-    plan.says("3.56 s: 57 video frames")
+    plan.says("4.31 s: 69 video frames")
     plan.says("the tiny story model")
     told = plan.rows.all_inner_texts()
     plan.shot("tiny")
@@ -215,5 +219,5 @@ def test_a_run_comes_to_what_its_plan_said(plan, comfy):
     } | report["forwards"]  # fmt: skip
     # and the page shows the same for the very model
     shown = plan.rows.all_inner_texts()
-    assert [line.replace(" of the tiny story model", "") for line in told] == shown
+    assert [line.replace("the tiny story model", "the model") for line in told] == shown
     plan.shot("after")

@@ -37,8 +37,8 @@ def test_a_plan_says_what_will_be(comfy):
     assert (plan["chunks"], plan["video_frames"], plan["seconds"]) == (13, 153, 153 / 16)
     assert plan["switches"] == [{"start_s": 69 / 16, "start_frame": 69, "kind": "cut", "prompt": "b"}]
     assert (plan["denoise"], plan["context"], plan["recache"], plan["passes"]) == (26, 13, 0, 39)
-    assert said["lines"][0] == "9.56 s: 153 video frames at 16 fps, in 13 chunks and 39 passes through the model."
-    assert said["lines"][1] == "The prompt changes at 4.31 s (cut)."
+    assert said["lines"][0] == "9.56 s: 153 video frames in 13 chunks, 39 passes through the model."
+    assert said["lines"][1] == "Prompts change at 4.31 s (cut)."
     assert "a 1.3B model" in said["lines"][2]
     assert said["summary"].startswith("9.56 s, 13 chunks, 39 passes, about ")
 
@@ -58,7 +58,7 @@ def test_segments_and_an_open_end(comfy):
     segments = [{"start_s": 0, "prompt": "segment 1"}, {"start_s": 3.0, "prompt": "segment 2", "switch": "blend"}]
     said = ask(comfy, schedule=segments, length=0)[1]
     assert said["plan"]["open_end"] and said["lines"][0] == "Goes on until you press Finish now."
-    assert said["lines"][1] == "The prompt changes at 3.56 s (blend)."
+    assert said["lines"][1] == "Prompts change at 3.56 s (blend)."
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ const LINE_HEIGHT = 24;
 const VIEW_HEIGHT = 240;
 const LIVE_HEIGHT = 128;
 const GAP = 6;
+const MARGIN = 4;
 
 /** What one node shows. */
 class Panel {
@@ -36,12 +37,12 @@ class Panel {
 
   get height() {
     const view = this.view.expanded ? VIEW_HEIGHT : LINE_HEIGHT;
-    return view + (this.live.element.hidden ? 0 : LIVE_HEIGHT + GAP);
+    return 2 * MARGIN + view + (this.live.element.hidden ? 0 : LIVE_HEIGHT + GAP);
   }
 
   /** Make the node tall enough, and lower again by what is no longer needed. */
   fit() {
-    const before = this.fitted ?? LINE_HEIGHT;
+    const before = this.fitted ?? 2 * MARGIN + LINE_HEIGHT;
     this.fitted = this.height;
     const [width, height] = this.node.size;
     const least = this.node.computeSize()[1];
@@ -161,7 +162,7 @@ function addPanel(node) {
   ensureStyle();
   const panel = new Panel(node);
   panels.set(node, panel);
-  const options = { serialize: false, hideOnZoom: false, getMinHeight: () => panel.height, getValue: () => "" };
+  const options = { serialize: false, hideOnZoom: false, margin: MARGIN, getMinHeight: () => panel.height, getValue: () => "" };
   const widget = node.addDOMWidget(WIDGET, "memflow_memory", panel.element, options);
   widget.serialize = false;
 }

@@ -10,9 +10,10 @@ import { readRun } from "./plan/reading.js";
 import { allNodes } from "./timeline/graph.js";
 
 const WIDGET = "memflow_plan";
+const BELOW = "memflow_memory";
 const WAIT_MS = 200;
-// of an open block, until it is measured
-const FIRST_HEIGHT = 130;
+// not as high as its words are: the node would change its size, and ComfyUI's undo would have that as a step
+const [LINE_HEIGHT, OPEN_HEIGHT, MARGIN] = [24, 156, 4];
 
 /** @type {Promise<import("./plan/presets.js").Preset[]> | null} */
 let presets = null;
@@ -28,21 +29,22 @@ class Panel {
   constructor(node) {
     this.node = node;
     this.key = "";
-    this.height = FIRST_HEIGHT;
     this.block = new PlanBlock(loadPresets, (preset) => this.apply(preset));
     this.block.onResize = () => this.fit();
     // the canvas must not zoom or drag under the widget
     this.block.element.addEventListener("wheel", (event) => event.stopPropagation());
   }
 
-  /** Make the node tall enough, and lower again by what is no longer needed. */
+  get height() {
+    return 2 * MARGIN + (this.block.open ? OPEN_HEIGHT : LINE_HEIGHT);
+  }
+
+  /** It was opened or closed: make the node tall enough, and lower again by what is no longer needed. */
   fit() {
-    const height = this.block.content.offsetHeight;
-    if (!height || height === this.height) return;
-    const [width, before] = this.node.size;
-    const grown = before + height - this.height;
-    this.height = height;
-    this.node.setSize([width, Math.max(this.node.computeSize()[1], grown)]);
+    const change = OPEN_HEIGHT - LINE_HEIGHT;
+    const [width, height] = this.node.size;
+    const wanted = height + (this.block.open ? change : -change);
+    this.node.setSize([width, Math.max(this.node.computeSize()[1], wanted)]);
     this.node.setDirtyCanvas?.(true, true);
   }
 
@@ -77,7 +79,7 @@ class Panel {
     app.canvas.emitAfterChange();
     this.node.graph?.setDirtyCanvas(true, true);
     this.refresh();
-    this.block.setOpen(true);
+    if (!this.block.open) this.block.setOpen(true);
     this.block.tell(words);
   }
 
@@ -95,9 +97,13 @@ function addPanel(node) {
   ensureStyle();
   const panel = new Panel(node);
   panels.set(node, panel);
-  const options = { serialize: false, hideOnZoom: false, getMinHeight: () => panel.height, getValue: () => "" };
+  const height = () => panel.height;
+  const options = { serialize: false, hideOnZoom: false, margin: MARGIN, getMinHeight: height, getMaxHeight: height, getValue: () => "" };
   const widget = node.addDOMWidget(WIDGET, "memflow_plan", panel.block.element, options);
   widget.serialize = false;
+  const below = node.widgets.findIndex((/** @type {any} */ other) => other.name === BELOW);
+  if (below >= 0) node.widgets.splice(below, 0, ...node.widgets.splice(node.widgets.indexOf(widget), 1));
+  node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1])]);
 }
 
 /** @type {number | undefined} */

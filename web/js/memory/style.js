@@ -71,20 +71,22 @@ const CSS_TEXT = `
 .memflow-menu button { font: inherit; color: inherit; text-align: left; padding: 5px 10px; border: 0; border-radius: 4px;
   background: none; cursor: pointer; }
 .memflow-menu small { display: block; max-width: 420px; color: var(--mm-faint); font-size: 11px; }
-.memflow-plan { box-sizing: border-box; min-width: 0; overflow: hidden; }
+.memflow-plan { display: flex; flex-direction: column; gap: 2px; box-sizing: border-box; min-width: 0; height: 100%;
+  max-height: 156px; overflow: hidden; }
 .memflow-plan [hidden] { display: none !important; }
 .memflow-plan button { font: inherit; color: inherit; margin: 0; cursor: pointer; }
-.mp-bar { display: flex; gap: 6px; align-items: baseline; }
+.mp-bar { display: flex; flex: none; gap: 6px; align-items: baseline; }
 .mp-head { display: flex; flex: 1 1 auto; gap: 8px; align-items: baseline; min-width: 0; padding: 2px 4px; border: 0; background: none;
   text-align: left; }
-.mp-title { font-weight: 600; }
+.mp-title { flex: none; font-weight: 600; white-space: nowrap; }
 .mp-title::before { content: "▸ "; }
 .mp-head[aria-expanded="true"] .mp-title::before { content: "▾ "; }
 .mp-line { color: var(--mm-faint); overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .mp-presets { flex: none; padding: 1px 8px; border: 1px solid var(--mm-line); border-radius: 4px; background: var(--mm-field); }
-.mp-body { padding: 4px 8px; margin-top: 2px; border-radius: 6px; background: var(--mm-field); overflow-wrap: anywhere; }
+.mp-body { flex: 1 1 auto; min-height: 0; overflow: auto; padding: 4px 8px; border-radius: 6px; background: var(--mm-field);
+  overflow-wrap: anywhere; user-select: text; }
 .mp-body div + div { margin-top: 2px; }
-.mp-told { color: var(--mm-faint); }
+.mp-told { margin-bottom: 4px; padding-bottom: 4px; border-bottom: 1px solid var(--mm-line); }
 .mp-problem .mp-line, .mp-problem .mp-lines { color: var(--mm-bad); }
 .memflow-menu button:hover, .memflow-menu button:focus { background: var(--mm-field); }
 `;

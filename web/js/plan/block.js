@@ -26,14 +26,11 @@ export class PlanBlock {
     this.told = make("div", "mp-told");
     this.told.setAttribute("role", "status");
     this.body = make("div", "mp-body");
-    this.body.append(this.lines, this.told);
+    this.body.append(this.told, this.lines);
     const bar = make("div", "mp-bar");
     bar.append(this.head, this.choose);
-    this.content = make("div", "mp-content");
-    this.content.append(bar, this.body);
     this.element = make("div", "memflow-plan");
-    this.element.append(this.content);
-    new ResizeObserver(() => this.onResize()).observe(this.content);
+    this.element.append(bar, this.body);
     this.tell("");
     this.setOpen(true);
   }
@@ -43,19 +40,21 @@ export class PlanBlock {
     this.open = open;
     this.head.setAttribute("aria-expanded", String(open));
     this.body.hidden = !open;
+    this.onResize();
   }
 
   /** @param {string} summary @param {string[]} lines @param {boolean} [problem] */
   show(summary, lines, problem = false) {
     this.line.textContent = summary;
     this.lines.replaceChildren(...lines.map((line) => make("div", "mp-row", line)));
-    this.content.classList.toggle("mp-problem", problem);
+    this.element.classList.toggle("mp-problem", problem);
   }
 
   /** What a preset has set; nothing to take it away. @param {string} words */
   tell(words) {
     this.told.textContent = words;
     this.told.hidden = !words;
+    this.body.scrollTop = 0;
   }
 
   /** @param {Preset[]} presets @param {(preset: Preset) => void} onPreset */
