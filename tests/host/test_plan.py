@@ -188,7 +188,7 @@ def test_what_another_node_gives_is_told_plainly(plan):
 def test_a_run_comes_to_what_its_plan_said(plan, comfy):
     """On the tiny model, whose sizes the page knows."""
     plan.build("MemFlowStreamToVideo", tiny=True)
-    small = {"width": 64, "height": 64, "steps": "1000, 500", "length": 69}
+    small = {"width": 64, "height": 64, "steps": "1000", "length": 69}
     plan.set("sampler", seed=910 if plan.kind == "vue" else 911, **small)
     plan.says("4.31 s: 69 video frames")
     plan.says("the tiny story model")

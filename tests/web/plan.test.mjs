@@ -26,6 +26,9 @@ function node(home, comfyClass, widgets = {}, inputs = {}, more = {}) {
       const [origin, origin_slot] = source;
       return { origin_id: origin === home ? -10 : origin.id, origin_slot, type, resolve: () => ({ outputNode: origin === home ? undefined : origin }) };
     },
+    setSize(size) {
+      this.size = size;
+    },
     connect(slot, to, at) {
       Object.assign(to.inputs[at], { link: 1, source: [this, slot] });
     },

@@ -73,6 +73,7 @@ const CSS_TEXT = `
 .memflow-menu small { display: block; max-width: 420px; color: var(--mm-faint); font-size: 11px; }
 .memflow-plan { display: flex; flex-direction: column; gap: 2px; box-sizing: border-box; min-width: 0; height: 100%;
   max-height: 156px; overflow: hidden; }
+.memflow-plan.mp-open { min-height: 156px; }
 .memflow-plan [hidden] { display: none !important; }
 .memflow-plan button { font: inherit; color: inherit; margin: 0; cursor: pointer; }
 .mp-bar { display: flex; flex: none; gap: 6px; align-items: baseline; }

@@ -39,6 +39,7 @@ export class PlanBlock {
   setOpen(open) {
     this.open = open;
     this.head.setAttribute("aria-expanded", String(open));
+    this.element.classList.toggle("mp-open", open);
     this.body.hidden = !open;
     this.onResize();
   }

@@ -10,7 +10,8 @@ import { linkedSlot, modelOf, widgetOf } from "./reading.js";
  */
 
 const MEMORY = "MemFlowMemory";
-const [NODE_WIDTH, GAP] = [270, 40];
+// high enough for both renderers, which otherwise make it so: another step of undo
+const [WIDTH, HEIGHT, GAP] = [270, 90, 40];
 
 /**
  * Set a preset's values. @param {any} sampler @param {Preset} preset
@@ -49,7 +50,10 @@ function putMemory(sampler, option, create, told) {
   else if (source.comfyClass !== MEMORY) told.left.push(`memory, which comes from ${source.title}`);
   else {
     const others = (source.outputs[0].links?.length ?? 1) - 1;
+    const [, height] = source.size;
     put(source, "preset", option, others > 0 ? "memory (also of other nodes)" : "memory", told);
+    // the combo has fitted the node to the settings of its new option
+    source.setSize([source.size[0], Math.max(source.size[1], Math.min(height, HEIGHT))]);
   }
 }
 
@@ -62,9 +66,10 @@ function addMemory(sampler, option, create, told) {
   }
   const node = create(MEMORY);
   const [x, y] = sampler.pos;
-  node.pos = [x - NODE_WIDTH - GAP, y + sampler.size[1] - node.size[1]];
+  node.pos = [x - WIDTH - GAP, y + sampler.size[1] - HEIGHT];
   sampler.graph.add(node);
   widgetOf(node, "preset").value = option;
+  node.setSize([WIDTH, HEIGHT]);
   node.connect(0, sampler, slot);
   told.set.push(`memory none → ${option}, in a new MemFlow Memory`);
 }
