@@ -165,6 +165,7 @@ function addPanel(node) {
   const options = { serialize: false, hideOnZoom: false, margin: MARGIN, getMinHeight: () => panel.height, getValue: () => "" };
   const widget = node.addDOMWidget(WIDGET, "memflow_memory", panel.element, options);
   widget.serialize = false;
+  node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1])]);
 }
 
 /** The panel of a node that a run names. @param {any} detail */

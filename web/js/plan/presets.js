@@ -12,6 +12,7 @@ import { linkedSlot, modelOf, widgetOf } from "./reading.js";
 const MEMORY = "MemFlowMemory";
 // high enough for both renderers, which otherwise make it so: another step of undo
 const [WIDTH, HEIGHT, GAP] = [270, 90, 40];
+const TITLE_HEIGHT = 30;
 
 /**
  * Set a preset's values. @param {any} sampler @param {Preset} preset
@@ -65,13 +66,25 @@ function addMemory(sampler, option, create, told) {
     return;
   }
   const node = create(MEMORY);
-  const [x, y] = sampler.pos;
-  node.pos = [x - WIDTH - GAP, y + sampler.size[1] - HEIGHT];
+  node.pos = freePlace(sampler);
   sampler.graph.add(node);
   widgetOf(node, "preset").value = option;
   node.setSize([WIDTH, HEIGHT]);
   node.connect(0, sampler, slot);
   told.set.push(`memory none → ${option}, in a new MemFlow Memory`);
+}
+
+/** To the left of a node, below whatever stands there. @param {any} sampler @returns {[number, number]} */
+function freePlace(sampler) {
+  const x = sampler.pos[0] - WIDTH - GAP;
+  let y = sampler.pos[1] + sampler.size[1] - HEIGHT;
+  const across = sampler.graph.nodes.filter((/** @type {any} */ { pos, size }) => pos[0] < x + WIDTH && pos[0] + size[0] > x);
+  across.sort((/** @type {any} */ a, /** @type {any} */ b) => a.pos[1] - b.pos[1]);
+  for (const { pos, size } of across) {
+    const apart = pos[1] - TITLE_HEIGHT >= y + HEIGHT || pos[1] + size[1] <= y - TITLE_HEIGHT;
+    if (!apart) y = pos[1] + size[1] + GAP + TITLE_HEIGHT;
+  }
+  return [x, y];
 }
 
 /** @param {string} name @param {Told} told */
