@@ -6,6 +6,7 @@ import { findLocated, findNode, SAMPLERS, scheduleOf, videoOf } from "./memory/g
 import { LiveBox } from "./memory/live_box.js";
 import { openMenu } from "./memory/menu.js";
 import { addPin, isName, NAME_RULE } from "./memory/pins.js";
+import { makeRoom } from "./memory/room.js";
 import { MemoryStory, scheduleTime, seconds } from "./memory/story.js";
 import { ensureStyle } from "./memory/style.js";
 import { make, MemoryView } from "./memory/view.js";
@@ -165,7 +166,7 @@ function addPanel(node) {
   const options = { serialize: false, hideOnZoom: false, margin: MARGIN, getMinHeight: () => panel.height, getValue: () => "" };
   const widget = node.addDOMWidget(WIDGET, "memflow_memory", panel.element, options);
   widget.serialize = false;
-  node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1])]);
+  makeRoom(node);
 }
 
 /** The panel of a node that a run names. @param {any} detail */

@@ -3,6 +3,7 @@
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 import { findNode, SAMPLERS } from "./memory/graph.js";
+import { makeRoom } from "./memory/room.js";
 import { ensureStyle } from "./memory/style.js";
 import { PlanBlock } from "./plan/block.js";
 import { applyPreset } from "./plan/presets.js";
@@ -103,7 +104,7 @@ function addPanel(node) {
   widget.serialize = false;
   const below = node.widgets.findIndex((/** @type {any} */ other) => other.name === BELOW);
   if (below >= 0) node.widgets.splice(below, 0, ...node.widgets.splice(node.widgets.indexOf(widget), 1));
-  node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1])]);
+  makeRoom(node);
 }
 
 /** @type {number | undefined} */
