@@ -113,33 +113,10 @@ class Estimate:
         """Peak on the device beside the model's weights, named pins left out."""
         return self.cache_bytes + self.candidate_bytes + self.prompt_bytes + self.activation_bytes
 
-    def lines(self) -> str:
-        """The same for people; a GB is 2^30 bytes."""
-        changes = ", ".join(f"{switch.start_s:.2f} s ({switch.kind})" for switch in self.switches)
-        told = [
-            f"{self.seconds:.2f} s of video: {self.video_frames} video frames at {self.fps:g} fps, made in "
-            f"{self.chunks} chunks.",
-            f"The prompt changes at {changes}." if changes else "The prompt stays the same.",
-            f"{self.forwards} passes through the model: {self.denoise} to denoise, {self.context} to remember, "
-            f"{self.recache} to read the last seconds anew.",
-            f"{_gb(self.device_bytes)} beside the model: {_gb(self.cache_bytes)} of memory (start "
-            f"{_gb(self.sink_bytes)}, bank {_gb(self.bank_bytes)}, last seconds {_gb(self.window_bytes)}), "
-            f"{_gb(self.candidate_bytes)} of candidates for the bank, {_gb(self.prompt_bytes)} of prompts, about "
-            f"{_gb(self.activation_bytes)} of work space.",
-            f"A state to go on from takes {_gb(self.state_bytes)} of RAM.",
-        ]
-        if self.pin_bytes:
-            told.append(f"Pins with a name take {_gb(self.pin_bytes)} more.")
-        return "\n".join(told)
-
     def to_dict(self) -> dict:
         """The same for programs, fit for JSON."""
         sums = {"forwards": self.forwards, "cache_bytes": self.cache_bytes, "device_bytes": self.device_bytes}
         return asdict(self) | sums | {"switches": [asdict(switch) for switch in self.switches]}
-
-
-def _gb(size: int) -> str:
-    return f"{size / GB:.2f} GB"
 
 
 def estimate(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .cache import Occupancy
 from .config import MemoryConfig, SamplingConfig
@@ -42,11 +42,29 @@ class Rehearsal:
 
 def rehearse(plan: Plan, memory: MemoryConfig, sampling: SamplingConfig, done: int = 0) -> Rehearsal:
     """Play a plan of which `done` chunks are made already; `forwards` and `span` are those of the rest."""
-    stage = _Published(plan, memory, sampling) if memory.retrieval == "reference" else _Stage(plan, memory, sampling)
-    for segment in plan.segments:
+    short, skipped = without_repeats(plan, memory, done)
+    stage = _Published(short, memory, sampling) if memory.retrieval == "reference" else _Stage(short, memory, sampling)
+    for segment in short.segments:
         for chunk in range(segment.start_chunk, segment.end_chunk):
             stage.play(chunk, segment, counted=chunk >= done)
-    return stage.result()
+    told = stage.result()
+    told.forwards.update({"denoise": skipped * len(sampling.steps), "context": skipped})
+    return told
+
+
+def chunks_until_full(memory: MemoryConfig) -> int:
+    """Chunks after which memory holds as much as it ever will, if nothing is pinned in the meantime."""
+    return memory.window_frames + (memory.bank_slots + 1) * memory.record_every
+
+
+def without_repeats(plan: Plan, memory: MemoryConfig, done: int) -> tuple[Plan, int]:
+    """A plan, shortened by chunks of its last segment in which memory does again what it did before, and how many."""
+    last, pins = plan.segments[-1], [pin.frame // plan.grid.latent_frames + 1 for pin in plan.pins]
+    settled = max(last.start_chunk, done, *pins, *(pin + 1 for pin in memory.pins)) + chunks_until_full(memory)
+    # whole intervals, so that the same frames as ever wait at the end
+    skipped = max(0, plan.chunks - settled) // memory.record_every * memory.record_every
+    end = plan.chunks - skipped
+    return replace(plan, segments=(*plan.segments[:-1], replace(last, end_chunk=end)), chunks=end), skipped
 
 
 class _Stage:

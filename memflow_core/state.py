@@ -162,7 +162,7 @@ def capture(stream: Stream) -> StreamState:
     _capture_offers(stream, tensors, meta)
     _capture_texts(stream, tensors, meta)
     tensors["trace"] = trace_tensor(stream.trace.records)
-    return StreamState({name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}, meta)
+    return StreamState({name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}, meta)
 
 
 def resume(

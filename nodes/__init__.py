@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import host, live, schedule_route
+from . import host, live, plan_route, schedule_route
 from .loader import MemFlowLoadModel
 from .memory import MemFlowMemory
 from .memory_view import MemFlowMemoryView
@@ -20,6 +20,7 @@ class MemFlowExtension(ComfyExtension):
     async def on_load(self) -> None:
         live.add_routes()
         host.add_post_route(schedule_route.PATH, schedule_route.answer, schedule_route.MAX_BYTES)
+        plan_route.add_routes()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [

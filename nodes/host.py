@@ -29,7 +29,8 @@ from server import PromptServer
 from torch import Tensor, nn
 
 from ..memflow_core.backbone import Backbone
-from ..memflow_core.stream import Chunk
+from ..memflow_core.footprint import Decode
+from ..memflow_core.stream import Chunk, LatentShape
 from ..memflow_core.tiny_text import TextConfig, TextEncoder
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
@@ -70,7 +71,9 @@ def sampling(model, latent_shape: tuple[int, ...], cache_bytes: int, vae=None) -
     if vae is not None:
         batch, channels, _, rows, columns = latent_shape
         models.append(vae.patcher)
-        needed += vae.memory_used_decode((batch, channels, DECODED_FRAMES, rows, columns), vae.vae_dtype)
+        reckoned = vae.memory_used_decode((batch, channels, DECODED_FRAMES, rows, columns), vae.vae_dtype)
+        decode = Decode.of(LatentShape(rows, columns, batch), 0, vae.vae_dtype.itemsize)
+        needed += max(reckoned, decode.carry + decode.work)
     comfy.model_management.load_models_gpu(models, memory_required=needed)
     with comfy.model_management.cuda_device_context(model.load_device):
         try:
@@ -130,16 +133,19 @@ class Progress:
         self._bar.update_absolute(self._done)
         self._done += 1
 
+    def say(self, text: str) -> None:
+        """A line of text on the node."""
+        running = get_executing_context()
+        if running is not None:
+            # to the page that queued it; without its id, every open page would show it on a node of that number
+            PromptServer.instance.send_progress_text(text, running.node_id, PromptServer.instance.client_id)
+
     def chunk(self, chunk: Chunk) -> None:
         """A chunk is finished."""
         preview = None
         if self._previewer is not None:
             preview = self._previewer.decode_latent_to_preview_image("JPEG", chunk.latents)
-        running = get_executing_context()
-        if running is not None:
-            text = f"chunk {chunk.index + 1}" + ("" if self._chunks is None else f" of {self._chunks}")
-            # to the page that queued it; without its id, every open page would show it on a node of that number
-            PromptServer.instance.send_progress_text(text, running.node_id, PromptServer.instance.client_id)
+        self.say(f"chunk {chunk.index + 1}" + ("" if self._chunks is None else f" of {self._chunks}"))
         self._bar.update_absolute(self._done, preview=preview)
         if self._chunks is None:
             self._done = 0
@@ -308,6 +314,15 @@ def add_post_route(path: str, answer: Callable[[bytes], tuple[int, dict]], max_b
     PromptServer.instance.routes.post(path)(handle)
 
 
+def add_get_route(path: str, content: dict[str, Any]) -> None:
+    """Let the server answer GETs to `path` with JSON that stays the same."""
+
+    async def handle(request: web.Request) -> web.Response:
+        return _json(200, content)
+
+    PromptServer.instance.routes.get(path)(handle)
+
+
 # -- models --------------------------------------------------------------------------------------------------
 
 
@@ -319,6 +334,17 @@ def model_files(folder: str) -> list[str]:
 def model_path(folder: str, name: str) -> str:
     """Path of a model file; FileNotFoundError if it is not in ComfyUI's folders."""
     return folder_paths.get_full_path_or_raise(folder, name)
+
+
+def usual_dtype() -> torch.dtype:
+    """In what this machine runs a Wan 2.1 model, unless a loader is told otherwise."""
+    return comfy.model_management.unet_dtype(supported_dtypes=[torch.float16, torch.bfloat16, torch.float32])
+
+
+def usual_vae_dtype() -> torch.dtype:
+    """In what this machine runs the Wan 2.1 VAE."""
+    device = comfy.model_management.vae_device()
+    return comfy.model_management.vae_dtype(device, [torch.bfloat16, torch.float16, torch.float32])
 
 
 def wan_model(generator, dtype: str):

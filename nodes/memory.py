@@ -7,15 +7,14 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..memflow_core.config import MAX_BANK_FRAMES, POSITIONS, RETRIEVALS, MemoryConfig
+from ..memflow_core.presets import MEMORIES, REASONS, memory_words
+from ..memflow_core.timing import show
 from .io_types import CATEGORY, MemoryType
 
 CUSTOM = "Custom"
-PRESETS: dict[str, MemoryConfig] = {
-    "Story": MemoryConfig(),
-    "Official MemFlow": MemoryConfig(retrieval="reference"),
-    "Sparse (SMA, 3 of 6)": MemoryConfig(top_k=3),
-    "Window only": MemoryConfig(retrieval="none", sink_frames=0),
-}
+# behind Custom: options were added since, and their order is for ever
+ADDED = ("Sharper memory",)
+OPTIONS = (*(name for name in MEMORIES if name not in ADDED), CUSTOM, *ADDED)
 
 
 def _custom_inputs() -> list[io.Input]:
@@ -104,12 +103,10 @@ class MemFlowMemory(io.ComfyNode):
                 io.DynamicCombo.Input(
                     "preset",
                     options=[
-                        *(io.DynamicCombo.Option(name, []) for name in PRESETS),
-                        io.DynamicCombo.Option(CUSTOM, _custom_inputs()),
+                        io.DynamicCombo.Option(name, _custom_inputs() if name == CUSTOM else []) for name in OPTIONS
                     ],
-                    tooltip="Story: MemFlow's memory without the published code's quirks. Official MemFlow: the "
-                    "published behaviour. Sparse: each head reads the best 3 of 6 remembered moments. "
-                    "Window only: no memory. Custom: every setting.",
+                    tooltip=" ".join(f"{name}: {REASONS[name]} ({memory_words(MEMORIES[name])})." for name in MEMORIES)
+                    + " Custom: every setting. Window and sink count latent frames (4 video frames), the bank moments.",
                 ),
             ],
             outputs=[
@@ -128,7 +125,7 @@ class MemFlowMemory(io.ComfyNode):
 def memory_from(preset: dict[str, Any]) -> MemoryConfig:
     """The settings behind the node's combo. Raises ValueError where they do not fit together."""
     if preset["preset"] != CUSTOM:
-        return PRESETS[preset["preset"]]
+        return MEMORIES[preset["preset"]]
     return MemoryConfig(
         retrieval=preset["retrieval"],
         bank_frames=preset["bank_size"],
@@ -139,3 +136,24 @@ def memory_from(preset: dict[str, Any]) -> MemoryConfig:
         positions=preset["positions"],
         global_sink=preset["global_sink"],
     )
+
+
+def memory_from_widgets(preset: dict[str, Any]) -> MemoryConfig:
+    """The same of values that nobody has checked. Raises ValueError for what the node would not take, too."""
+    name = preset.get("preset")
+    if not isinstance(name, str) or name not in OPTIONS:
+        raise ValueError(f"memory preset is {show(name)}, but must be one of {', '.join(OPTIONS)}.")
+    if name == CUSTOM:
+        for setting in _custom_inputs():
+            value = preset.get(setting.id)
+            if not _takes(setting, value):
+                raise ValueError(f"memory {setting.id} is {show(value)}, which MemFlow Memory cannot be set to.")
+    return memory_from(preset)
+
+
+def _takes(setting: io.Input, value: Any) -> bool:
+    if isinstance(setting, io.Boolean.Input):
+        return isinstance(value, bool)
+    if isinstance(setting, io.Combo.Input):
+        return value in setting.options
+    return isinstance(value, int) and not isinstance(value, bool) and setting.min <= value <= setting.max

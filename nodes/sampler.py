@@ -8,7 +8,8 @@ from comfy_api.latest import io
 from ..memflow_core.config import SamplingConfig
 from . import host
 from .io_types import CATEGORY, MemoryType, ScheduleType, StateType
-from .run import MOST_FRAMES, Request, parse_steps, prepare, story
+from .request import MOST_FRAMES, Request, parse_steps, prepare
+from .run import story
 
 OPEN_END = " 0: until you press Finish now (positions are then relative)."
 MODEL = (

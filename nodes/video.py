@@ -12,7 +12,8 @@ from . import host
 from .audio import THIS_VIDEO, audio_inputs, sound_of
 from .decoder import StreamingDecoder
 from .io_types import CATEGORY, ScheduleType, StateType, StoryState
-from .run import Request, Story, prepare, story
+from .request import Request, prepare
+from .run import Story, story
 from .sampler import (
     MODEL,
     REPORT,

@@ -12,6 +12,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from memflow_core import rehearsal
 from memflow_core.backbone import Backbone
 from memflow_core.cache import KVCache
 from memflow_core.chunk import LatentShape
@@ -213,17 +214,26 @@ def test_the_real_model_fits_what_is_known_of_it():
     plan = planned(27, (7, "recache"), (14, "blend", "hero"), pins=(Pin(Time(3.5, "s"), "hero"),))
     said = estimate(FULL, LatentShape(60, 104), MemoryConfig(), plan, SamplingConfig())
     assert said.cache_bytes / GB == pytest.approx(15 * 0.268, rel=0.01)
-    assert said.lines().splitlines() == [
-        "20.06 s of video: 321 video frames at 16 fps, made in 27 chunks.",
-        "The prompt changes at 5.06 s (recache), 10.31 s (blend).",
-        "136 passes through the model: 108 to denoise, 27 to remember, 1 to read the last seconds anew.",
-        "5.15 GB beside the model: 4.02 GB of memory (start 0.80 GB, bank 0.80 GB, last seconds 2.41 GB), 0.54 GB of "
-        "candidates for the bank, 0.18 GB of prompts, about 0.42 GB of work space.",
-        "A state to go on from takes 4.56 GB of RAM.",
-        "Pins with a name take 0.27 GB more.",
-    ]
-    plain = estimate(FULL, LatentShape(60, 104), MemoryConfig(), planned(1), SamplingConfig()).lines()
-    assert "The prompt stays the same." in plain and "Pins" not in plain
+    assert said.device_bytes / GB == pytest.approx(5.15, abs=0.01)
+    assert (said.pin_bytes / GB, said.state_bytes / GB) == pytest.approx((0.27, 4.56), abs=0.01)
+    assert (said.denoise, said.context, said.recache) == (108, 27, 1)
+
+
+@pytest.mark.parametrize("retrieval", RETRIEVALS)
+def test_a_long_last_segment_is_told_without_playing_all_of_it(retrieval, monkeypatch):
+    memory = MemoryConfig(retrieval=retrieval, record_every=2)
+    pins = () if retrieval in ("reference", "none") else (Pin(Time(90, "latent")), Pin(Time(3, "latent"), "hero"))
+    for chunks in (399, 400):
+        plan = planned(chunks, (7, "recache", *(("hero",) if pins else ())), pins=pins)
+        short, skipped = rehearsal.without_repeats(plan, memory, done=20)
+        assert skipped > 300 and short.chunks + skipped == chunks
+        quick = rehearsal.rehearse(plan, memory, SamplingConfig(), done=20)
+        with monkeypatch.context() as patch:
+            patch.setattr(rehearsal, "without_repeats", lambda plan, memory, done: (plan, 0))
+            whole = rehearsal.rehearse(plan, memory, SamplingConfig(), done=20)
+        assert (quick.forwards, quick.waiting, quick.prototypes, quick.named, quick.at.bank, quick.recent) == (
+            whole.forwards, whole.waiting, whole.prototypes, whole.named, whole.at.bank, whole.recent,
+        )  # fmt: skip
 
 
 def test_the_estimate_is_fit_for_json():

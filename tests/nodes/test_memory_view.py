@@ -161,11 +161,11 @@ def test_thumbnails_are_small_whatever_was_decoded(tiny):
 
 
 def test_a_long_run_does_not_make_the_result_grow_without_end(tiny, monkeypatch):
-    run, telling = tiny.nodes.run, tiny.nodes.telling
+    request, telling = tiny.nodes.request, tiny.nodes.telling
     monkeypatch.setattr(telling, "MOST_TOLD", 3)
-    grid = run.ChunkGrid(3, 16.0)
+    grid = request.ChunkGrid(3, 16.0)
     told = telling.Telling(tiny.nodes.host.Page(), telling.MemoryStory(grid), "prompt", 0)
-    plan = tiny.schedule("0s: a robot").prompts.place(grid, run.Time(40, "chunks"))
+    plan = tiny.schedule("0s: a robot").prompts.place(grid, request.Time(40, "chunks"))
     # the bank holds the first frame of chunk 1 for ever
     held = {"event": "retrieve", "chunk": 2, "policy": "fifo", "candidate": 3, "first_layer": 0, "scores": None}
     held |= {"before": [[[]]], "after": [[[3]]]}

@@ -6,6 +6,7 @@ import { findLocated, findNode, SAMPLERS, scheduleOf, videoOf } from "./memory/g
 import { LiveBox } from "./memory/live_box.js";
 import { openMenu } from "./memory/menu.js";
 import { addPin, isName, NAME_RULE } from "./memory/pins.js";
+import { makeRoom } from "./memory/room.js";
 import { MemoryStory, scheduleTime, seconds } from "./memory/story.js";
 import { ensureStyle } from "./memory/style.js";
 import { make, MemoryView } from "./memory/view.js";
@@ -16,6 +17,7 @@ const LINE_HEIGHT = 24;
 const VIEW_HEIGHT = 240;
 const LIVE_HEIGHT = 128;
 const GAP = 6;
+const MARGIN = 4;
 
 /** What one node shows. */
 class Panel {
@@ -37,12 +39,12 @@ class Panel {
 
   get height() {
     const view = this.view.expanded ? VIEW_HEIGHT : LINE_HEIGHT;
-    return view + (this.live.element.hidden ? 0 : LIVE_HEIGHT + GAP);
+    return 2 * MARGIN + view + (this.live.element.hidden ? 0 : LIVE_HEIGHT + GAP);
   }
 
   /** Make the node tall enough, and lower again by what is no longer needed. */
   fit() {
-    const before = this.fitted ?? LINE_HEIGHT;
+    const before = this.fitted ?? 2 * MARGIN + LINE_HEIGHT;
     this.fitted = this.height;
     const [width, height] = this.node.size;
     const least = this.node.computeSize()[1];
@@ -165,9 +167,10 @@ function addPanel(node) {
   ensureStyle();
   const panel = new Panel(node);
   panels.set(node, panel);
-  const options = { serialize: false, hideOnZoom: false, getMinHeight: () => panel.height, getValue: () => "" };
+  const options = { serialize: false, hideOnZoom: false, margin: MARGIN, getMinHeight: () => panel.height, getValue: () => "" };
   const widget = node.addDOMWidget(WIDGET, "memflow_memory", panel.element, options);
   widget.serialize = false;
+  makeRoom(node);
 }
 
 /** The panel of a node that a run names. @param {any} detail */

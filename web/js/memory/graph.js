@@ -1,8 +1,12 @@
 // @ts-check
 // Where things stand in ComfyUI's graph. The graph is given, so that nothing here needs the page.
 
+import { allNodes } from "../timeline/graph.js";
+
 export const SAMPLERS = ["MemFlowSampler", "MemFlowStreamToVideo"];
 const SCHEDULE = "MemFlowPromptSchedule";
+export const SUBGRAPH_INPUT = -10;
+const [MUTED, BYPASSED] = [2, 4];
 
 /**
  * The node with an id as runs name it: "12", or "4:12" for node 12 inside the subgraph node 4.
@@ -37,8 +41,7 @@ function nodeById(graph, id) {
  * @returns {{widget: any, node: any} | {problem: string}}
  */
 export function scheduleOf(sampler) {
-  const slot = sampler.inputs?.findIndex((/** @type {any} */ input) => input.name === "schedule") ?? -1;
-  const source = slot < 0 ? null : sourceOf(sampler, slot);
+  const source = behind(sampler, "schedule");
   if (!source) return { problem: "No schedule is connected to this node." };
   if (source.comfyClass !== SCHEDULE) {
     return { problem: `Pins are written into the text of a MemFlow Prompt Schedule, but this story comes from ${source.title}.` };
@@ -49,21 +52,42 @@ export function scheduleOf(sampler) {
   return widget ? { widget, node: source } : { problem: "The schedule shows no text to write the pin into." };
 }
 
-/** The node behind an input, looking through reroutes and subgraph nodes. @param {any} node @param {number} slot */
-function sourceOf(node, slot) {
+/** The node behind an input of some name. @param {any} node @param {string} name */
+export function behind(node, name) {
+  const slot = node.inputs?.findIndex((/** @type {any} */ input) => input.name === name) ?? -1;
+  return slot < 0 ? null : sourceOf(node, slot);
+}
+
+/**
+ * The node behind an input, looking through reroutes, bypassed nodes and subgraphs, inwards and outwards.
+ * @param {any} node @param {number} slot
+ */
+export function sourceOf(node, slot) {
   for (let steps = 0; node && steps < 100; steps++) {
     const link = node.getInputLink?.(slot);
+    if (link && Number(link.origin_id) === SUBGRAPH_INPUT) {
+      [node, slot] = [instanceOf(node.graph), link.origin_slot];
+      continue;
+    }
     const found = link?.resolve?.(node.graph);
     const source = found?.outputNode ?? node.getInputNode?.(slot) ?? null;
-    if (!source || source.comfyClass === SCHEDULE || !isPassing(source)) return source;
-    [node, slot] = source.subgraph ? inside(source, link.origin_slot) : [source, 0];
+    if (!source || source.mode === MUTED) return null;
+    if (source.mode === BYPASSED) [node, slot] = [source, sameType(source, link)];
+    else if (source.subgraph) [node, slot] = inside(source, link.origin_slot);
+    else if (source.type === "Reroute") [node, slot] = [source, 0];
+    else return source;
   }
   return null;
 }
 
-/** @param {any} node */
-function isPassing(node) {
-  return node.type === "Reroute" || Boolean(node.subgraph);
+/** A node that shows a subgraph. @param {any} graph */
+export function instanceOf(graph) {
+  return allNodes(graph.rootGraph ?? graph).find((node) => node.subgraph === graph) ?? null;
+}
+
+/** The input that a bypassed node hands on. @param {any} node @param {any} link */
+function sameType(node, link) {
+  return node.inputs?.findIndex((/** @type {any} */ input) => input.type === link?.type) ?? -1;
 }
 
 /** The inner node and slot behind an output of a subgraph node. @param {any} node @param {number} slot */

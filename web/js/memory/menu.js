@@ -3,16 +3,17 @@
 
 /**
  * @param {HTMLElement} anchor gets the focus back
- * @param {{label: string, act: () => void}[]} items
+ * @param {{label: string, hint?: string, act: () => void}[]} items
  */
 export function openMenu(anchor, items) {
   const menu = document.createElement("div");
   menu.className = "memflow-menu";
   menu.setAttribute("role", "menu");
-  const buttons = items.map(({ label, act }) => {
+  const buttons = items.map(({ label, hint, act }) => {
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = label;
+    if (hint) button.append(Object.assign(document.createElement("small"), { textContent: hint }));
     button.setAttribute("role", "menuitem");
     button.addEventListener("click", () => {
       close();

@@ -4,7 +4,7 @@
 const ID = "memflow-memory-style";
 
 const CSS_TEXT = `
-.memflow-memory, .memflow-menu {
+.memflow-memory, .memflow-plan, .memflow-menu {
   --mm-ink: var(--input-text, #ddd); --mm-faint: var(--descrip-text, #999); --mm-line: var(--border-color, #4e4e4e);
   --mm-field: var(--comfy-input-bg, #222); --mm-paper: var(--comfy-menu-bg, #353535); --mm-bad: var(--error-text, #ff4444);
   --mm-sink: #4f86e8; --mm-bank: #dd9a22; --mm-window: #8b91a3;
@@ -14,7 +14,7 @@ const CSS_TEXT = `
   overflow: hidden; }
 .memflow-memory [hidden] { display: none !important; }
 .memflow-memory button, .memflow-memory select, .memflow-memory textarea { font: inherit; color: inherit; margin: 0; }
-.memflow-memory :focus-visible, .memflow-menu :focus-visible { outline: 2px solid var(--mm-sink); outline-offset: 1px; }
+.memflow-memory :focus-visible, .memflow-plan :focus-visible, .memflow-menu :focus-visible { outline: 2px solid var(--mm-sink); outline-offset: 1px; }
 .mm-view { display: flex; flex-direction: column; gap: 4px; min-height: 0; flex: 1 1 auto; }
 .mm-head { display: flex; gap: 8px; align-items: baseline; padding: 2px 4px; border: 0; background: none; text-align: left;
   cursor: pointer; flex: none; min-width: 0; }
@@ -70,6 +70,25 @@ const CSS_TEXT = `
   background: var(--mm-paper); border: 1px solid var(--mm-line); box-shadow: 0 4px 16px rgb(0 0 0 / 0.4); }
 .memflow-menu button { font: inherit; color: inherit; text-align: left; padding: 5px 10px; border: 0; border-radius: 4px;
   background: none; cursor: pointer; }
+.memflow-menu small { display: block; max-width: 420px; color: var(--mm-faint); font-size: 11px; }
+.memflow-plan { display: flex; flex-direction: column; gap: 2px; box-sizing: border-box; min-width: 0; height: 100%;
+  max-height: 156px; overflow: hidden; }
+.memflow-plan.mp-open { min-height: 156px; }
+.memflow-plan [hidden] { display: none !important; }
+.memflow-plan button { font: inherit; color: inherit; margin: 0; cursor: pointer; }
+.mp-bar { display: flex; flex: none; gap: 6px; align-items: baseline; }
+.mp-head { display: flex; flex: 1 1 auto; gap: 8px; align-items: baseline; min-width: 0; padding: 2px 4px; border: 0; background: none;
+  text-align: left; }
+.mp-title { flex: none; font-weight: 600; white-space: nowrap; }
+.mp-title::before { content: "▸ "; }
+.mp-head[aria-expanded="true"] .mp-title::before { content: "▾ "; }
+.mp-line { color: var(--mm-faint); overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.mp-presets { flex: none; padding: 1px 8px; border: 1px solid var(--mm-line); border-radius: 4px; background: var(--mm-field); }
+.mp-body { flex: 1 1 auto; min-height: 0; overflow: auto; padding: 4px 8px; border-radius: 6px; background: var(--mm-field);
+  overflow-wrap: anywhere; user-select: text; }
+.mp-body div + div { margin-top: 2px; }
+.mp-told { margin-bottom: 4px; padding-bottom: 4px; border-bottom: 1px solid var(--mm-line); }
+.mp-problem .mp-line, .mp-problem .mp-lines { color: var(--mm-bad); }
 .memflow-menu button:hover, .memflow-menu button:focus { background: var(--mm-field); }
 `;
 

@@ -1,0 +1,157 @@
+"""The most that a run holds at once, on the device and in RAM: its estimate, and what stands beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .chunk import LatentShape
+from .estimate import GB, Estimate, ModelSize
+
+SIDE = 8  # pixels of a latent's side
+PIXEL_BYTES = 3 * 4  # of a decoded picture in RAM: three colours in float32
+MOST_SWITCHES = 6  # that are told one by one
+
+# of the Wan 2.1 VAE: numbers for each pixel of the picture, counted in a decode of 3 latent frames at a time
+CARRY_NUMBERS = 2365  # the last two inputs of every temporal convolution
+DECODE_NUMBERS = 1150  # what a decode needs beside them
+
+
+def weights_of(model: ModelSize) -> int:
+    """Numbers in the weights of a Wan 2.1 text-to-video model."""
+    dim, ffn, freq, patch = model.dim, model.ffn_dim, 256, 4 * model.channels
+    attention = 4 * (dim * dim + dim) + 2 * dim
+    block = 2 * attention + 2 * dim + (2 * dim * ffn + ffn + dim) + 6 * dim
+    embeddings = (patch + 1) * dim + (model.text_dim + 1 + dim + 1) * dim + (freq + 1 + dim + 1 + 6 * (dim + 1)) * dim
+    return model.layers * block + embeddings + (dim + 1) * patch + 2 * dim
+
+
+@dataclass(frozen=True)
+class Decode:
+    """A decode to pictures, chunk by chunk, while the model stays where it is. Bytes.
+
+    weights  of the VAE.
+    work     peak of one chunk's decode.
+    carry    what stays from chunk to chunk, on the device and, in the end, in RAM as part of the state.
+    """
+
+    weights: int
+    work: int
+    carry: int
+
+    @staticmethod
+    def of(shape: LatentShape, weights: int, number_bytes: int) -> Decode:
+        pixels = shape.batch * shape.rows * shape.columns * SIDE**2
+        return Decode(weights, DECODE_NUMBERS * pixels * number_bytes, CARRY_NUMBERS * pixels * number_bytes)
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """A run and all that it needs room for.
+
+    weights   bytes of the model's weights.
+    decode    None where the run ends in a latent.
+    model     what the numbers are for, in words; empty where it is the very model.
+    before    passes that read pictures or a compact state before the first chunk.
+    open_end  whether the estimate is of so much of the story that its memory has filled: nobody knows its length.
+    """
+
+    estimate: Estimate
+    shape: LatentShape
+    weights: int
+    decode: Decode | None
+    model: str = ""
+    before: int = 0
+    open_end: bool = False
+
+    @property
+    def passes(self) -> int:
+        return self.estimate.forwards + self.before
+
+    @property
+    def device_bytes(self) -> int:
+        """Peak on the device. A decode and a pass through the model never run at once."""
+        told = self.estimate
+        if self.decode is None:
+            return self.weights + told.device_bytes
+        kept = told.device_bytes - told.activation_bytes + self.decode.weights + self.decode.carry
+        return self.weights + kept + max(told.activation_bytes, self.decode.work)
+
+    @property
+    def picture_bytes(self) -> int:
+        """Of the decoded pictures that are in RAM at once: those of a chunk, or, of a latent, all of them."""
+        pixels = self.shape.batch * self.shape.rows * self.shape.columns * SIDE**2
+        frames = self.estimate.video_frames
+        if self.decode is not None:
+            frames = -(-frames // self.estimate.chunks)
+        return frames * pixels * PIXEL_BYTES
+
+    @property
+    def ram_bytes(self) -> int:
+        """Peak in RAM beside the models' own files: the state, named pins that wait there, and pictures."""
+        carry = 0 if self.decode is None else self.decode.carry
+        return self.estimate.state_bytes + self.estimate.pin_bytes + self.picture_bytes + carry
+
+    def summary(self) -> str:
+        """In one short line."""
+        vram = f"about {_gb(self.device_bytes)} of VRAM"
+        if self.open_end:
+            return f"open end, {vram}"
+        return f"{self.estimate.seconds:.2f} s, {self.estimate.chunks} chunks, {self.passes} passes, {vram}"
+
+    def lines(self) -> list[str]:
+        """For people; a GB is 2^30 bytes."""
+        return [self._length(), self._changes(), self._vram(), self._ram()]
+
+    def to_dict(self) -> dict:
+        """For programs, fit for JSON."""
+        return self.estimate.to_dict() | {
+            "passes": self.passes,
+            "open_end": self.open_end,
+            "model": self.model,
+            "weights_bytes": self.weights,
+            "decode_bytes": 0 if self.decode is None else self.decode.work,
+            "vae_bytes": 0 if self.decode is None else self.decode.weights + self.decode.carry,
+            "peak_vram_bytes": self.device_bytes,
+            "peak_ram_bytes": self.ram_bytes,
+            "picture_bytes": self.picture_bytes,
+        }
+
+    def _length(self) -> str:
+        told = self.estimate
+        if self.open_end:
+            return "Goes on until you press Finish now."
+        return (
+            f"{told.seconds:.2f} s: {told.video_frames} video frames in {_count(told.chunks, 'chunk')}, "
+            f"{_count(self.passes, 'pass', 'passes')} through the model."
+        )
+
+    def _changes(self) -> str:
+        switches = self.estimate.switches
+        if not switches:
+            return "One prompt all the way."
+        told = ", ".join(f"{switch.start_s:.2f} s ({switch.kind})" for switch in switches[:MOST_SWITCHES])
+        more = len(switches) - MOST_SWITCHES
+        return f"Prompts change at {told}{f' and {more} times more' if more > 0 else ''}."
+
+    def _vram(self) -> str:
+        memory = self.estimate.cache_bytes + self.estimate.candidate_bytes
+        parts = [f"{self.model or 'the model'} {_gb(self.weights)}"]
+        vae = 0 if self.decode is None else self.decode.weights + self.decode.carry
+        parts += [f"the VAE {_gb(vae)}"] if self.decode else []
+        parts += [f"memory {_gb(memory)}", f"work {_gb(self.device_bytes - self.weights - vae - memory)}"]
+        return f"VRAM at the peak: about {_gb(self.device_bytes)} ({', '.join(parts)})."
+
+    def _ram(self) -> str:
+        pins = self.estimate.pin_bytes
+        parts = [f"the state {_gb(self.ram_bytes - self.picture_bytes - pins)}"]
+        parts += [f"named pins {_gb(pins)}"] if pins else []
+        parts.append(f"{'all pictures' if self.decode is None else 'pictures'} {_gb(self.picture_bytes)}")
+        return f"RAM beside the models' files: about {_gb(self.ram_bytes)} ({', '.join(parts)})."
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
+def _gb(size: int) -> str:
+    return f"{size / 2**20:.0f} MB" if size < GB / 10 else f"{size / GB:.1f} GB"

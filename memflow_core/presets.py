@@ -1,0 +1,92 @@
+"""Settings with a name, for people: what a stream remembers, and whole sets of a sampling node's values.
+
+What is said of a preset is made from its values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .config import MemoryConfig
+
+MEMORIES: dict[str, MemoryConfig] = {
+    "Story": MemoryConfig(),
+    "Official MemFlow": MemoryConfig(retrieval="reference"),
+    "Sparse (SMA, 3 of 6)": MemoryConfig(top_k=3),
+    "Window only": MemoryConfig(retrieval="none", sink_frames=0),
+    "Sharper memory": MemoryConfig(bank_frames=6, record_every=2),
+}
+REASONS = {
+    "Story": "MemFlow's memory without the published code's quirks",
+    "Official MemFlow": "exactly as the published code",
+    "Sparse (SMA, 3 of 6)": "each attention head reads the best of the remembered moments alone: faster",
+    "Window only": "no memory, for comparison",
+    "Sharper memory": "more places than Story, and moments offered more often: shorter scenes are remembered, and "
+    "all of them for longer. Takes more VRAM, and reads more frames than the models were trained with",
+}
+
+
+def memory_words(memory: MemoryConfig) -> str:
+    """The values of a memory, in one line."""
+    said = [f"window {memory.window_frames}", f"sink {memory.sink_frames}" if memory.sink_frames else "no sink"]
+    if not memory.bank_slots:
+        return ", ".join([*said, "no bank"])
+    often = "every chunk" if memory.record_every == 1 else f"every {memory.record_every} chunks"
+    said.append(f"bank {memory.bank_frames} by {memory.retrieval}, a moment offered {often}")
+    if memory.top_k is not None:
+        said.append(f"each head reads {memory.top_k} of {memory.sink_frames + memory.bank_slots}")
+    return ", ".join(said)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Values of a sampling node, and one of MEMORIES.
+
+    card_gb  the graphics card that the 1.3B model fits on with it, streamed to a file. None: nothing is promised.
+    fps      None leaves it alone.
+    """
+
+    reason: str
+    memory: str = "Story"
+    width: int = 832
+    height: int = 480
+    steps: str = "1000, 750, 500, 250"
+    shift: float = 5.0
+    quality: str = "high"
+    fps: float | None = None
+    card_gb: int | None = None
+
+    @property
+    def widgets(self) -> dict[str, int | float | str]:
+        """Values by the names of the sampling nodes' widgets; not every node has all of them."""
+        values = {name: getattr(self, name) for name in ("width", "height", "fps", "steps", "shift", "quality")}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def words(self) -> str:
+        """All that it sets, in one line."""
+        rate = "" if self.fps is None else f", {self.fps:g} fps"
+        return (
+            f"{self.width} x {self.height}{rate}, steps {self.steps}, shift {self.shift:g}, quality {self.quality}, "
+            f"memory {self.memory}"
+        )
+
+
+PRESETS: dict[str, Preset] = {
+    "Official MemFlow": Preset(
+        "The published program's settings, its memory's quirks included.", memory="Official MemFlow", fps=16.0
+    ),
+    "Sharper memory": Preset(
+        "Remembers more, and more often; for a card of 16 GB.", memory="Sharper memory", card_gb=16
+    ),
+    "12 GB": Preset("The sizes that the models were trained with fit on a card of 12 GB.", card_gb=12),
+    "8 GB": Preset(
+        "A smaller picture, so that all of the memory fits on a card of 8 GB.", width=576, height=336, card_gb=8
+    ),
+    "Draft": Preset(
+        "A quick look at where a story goes: small, and rough.",
+        width=480,
+        height=272,
+        steps="1000, 500",
+        quality="medium",
+    ),
+}

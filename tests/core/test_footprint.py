@@ -1,0 +1,146 @@
+"""What a run needs room for, beside its stream, and what people read of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from memflow_core.config import MemoryConfig, ModelConfig, SamplingConfig
+from memflow_core.estimate import GB, ModelSize, estimate
+from memflow_core.footprint import Decode, Footprint, weights_of
+from memflow_core.model import WanModel
+from memflow_core.presets import MEMORIES, PRESETS, REASONS, memory_words
+from memflow_core.schedule import ChunkGrid, Time
+from memflow_core.schedule_formats import read_schedule
+from memflow_core.stream import LatentShape
+
+FULL = ModelSize(layers=30, dim=1536, heads=12, ffn_dim=8960)
+DOCS = Path(__file__).resolve().parents[2] / "web" / "docs"
+VAE_NUMBERS = 126_892_531
+# what the desktop, the driver and torch's own reserve may take of a card
+HEADROOM = 1.25 * GB
+STORY = "0s: a\n10s: b\n20s [cut]: c\n40s: d"
+
+
+def footprint(memory=None, width=832, height=480, text=STORY, frames=957, streamed=True, **more) -> Footprint:
+    """Of the 1.3B model in bfloat16, by default for a minute."""
+    shape, memory = LatentShape(height // 8, width // 8), memory or MemoryConfig()
+    plan = read_schedule(text).place(ChunkGrid(3, 16.0), Time(frames, "frames"))
+    told = estimate(FULL, shape, memory, plan, SamplingConfig())
+    decode = Decode.of(shape, 2 * VAE_NUMBERS, 2) if streamed else None
+    return Footprint(told, shape, 2 * weights_of(FULL), decode, "a 1.3B model in bfloat16", **more)
+
+
+@pytest.mark.parametrize("sizes", [(32, 2, 3, 48, 8, 16), (24, 2, 1, 40, 12, 4)])
+def test_the_weights_of_a_model_are_counted(sizes):
+    dim, heads, layers, ffn, text, channels = sizes
+    config = ModelConfig(dim, heads, layers, ffn, text, in_channels=channels, out_channels=channels)
+    assert weights_of(ModelSize.of(config)) == sum(number.numel() for number in WanModel(config).parameters())
+
+
+def test_the_real_model_weighs_what_its_file_does():
+    """2.6 GB in bfloat16."""
+    assert weights_of(FULL) == 1_418_996_800
+
+
+def test_device_and_ram_are_the_sums_of_what_they_hold():
+    told, latent = footprint(), footprint(streamed=False)
+    held = told.estimate
+    # a decode and a pass through the model never run at once, and the decode is the larger here
+    assert told.device_bytes == (
+        told.weights + held.cache_bytes + held.candidate_bytes + held.prompt_bytes + told.decode.weights
+        + told.decode.carry + told.decode.work
+    )  # fmt: skip
+    assert latent.device_bytes == latent.weights + held.device_bytes < told.device_bytes
+    # all pictures of a minute, or those of a chunk
+    assert latent.picture_bytes == 957 * 832 * 480 * 12 and told.picture_bytes == 12 * 832 * 480 * 12
+    assert latent.ram_bytes == held.state_bytes + latent.picture_bytes
+    assert told.ram_bytes == held.state_bytes + told.picture_bytes + told.decode.carry
+
+
+def test_what_people_read():
+    told = footprint(text=f"pin hero: 3s\n{STORY}")
+    assert told.summary() == "59.81 s, 80 chunks, 402 passes, about 10.2 GB of VRAM"
+    assert told.lines() == [
+        "59.81 s: 957 video frames in 80 chunks, 402 passes through the model.",
+        "Prompts change at 10.31 s (recache), 20.06 s (cut), 40.31 s (recache).",
+        "VRAM at the peak: about 10.2 GB (a 1.3B model in bfloat16 2.6 GB, the VAE 2.0 GB, memory 4.6 GB, work "
+        "1.0 GB).",
+        "RAM beside the models' files: about 6.6 GB (the state 6.3 GB, named pins 0.3 GB, pictures 55 MB).",
+    ]
+    latent = replace(footprint(streamed=False), model="").lines()
+    assert "(the model 2.6 GB, memory 4.6 GB, work" in latent[2] and "all pictures 4.3 GB" in latent[3]
+
+
+def test_many_switches_are_told_as_a_number():
+    text = "\n".join(f"{4 * number}s: prompt {number}" for number in range(12))
+    assert footprint(text=text).lines()[1].endswith("and 5 times more.")
+    assert footprint(text="0s: a").lines()[1] == "One prompt all the way."
+
+
+def test_an_open_end_has_no_length():
+    told = footprint(open_end=True)
+    assert told.lines()[0] == "Goes on until you press Finish now." and told.summary().startswith("open end, about ")
+
+
+def test_it_is_fit_for_json():
+    told = footprint()
+    said = json.loads(json.dumps(told.to_dict(), allow_nan=False))
+    assert said["peak_vram_bytes"] == told.device_bytes and said["peak_ram_bytes"] == told.ram_bytes
+    assert said["forwards"] == said["passes"] == replace(told, before=3).passes - 3
+    assert said["chunks"] == 80
+
+
+# -- presets ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_fits_on_the_card_that_it_names(name):
+    """A minute with three switches, streamed to a file by the 1.3B model in bfloat16."""
+    preset = PRESETS[name]
+    said = footprint(MEMORIES[preset.memory], preset.width, preset.height)
+    if preset.card_gb is not None:
+        assert said.device_bytes + HEADROOM <= preset.card_gb * GB
+        assert str(preset.card_gb) in f"{name} {preset.reason}"
+
+
+def test_the_smaller_card_needs_the_smaller_picture():
+    assert footprint().device_bytes + HEADROOM > 8 * GB
+
+
+def test_presets_are_what_they_are_called():
+    usual, sharp, draft = MEMORIES["Story"], MEMORIES["Sharper memory"], PRESETS["Draft"]
+    # more often, and yet it takes longer until moments that nobody asks for have pushed out all others
+    assert sharp.bank_frames > usual.bank_frames and sharp.record_every < usual.record_every
+    assert sharp.bank_frames * sharp.record_every > usual.bank_frames * usual.record_every
+    assert {sharp.retrieval, sharp.window_frames, sharp.sink_frames} == {"prompt", 9, 3}
+    full = PRESETS["12 GB"]
+    assert draft.width * draft.height < full.width * full.height and len(draft.steps) < len(full.steps)
+    assert MEMORIES[PRESETS["Official MemFlow"].memory].retrieval == "reference"
+    for preset in PRESETS.values():
+        assert preset.width % 16 == preset.height % 16 == 0 and preset.memory in MEMORIES
+        for name, value in preset.widgets.items():
+            assert (
+                name in ("width", "height") or f"{value:g}"
+                if name in ("fps", "shift")
+                else str(value) in preset.words()
+            )
+
+
+def test_the_words_of_a_memory_name_its_values():
+    assert memory_words(MemoryConfig(top_k=3)) == (
+        "window 9, sink 3, bank 3 by prompt, a moment offered every 3 chunks, each head reads 3 of 6"
+    )
+    assert memory_words(MEMORIES["Window only"]) == "window 9, no sink, no bank"
+
+
+def test_the_help_pages_say_what_presets_set():
+    memory, *samplers = ((DOCS / f"MemFlow{name}.md").read_text() for name in ("Memory", "Sampler", "StreamToVideo"))
+    for name, values in MEMORIES.items():
+        assert f"| {name} | {REASONS[name]} | {memory_words(values)} |" in memory
+    for page in samplers:
+        for name, preset in PRESETS.items():
+            assert f"| {name} | {preset.words()} | {preset.reason} |" in page

@@ -1,0 +1,96 @@
+// @ts-check
+// Presets: values for a sampling node and for the memory node behind it. The widgets alone remember what was set.
+
+import { behind } from "../memory/graph.js";
+import { linkedSlot, modelOf, widgetOf } from "./reading.js";
+
+/**
+ * @typedef {{name: string, reason: string, words: string, widgets: Record<string, any>, memory: string}} Preset
+ * @typedef {{set: string[], already: string[], left: string[]}} Told
+ */
+
+const MEMORY = "MemFlowMemory";
+// high enough for both renderers, which otherwise make it so: another step of undo
+const [WIDTH, HEIGHT, GAP] = [270, 90, 40];
+const TITLE_HEIGHT = 30;
+
+/**
+ * Set a preset's values. @param {any} sampler @param {Preset} preset
+ * @param {(type: string) => any} create makes a node
+ * @returns {string} what was set, in words
+ */
+export function applyPreset(sampler, preset, create) {
+  /** @type {Told} */
+  const told = { set: [], already: [], left: [] };
+  for (const [name, value] of Object.entries(preset.widgets)) {
+    const size = name === "width" || name === "height";
+    if (size && modelOf(sampler) === "tiny") told.left.push(`${name}, since the tiny story model draws 64 x 64 pixels`);
+    else put(sampler, name, value, name, told);
+  }
+  putMemory(sampler, preset.memory, create, told);
+  return sentence(preset.name, told);
+}
+
+/** @param {any} node @param {string} name @param {any} value @param {string} called @param {Told} told */
+function put(node, name, value, called, told) {
+  const widget = widgetOf(node, name);
+  if (!widget) return;
+  if (linkedSlot(node, name) >= 0) told.left.push(`${called}, which comes from another node`);
+  else if (widget.value === value) told.already.push(`${called} ${value}`);
+  else {
+    told.set.push(`${called} ${widget.value} → ${value}`);
+    widget.value = value;
+    widget.callback?.(value);
+  }
+}
+
+/** @param {any} sampler @param {string} option @param {(type: string) => any} create @param {Told} told */
+function putMemory(sampler, option, create, told) {
+  const source = behind(sampler, "memory");
+  if (!source) addMemory(sampler, option, create, told);
+  else if (source.comfyClass !== MEMORY) told.left.push(`memory, which comes from ${source.title}`);
+  else {
+    const others = (source.outputs[0].links?.length ?? 1) - 1;
+    const [, height] = source.size;
+    put(source, "preset", option, others > 0 ? "memory (also of other nodes)" : "memory", told);
+    // the combo has fitted the node to the settings of its new option
+    source.setSize([source.size[0], Math.max(source.size[1], Math.min(height, HEIGHT))]);
+  }
+}
+
+/** @param {any} sampler @param {string} option @param {(type: string) => any} create @param {Told} told */
+function addMemory(sampler, option, create, told) {
+  const slot = sampler.inputs.findIndex((/** @type {any} */ input) => input.name === "memory");
+  if (slot < 0 || sampler.inputs[slot].link != null) {
+    told.left.push("memory, which comes from another node");
+    return;
+  }
+  const node = create(MEMORY);
+  node.pos = freePlace(sampler);
+  sampler.graph.add(node);
+  widgetOf(node, "preset").value = option;
+  node.setSize([WIDTH, HEIGHT]);
+  node.connect(0, sampler, slot);
+  told.set.push(`memory none → ${option}, in a new MemFlow Memory`);
+}
+
+/** To the left of a node, below whatever stands there. @param {any} sampler @returns {[number, number]} */
+function freePlace(sampler) {
+  const x = sampler.pos[0] - WIDTH - GAP;
+  let y = sampler.pos[1] + sampler.size[1] - HEIGHT;
+  const across = sampler.graph.nodes.filter((/** @type {any} */ { pos, size }) => pos[0] < x + WIDTH && pos[0] + size[0] > x);
+  across.sort((/** @type {any} */ a, /** @type {any} */ b) => a.pos[1] - b.pos[1]);
+  for (const { pos, size } of across) {
+    const apart = pos[1] - TITLE_HEIGHT >= y + HEIGHT || pos[1] + size[1] <= y - TITLE_HEIGHT;
+    if (!apart) y = pos[1] + size[1] + GAP + TITLE_HEIGHT;
+  }
+  return [x, y];
+}
+
+/** @param {string} name @param {Told} told */
+function sentence(name, { set, already, left }) {
+  const words = [set.length ? `${name} set ${set.join(", ")}.` : `${name} changed nothing.`];
+  if (already.length) words.push(`Already so: ${already.join(", ")}.`);
+  if (left.length) words.push(`Left alone: ${left.join(", ")}.`);
+  return words.join(" ");
+}

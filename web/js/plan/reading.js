@@ -1,0 +1,122 @@
+// @ts-check
+// What a sampling node would be asked for if it were queued now, read from the graph. Nothing here needs the page.
+
+import { behind, instanceOf, sourceOf, SUBGRAPH_INPUT } from "../memory/graph.js";
+
+const LATER = "the plan is told when the run starts";
+const UNITS = /** @type {Record<string, string>} */ ({ seconds: "start_s", frames: "frame", chunks: "chunk" });
+const MOST_SEGMENTS = 1000;
+const NESTED = "preset.";
+
+/** @typedef {{body: Record<string, any>} | {problem: string}} Reading */
+
+/** What cannot be known before the run. */
+class Unknown extends Error {}
+
+/** @param {any} sampler @returns {Reading} a body for /memflow/plan, or why there is none */
+export function readRun(sampler) {
+  try {
+    return { body: bodyOf(sampler) };
+  } catch (error) {
+    if (error instanceof Unknown) return { problem: error.message };
+    throw error;
+  }
+}
+
+/** @param {any} sampler */
+function bodyOf(sampler) {
+  if (behind(sampler, "state")) throw new Unknown(`This run goes on from a state: ${LATER}.`);
+  /** @type {Record<string, any>} */
+  const body = { ...scheduleOf(sampler), memory: memoryOf(sampler), model: modelOf(sampler) };
+  for (const name of ["length", "fps", "width", "height", "steps"]) body[name] = known(sampler, name);
+  body.streamed = sampler.comfyClass === "MemFlowStreamToVideo";
+  return body;
+}
+
+/** @param {any} sampler */
+function scheduleOf(sampler) {
+  const source = behind(sampler, "schedule");
+  if (!source) throw new Unknown("Connect a schedule, and its plan stands here.");
+  if (source.comfyClass === "MemFlowPromptSchedule") {
+    return { schedule: known(source, "prompts", "The schedule's text"), global_prompt: known(source, "global_prompt") };
+  }
+  return { schedule: segmentsOf(source) };
+}
+
+/** The chain of prompt segments that ends in a node, in the story's order. @param {any} last */
+function segmentsOf(last) {
+  const chain = [];
+  for (let node = last; node; node = behind(node, "schedule")) {
+    if (node.comfyClass !== "MemFlowPromptSegment" || chain.length === MOST_SEGMENTS) {
+      throw new Unknown(`The schedule comes from another node: ${LATER}.`);
+    }
+    chain.unshift(node);
+  }
+  return chain.map((node, number) => {
+    const at = UNITS[known(node, "unit")];
+    const change = known(node, "switch");
+    const segment = { [at]: known(node, "start"), prompt: `segment ${number + 1}`, switch: change };
+    if (change !== "blend") return segment;
+    return { ...segment, blend: { s: known(node, "blend"), path: known(node, "blend_path") } };
+  });
+}
+
+/** @param {any} sampler */
+function memoryOf(sampler) {
+  const source = behind(sampler, "memory");
+  if (!source) return null;
+  if (source.comfyClass !== "MemFlowMemory") throw new Unknown(`The memory comes from another node: ${LATER}.`);
+  /** @type {Record<string, any>} */
+  const said = { preset: known(source, "preset") };
+  for (const { name } of source.widgets) {
+    if (name.startsWith(NESTED)) said[name.slice(NESTED.length)] = known(source, name);
+  }
+  return said;
+}
+
+/** Whose sizes the plan is for. @param {any} sampler */
+export function modelOf(sampler) {
+  let [node, steps] = [behind(sampler, "model"), 0];
+  while (node && node.comfyClass !== "MemFlowTinyStory" && steps++ < 100) {
+    const slot = node.inputs?.findIndex((/** @type {any} */ input) => input.type === "MODEL") ?? -1;
+    node = slot < 0 ? null : sourceOf(node, slot);
+  }
+  return node?.comfyClass === "MemFlowTinyStory" ? "tiny" : "1.3B";
+}
+
+/** @param {any} node @param {string} name @param {string} [called] */
+function known(node, name, called = name) {
+  const value = valueOf(node, name);
+  if (value === undefined) throw new Unknown(`${called} comes from another node: ${LATER}.`);
+  return value;
+}
+
+/** A widget. @param {any} node @param {string | undefined} name */
+export function widgetOf(node, name) {
+  return node?.widgets?.find((/** @type {any} */ widget) => widget.name === name);
+}
+
+/** The slot of a widget that another node feeds; -1 where none does. @param {any} node @param {string} name */
+export function linkedSlot(node, name) {
+  return node.inputs?.findIndex((/** @type {any} */ input) => input.widget?.name === name && input.link != null) ?? -1;
+}
+
+/** A widget's value, or what a primitive node or a subgraph's own widget gives it; undefined where only a run knows.
+ * @param {any} node @param {string} name */
+export function valueOf(node, name) {
+  const slot = linkedSlot(node, name);
+  return slot < 0 ? widgetOf(node, name)?.value : linkedValue(node, slot);
+}
+
+/** @param {any} node @param {number} slot */
+function linkedValue(node, slot) {
+  const source = sourceOf(node, slot);
+  if (source) return source.type?.startsWith("Primitive") ? source.widgets?.[0]?.value : undefined;
+  // out of subgraphs, to the one that shows a widget for it
+  for (let link = node.getInputLink?.(slot); Number(link?.origin_id) === SUBGRAPH_INPUT; link = node.getInputLink?.(slot)) {
+    [node, slot] = [instanceOf(node.graph), link.origin_slot];
+    const input = node?.inputs?.[slot];
+    if (input?.link == null) return widgetOf(node, input?.widget?.name ?? input?.name)?.value;
+  }
+  return undefined;
+}
