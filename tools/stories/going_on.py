@@ -20,12 +20,12 @@ CASTING = f"0s: {CAT}\n3s [cut]: {ROBOT}"
 CASTING_FRAMES, CAT_FRAME, ROBOT_FRAME = 93, 32, 92
 FROM_PICTURES = f"""\
 0s: {CAT}
-1.5s: the cat leaves the beach
-6s: nobody is in the city
-8.25s: a robot walks into the city
-12.75s: the robot waves in the city
-15.75s: the beach lies empty
-18s: the cat returns to the beach"""
+3s: the cat leaves the beach
+6.75s: nobody is in the city
+9.75s: a robot walks into the city
+13.5s: the robot waves in the city
+16.5s: the beach lies empty
+19.5s: the cat returns to the beach"""
 
 LIVE = "0s: a robot walks across the meadow"
 
@@ -99,7 +99,7 @@ def picture_to_story() -> Story:
     told = schedule(tiny["clip"], FROM_PICTURES, (1660, 60), "Story: prompts")
     memory = Node("MemFlowMemory", (1660, 620), (560, 58))
     given = {"memory": memory["memory"], "state": remember["state"]}
-    video = tiny_video(tiny, told["schedule"], "picture_to_story", 348, (2260, 60), **given)
+    video = tiny_video(tiny, told["schedule"], "picture_to_story", 372, (2260, 60), **given)
     own = Node("LoadImage", (40, 760), (320, 314), {"image": ["", "image"]}, "Your own picture")
     note = Note(
         "## A story from pictures\n\n"
