@@ -13,6 +13,9 @@ ROOT = Path(__file__).resolve().parents[1]
 # last, so that ComfyUI's nodes.py wins over our nodes/ wherever ComfyUI is on the path
 sys.path.append(str(ROOT))
 
+# ComfyUI, the browser and this process share the machine, and torch's threads wait for one another: one is faster
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from tools import browser  # noqa: E402
 from tools.comfy_host import Layout, SetupError, comfyui_version  # noqa: E402
 from tools.comfy_server import Server, ServerError  # noqa: E402

@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 import av
 import pytest
+from PIL import Image
 
-from tools.comfy_host import ROOT
+from tools.comfy_host import PACK_NAME, ROOT
 from tools.comfy_server import failure, output_files
 from tools.make_workflows import text_of
 from tools.stories import STORIES
@@ -37,6 +38,15 @@ def test_the_folder_holds_the_stories_that_the_tool_writes(schemas):
     for story in STORIES:
         written = text_of(workflow(story, schemas))
         assert FILES[story.name].read_text() == written, "run `python -m tools.make_workflows`"
+
+
+def test_comfyui_offers_them_as_templates_with_small_pictures(comfy):
+    assert sorted(comfy.get("/workflow_templates")[PACK_NAME]) == sorted(FILES)
+    for path in FILES.values():
+        picture = path.with_suffix(".jpg")
+        assert picture.stat().st_size <= 30_000
+        with Image.open(picture) as opened:
+            assert opened.format == "JPEG" and opened.width == opened.height
 
 
 def nodes_of(name: str) -> list[dict]:

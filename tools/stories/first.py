@@ -50,10 +50,10 @@ def node_by_node() -> Story:
         prompt = text(tiny["clip"], words, (left, 20), f"Prompt {number + 1}")
         before = {"schedule": told} if told else {}
         values = {"conditioning": prompt["CONDITIONING"], "start": start, **before}
-        segment = Node("MemFlowPromptSegment", (left + 20, 190), (270, 126), values)
+        segment = Node("MemFlowPromptSegment", (left + 20, 190), (270, 170), values)
         told = segment["schedule"]
         nodes += [prompt, segment]
-    memory = Node("MemFlowMemory", (1080, 400), (270, 58))
+    memory = Node("MemFlowMemory", (1080, 430), (270, 58))
     video = tiny_video(tiny, told, "node_by_node", 213, (1420, 20), memory=memory["memory"])
     note = Note(
         "## A schedule, node by node\n\n"

@@ -16,8 +16,9 @@ ENDINGS = {
 ENDING_FRAMES = 132
 
 CAT, ROBOT = "a cat stands still on the beach", "a robot stands still in the city"
-CASTING = f"0s: {CAT}\n3s [cut]: {ROBOT}"
-CASTING_FRAMES, CAT_FRAME, ROBOT_FRAME = 93, 32, 92
+# (what for, what it shows, its start in seconds, the frame that is taken)
+CASTING = (("start", CAT, 0.0, 32), ("remember", ROBOT, 3.0, 92))
+CASTING_FRAMES = 93
 FROM_PICTURES = f"""\
 0s: {CAT}
 3s: the cat leaves the beach
@@ -27,100 +28,110 @@ FROM_PICTURES = f"""\
 16.5s: the beach lies empty
 19.5s: the cat returns to the beach"""
 
+SMALL_SCHEDULE, SMALL_STREAM = (420, 390), (420, 490)
+
 LIVE = "0s: a robot walks across the meadow"
+
+BRANCH_NOTE = """\
+## One beginning, two endings
+
+**Run** makes a beginning, and two videos that go on from its last moment. Nothing of the beginning is made twice: \
+change an ending's prompt or seed, run again, and only that ending is made anew.
+
+- Each ending has the whole schedule, from the start of the story; its `length` counts the frames to add.
+- **Save State** keeps the moment in `output/memflow_states`. Another day, put **MemFlow Load State** in the place of \
+*Beginning*: connect its `state` to both endings, with the same model, size and steps.
+- `content`: *compact* is small and very near; *exact* is gigabytes at 832 x 480, and the same bit by bit."""
+
+PICTURE_NOTE = """\
+## A story from pictures
+
+**Run** draws two pictures and tells a story that knows them.
+
+- **Start Images**: the video goes on from this picture. A clip works too.
+- **Remember Images**: this one waits in the memory bank. The story has never shown its robot; the one that walks in \
+is to have its looks.
+- Each takes a text that says what its picture shows.
+
+**Your own picture**: choose it in *Load Image*, connect that to `images` in the place of a drawn one, and say what it \
+shows. The tiny model only knows its own cartoons. For real weights take the loaders and sizes of *official_story*; \
+what looks like the model's own pictures works best."""
+
+LIVE_NOTE = """\
+## Direct a story while it plays
+
+**Run** starts a story without an end (`length` 0). Then, on *Stream to Video*:
+
+- write what happens next, for example *a cat walks into the city*, and press Enter: it starts with the next chunk;
+- **Pause** while you think; **Finish now** ends the video and keeps all of it.
+
+*What was played* is the story as you directed it. Put it into the Prompt Schedule: with the same seed it plays again. \
+Programs do the same over HTTP: `POST /memflow/live/{prompt_id}/{node_id}`.
+
+`clip` has to be connected, or the box takes no prompts."""
 
 
 def continue_and_branch() -> Story:
-    tiny = tiny_model((40, 60))
-    told = schedule(tiny["clip"], BEGINNING, (400, 60), "Beginning: prompts")
-    memory = Node("MemFlowMemory", (400, 620), (560, 58))
-    first = tiny_video(
-        tiny, told["schedule"], "beginning", BEGINNING_FRAMES, (1000, 60), memory=memory["memory"], title="Beginning"
-    )
-    saved = Node(
-        "MemFlowSaveState", (400, 740), (560, 130), {"state": first["state"], "filename_prefix": "continue_and_branch"}
-    )
-    nodes, groups = [tiny, told, memory, first, saved], [Group("The beginning", (380, 0, 1040, 910))]
-    for number, (name, ending) in enumerate(ENDINGS.items()):
-        title, top = name.replace("_", " ").capitalize(), 930 * number
-        more = schedule(tiny["clip"], f"{BEGINNING}\n{ending}", (1480, top + 60), f"{title}: prompts")
+    tiny = tiny_model((40, 50))
+    told = schedule(tiny["clip"], BEGINNING, (420, 50), "Beginning: prompts", SMALL_SCHEDULE)
+    memory = Node("MemFlowMemory", (40, 680), (320, 58))
+    values = {"memory": memory["memory"], "title": "Beginning"}
+    first = tiny_video(tiny, told["schedule"], "beginning", BEGINNING_FRAMES, (420, 500), SMALL_STREAM, **values)
+    kept = {"state": first["state"], "filename_prefix": "continue_and_branch"}
+    saved = Node("MemFlowSaveState", (40, 820), (320, 130), kept)
+    nodes, groups = [tiny, told, memory, first, saved], [Group("The beginning", (400, 0, 460, 1010))]
+    for number, (name, ending) in enumerate(ENDINGS.items(), start=1):
+        title, left = name.replace("_", " ").capitalize(), 420 + 490 * number
+        more = schedule(tiny["clip"], f"{BEGINNING}\n{ending}", (left, 50), f"{title}: prompts", SMALL_SCHEDULE)
         values = {"state": first["state"], "title": title}
-        video = tiny_video(tiny, more["schedule"], name, ENDING_FRAMES, (2080, top + 60), **values)
+        video = tiny_video(tiny, more["schedule"], name, ENDING_FRAMES, (left, 500), SMALL_STREAM, **values)
         nodes += [more, video]
-        groups.append(Group(title, (1460, top, 1040, 910)))
-    note = Note(
-        "## One beginning, two endings\n\n"
-        "**Run** makes a beginning, and two videos that go on from its last moment. Nothing of the beginning is made "
-        "twice: change an ending's prompt or seed, run again, and only that ending is made anew.\n\n"
-        "- Each ending has the whole schedule, from the start of the story; its `length` counts the frames to add.\n"
-        "- **Save State** keeps the moment in `output/memflow_states`. Another day, put **MemFlow Load State** in the "
-        "place of *Beginning*: connect its `state` to both endings, with the same model, size and steps.\n"
-        "- `content`: *compact* is small and very near; *exact* is gigabytes at 832 x 480, and the same bit by bit.",
-        (40, 180),
-        (320, 480),
-    )
-    return Story("continue_and_branch", nodes, (note,), groups, scale=0.6)
+        groups.append(Group(title, (left - 20, 0, 460, 1010)))
+    return Story("continue_and_branch", nodes, (Note(BRANCH_NOTE, (40, 170), (320, 460)),), groups, scale=0.6)
 
 
 def picture_to_story() -> Story:
-    tiny = tiny_model((40, 60))
+    tiny = tiny_model((40, 50))
     size = {"width": TINY["width"], "height": TINY["height"]}
-    casting = schedule(tiny["clip"], CASTING, (400, 60), "Two pictures: prompts")
+    nodes, words, casting = [tiny], [], None
+    for number, (name, prompt, start, _) in enumerate(CASTING):
+        said = text(tiny["clip"], prompt, (420, 50 + 210 * number), f"What it shows ({name})")
+        values = {"conditioning": said["CONDITIONING"], "start": start, "switch": "cut"}
+        before = {"schedule": casting} if casting else {}
+        segment = Node("MemFlowPromptSegment", (760, 50 + 210 * number), (280, 165), values | before)
+        casting = segment["schedule"]
+        nodes += [said, segment]
+        words.append(said["CONDITIONING"])
     drawn = Node(
         "MemFlowSampler",
-        (400, 620),
-        (560, 330),
-        {"model": tiny["model"], "schedule": casting["schedule"], **TINY, "seed": 3, "length": CASTING_FRAMES},
-        "Draw them",
+        (1080, 50),
+        (300, 375),
+        {"model": tiny["model"], "schedule": casting, **TINY, "seed": 3, "length": CASTING_FRAMES},
+        "Draw two pictures",
     )
-    decoded = Node("VAEDecode", (1000, 60), (220, 46), {"samples": drawn["latent"], "vae": tiny["vae"]})
-    nodes, pictures, words = [tiny, casting, drawn, decoded], [], []
-    for number, (name, prompt, frame) in enumerate((("start", CAT, CAT_FRAME), ("remember", ROBOT, ROBOT_FRAME))):
-        top = 160 + 420 * number
+    decoded = Node("VAEDecode", (420, 400), (300, 46), {"samples": drawn["latent"], "vae": tiny["vae"]})
+    nodes, pictures = [*nodes, drawn, decoded], []
+    for number, (name, *_, frame) in enumerate(CASTING):
+        left = 1420 + 260 * number
         taken = {"image": decoded["IMAGE"], "batch_index": frame}
-        picture = Node("ImageFromBatch", (1000, top), (220, 82), taken, f"Picture to {name}")
-        shown = Node("PreviewImage", (1000, top + 130), (220, 246), {"images": picture["IMAGE"]})
-        said = text(tiny["clip"], prompt, (1290, 60 + 420 * number), f"What it shows ({name})")
-        nodes += [picture, shown, said]
+        picture = Node("ImageFromBatch", (left, 50), (230, 82), taken, f"Picture to {name}")
+        nodes += [picture, Node("PreviewImage", (left, 180), (230, 270), {"images": picture["IMAGE"]})]
         pictures.append(picture["IMAGE"])
-        words.append(said["CONDITIONING"])
-    start = Node(
-        "MemFlowStartImages",
-        (1290, 220),
-        (300, 200),
-        {"vae": tiny["vae"], "conditioning": words[0], "images": pictures[0], **size},
-    )
-    remember = Node(
-        "MemFlowRememberImages",
-        (1290, 640),
-        (300, 150),
-        {"vae": tiny["vae"], "conditioning": words[1], "images": pictures[1], "state": start["state"], **size},
-    )
-    told = schedule(tiny["clip"], FROM_PICTURES, (1660, 60), "Story: prompts")
-    memory = Node("MemFlowMemory", (1660, 620), (560, 58))
+    begin = {"vae": tiny["vae"], "conditioning": words[0], "images": pictures[0], **size}
+    start = Node("MemFlowStartImages", (420, 540), (300, 200), begin)
+    know = {"vae": tiny["vae"], "conditioning": words[1], "images": pictures[1], "state": start["state"], **size}
+    remember = Node("MemFlowRememberImages", (760, 540), (300, 150), know)
+    told = schedule(tiny["clip"], FROM_PICTURES, (1100, 540), "Story: prompts", (400, 440))
+    memory = Node("MemFlowMemory", (760, 790), (300, 58))
     given = {"memory": memory["memory"], "state": remember["state"]}
-    video = tiny_video(tiny, told["schedule"], "picture_to_story", 372, (2260, 60), **given)
-    own = Node("LoadImage", (40, 760), (320, 314), {"image": ["", "image"]}, "Your own picture")
-    note = Note(
-        "## A story from pictures\n\n"
-        "**Run** draws two pictures and tells a story that knows them.\n\n"
-        "- **Start Images**: the video goes on from this picture. A clip works too.\n"
-        "- **Remember Images**: this one waits in the memory bank. The story has never shown its robot; the one that "
-        "walks in has its looks.\n"
-        "- Each takes a text that says what its picture shows.\n\n"
-        "**Your own picture**: choose it in *Load Image*, connect that to `images` in place of a drawn one, and say "
-        "what it shows. The tiny model only knows its own cartoons. For real weights take the loaders and sizes of "
-        "*official_story*; what looks like the model's own pictures works best.",
-        (40, 180),
-        (320, 540),
-    )
+    video = tiny_video(tiny, told["schedule"], "picture_to_story", 372, (1540, 540), (370, 490), **given)
+    own = Node("LoadImage", (40, 720), (320, 314), {"image": ["", "image"]}, "Your own picture")
     groups = (
-        Group("Two pictures (in the place of your own)", (380, 0, 860, 980)),
-        Group("What the story is given", (1270, 0, 340, 980)),
-        Group("The story", (1640, 0, 1040, 980)),
+        Group("Two pictures (in the place of your own)", (400, 0, 1530, 470)),
+        Group("The story that knows them", (400, 490, 1530, 560)),
     )
-    nodes += [start, remember, told, memory, video, own]
-    return Story("picture_to_story", nodes, (note,), groups, scale=0.55)
+    nodes += [start, remember, own, told, memory, video]
+    return Story("picture_to_story", nodes, (Note(PICTURE_NOTE, (40, 170), (320, 500)),), groups, scale=0.6)
 
 
 def live_story() -> Story:
@@ -130,16 +141,4 @@ def live_story() -> Story:
     values = {"memory": memory["memory"], "clip": tiny["clip"]}
     video = tiny_video(tiny, told["schedule"], "live_story", 0, (1020, 20), **values)
     played = Node("PreviewAny", (1480, 20), (400, 240), {"source": video["played"]}, "What was played")
-    note = Note(
-        "## Direct a story while it plays\n\n"
-        "**Run** starts a story without an end (`length` 0). Then, on *Stream to Video*:\n\n"
-        "- write what happens next, for example *a cat walks into the city*, and press Enter: it starts with the next "
-        "chunk;\n"
-        "- **Pause** while you think; **Finish now** ends the video and keeps all of it.\n\n"
-        "*What was played* is the story as you directed it. Put it into the Prompt Schedule: with the same seed it "
-        "plays again. Programs do the same over HTTP: `POST /memflow/live/{prompt_id}/{node_id}`.\n\n"
-        "`clip` has to be connected, or the box takes no prompts.",
-        (40, 140),
-        (320, 440),
-    )
-    return Story("live_story", (tiny, told, memory, video, played), (note,))
+    return Story("live_story", (tiny, told, memory, video, played), (Note(LIVE_NOTE, (40, 140), (320, 440)),))

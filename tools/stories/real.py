@@ -59,7 +59,7 @@ def official_story() -> Story:
         "(Self-Forcing, LongLive, Causal Forcing).\n\n"
         "base.pt is listed without a hash: none was at hand to check.",
         (40, 20),
-        (400, 620),
+        (540, 560),
     )
     return _story("official_story", note, six_prompt_script(), "Official MemFlow", (832, 480), OFFICIAL_FRAMES)
 
@@ -78,19 +78,19 @@ def low_vram() -> Story:
         "- Other programs and the browser take VRAM too.\n\n"
         "base.pt is listed without a hash: none was at hand to check.",
         (40, 20),
-        (400, 620),
+        (540, 560),
     )
     return _story("low_vram", note, LOW_VRAM_TEXT, LOW_VRAM_MEMORY, (640, 368), 477)
 
 
 def _story(name: str, note: Note, prompts: str, preset: object, size: tuple[int, int], length: int) -> Story:
-    model, clip, vae = loaders((500, 20))
-    told = schedule(clip["CLIP"], prompts, (960, 20))
-    memory = Node("MemFlowMemory", (960, 580), (560, 58 if isinstance(preset, str) else 280), {"preset": preset})
+    model, clip, vae = loaders((620, 20))
+    told = schedule(clip["CLIP"], prompts, (1060, 20))
+    memory = Node("MemFlowMemory", (1060, 580), (560, 58 if isinstance(preset, str) else 280), {"preset": preset})
     width, height = size
     video = Node(
         "MemFlowStreamToVideo",
-        (1580, 20),
+        (1660, 20),
         STREAM_SIZE,
         {
             "model": model["model"],
