@@ -32,7 +32,7 @@ GAP = 6
 BAND = 44
 BACKGROUND, INK = "#1f2328", "#f0f0f0"
 MOST_BYTES = 30_000
-BORROWED = ("tiny_story", 14.0), ("tiny_story", 7.0), ("tiny_story", 23.0), ("tiny_story", 27.0)
+BORROWED = ("tiny_story", 7.0), ("tiny_story", 14.0), ("tiny_story", 23.0), ("tiny_story", 27.0)
 # what is asked for while the live story plays: (its first chunk, prompt)
 DIRECTIONS = ((8, "a cat walks into the city"), (16, "the robot and the cat meet in the city"))
 LIVE_CHUNKS = 24
