@@ -6,7 +6,7 @@ from ..workflow_graph import Node, Output
 
 TINY = {"width": 64, "height": 64, "fps": 16.0}
 # with room for the memory view and most of the video, which grow out of it
-STREAM_SIZE = (400, 980)
+STREAM_SIZE = (400, 1020)
 # less would be widened by the timeline
 SCHEDULE_SIZE = (560, 500)
 TEXT_SIZE = (300, 110)
