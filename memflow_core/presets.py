@@ -19,7 +19,7 @@ MEMORIES: dict[str, MemoryConfig] = {
 REASONS = {
     "Story": "MemFlow's memory without the published code's quirks",
     "Official MemFlow": "exactly as the published code",
-    "Sparse (SMA, 3 of 6)": "each attention head reads the best of the remembered moments alone: faster",
+    "Sparse (SMA, 3 of 6)": "each attention head reads the best of the remembered moments alone",
     "Window only": "no memory, for comparison",
     "Sharper memory": "more places than Story, and moments offered more often: shorter scenes are remembered, and "
     "all of them for longer. Takes more VRAM, and reads more frames than the models were trained with",

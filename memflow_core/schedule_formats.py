@@ -12,7 +12,8 @@ frames          `"0": "...", "24": "..."`, as FizzNodes and AnimateDiff-Evolved 
                 not blended.
 MemFlow JSONL   `{"prompts": ["...", ...], "switch_frame_indices": [40, ...]}`, one story a line; the switches are
                 latent frames, one for each prompt but the first (a 0 for it is accepted). Without them prompts are
-                spread evenly.
+                spread evenly. The outer braces may be missing: programs that take braces for choices, as in
+                `{red|blue}`, remove them on the way from a workflow file to the server.
 Scope timeline  `{"prompts": [{"startTime": 0, "endTime": 5, "prompts": [{"text": "...", "weight": 100}]}]}`, seconds. A
                 gap goes on with the prompt before it; the last end is the length. `"transitionSteps": 4` is a blend
                 over so many chunks, along `"temporalInterpolationMethod"` (`linear` or `slerp`). Other keys, such as
@@ -38,6 +39,7 @@ _SCOPE_PATHS = {"linear": "linear", "slerp": "spherical"}
 _TOUCH_S = 1e-3
 
 _JSON_START = re.compile(r'\{\s*["}]|\[\s*[\[{"\]]')
+_BARE_SCRIPT = re.compile(r'"prompts"\s*:\s*\[')
 _STRING = r'"(?:[^"\\]|\\.)*"'
 _FRAMES_PAIR = re.compile(rf'\s*("[^"]*"|[^"=:\s]+)\s*[:=]\s*({_STRING})\s*', re.DOTALL)
 # a quoted frame; `0 = "..."`; `{0: "..."`; or `0: "...", 24: "`, which is one prompt a line in the text form
@@ -67,6 +69,8 @@ def read_schedule(source: object, line: int | None = None) -> PromptSchedule:
 
 
 def _from_string(text: str, line: int | None) -> PromptSchedule:
+    if _BARE_SCRIPT.match(text):
+        text = f"{{{text.removesuffix(',')}}}"
     stories = _stories(text)
     if line is not None or len(stories) > 1:
         return _from_object(_load(_chosen(stories, line)))

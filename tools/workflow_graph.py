@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-_WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COMFY_DYNAMICCOMBO_V3")
+_DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
+_WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", _DYNAMIC_COMBO)
 _OPTIONAL_SHAPE = 7
 _NOTE = {"color": "#432", "bgcolor": "#653"}
 
@@ -17,7 +18,8 @@ class Node:
     """A node of a graph. `node["name"]` is its output of that name, for another node's input.
 
     at, size  in the canvas's pixels.
-    values    by input name: an output of another node, or a widget's value; the others keep their defaults.
+    values    by input name: an output of another node, or a widget's value; the others keep their defaults. A combo
+              with inputs of its own takes its choice, or a dict of its choice and theirs, by their names.
     control   what a seed does after each run.
     """
 
@@ -29,8 +31,11 @@ class Node:
     control: str = "fixed"
     models: Sequence[dict[str, str]] = ()
 
-    def __getitem__(self, output: str) -> tuple[Node, str]:
+    def __getitem__(self, output: str) -> Output:
         return self, output
+
+
+Output = tuple[Node, str]
 
 
 @dataclass(frozen=True)
@@ -43,12 +48,21 @@ class Note:
 
 
 @dataclass(frozen=True)
+class Group:
+    """A frame with a title. box: left, top, width, height."""
+
+    title: str
+    box: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
 class Story:
-    """A workflow file: its name without the ending, its nodes and notes."""
+    """A workflow file: its name without the ending, its nodes, notes and groups."""
 
     name: str
     nodes: Sequence[Node]
     notes: Sequence[Note]
+    groups: Sequence[Group] = ()
     scale: float = 0.85
 
 
@@ -72,7 +86,7 @@ def workflow(story: Story, schemas: dict[str, Any]) -> dict[str, Any]:
         "last_link_id": len(links),
         "nodes": written,
         "links": links,
-        "groups": [],
+        "groups": [_group(group, number) for number, group in enumerate(story.groups, start=1)],
         "config": {},
         "extra": {"ds": {"scale": story.scale, "offset": [60, 120]}},
         "version": 0.4,
@@ -84,6 +98,10 @@ def _note(note: Note, number: int) -> dict[str, Any]:
     return made | {"title": "Read me", "properties": {}, "widgets_values": [note.text], **_NOTE}
 
 
+def _group(group: Group, number: int) -> dict[str, Any]:
+    return {"id": number, "title": group.title, "bounding": list(group.box), "color": "#3f789e", "flags": {}}
+
+
 def _frame(number: int, type: str, at: tuple[int, int], size: tuple[int, int]) -> dict[str, Any]:
     made = {"id": number, "type": type, "pos": list(at), "size": list(size), "flags": {}, "order": 0, "mode": 0}
     return made | {"inputs": [], "outputs": []}
@@ -92,20 +110,20 @@ def _frame(number: int, type: str, at: tuple[int, int], size: tuple[int, int]) -
 def _node(node: Node, number: int, schema: dict[str, Any]) -> dict[str, Any]:
     made = _frame(number, node.type, node.at, node.size)
     sockets, widgets, values = [], [], []
-    unknown = set(node.values)
+    left = dict(node.values)
     for name, kind, options, required in _inputs(schema):
-        unknown.discard(name)
         slot = {"localized_name": name, "name": name, "type": kind}
+        value = left.pop(name, None)
         if kind not in _WIDGETS or options.get("forceInput"):
             sockets.append(slot | ({} if required else {"shape": _OPTIONAL_SHAPE}) | {"link": None})
             continue
-        widgets.append(slot | {"widget": {"name": name}, "link": None})
-        value = node.values.get(name)
-        values += _values(_default(kind, options) if value is None or _is_output(value) else value)
+        for part, of, told in _widgets(name, kind, options, None if _is_output(value) else value):
+            widgets.append({"localized_name": part, "name": part, "type": of, "widget": {"name": part}, "link": None})
+            values += told
         if options.get("control_after_generate"):
             values.append(node.control)
-    if unknown:
-        raise KeyError(f"{node.type} has no input {', '.join(sorted(unknown))}")
+    if left:
+        raise KeyError(f"{node.type} has no input {', '.join(sorted(left))}")
     made["inputs"] = sockets + widgets
     made["outputs"] = [
         {"localized_name": name, "name": name, "type": kind, "links": None}
@@ -122,12 +140,33 @@ def _inputs(schema: dict[str, Any]) -> list[tuple[str, str, dict, bool]]:
     found = []
     for part in ("required", "optional"):
         for name in schema["input_order"].get(part, ()):
-            kind, *options = schema["input"][part][name]
-            options = dict(options[0]) if options else {}
-            if isinstance(kind, list):
-                kind, options = "COMBO", {"options": kind, **options}
-            found.append((name, kind, options, part == "required"))
+            found.append((name, *_declared(schema["input"][part][name]), part == "required"))
     return found
+
+
+def _declared(declaration: Sequence[Any]) -> tuple[str, dict]:
+    """(type, options) of an input."""
+    kind, *options = declaration
+    options = dict(options[0]) if options else {}
+    return ("COMBO", {"options": kind, **options}) if isinstance(kind, list) else (kind, options)
+
+
+def _widgets(name: str, kind: str, options: dict, value: Any) -> list[tuple[str, str, list[Any]]]:
+    """(name, type, saved values) of an input's widgets: a combo with inputs of its own has theirs too."""
+    by_name = dict(value) if isinstance(value, dict) else {name: value}
+    chosen = by_name.pop(name, None)
+    made = [(name, kind, _values(_default(kind, options) if chosen is None else chosen))]
+    if kind == _DYNAMIC_COMBO:
+        (own,) = [option["inputs"] for option in options["options"] if option["key"] == made[0][2][0]]
+        for part in ("required", "optional"):
+            for inner, declaration in own.get(part, {}).items():
+                of, inner_options = _declared(declaration)
+                given = by_name.pop(inner, None)
+                given = _default(of, inner_options) if given is None else given
+                made.append((f"{name}.{inner}", of, _values(given)))
+    if by_name:
+        raise KeyError(f"{name} has no input {', '.join(sorted(by_name))} of its own")
+    return made
 
 
 def _default(kind: str, options: dict[str, Any]) -> Any:
@@ -138,7 +177,7 @@ def _default(kind: str, options: dict[str, Any]) -> Any:
 
 
 def _values(value: Any) -> list[Any]:
-    """A combo with inputs of its own takes a list: the choice, then theirs."""
+    """A widget with a button takes a list: its value, then the button's."""
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 

@@ -218,6 +218,11 @@ def test_memflow_prompts_without_switches_share_the_story():
     assert read_schedule({"prompts": ["a", "b"]}) == schedule("percent", (0, "a"), (50, "b"))
 
 
+def test_a_memflow_script_may_have_lost_its_braces():
+    bare = '"prompts": [\n "a {b}",\n "c"\n], "switch_frame_indices": [40]'
+    assert read_schedule(bare) == read_schedule(f"{{{bare}}}") == schedule("latent", (0, "a {b}"), (40, "c"))
+
+
 def test_one_of_several_stories_is_chosen():
     text = '{"prompts": ["a"]}\n\n{"prompts": ["b"]}\n'
     assert read_schedule(text, line=2) == schedule("percent", (0, "b"))

@@ -1,12 +1,9 @@
-"""The front end in a real browser: the workflow opens clean, and a finished video brings it back."""
+"""The front end in a real browser: older workflows open, and a finished video brings its workflow back."""
 
 from __future__ import annotations
 
 import base64
 import json
-import time
-
-import pytest
 
 from tools.comfy_host import ROOT
 from tools.comfy_server import failure, output_files
@@ -25,28 +22,11 @@ DROP = """async ([name, data]) => {
     const at = {bubbles: true, cancelable: true, dataTransfer: files, clientX: 800, clientY: 450};
     app.canvasEl.dispatchEvent(new DragEvent("drop", at));
 }"""
-SET_SEED = """seed => {
-    const stream = app.graph.nodes.find(n => n.type === "MemFlowStreamToVideo");
-    stream.widgets.find(w => w.name === "seed").value = seed;
-}"""
-VIDEO = """() => {
-    const video = document.querySelector("video");
-    return [video.videoWidth, video.duration];
-}"""
 # dialogs and toasts, wherever the front end puts them
 COMPLAINTS = """() => {
     const kinds = ".p-dialog, .p-toast-message, .comfy-missing-nodes, [role=alertdialog]";
     return [...document.querySelectorAll(kinds)].map(e => e.innerText);
 }"""
-
-
-@pytest.fixture
-def said(page):
-    """What the page wrote to its console as warnings and errors."""
-    lines = []
-    page.on("console", lambda message: lines.append(message.text) if message.type in ("warning", "error") else None)
-    page.on("pageerror", lambda error: lines.append(str(error)))
-    return lines
 
 
 def open_workflow(page, workflow: dict) -> None:
@@ -56,26 +36,8 @@ def open_workflow(page, workflow: dict) -> None:
     page.wait_for_timeout(1000)
 
 
-def test_the_workflow_opens_without_a_warning(page, said, comfy):
-    open_workflow(page, WORKFLOW)
-    assert page.evaluate(COMPLAINTS) == []
-    # the front end looks for the models of the default graph that it opened before; this one names none
-    assert "huggingface.co" not in json.dumps(WORKFLOW)
-    assert [line for line in said if "huggingface.co" not in line] == []
-    known = comfy.get("/object_info")
-    for kind, _, has_errors, _ in page.evaluate(SHOWN):
-        assert (kind in known or kind in ("Note", "MarkdownNote", "PreviewAny")) and not has_errors
-
-
 def _widgets(workflow: dict) -> dict:
     return {node["id"]: node.get("widgets_values") or [] for node in workflow["nodes"]}
-
-
-def test_saved_again_it_says_the_same(page):
-    open_workflow(page, WORKFLOW)
-    again = page.evaluate("() => app.graph.serialize()")
-    assert _widgets(again) == _widgets(WORKFLOW)
-    assert sorted(map(tuple, again["links"])) == sorted(map(tuple, WORKFLOW["links"]))
 
 
 def test_a_workflow_from_before_blends_opens_with_their_defaults(page, comfy):
@@ -106,19 +68,3 @@ def test_a_video_dropped_on_the_canvas_brings_the_workflow_back(page, comfy):
     page.evaluate(DROP, [file["filename"], base64.b64encode(comfy.view(file)).decode()])
     page.wait_for_function("n => app.graph.nodes.length === n", arg=len(WORKFLOW["nodes"]))
     assert page.evaluate(SHOWN) == shown
-
-
-def test_the_page_itself_runs_the_workflow(page, comfy):
-    """Queued as a user does, with the values that the front end's own widgets hold."""
-    open_workflow(page, WORKFLOW)
-    before, runs = set(comfy.output_dir.rglob("*.mp4")), len(comfy.get("/history"))
-    page.evaluate(SET_SEED, 4321)
-    page.evaluate("() => app.queuePrompt(0, 1)")
-    deadline = time.monotonic() + 300
-    while len(comfy.get("/history")) == runs and time.monotonic() < deadline:
-        page.wait_for_timeout(200)
-    assert len(set(comfy.output_dir.rglob("*.mp4")) - before) == 1
-    page.wait_for_function("() => document.querySelector('video')?.readyState > 0")
-    width, seconds = page.evaluate(VIDEO)
-    assert width == 64 and seconds == pytest.approx(537 / 16)
-    assert page.evaluate(COMPLAINTS) == []

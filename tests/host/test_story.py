@@ -75,10 +75,6 @@ def test_stock_nodes_take_the_video(comfy, prompt):
     assert len(video_frames(copied)) == prompt[video[0]]["inputs"]["length"] == len(output_files(run.history, ".png"))
 
 
-def test_comfyui_offers_the_workflow_as_a_template(comfy):
-    assert ["node_by_node", "tiny_story"] in map(sorted, comfy.get("/workflow_templates").values())
-
-
 def test_a_second_queue_is_served_from_cache_and_changed_memory_is_not(comfy, prompt):
     comfy.run(prompt)
     stream = node_of(prompt, "MemFlowStreamToVideo")

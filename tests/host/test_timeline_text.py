@@ -230,6 +230,7 @@ def test_pins_and_blends_mean_the_same_to_both(timeline, text):
     "text",
     [
         '{"prompts": ["a", "b"], "switch_frame_indices": [40]}',
+        '"prompts": ["a", "b"]',
         '{"prompts": [{"startTime": 0, "endTime": 5, "prompts": [{"text": "a"}]}]}',
         '"0": "a", "24": "b"',
         '0 = "a", 16 = "b"',

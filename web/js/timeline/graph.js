@@ -69,11 +69,16 @@ export function samplersOf(node) {
   return [...samplers];
 }
 
-/** Video frames and frames a second of a story. @param {any} node @returns {import("./plan.js").Setting} */
+/**
+ * Video frames and frames a second of a story. Behind a state, a sampler's length counts the frames to add, and
+ * nobody here knows to how many.
+ * @param {any} node @returns {import("./plan.js").Setting}
+ */
 export function settingOf(node) {
   const [sampler] = samplersOf(node);
   const number = (/** @type {string} */ name) => Number(sampler && widget(sampler, name)?.value);
-  const [frames, fps] = [number("length"), number("fps")];
+  const goesOn = sampler?.inputs.some((/** @type {any} */ input) => input.name === "state" && input.link != null);
+  const [frames, fps] = [goesOn ? 0 : number("length"), number("fps")];
   return { fps: fps >= 1 && fps <= 1000 ? fps : 16, frames: frames >= 1 && frames <= 1e7 ? frames : null };
 }
 

@@ -39,7 +39,7 @@ const OPTION = /[ \t]*\[([^[\]]*)\]/y;
 const HEADER = /^(global|length)[ \t]*:(.*)$/;
 const PIN = /^pin(?:[ \t]+([^\s:]+))?[ \t]*:(.*)$/;
 
-const FOREIGN_JSON = /^(?:\{\s*["}]|\[\s*[[{"\]])/;
+const FOREIGN_JSON = /^(?:\{\s*["}]|\[\s*[[{"\]]|"prompts"\s*:\s*\[)/;
 const STRING = '"(?:[^"\\\\]|\\\\.)*"';
 const FOREIGN_FRAMES = new RegExp(
   '^(?:\\{?\\s*"[-+.]?[0-9][^"]*"\\s*[:=]|\\{?\\s*[0-9]+\\s*=\\s*"|\\{\\s*[0-9]+\\s*:\\s*"' +

@@ -1,0 +1,17 @@
+"""What the workflow files of `workflows/` hold; `tools.make_workflows` writes them."""
+
+from __future__ import annotations
+
+from .first import node_by_node, tiny_story
+from .going_on import continue_and_branch, live_story, picture_to_story
+from .real import low_vram, official_story
+
+STORIES = (
+    tiny_story(),
+    node_by_node(),
+    continue_and_branch(),
+    picture_to_story(),
+    live_story(),
+    official_story(),
+    low_vram(),
+)

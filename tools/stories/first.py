@@ -1,0 +1,66 @@
+"""The first story, and the same made node by node."""
+
+from __future__ import annotations
+
+from ..workflow_graph import Node, Note, Story
+from .parts import schedule, text, tiny_model, tiny_video
+
+TINY_STORY_TEXT = """\
+0s: the meadow lies empty
+3s: a robot walks across the meadow
+9s: nobody is in the city
+12s: a cat jumps up and down in the city
+16.5s: the beach lies empty
+21s: the robot returns to the meadow
+25.5s: the robot waves in the meadow
+30s: the robot leaves the meadow"""
+
+SEGMENTS = (
+    (0.0, "a robot walks right in the meadow"),
+    (6.0, "an empty beach"),
+    (9.0, "the robot returns to the meadow"),
+)
+
+
+def tiny_story() -> Story:
+    tiny = tiny_model((40, 20))
+    prompts = schedule(tiny["clip"], TINY_STORY_TEXT, (400, 20))
+    memory = Node("MemFlowMemory", (400, 580), (560, 58))
+    video = tiny_video(tiny, prompts["schedule"], "tiny_story", 537, (1020, 20), memory=memory["memory"])
+    note = Note(
+        "## A tiny story with memory\n\n"
+        "**Run** writes half a minute of cartoon, chunk by chunk. No prompt says which colours the robot has, and it "
+        "is away for a quarter of a minute: that it comes back in its own colours is memory.\n\n"
+        "- **Prompt Schedule**: what happens when. Change a line; the model knows a robot, a cat, a ghost and a bird, "
+        "in the meadow, on the beach, in the city and in the snow.\n"
+        "- **Memory**: what the stream remembers. Choose *Window only* and compare.\n"
+        "- **Stream to Video**: another seed casts others. The file plays up to the last chunk, even if you cancel.\n\n"
+        "The tiny model needs no download and no GPU. For real weights open the template *official_story*.",
+        (40, 140),
+        (320, 400),
+    )
+    return Story("tiny_story", (tiny, prompts, memory, video), (note,))
+
+
+def node_by_node() -> Story:
+    tiny = tiny_model((60, 20))
+    nodes, told = [tiny], None
+    for number, (start, words) in enumerate(SEGMENTS):
+        left = 400 + 330 * number
+        prompt = text(tiny["clip"], words, (left, 20), f"Prompt {number + 1}")
+        before = {"schedule": told} if told else {}
+        values = {"conditioning": prompt["CONDITIONING"], "start": start, **before}
+        segment = Node("MemFlowPromptSegment", (left + 20, 190), (270, 170), values)
+        told = segment["schedule"]
+        nodes += [prompt, segment]
+    memory = Node("MemFlowMemory", (1080, 430), (270, 58))
+    video = tiny_video(tiny, told, "node_by_node", 213, (1420, 20), memory=memory["memory"])
+    note = Note(
+        "## A schedule, node by node\n\n"
+        "Each **Prompt Segment** takes any `CONDITIONING` and the time from which it holds. Chain as many as you like, "
+        "in the order of the story. Texts may come from other nodes, times may be converted to inputs.\n\n"
+        "The same story as text: *MemFlow Prompt Schedule*.",
+        (40, 190),
+        (300, 240),
+    )
+    return Story("node_by_node", (*nodes, memory, video), (note,))

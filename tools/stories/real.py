@@ -1,0 +1,107 @@
+"""Stories for the published weights."""
+
+from __future__ import annotations
+
+import json
+
+from ..workflow_graph import Node, Note, Story
+from .models import loaders, model_table
+from .parts import STREAM_SIZE, schedule
+
+KEEPER = "an old lighthouse keeper with a white beard, a navy blue wool sweater and a red knitted cap"
+DOG = "a small brown dog with one white ear"
+TOWER = "a white lighthouse on a windswept rocky island, under a pale morning sky"
+STYLE = "Realistic, cinematic, soft natural light."
+# as MemFlow's own: every prompt says again who it is about and where
+SIX_PROMPTS = (
+    f"{KEEPER} walks along a stone path towards {TOWER}, a brass lantern in his hand. The camera "
+    "follows slowly from behind while waves break on the rocks below.",
+    f"{KEEPER} stops on the stone path below {TOWER}, and kneels down as {DOG} runs up to him. He puts the brass "
+    "lantern on the ground and strokes the dog, smiling.",
+    f"{DOG} runs alone over the rocks below {TOWER}, chasing gulls along the water's edge. It jumps over a tide pool, "
+    "stops and looks out to sea, its ears blown back by the wind.",
+    f"Nobody is to be seen at {TOWER}. Gulls circle the tower, and grass bends in the wind beside the empty "
+    "stone path. The camera drifts slowly from left to right.",
+    f"{KEEPER} stands on the balcony of {TOWER}, looking out to sea with a hand on the iron railing. "
+    "The camera circles him slowly, and the rocks and the stone path appear far below.",
+    f"{KEEPER} sits on the stone path in front of {TOWER}, with {DOG} at his side and the brass "
+    "lantern between them. They watch the waves together while the sun rises.",
+)
+OFFICIAL_FRAMES = 957  # the published length: 240 latent frames, or 59.8 s
+
+LOW_VRAM_TEXT = f"""\
+global: {STYLE}
+0s: {KEEPER} walks along a stone path towards {TOWER}.
+8s: {DOG} runs alone over the rocks below {TOWER}, chasing gulls.
+16s: Nobody is to be seen at {TOWER}. Gulls circle the tower.
+22s: {KEEPER} returns along the stone path towards {TOWER}, and {DOG} runs beside him."""
+LOW_VRAM_MEMORY = {"preset": "Custom", "window_size": 6}
+
+
+def six_prompt_script() -> str:
+    """A story as one object of MemFlow's JSONL, a prompt to a line."""
+    prompts = [f"{STYLE} {prompt[0].upper()}{prompt[1:]}" for prompt in SIX_PROMPTS]
+    return json.dumps({"prompts": prompts}, indent=1, ensure_ascii=False)
+
+
+def official_story() -> Story:
+    note = Note(
+        "## The official MemFlow story\n\n"
+        "One minute of six prompts at 832 x 480, with the published weights and the published memory. Download the "
+        "files, press R and **Run**.\n\n"
+        f"{model_table()}\n\n"
+        "- **Prompt Schedule** holds a script of six prompts in MemFlow's own JSON, which spreads them "
+        "evenly over the video. Every prompt says again who it is about and where: MemFlow needs that. *Convert to "
+        "text* turns it into lines with times that you can drag.\n"
+        "- **Memory**: *Official MemFlow* does what the published code does, quirks included; *Story* does without "
+        "them.\n"
+        "- Any other loader's Wan 2.1 text-to-video `MODEL` works too, if it was distilled for streaming "
+        "(Self-Forcing, LongLive, Causal Forcing).\n\n"
+        "base.pt is listed without a hash: none was at hand to check.",
+        (40, 20),
+        (540, 560),
+    )
+    return _story("official_story", note, six_prompt_script(), "Official MemFlow", (832, 480), OFFICIAL_FRAMES)
+
+
+def low_vram() -> Story:
+    note = Note(
+        "## For cards of 8 GB\n\n"
+        "Half a minute at 640 x 368. By the sizes of what is kept, 2.4 GB for memory and work space and 2.7 GB for "
+        "the model (it was not measured on such a card). What does not fit, ComfyUI moves to RAM by itself.\n\n"
+        f"{model_table()}\n\n"
+        "In this order, where it is still too much:\n\n"
+        "- **Stream to Video**: width and height count most. The length costs nothing: a minute takes as much as "
+        "ten seconds.\n"
+        "- **Memory**: `window_size` 6 in the place of 9 saves a fifth of what is remembered, at some cost to smooth "
+        "motion; then `bank_size`.\n"
+        "- Other programs and the browser take VRAM too.\n\n"
+        "base.pt is listed without a hash: none was at hand to check.",
+        (40, 20),
+        (540, 560),
+    )
+    return _story("low_vram", note, LOW_VRAM_TEXT, LOW_VRAM_MEMORY, (640, 368), 477)
+
+
+def _story(name: str, note: Note, prompts: str, preset: object, size: tuple[int, int], length: int) -> Story:
+    model, clip, vae = loaders((620, 20))
+    told = schedule(clip["CLIP"], prompts, (1060, 20))
+    memory = Node("MemFlowMemory", (1060, 580), (560, 58 if isinstance(preset, str) else 280), {"preset": preset})
+    width, height = size
+    video = Node(
+        "MemFlowStreamToVideo",
+        (1660, 20),
+        STREAM_SIZE,
+        {
+            "model": model["model"],
+            "vae": vae["VAE"],
+            "schedule": told["schedule"],
+            "memory": memory["memory"],
+            "width": width,
+            "height": height,
+            "length": length,
+            "fps": 16.0,
+            "filename_prefix": f"video/{name}",
+        },
+    )
+    return Story(name, (model, clip, vae, told, memory, video), (note,), scale=0.7)
