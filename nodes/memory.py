@@ -12,9 +12,7 @@ from ..memflow_core.timing import show
 from .io_types import CATEGORY, MemoryType
 
 CUSTOM = "Custom"
-# behind Custom: options were added since, and their order is for ever
-ADDED = ("Sharper memory",)
-OPTIONS = (*(name for name in MEMORIES if name not in ADDED), CUSTOM, *ADDED)
+OPTIONS = (*MEMORIES, CUSTOM)
 
 
 def _custom_inputs() -> list[io.Input]:

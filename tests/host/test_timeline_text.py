@@ -11,7 +11,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from memflow_core.config import SWITCHES
 from memflow_core.schedule import ChunkGrid, ScheduleError, Segment, Time
 from memflow_core.schedule_formats import read_schedule
 from tools.comfy_host import ROOT
@@ -204,9 +203,6 @@ NEWER_TEXTS = [
 ]
 
 
-newer = pytest.mark.skipif("blend" not in SWITCHES, reason="memflow_core has no pins and blends yet")
-
-
 def compare(timeline, text: str) -> None:
     theirs, ours = core(text), timeline(text)
     if "error" in theirs:
@@ -220,7 +216,6 @@ def test_a_text_means_the_same_to_both(timeline, text):
     compare(timeline, text)
 
 
-@newer
 @pytest.mark.parametrize("text", NEWER_TEXTS)
 def test_pins_and_blends_mean_the_same_to_both(timeline, text):
     compare(timeline, text)
@@ -246,7 +241,7 @@ def test_other_forms_are_left_to_the_server(timeline, text):
 
 ALPHABET = '0123459:.seclf%[]"{}|,-= \nab#\\'
 PARTS = ["10s: b", "[cut] ", "[seed 7]", " [soft]", '"', "\n", "# c", " | ", "0:10", ": ", "global:", "24", "0s: ", "%"]
-PARTS += ["pin hero: 2s\n", "[hero]", "[blend 2s]", "[blend spherical] ", "pin "] * ("blend" in SWITCHES)
+PARTS += ["pin hero: 2s\n", "[hero]", "[blend 2s]", "[blend spherical] ", "pin "]
 texts = st.one_of(st.text(alphabet=ALPHABET, max_size=40), st.lists(st.sampled_from(PARTS), max_size=8).map("".join))
 fuzz = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -305,7 +300,6 @@ def test_an_edit_rewrites_only_what_it_must(timeline, operation, values, before,
     assert changed(timeline, STORY, operation, *values) == STORY.replace(before, after)
 
 
-@newer
 @pytest.mark.parametrize(
     ("operation", "values", "before", "after"),
     [
@@ -318,7 +312,6 @@ def test_blends_and_pins_are_written_too(timeline, operation, values, before, af
     test_an_edit_rewrites_only_what_it_must(timeline, operation, values, before, after)
 
 
-@newer
 def test_without_a_pin_nobody_asks_for_it(timeline):
     text = changed(timeline, "# c\npin hero: 2s\npin dog: 1s\n0s: a\n5s [hero] [cut]: b", "setAsks", 1, ["dog", "hero"])
     assert text.endswith("5s [dog] [hero] [cut]: b")
