@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 
 import pytest
 import torch
@@ -123,9 +124,9 @@ def test_a_short_slow_clip_is_read_whole(tiny):
 
 def test_the_prompt_that_comes_with_the_pictures_is_theirs(tiny, pictures, go_on):
     """Going on under the same prompt is no switch; under another one it is."""
-    assert '"recache"' not in go_on(pictures.start(picture(1), MEADOW))[2].split('"memory"')[0].split('"forwards"')[1]
-    report = go_on(pictures.start(picture(1), BEACH))[2]
-    assert '"event": "switch"' in report
+    same, other = (json.loads(go_on(pictures.start(picture(1), prompt))[2]) for prompt in (MEADOW, BEACH))
+    assert "recache" not in same["forwards"]
+    assert any(entry["event"] == "switch" for entry in other["memory"])
 
 
 def test_remembered_pictures_change_the_story_and_stay(tiny, pictures, go_on):

@@ -1,0 +1,63 @@
+"""The video autoencoder, and pictures on their way to it."""
+
+from __future__ import annotations
+
+import comfy.utils
+import torch
+from comfy.ldm.wan.vae import WanVAE
+from comfy_api.latest import InputImpl
+from torch import Tensor
+
+from .device import wan_tree
+
+WANTED_VAE = "connect the Wan 2.1 VAE (16 latent channels), for example wan_2.1_vae.safetensors."
+
+
+def check_wan_vae(vae) -> None:
+    """Raise ValueError unless a `VAE` is a Wan 2.1 video autoencoder."""
+    network = getattr(vae, "first_stage_model", None)
+    if network is None:
+        raise ValueError(f"there is no VAE on the vae input: {WANTED_VAE}")
+    if not isinstance(network, WanVAE):
+        raise ValueError(
+            f"the VAE is a {type(network).__name__} with {vae.latent_channels} latent channels, which cannot decode "
+            f"Wan 2.1 video as a stream: {WANTED_VAE}"
+        )
+
+
+def check_stream_vae(vae, model) -> None:
+    """Raise ValueError unless a `VAE` can decode a `MODEL`'s latents as a stream."""
+    check_wan_vae(vae)
+    channels = wan_tree(model).out_dim
+    if vae.latent_channels != channels:
+        raise ValueError(
+            f"the VAE has {vae.latent_channels} latent channels, but the model makes {channels}: {WANTED_VAE}"
+        )
+    if vae.conv_out_channels != 3:
+        raise ValueError(f"the VAE makes pictures of {vae.conv_out_channels} channels, but video has 3: {WANTED_VAE}")
+
+
+def encode_pictures(vae, pictures: Tensor) -> Tensor:
+    """Latents [1, C, 1 + (F - 1) / 4, h, w] on the CPU of pictures [F, H, W, 3] that follow each other."""
+    with torch.no_grad():
+        return vae.encode(pictures).float().cpu()
+
+
+def fit_pictures(pictures: Tensor, width: int, height: int) -> Tensor:
+    """Pictures [F, H, W, 3 or 4] resized to fill a size, and cropped at the centre: -> [F, height, width, 3]."""
+    pictures = pictures[..., :3]
+    if pictures.shape[1:3] == (height, width):
+        return pictures
+    return comfy.utils.common_upscale(pictures.movedim(-1, 1), width, height, "lanczos", "center").movedim(1, -1)
+
+
+def video_pictures(video, fps: float, most: int) -> Tensor:
+    """The last pictures of a `VIDEO`, at most `most` of them, as it would be at `fps`: [F, H, W, 3]."""
+    seconds = most / fps
+    # only what is needed is decoded, where the video is a file
+    if isinstance(video, InputImpl.VideoFromFile) and (length := video.get_duration()) > seconds + 1:
+        video = video.as_trimmed(length - seconds - 1, seconds + 1, strict_duration=False)
+    parts = video.get_components()
+    step = max(float(parts.frame_rate) / fps, 1e-6)
+    count = min(most, int((len(parts.images) - 1) / step) + 1)
+    return parts.images[[len(parts.images) - 1 - round(number * step) for number in reversed(range(count))]]
