@@ -87,7 +87,7 @@ def says_default(tooltip: str, pin: dict[str, Any], language: str) -> bool:
 
 def messages() -> list[str]:
     """Every text of the pack's code, with … for what is filled in."""
-    files = [*(ROOT / "nodes").glob("*.py"), *(ROOT / "memflow_core").glob("*.py")]
+    files = [*(ROOT / "nodes").rglob("*.py"), *(ROOT / "memflow_core").rglob("*.py")]
     return [text for file in files for text in _texts(ast.parse(file.read_text()))]
 
 
