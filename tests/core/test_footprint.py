@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from memflow_core.stream import LatentShape
 
 FULL = ModelSize(layers=30, dim=1536, heads=12, ffn_dim=8960)
 DOCS = Path(__file__).resolve().parents[2] / "web" / "docs"
+PAGES = ("Memory", "Sampler", "StreamToVideo")
 VAE_NUMBERS = 126_892_531
 # what the desktop, the driver and torch's own reserve may take of a card
 HEADROOM = 1.25 * GB
@@ -138,9 +140,36 @@ def test_the_words_of_a_memory_name_its_values():
 
 
 def test_the_help_pages_say_what_presets_set():
-    memory, *samplers = ((DOCS / f"MemFlow{name}.md").read_text() for name in ("Memory", "Sampler", "StreamToVideo"))
+    memory, *samplers = (page_of(name) for name in PAGES)
     for name, values in MEMORIES.items():
         assert f"| {name} | {REASONS[name]} | {memory_words(values)} |" in memory
     for page in samplers:
         for name, preset in PRESETS.items():
             assert f"| {name} | {preset.words()} | {preset.reason} |" in page
+
+
+def test_the_chinese_help_pages_have_the_same_values():
+    memory, *samplers = (page_of(f"{name}/zh") for name in PAGES)
+    for name, values in MEMORIES.items():
+        said = cells(memory, name)[2]
+        assert numbers(said) == numbers(memory_words(values)), name
+        assert (values.retrieval in said) == bool(values.bank_slots)
+    for page in samplers:
+        for name, preset in PRESETS.items():
+            said, reason = cells(page, name)[1:]
+            assert numbers(said) == numbers(preset.words()) and numbers(reason) == numbers(preset.reason), name
+            assert said.endswith(f"质量 {preset.quality}，记忆 {preset.memory}")
+
+
+def page_of(name: str) -> str:
+    return (DOCS / f"MemFlow{name}.md").read_text(encoding="utf-8")
+
+
+def cells(page: str, name: str) -> list[str]:
+    """Of the row of a table that begins with this name."""
+    row = next(line for line in page.splitlines() if line.startswith(f"| {name} |"))
+    return [cell.strip() for cell in row[1:-1].split("|")]
+
+
+def numbers(text: str) -> list[str]:
+    return sorted(re.findall(r"\d+", text))

@@ -141,6 +141,6 @@ def test_the_presets_are_those_of_the_core(comfy):
     told = comfy.get("/memflow/presets")["presets"]
     assert [preset["name"] for preset in told] == list(PRESETS)
     options = comfy.get("/object_info/MemFlowMemory")["MemFlowMemory"]["input"]["required"]["preset"][1]["options"]
-    assert [option["key"] for option in options] == [*list(MEMORIES)[:4], "Custom", "Sharper memory"]
+    assert [option["key"] for option in options] == [*MEMORIES, "Custom"]
     for preset in told:
         assert preset["widgets"] == PRESETS[preset["name"]].widgets and preset["memory"] in MEMORIES
