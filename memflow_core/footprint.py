@@ -97,10 +97,7 @@ class Footprint:
         told, vram = self.estimate, _gb(self.device_bytes)
         if self.open_end:
             return say("open end, about {0} of VRAM", vram)
-        return say(
-            "{0} s, {1}, {2}, about {3} of VRAM",
-            *(f"{told.seconds:.2f}", _chunks(told.chunks), _passes(self.passes), vram),
-        )
+        return say("{0} s, {1}, about {2} of VRAM", f"{told.seconds:.2f}", _passes(self.passes), vram)
 
     def lines(self) -> list[Said]:
         """For people; a GB is 2^30 bytes."""

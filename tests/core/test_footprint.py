@@ -66,7 +66,7 @@ def test_device_and_ram_are_the_sums_of_what_they_hold():
 
 def test_what_people_read():
     told = footprint(text=f"pin hero: 3s\n{STORY}").told()
-    assert told["summary"] == "59.81 s, 80 chunks, 402 passes, about 10.2 GB of VRAM"
+    assert told["summary"] == "59.81 s, 402 passes, about 10.2 GB of VRAM"
     assert told["lines"] == [
         "59.81 s: 957 video frames in 80 chunks, 402 passes through the model.",
         "Prompts change at 10.31 s (recache), 20.06 s (cut), 40.31 s (recache).",

@@ -52,7 +52,7 @@ test("a language is spoken until another is chosen, and English where it is unkn
     assert.equal(describe(moment, false), "3.00 s（第 45 个视频帧）, 已固定为 hero, 得分 0.500");
     assert.deepEqual(report({ finishing: true, prompts: [] }), ["这一块完成后结束。", false]);
     assert.equal(say("no such text"), "no such text");
-    assert.equal(sayAgain(["{0} s, {1}, {2}, about {3} of VRAM", "1.50", ["1 chunk"], ["{0} passes", 5], "2 GB"]), "1.50 秒，1 块，运行 5 次，显存约 2 GB");
+    assert.equal(sayAgain(["{0} s, {1}, about {2} of VRAM", "1.50", ["{0} passes", 5], "2 GB"]), "1.50 秒，运行 5 次，显存约 2 GB");
   } finally {
     assert.equal(speak("fr"), false);
   }

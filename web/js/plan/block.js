@@ -63,7 +63,7 @@ export class PlanBlock {
   offer(presets, onPreset) {
     const items = presets.map((preset) => ({
       label: preset.name,
-      hint: `${say(preset.reason)} ${sayAgain(preset.said)}`,
+      hint: `${say(preset.reason)}\n${sayAgain(preset.said)}`,
       act: () => onPreset(preset),
     }));
     openMenu(this.choose, items);

@@ -72,7 +72,7 @@ export const CHINESE = {
   "The schedule's text": "调度的文本",
   "The schedule": "调度",
   "The memory": "记忆",
-  "{0} s, {1}, {2}, about {3} of VRAM": "{0} 秒，{1}，{2}，显存约 {3}",
+  "{0} s, {1}, about {2} of VRAM": "{0} 秒，{1}，显存约 {2}",
   "open end, about {0} of VRAM": "不定长，显存约 {0}",
   "1 chunk": "1 块",
   "{0} chunks": "{0} 块",
