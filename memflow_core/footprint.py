@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from .chunk import LatentShape
 from .estimate import GB, Estimate, ModelSize
+from .said import Said, say
 
 SIDE = 8  # pixels of a latent's side
 PIXEL_BYTES = 3 * 4  # of a decoded picture in RAM: three colours in float32
@@ -50,7 +51,7 @@ class Footprint:
 
     weights   bytes of the model's weights.
     decode    None where the run ends in a latent.
-    model     what the numbers are for, in words; empty where it is the very model.
+    model     what the numbers are for, in words; None where it is the very model.
     before    passes that read pictures or a compact state before the first chunk.
     open_end  whether the estimate is of so much of the story that its memory has filled: nobody knows its length.
     """
@@ -59,7 +60,7 @@ class Footprint:
     shape: LatentShape
     weights: int
     decode: Decode | None
-    model: str = ""
+    model: Said | None = None
     before: int = 0
     open_end: bool = False
 
@@ -91,23 +92,29 @@ class Footprint:
         carry = 0 if self.decode is None else self.decode.carry
         return self.estimate.state_bytes + self.estimate.pin_bytes + self.picture_bytes + carry
 
-    def summary(self) -> str:
+    def summary(self) -> Said:
         """In one short line."""
-        vram = f"about {_gb(self.device_bytes)} of VRAM"
+        told, vram = self.estimate, _gb(self.device_bytes)
         if self.open_end:
-            return f"open end, {vram}"
-        return f"{self.estimate.seconds:.2f} s, {self.estimate.chunks} chunks, {self.passes} passes, {vram}"
+            return say("open end, about {0} of VRAM", vram)
+        return say("{0} s, {1}, about {2} of VRAM", f"{told.seconds:.2f}", _passes(self.passes), vram)
 
-    def lines(self) -> list[str]:
+    def lines(self) -> list[Said]:
         """For people; a GB is 2^30 bytes."""
         return [self._length(), self._changes(), self._vram(), self._ram()]
+
+    def told(self) -> dict:
+        """Summary and lines for a page, in English and as what is said in any language; fit for JSON."""
+        summary, lines = self.summary(), self.lines()
+        said = [sentence.to_list() for sentence in (summary, *lines)]
+        return {"summary": str(summary), "lines": [str(line) for line in lines], "said": said}
 
     def to_dict(self) -> dict:
         """For programs, fit for JSON."""
         return self.estimate.to_dict() | {
             "passes": self.passes,
             "open_end": self.open_end,
-            "model": self.model,
+            "model": str(self.model or ""),
             "weights_bytes": self.weights,
             "decode_bytes": 0 if self.decode is None else self.decode.work,
             "vae_bytes": 0 if self.decode is None else self.decode.weights + self.decode.carry,
@@ -116,41 +123,49 @@ class Footprint:
             "picture_bytes": self.picture_bytes,
         }
 
-    def _length(self) -> str:
+    def _length(self) -> Said:
         told = self.estimate
         if self.open_end:
-            return "Goes on until you press Finish now."
-        return (
-            f"{told.seconds:.2f} s: {told.video_frames} video frames in {_count(told.chunks, 'chunk')}, "
-            f"{_count(self.passes, 'pass', 'passes')} through the model."
+            return say("Goes on until you press Finish now.")
+        return say(
+            "{0} s: {1} video frames in {2}, {3} through the model.",
+            *(f"{told.seconds:.2f}", told.video_frames, _chunks(told.chunks), _passes(self.passes)),
         )
 
-    def _changes(self) -> str:
+    def _changes(self) -> Said:
         switches = self.estimate.switches
         if not switches:
-            return "One prompt all the way."
+            return say("One prompt all the way.")
         told = ", ".join(f"{switch.start_s:.2f} s ({switch.kind})" for switch in switches[:MOST_SWITCHES])
-        more = len(switches) - MOST_SWITCHES
-        return f"Prompts change at {told}{f' and {more} times more' if more > 0 else ''}."
+        if (more := len(switches) - MOST_SWITCHES) > 0:
+            return say("Prompts change at {0} and {1} times more.", told, more)
+        return say("Prompts change at {0}.", told)
 
-    def _vram(self) -> str:
+    def _vram(self) -> Said:
         memory = self.estimate.cache_bytes + self.estimate.candidate_bytes
-        parts = [f"{self.model or 'the model'} {_gb(self.weights)}"]
         vae = 0 if self.decode is None else self.decode.weights + self.decode.carry
-        parts += [f"the VAE {_gb(vae)}"] if self.decode else []
-        parts += [f"memory {_gb(memory)}", f"work {_gb(self.device_bytes - self.weights - vae - memory)}"]
-        return f"VRAM at the peak: about {_gb(self.device_bytes)} ({', '.join(parts)})."
+        work = _gb(self.device_bytes - self.weights - vae - memory)
+        values = _gb(self.device_bytes), self.model or say("the model"), _gb(self.weights), _gb(memory), work
+        if self.decode is None:
+            return say("VRAM at the peak: about {0} ({1} {2}, memory {3}, work {4}).", *values)
+        return say("VRAM at the peak: about {0} ({1} {2}, the VAE {5}, memory {3}, work {4}).", *values, _gb(vae))
 
-    def _ram(self) -> str:
-        pins = self.estimate.pin_bytes
-        parts = [f"the state {_gb(self.ram_bytes - self.picture_bytes - pins)}"]
-        parts += [f"named pins {_gb(pins)}"] if pins else []
-        parts.append(f"{'all pictures' if self.decode is None else 'pictures'} {_gb(self.picture_bytes)}")
-        return f"RAM beside the models' files: about {_gb(self.ram_bytes)} ({', '.join(parts)})."
+    def _ram(self) -> Said:
+        pins, pictures = self.estimate.pin_bytes, _gb(self.picture_bytes)
+        state = _gb(self.ram_bytes - self.picture_bytes - pins)
+        shown = say("all pictures {0}", pictures) if self.decode is None else say("pictures {0}", pictures)
+        values = _gb(self.ram_bytes), state, shown
+        if not pins:
+            return say("RAM beside the models' files: about {0} (the state {1}, {2}).", *values)
+        return say("RAM beside the models' files: about {0} (the state {1}, named pins {3}, {2}).", *values, _gb(pins))
 
 
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number} {one if number == 1 else many or f'{one}s'}"
+def _chunks(number: int) -> Said:
+    return say("1 chunk") if number == 1 else say("{0} chunks", number)
+
+
+def _passes(number: int) -> Said:
+    return say("1 pass") if number == 1 else say("{0} passes", number)
 
 
 def _gb(size: int) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .config import MemoryConfig
+from .said import Said, say
 
 MEMORIES: dict[str, MemoryConfig] = {
     "Story": MemoryConfig(),
@@ -62,13 +63,12 @@ class Preset:
         values = {name: getattr(self, name) for name in ("width", "height", "fps", "steps", "shift", "quality")}
         return {name: value for name, value in values.items() if value is not None}
 
-    def words(self) -> str:
+    def words(self) -> Said:
         """All that it sets, in one line."""
-        rate = "" if self.fps is None else f", {self.fps:g} fps"
-        return (
-            f"{self.width} x {self.height}{rate}, steps {self.steps}, shift {self.shift:g}, quality {self.quality}, "
-            f"memory {self.memory}"
-        )
+        values = self.width, self.height, self.steps, f"{self.shift:g}", self.quality, self.memory
+        if self.fps is None:
+            return say("{0} x {1}, steps {2}, shift {3}, quality {4}, memory {5}", *values)
+        return say("{0} x {1}, {6} fps, steps {2}, shift {3}, quality {4}, memory {5}", *values, f"{self.fps:g}")
 
 
 PRESETS: dict[str, Preset] = {

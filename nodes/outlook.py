@@ -9,6 +9,7 @@ from ..memflow_core import tiny_story
 from ..memflow_core.estimate import ModelSize, estimate
 from ..memflow_core.footprint import Decode, Footprint, weights_of
 from ..memflow_core.plan import Plan
+from ..memflow_core.said import Said, say
 from ..memflow_core.tiny_text import read_text_encoder
 from ..memflow_core.weights import read_generator
 from . import host
@@ -47,12 +48,19 @@ def of_usual(request: Request, plan: Plan, model: str, streamed: bool) -> Footpr
     size, weights, vae_weights = _usual(dtype.itemsize) if usual else _tiny(dtype.itemsize)
     vae_dtype = host.usual_vae_dtype()
     decode = Decode.of(request.shape, vae_weights * vae_dtype.itemsize, vae_dtype.itemsize) if streamed else None
-    words = f"a 1.3B model in {str(dtype).removeprefix('torch.')}" if usual else "the tiny story model"
+    precision = str(dtype).removeprefix("torch.")
+    words = say("a 1.3B model in {0}", precision) if usual else say("the tiny story model")
     return _footprint(request, plan, size, weights * dtype.itemsize, decode, words)
 
 
 def _footprint(
-    request: Request, plan: Plan, size: ModelSize, weights: int, decode: Decode | None, words: str = "", before: int = 0
+    request: Request,
+    plan: Plan,
+    size: ModelSize,
+    weights: int,
+    decode: Decode | None,
+    words: Said | None = None,
+    before: int = 0,
 ) -> Footprint:
     foreseen = foreseeable(request, plan)
     told = estimate(size, request.shape, request.settings, foreseen, request.sampling, request.done)

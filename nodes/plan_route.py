@@ -5,11 +5,14 @@ Body    `{"schedule": text, "length": 81, "fps": 16, "width": 832, "height": 480
         left out: `"global_prompt"`, a text; `"memory"`, as MemFlow Memory has it, `{"preset": "Story"}` or
         `{"preset": "Custom", "retrieval": "prompt", "bank_size": 3, ...}` with every setting; `"model"`, `"1.3B"` or
         `"tiny"`; `"streamed"`, false where the run ends in a latent. Ranges are those of the nodes' widgets.
-Answer  `{"summary": line, "lines": [line, ...], "plan": {...}}`. `plan` is what a node's report has as `estimate`, made
-        from the model's usual sizes. `{"error": "one sentence"}` with status 200 where these settings cannot be
-        run: that is what was asked. With status 400 or 413 where the body is not as above.
+Answer  `{"summary": line, "lines": [line, ...], "said": [...], "plan": {...}}`. `plan` is what a node's report has as
+        `estimate`, made from the model's usual sizes. `said` is the summary and the lines once more, for a page in
+        another language: each a text with {0}, {1} ... and what these stand for, `["{0} chunks", 7]`.
+        `{"error": "one sentence"}` with status 200 where these settings cannot be run: that is what was asked. With
+        status 400 or 413 where the body is not as above.
 
-Presets `{"presets": [{"name", "reason", "words", "widgets": {name: value}, "memory": option of MemFlow Memory}]}`.
+Presets `{"presets": [{"name", "reason", "words", "said", "widgets": {name: value}, "memory": option of MemFlow
+        Memory}]}`. `said` is `words` once more, in the form above.
 
 Nothing is stored. No file is read but those of the tiny model, when it is first asked for.
 """
@@ -56,8 +59,8 @@ def answer(body: bytes) -> tuple[int, dict[str, Any]]:
 
 def presets() -> dict[str, Any]:
     told = [
-        {"name": name, "reason": preset.reason, "words": preset.words(), "widgets": preset.widgets}
-        | {"memory": preset.memory}
+        {"name": name, "reason": preset.reason, "words": str(preset.words()), "said": preset.words().to_list()}
+        | {"widgets": preset.widgets, "memory": preset.memory}
         for name, preset in PRESETS.items()
     ]
     return {"presets": told}
@@ -77,7 +80,7 @@ def tell(asked: dict[str, Any]) -> dict[str, Any]:
     if played.chunks > MOST_CHUNKS:
         raise ValueError("the story is too long to be told beforehand: the plan is told when the run starts.")
     footprint = outlook.of_usual(request, plan, asked["model"], asked["streamed"])
-    return {"summary": footprint.summary(), "lines": footprint.lines(), "plan": footprint.to_dict()}
+    return footprint.told() | {"plan": footprint.to_dict()}
 
 
 def _check_room(prompts: PromptSchedule) -> None:

@@ -100,9 +100,9 @@ def story(request: Request, plan: Plan, vae: Any = None) -> Iterator[tuple[Story
     progress = host.Progress(request.model, *_work(request, plan, rehearsal))
     page = host.Page()
     footprint = outlook.of_run(request, plan, vae)
-    lines = footprint.lines()
-    page.send("memflow.plan", {"summary": footprint.summary(), "lines": lines})
-    progress.say("\n".join(lines))
+    told = footprint.told()
+    page.send("memflow.plan", told)
+    progress.say("\n".join(told["lines"]))
     with host.sampling(request.model, request.latents, _cache_bytes(request, rehearsal), vae) as backbone:
         stream = _stream(request, backbone, lambda forward: progress.step())
         read_given(stream, request.model, request.state)

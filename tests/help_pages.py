@@ -16,7 +16,7 @@ HEADS = {
     "zh": (("输入", "默认值", "含义"), ("输出", "含义"), ("报错信息", "解决办法")),
 }
 # head of the table of a combo's choices, where they bring inputs of their own
-CHOICES = {"en": ("preset", "meaning"), "zh": ("预设", "含义")}
+CHOICES = {"en": ("preset", "meaning", "values"), "zh": ("预设", "含义", "取值")}
 SAID = {
     "en": {"optional": "optional", "on": "on", "off": "off", "empty": "empty", "example": "an example"},
     "zh": {"optional": "可选", "on": "开启", "off": "关闭", "empty": "空", "example": "示例"},

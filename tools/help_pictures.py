@@ -197,7 +197,7 @@ def _take_all(comfyui: Path, folder: Path, names: list[str]) -> None:
         (folder / "base" / name).touch()
     with (
         Server(comfyui, folder / "base") as server,
-        front_end.chromium(server, folder, width=2050, height=1400) as context,
+        front_end.chromium(server, folder, width=2050, height=1700) as context,
     ):
         server.post("/settings", SETTINGS)
         page = front_end.open_page(context, server)

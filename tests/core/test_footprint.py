@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +14,14 @@ from memflow_core.estimate import GB, ModelSize, estimate
 from memflow_core.footprint import Decode, Footprint, weights_of
 from memflow_core.model import WanModel
 from memflow_core.presets import MEMORIES, PRESETS, REASONS, memory_words
+from memflow_core.said import say
 from memflow_core.schedule import ChunkGrid, Time
 from memflow_core.schedule_formats import read_schedule
 from memflow_core.stream import LatentShape
 
 FULL = ModelSize(layers=30, dim=1536, heads=12, ffn_dim=8960)
 DOCS = Path(__file__).resolve().parents[2] / "web" / "docs"
+PAGES = ("Memory", "Sampler", "StreamToVideo")
 VAE_NUMBERS = 126_892_531
 # what the desktop, the driver and torch's own reserve may take of a card
 HEADROOM = 1.25 * GB
@@ -31,7 +34,7 @@ def footprint(memory=None, width=832, height=480, text=STORY, frames=957, stream
     plan = read_schedule(text).place(ChunkGrid(3, 16.0), Time(frames, "frames"))
     told = estimate(FULL, shape, memory, plan, SamplingConfig())
     decode = Decode.of(shape, 2 * VAE_NUMBERS, 2) if streamed else None
-    return Footprint(told, shape, 2 * weights_of(FULL), decode, "a 1.3B model in bfloat16", **more)
+    return Footprint(told, shape, 2 * weights_of(FULL), decode, say("a 1.3B model in {0}", "bfloat16"), **more)
 
 
 @pytest.mark.parametrize("sizes", [(32, 2, 3, 48, 8, 16), (24, 2, 1, 40, 12, 4)])
@@ -62,28 +65,43 @@ def test_device_and_ram_are_the_sums_of_what_they_hold():
 
 
 def test_what_people_read():
-    told = footprint(text=f"pin hero: 3s\n{STORY}")
-    assert told.summary() == "59.81 s, 80 chunks, 402 passes, about 10.2 GB of VRAM"
-    assert told.lines() == [
+    told = footprint(text=f"pin hero: 3s\n{STORY}").told()
+    assert told["summary"] == "59.81 s, 402 passes, about 10.2 GB of VRAM"
+    assert told["lines"] == [
         "59.81 s: 957 video frames in 80 chunks, 402 passes through the model.",
         "Prompts change at 10.31 s (recache), 20.06 s (cut), 40.31 s (recache).",
         "VRAM at the peak: about 10.2 GB (a 1.3B model in bfloat16 2.6 GB, the VAE 2.0 GB, memory 4.6 GB, work "
         "1.0 GB).",
         "RAM beside the models' files: about 6.6 GB (the state 6.3 GB, named pins 0.3 GB, pictures 55 MB).",
     ]
-    latent = replace(footprint(streamed=False), model="").lines()
+    latent = replace(footprint(streamed=False), model=None).told()["lines"]
     assert "(the model 2.6 GB, memory 4.6 GB, work" in latent[2] and "all pictures 4.3 GB" in latent[3]
+
+
+def test_what_is_said_in_another_language_is_the_same():
+    """A text and its values, which a page fills in; here it speaks English."""
+
+    def filled(text, *values):
+        return text.format(*(filled(*value) if isinstance(value, list) else value for value in values))
+
+    for plan in (
+        footprint(),
+        footprint(text=f"pin hero: 3s\n{STORY}", streamed=False),
+        footprint(text="0s: a", frames=9),
+    ):
+        told = json.loads(json.dumps(plan.told()))
+        assert [filled(*said) for said in told["said"]] == [told["summary"], *told["lines"]]
 
 
 def test_many_switches_are_told_as_a_number():
     text = "\n".join(f"{4 * number}s: prompt {number}" for number in range(12))
-    assert footprint(text=text).lines()[1].endswith("and 5 times more.")
-    assert footprint(text="0s: a").lines()[1] == "One prompt all the way."
+    assert footprint(text=text).told()["lines"][1].endswith(" (recache) and 5 times more.")
+    assert footprint(text="0s: a").told()["lines"][1] == "One prompt all the way."
 
 
 def test_an_open_end_has_no_length():
-    told = footprint(open_end=True)
-    assert told.lines()[0] == "Goes on until you press Finish now." and told.summary().startswith("open end, about ")
+    told = footprint(open_end=True).told()
+    assert told["lines"][0] == "Goes on until you press Finish now." and told["summary"].startswith("open end, about ")
 
 
 def test_it_is_fit_for_json():
@@ -123,11 +141,8 @@ def test_presets_are_what_they_are_called():
     for preset in PRESETS.values():
         assert preset.width % 16 == preset.height % 16 == 0 and preset.memory in MEMORIES
         for name, value in preset.widgets.items():
-            assert (
-                name in ("width", "height") or f"{value:g}"
-                if name in ("fps", "shift")
-                else str(value) in preset.words()
-            )
+            said = f"{value:g}" if isinstance(value, float) else str(value)
+            assert said in str(preset.words()), name
 
 
 def test_the_words_of_a_memory_name_its_values():
@@ -138,9 +153,36 @@ def test_the_words_of_a_memory_name_its_values():
 
 
 def test_the_help_pages_say_what_presets_set():
-    memory, *samplers = ((DOCS / f"MemFlow{name}.md").read_text() for name in ("Memory", "Sampler", "StreamToVideo"))
+    memory, *samplers = (page_of(name) for name in PAGES)
     for name, values in MEMORIES.items():
         assert f"| {name} | {REASONS[name]} | {memory_words(values)} |" in memory
     for page in samplers:
         for name, preset in PRESETS.items():
             assert f"| {name} | {preset.words()} | {preset.reason} |" in page
+
+
+def test_the_chinese_help_pages_have_the_same_values():
+    memory, *samplers = (page_of(f"{name}/zh") for name in PAGES)
+    for name, values in MEMORIES.items():
+        said = cells(memory, name)[2]
+        assert numbers(said) == numbers(memory_words(values)), name
+        assert (values.retrieval in said) == bool(values.bank_slots)
+    for page in samplers:
+        for name, preset in PRESETS.items():
+            said, reason = cells(page, name)[1:]
+            assert numbers(said) == numbers(str(preset.words())) and numbers(reason) == numbers(preset.reason), name
+            assert said.endswith(f"质量 {preset.quality}，记忆 {preset.memory}")
+
+
+def page_of(name: str) -> str:
+    return (DOCS / f"MemFlow{name}.md").read_text(encoding="utf-8")
+
+
+def cells(page: str, name: str) -> list[str]:
+    """Of the row of a table that begins with this name."""
+    row = next(line for line in page.splitlines() if line.startswith(f"| {name} |"))
+    return [cell.strip() for cell in row[1:-1].split("|")]
+
+
+def numbers(text: str) -> list[str]:
+    return sorted(re.findall(r"\d+", text))

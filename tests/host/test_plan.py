@@ -128,7 +128,7 @@ def test_the_plan_follows_what_is_set(plan):
     plan.set("schedule", prompts="0s: a robot")
     plan.says("One prompt all the way.")
     plan.page.locator(".mp-head").click()
-    assert plan.rows.first.is_hidden() and plan.line.inner_text().startswith("9.56 s, 13 chunks")
+    assert plan.rows.first.is_hidden() and plan.line.inner_text().startswith("9.56 s, 65 passes, about ")
     plan.shot("closed")
     plan.page.locator(".mp-head").click()
     assert plan.rows.count() == 4 and plan.rows.last.is_visible()
@@ -167,6 +167,28 @@ def test_a_preset_sets_values_says_them_and_is_undone_in_one_step(plan):
         # nodes are made anew, and so is what they show
         plan.says("a 1.3B model")
         assert plan.told.is_hidden()
+
+
+def test_the_plan_and_the_presets_speak_the_pages_language(comfy, new_page):
+    comfy.post("/settings", {"Comfy.Locale": "zh"})
+    page = new_page()
+    try:
+        plan = Plan(page)
+        plan.kind = "chinese"
+        plan.build("MemFlowSampler")
+        plan.says("5.06 秒：81 个视频帧，分为 7 块，模型运行 36 次。")
+        plan.says("提示词切换：1.31 s (recache), 3.56 s (cut)。")
+        page.locator(".mp-presets").click()
+        hints = " ".join(plan.menu.locator("small").all_inner_texts())
+        assert "适合 16 GB 显卡。" in hints and "480 x 272，步数 1000, 500，移位 5" in hints
+        page.keyboard.press("Escape")
+        plan.choose("Draft")
+        plan.says("Draft 已设置：宽度 832 → 480, 高度 480 → 272")
+        plan.says("记忆 无 → Story")
+        plan.shot("draft")
+    finally:
+        page.close()
+        comfy.post("/settings", {"Comfy.Locale": "en"})
 
 
 def test_what_another_node_gives_is_told_plainly(plan):

@@ -6,18 +6,28 @@ import { test } from "node:test";
 import { report } from "../../web/js/memory/live_box.js";
 import { MemoryStory, describe } from "../../web/js/memory/story.js";
 import { CHINESE } from "../../web/js/words/chinese.js";
-import { say, speak } from "../../web/js/words/words.js";
+import { say, sayAgain, speak } from "../../web/js/words/words.js";
 
 const FOLDER = new URL("../../web/js/", import.meta.url);
-const SOURCES = readdirSync(FOLDER, { recursive: true })
+const PAGE = readdirSync(FOLDER, { recursive: true })
   .filter((name) => name.endsWith(".js") && !name.endsWith("chinese.js"))
   // a text over several lines is one text
   .map((name) => readFileSync(new URL(name, FOLDER), "utf8").replace(/"\s*\+\s*"/g, ""));
+// what the server has said by the page
+const SERVER = ["memflow_core/", "nodes/"].flatMap((folder) => {
+  const home = new URL(`../../${folder}`, import.meta.url);
+  const files = readdirSync(home).filter((name) => name.endsWith(".py")).map((name) => readFileSync(new URL(name, home), "utf8"));
+  return files.filter((source) => /said import .*\bsay\b/.test(source));
+});
+const SOURCES = [...PAGE, ...SERVER];
 const places = (text) => [...text.matchAll(/\{\d\}/g)].map(([place]) => place).sort();
 
 test("all that is said is translated", () => {
-  const said = SOURCES.flatMap((source) => [...source.matchAll(/\bsay\(\s*"([^"]+)"/g)].map(([, text]) => text));
-  assert.ok(said.length > 40);
+  const found = (sources, pattern) => sources.flatMap((source) => [...source.matchAll(pattern)].map(([, text]) => text));
+  const [page, server] = [PAGE, SERVER].map((sources) => found(sources, /\bsay\(\s*"([^"]+)"/g));
+  const reasons = found(SERVER, /\bPreset\(\s*"([^"]+)"/g);
+  assert.ok(page.length > 40 && server.length > 15 && reasons.length > 4);
+  const said = [...page, ...server, ...reasons];
   assert.deepEqual(said.filter((text) => !(text in CHINESE)), []);
 });
 
@@ -42,6 +52,7 @@ test("a language is spoken until another is chosen, and English where it is unkn
     assert.equal(describe(moment, false), "3.00 s（第 45 个视频帧）, 已固定为 hero, 得分 0.500");
     assert.deepEqual(report({ finishing: true, prompts: [] }), ["这一块完成后结束。", false]);
     assert.equal(say("no such text"), "no such text");
+    assert.equal(sayAgain(["{0} s, {1}, about {2} of VRAM", "1.50", ["{0} passes", 5], "2 GB"]), "1.50 秒，运行 5 次，显存约 2 GB");
   } finally {
     assert.equal(speak("fr"), false);
   }

@@ -9,6 +9,9 @@ import { PlanBlock } from "./plan/block.js";
 import { applyPreset } from "./plan/presets.js";
 import { readRun } from "./plan/reading.js";
 import { allNodes } from "./timeline/graph.js";
+import { say, sayAgain } from "./words/words.js";
+
+/** @typedef {import("./words/words.js").Said} Said */
 
 const WIDGET = "memflow_plan";
 const BELOW = "memflow_memory";
@@ -67,9 +70,15 @@ class Panel {
     const answer = await api.fetchApi("/memflow/plan", request).catch(() => null);
     const said = await answer?.json().catch(() => null);
     if (key !== this.key) return;
-    if (said?.lines) this.block.show(said.summary, said.lines);
-    else if (said?.error) this.block.show("cannot be run like this", [said.error], true);
-    else this.block.show("", ["The server does not answer: the plan is told when the run starts."]);
+    if (said?.said) this.show(said.said);
+    else if (said?.error) this.block.show(say("cannot be run like this"), [said.error], true);
+    else this.block.show("", [say("The server does not answer: the plan is told when the run starts.")]);
+  }
+
+  /** @param {Said[]} said  summary and lines */
+  show(said) {
+    const [summary, ...lines] = said.map(sayAgain);
+    this.block.show(summary, lines);
   }
 
   /** @param {import("./plan/presets.js").Preset} preset */
@@ -84,9 +93,9 @@ class Panel {
     this.block.tell(words);
   }
 
-  /** A run has begun, and the very model is known. @param {any} event memflow.plan */
+  /** A run has begun, and the very model is known. @param {{said: Said[]}} event memflow.plan */
   begin(event) {
-    this.block.show(event.summary, event.lines);
+    this.show(event.said);
   }
 }
 

@@ -70,7 +70,7 @@ const CSS_TEXT = `
   background: var(--mm-paper); border: 1px solid var(--mm-line); box-shadow: 0 4px 16px rgb(0 0 0 / 0.4); }
 .memflow-menu button { font: inherit; color: inherit; text-align: left; padding: 5px 10px; border: 0; border-radius: 4px;
   background: none; cursor: pointer; }
-.memflow-menu small { display: block; max-width: 420px; color: var(--mm-faint); font-size: 11px; }
+.memflow-menu small { display: block; max-width: 420px; white-space: pre-line; color: var(--mm-faint); font-size: 11px; }
 .memflow-plan { display: flex; flex-direction: column; gap: 2px; box-sizing: border-box; min-width: 0; height: 100%;
   max-height: 156px; overflow: hidden; }
 .memflow-plan.mp-open { min-height: 156px; }

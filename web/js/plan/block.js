@@ -3,6 +3,7 @@
 
 import { openMenu } from "../memory/menu.js";
 import { make } from "../memory/view.js";
+import { say, sayAgain } from "../words/words.js";
 
 /** @typedef {import("./presets.js").Preset} Preset */
 
@@ -15,11 +16,11 @@ export class PlanBlock {
     this.head = /** @type {HTMLButtonElement} */ (make("button", "mp-head"));
     this.head.type = "button";
     this.line = make("span", "mp-line");
-    this.head.append(make("span", "mp-title", "Plan"), this.line);
+    this.head.append(make("span", "mp-title", say("Plan")), this.line);
     this.head.addEventListener("click", () => this.setOpen(!this.open));
-    this.choose = /** @type {HTMLButtonElement} */ (make("button", "mp-presets", "Presets"));
+    this.choose = /** @type {HTMLButtonElement} */ (make("button", "mp-presets", say("Presets")));
     this.choose.type = "button";
-    this.choose.title = "Set size, steps and memory together";
+    this.choose.title = say("Set size, steps and memory together");
     this.choose.setAttribute("aria-haspopup", "menu");
     this.choose.addEventListener("click", async () => this.offer(await presets(), onPreset));
     this.lines = make("div", "mp-lines");
@@ -62,7 +63,7 @@ export class PlanBlock {
   offer(presets, onPreset) {
     const items = presets.map((preset) => ({
       label: preset.name,
-      hint: `${preset.reason} ${preset.words}`,
+      hint: `${say(preset.reason)}\n${sayAgain(preset.said)}`,
       act: () => onPreset(preset),
     }));
     openMenu(this.choose, items);

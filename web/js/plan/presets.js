@@ -2,10 +2,11 @@
 // Presets: values for a sampling node and for the memory node behind it. The widgets alone remember what was set.
 
 import { behind } from "../memory/graph.js";
-import { linkedSlot, modelOf, widgetOf } from "./reading.js";
+import { say } from "../words/words.js";
+import { labelOf, linkedSlot, modelOf, widgetOf } from "./reading.js";
 
 /**
- * @typedef {{name: string, reason: string, words: string, widgets: Record<string, any>, memory: string}} Preset
+ * @typedef {{name: string, reason: string, said: import("../words/words.js").Said, widgets: Record<string, any>, memory: string}} Preset
  * @typedef {{set: string[], already: string[], left: string[]}} Told
  */
 
@@ -24,8 +25,8 @@ export function applyPreset(sampler, preset, create) {
   const told = { set: [], already: [], left: [] };
   for (const [name, value] of Object.entries(preset.widgets)) {
     const size = name === "width" || name === "height";
-    if (size && modelOf(sampler) === "tiny") told.left.push(`${name}, since the tiny story model draws 64 x 64 pixels`);
-    else put(sampler, name, value, name, told);
+    if (size && modelOf(sampler) === "tiny") told.left.push(say("{0}, since the tiny story model draws 64 x 64 pixels", labelOf(sampler, name)));
+    else put(sampler, name, value, labelOf(sampler, name), told);
   }
   putMemory(sampler, preset.memory, create, told);
   return sentence(preset.name, told);
@@ -35,7 +36,7 @@ export function applyPreset(sampler, preset, create) {
 function put(node, name, value, called, told) {
   const widget = widgetOf(node, name);
   if (!widget) return;
-  if (linkedSlot(node, name) >= 0) told.left.push(`${called}, which comes from another node`);
+  if (linkedSlot(node, name) >= 0) told.left.push(say("{0}, which comes from another node", called));
   else if (widget.value === value) told.already.push(`${called} ${value}`);
   else {
     told.set.push(`${called} ${widget.value} → ${value}`);
@@ -46,13 +47,13 @@ function put(node, name, value, called, told) {
 
 /** @param {any} sampler @param {string} option @param {(type: string) => any} create @param {Told} told */
 function putMemory(sampler, option, create, told) {
-  const source = behind(sampler, "memory");
+  const [source, called] = [behind(sampler, "memory"), labelOf(sampler, "memory")];
   if (!source) addMemory(sampler, option, create, told);
-  else if (source.comfyClass !== MEMORY) told.left.push(`memory, which comes from ${source.title}`);
+  else if (source.comfyClass !== MEMORY) told.left.push(say("{0}, which comes from {1}", called, source.title));
   else {
     const others = (source.outputs[0].links?.length ?? 1) - 1;
     const [, height] = source.size;
-    put(source, "preset", option, others > 0 ? "memory (also of other nodes)" : "memory", told);
+    put(source, "preset", option, others > 0 ? say("{0} (also of other nodes)", called) : called, told);
     // the combo has fitted the node to the settings of its new option
     source.setSize([source.size[0], Math.max(source.size[1], Math.min(height, HEIGHT))]);
   }
@@ -62,7 +63,7 @@ function putMemory(sampler, option, create, told) {
 function addMemory(sampler, option, create, told) {
   const slot = sampler.inputs.findIndex((/** @type {any} */ input) => input.name === "memory");
   if (slot < 0 || sampler.inputs[slot].link != null) {
-    told.left.push("memory, which comes from another node");
+    told.left.push(say("{0}, which comes from another node", labelOf(sampler, "memory")));
     return;
   }
   const node = create(MEMORY);
@@ -71,7 +72,7 @@ function addMemory(sampler, option, create, told) {
   widgetOf(node, "preset").value = option;
   node.setSize([WIDTH, HEIGHT]);
   node.connect(0, sampler, slot);
-  told.set.push(`memory none → ${option}, in a new MemFlow Memory`);
+  told.set.push(say("{0} none → {1}, in a new MemFlow Memory", labelOf(sampler, "memory"), option));
 }
 
 /** To the left of a node, below whatever stands there. @param {any} sampler @returns {[number, number]} */
@@ -89,8 +90,8 @@ function freePlace(sampler) {
 
 /** @param {string} name @param {Told} told */
 function sentence(name, { set, already, left }) {
-  const words = [set.length ? `${name} set ${set.join(", ")}.` : `${name} changed nothing.`];
-  if (already.length) words.push(`Already so: ${already.join(", ")}.`);
-  if (left.length) words.push(`Left alone: ${left.join(", ")}.`);
+  const words = [set.length ? say("{0} set {1}.", name, set.join(", ")) : say("{0} changed nothing.", name)];
+  if (already.length) words.push(say("Already so: {0}.", already.join(", ")));
+  if (left.length) words.push(say("Left alone: {0}.", left.join(", ")));
   return words.join(" ");
 }

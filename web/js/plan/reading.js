@@ -2,8 +2,8 @@
 // What a sampling node would be asked for if it were queued now, read from the graph. Nothing here needs the page.
 
 import { behind, instanceOf, sourceOf, SUBGRAPH_INPUT } from "../memory/graph.js";
+import { say } from "../words/words.js";
 
-const LATER = "the plan is told when the run starts";
 const UNITS = /** @type {Record<string, string>} */ ({ seconds: "start_s", frames: "frame", chunks: "chunk" });
 const MOST_SEGMENTS = 1000;
 const NESTED = "preset.";
@@ -25,7 +25,7 @@ export function readRun(sampler) {
 
 /** @param {any} sampler */
 function bodyOf(sampler) {
-  if (behind(sampler, "state")) throw new Unknown(`This run goes on from a state: ${LATER}.`);
+  if (behind(sampler, "state")) throw new Unknown(say("This run goes on from a state: the plan is told when the run starts."));
   /** @type {Record<string, any>} */
   const body = { ...scheduleOf(sampler), memory: memoryOf(sampler), model: modelOf(sampler) };
   for (const name of ["length", "fps", "width", "height", "steps"]) body[name] = known(sampler, name);
@@ -36,9 +36,9 @@ function bodyOf(sampler) {
 /** @param {any} sampler */
 function scheduleOf(sampler) {
   const source = behind(sampler, "schedule");
-  if (!source) throw new Unknown("Connect a schedule, and its plan stands here.");
+  if (!source) throw new Unknown(say("Connect a schedule, and its plan stands here."));
   if (source.comfyClass === "MemFlowPromptSchedule") {
-    return { schedule: known(source, "prompts", "The schedule's text"), global_prompt: known(source, "global_prompt") };
+    return { schedule: known(source, "prompts", say("The schedule's text")), global_prompt: known(source, "global_prompt") };
   }
   return { schedule: segmentsOf(source) };
 }
@@ -48,7 +48,7 @@ function segmentsOf(last) {
   const chain = [];
   for (let node = last; node; node = behind(node, "schedule")) {
     if (node.comfyClass !== "MemFlowPromptSegment" || chain.length === MOST_SEGMENTS) {
-      throw new Unknown(`The schedule comes from another node: ${LATER}.`);
+      throw elsewhere(say("The schedule"));
     }
     chain.unshift(node);
   }
@@ -65,7 +65,7 @@ function segmentsOf(last) {
 function memoryOf(sampler) {
   const source = behind(sampler, "memory");
   if (!source) return null;
-  if (source.comfyClass !== "MemFlowMemory") throw new Unknown(`The memory comes from another node: ${LATER}.`);
+  if (source.comfyClass !== "MemFlowMemory") throw elsewhere(say("The memory"));
   /** @type {Record<string, any>} */
   const said = { preset: known(source, "preset") };
   for (const { name } of source.widgets) {
@@ -85,15 +85,26 @@ export function modelOf(sampler) {
 }
 
 /** @param {any} node @param {string} name @param {string} [called] */
-function known(node, name, called = name) {
+function known(node, name, called = labelOf(node, name)) {
   const value = valueOf(node, name);
-  if (value === undefined) throw new Unknown(`${called} comes from another node: ${LATER}.`);
+  if (value === undefined) throw elsewhere(called);
   return value;
+}
+
+/** @param {string} called */
+function elsewhere(called) {
+  return new Unknown(say("{0} comes from another node: the plan is told when the run starts.", called));
 }
 
 /** A widget. @param {any} node @param {string | undefined} name */
 export function widgetOf(node, name) {
   return node?.widgets?.find((/** @type {any} */ widget) => widget.name === name);
+}
+
+/** What a widget or an input is called on the page. @param {any} node @param {string} name @returns {string} */
+export function labelOf(node, name) {
+  const input = node.inputs?.find((/** @type {any} */ input) => input.name === name);
+  return widgetOf(node, name)?.label ?? input?.label ?? input?.localized_name ?? name;
 }
 
 /** The slot of a widget that another node feeds; -1 where none does. @param {any} node @param {string} name */

@@ -23,3 +23,10 @@ export function speak(language) {
 export function say(english, ...values) {
   return (chosen[english] ?? english).replace(/\{(\d)\}/g, (_, place) => String(values[Number(place)]));
 }
+
+/** @typedef {[string, ...(string | number | Said)[]]} Said  a text and what is filled in, as the server has it */
+
+/** A sentence of the server. @param {Said} said @returns {string} */
+export function sayAgain([english, ...values]) {
+  return say(english, ...values.map((value) => (Array.isArray(value) ? sayAgain(value) : value)));
+}
