@@ -34,7 +34,8 @@ BUILD = """async ([text, clip]) => {
     window.ids = {schedule: schedule.id, stream: stream.id};
     await app.extensionManager.command.execute("Comfy.Canvas.ResetView");
     app.canvas.ds.scale = 1;
-    app.canvas.ds.offset = [0, 0];
+    // the live box is at the foot of a tall node
+    app.canvas.ds.offset = [0, -220];
     app.canvas.setDirty(true, true);
     while (!document.querySelector(".memflow-memory")) await new Promise(requestAnimationFrame);
 }"""
