@@ -18,6 +18,9 @@ import av
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from memflow_core.schedule_formats import read_schedule
+from memflow_core.timing import ChunkGrid, Time
+
 from .comfy_host import ROOT, Layout, SetupError, comfyui_version
 from .comfy_server import Server, ServerError, failure, output_files
 from .demo import read_workflow
@@ -44,10 +47,13 @@ def told(server: Server, preset: str) -> tuple[np.ndarray, float]:
 
 
 def prompts_by_frame(text: str, fps: float, frames: int) -> list[str]:
-    """What the schedule says at each video frame; times are in seconds, as in the workflow."""
-    lines = [line.split("s: ", 1) for line in text.splitlines()]
-    starts = [(float(start) * fps, prompt) for start, prompt in lines]
-    return [next(prompt for start, prompt in reversed(starts) if frame >= start) for frame in range(frames)]
+    """The prompt that each video frame was made under."""
+    plan = read_schedule(text).place(ChunkGrid(fps), Time(frames, "frames"))
+    return [
+        segment.prompt
+        for segment in plan.segments
+        for _ in range(plan.grid.px_frames(segment.start_chunk), plan.grid.px_frames(segment.end_chunk))
+    ]
 
 
 def side_by_side(pictures: list[np.ndarray], titles: list[str], caption: str) -> Image.Image:
