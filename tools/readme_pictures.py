@@ -48,7 +48,7 @@ def told(server: Server, preset: str) -> tuple[np.ndarray, float]:
 
 def prompts_by_frame(text: str, fps: float, frames: int) -> list[str]:
     """The prompt that each video frame was made under."""
-    plan = read_schedule(text).place(ChunkGrid(fps), Time(frames, "frames"))
+    plan = read_schedule(text).place(ChunkGrid(fps=fps), Time(frames, "frames"))
     return [
         segment.prompt
         for segment in plan.segments

@@ -14,11 +14,12 @@ Stories are drawn and encoded as training goes on, a few at a time, and kept und
 each at first, fewer later.
 
 Measured on one CPU core with AMX, shared with other work: preset small, 8 samples of 3 noisy copies a step, 0.8 s a
-step, 0.5 s with --fuse (which first compiles for 4 minutes, once); a step with roll-outs 2 times that. 40000 steps,
-0.3 million samples, so take 8 to 10 CPU-hours with --fuse. Two processes under torchrun on two such cores: 1.2 steps of
-16 samples a second, roll-outs included. The bundled model: 5370 such steps from nothing, with every error counting alike
-(--focus 0), 1.5 hours; then from its files --steps 3600 --calm 0 --own 0.5 --lr 0.0025 --lr-rest 0.0008, 1 hour. Guess for a GPU, not measured: --preset large --batch 128
---fuse, 20 steps a second, 20000 steps in half an hour with the drawing and encoding of 2000 stories.
+step, 0.5 s with --fuse (which first compiles for 4 minutes, once); a step with roll-outs 2 times that. Two processes
+under torchrun on two such cores: 1.2 steps of 16 samples a second, roll-outs included. Guess for a GPU, not measured:
+--preset large --batch 128 --fuse, 20 steps a second, 20000 steps in half an hour, drawing and encoding included.
+
+The bundled model was made so: 5370 steps in two processes from nothing, errors counting alike everywhere (--focus 0),
+1.5 hours; then from its files --steps 3600 --calm 0 --own 0.5 --lr 0.0025 --lr-rest 0.0008, 1 hour.
 
 One thread per process: on shared CPU cores a second one makes it slower.
 """
