@@ -9,6 +9,10 @@ import { readRun } from "../../web/js/plan/reading.js";
 function graph() {
   const made = { nodes: [], getNodeById: (id) => made.nodes.find((node) => node.id === id), add: (node) => put(node) };
   made.rootGraph = made;
+  made.getLink = (link) => {
+    const [id, slot] = link.split(":").map(Number);
+    return made.getNodeById(id).entering(slot);
+  };
   const put = (node) => made.nodes.push(Object.assign(node, { id: made.nodes.length + 1, graph: made }));
   return made;
 }
@@ -21,6 +25,11 @@ function node(home, comfyClass, widgets = {}, inputs = {}, more = {}) {
       name, link: source && 1, source, type: more.types?.[name] ?? "*", ...(name in widgets ? { widget: { name } } : {}),
     })),
     getInputLink(slot) {
+      // as in the front end, where it tells of what goes out of the inside
+      if (this.subgraph) throw new TypeError("no such slot");
+      return this.entering(slot);
+    },
+    entering(slot) {
       const { source, type } = this.inputs[slot];
       if (!source) return null;
       const [origin, origin_slot] = source;
@@ -30,10 +39,11 @@ function node(home, comfyClass, widgets = {}, inputs = {}, more = {}) {
       this.size = size;
     },
     connect(slot, to, at) {
-      Object.assign(to.inputs[at], { link: 1, source: [this, slot] });
+      Object.assign(to.inputs[at], { link: `${to.id}:${at}`, source: [this, slot] });
     },
   };
   home.add(made);
+  for (const [slot, input] of made.inputs.entries()) input.link = input.source && `${made.id}:${slot}`;
   return made;
 }
 

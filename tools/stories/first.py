@@ -39,7 +39,8 @@ def tiny_story() -> Story:
         (40, 140),
         (320, 400),
     )
-    return Story("tiny_story", (tiny, prompts, memory, video), (note,))
+    # all of the finished video in sight on a screen of 900 lines
+    return Story("tiny_story", (tiny, prompts, memory, video), (note,), scale=0.75)
 
 
 def node_by_node() -> Story:

@@ -64,7 +64,7 @@ export function behind(node, name) {
  */
 export function sourceOf(node, slot) {
   for (let steps = 0; node && steps < 100; steps++) {
-    const link = node.getInputLink?.(slot);
+    const link = linkAt(node, slot);
     if (link && Number(link.origin_id) === SUBGRAPH_INPUT) {
       [node, slot] = [instanceOf(node.graph), link.origin_slot];
       continue;
@@ -78,6 +78,14 @@ export function sourceOf(node, slot) {
     else return source;
   }
   return null;
+}
+
+/** The link that comes in at a slot. @param {any} node @param {number} slot */
+export function linkAt(node, slot) {
+  // a subgraph node's own getInputLink tells of what goes out of its inside
+  if (!node.subgraph) return node.getInputLink?.(slot);
+  const id = node.inputs?.[slot]?.link;
+  return id == null ? null : node.graph?.getLink(id);
 }
 
 /** A node that shows a subgraph. @param {any} graph */

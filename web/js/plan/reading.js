@@ -1,7 +1,7 @@
 // @ts-check
 // What a sampling node would be asked for if it were queued now, read from the graph. Nothing here needs the page.
 
-import { behind, instanceOf, sourceOf, SUBGRAPH_INPUT } from "../memory/graph.js";
+import { behind, instanceOf, linkAt, sourceOf, SUBGRAPH_INPUT } from "../memory/graph.js";
 import { say } from "../words/words.js";
 
 const UNITS = /** @type {Record<string, string>} */ ({ seconds: "start_s", frames: "frame", chunks: "chunk" });
@@ -124,7 +124,7 @@ function linkedValue(node, slot) {
   const source = sourceOf(node, slot);
   if (source) return source.type?.startsWith("Primitive") ? source.widgets?.[0]?.value : undefined;
   // out of subgraphs, to the one that shows a widget for it
-  for (let link = node.getInputLink?.(slot); Number(link?.origin_id) === SUBGRAPH_INPUT; link = node.getInputLink?.(slot)) {
+  for (let link = linkAt(node, slot); Number(link?.origin_id) === SUBGRAPH_INPUT; link = linkAt(node, slot)) {
     [node, slot] = [instanceOf(node.graph), link.origin_slot];
     const input = node?.inputs?.[slot];
     if (input?.link == null) return widgetOf(node, input?.widget?.name ?? input?.name)?.value;
