@@ -36,11 +36,11 @@ def tiny_story() -> Story:
         "- **Memory**: what the stream remembers. Choose *Window only* and compare.\n"
         "- **Stream to Video**: another seed casts others. The file plays up to the last chunk, even if you cancel.\n\n"
         "The tiny model needs no download and no GPU. For real weights open the template *official_story*.",
-        (40, 140),
-        (320, 400),
+        # its foot is the graph's: the front end fits that into the window, with room for the finished video
+        (400, 690),
+        (560, 560),
     )
-    # all of the finished video in sight on a screen of 900 lines
-    return Story("tiny_story", (tiny, prompts, memory, video), (note,), scale=0.75)
+    return Story("tiny_story", (tiny, prompts, memory, video), (note,))
 
 
 def node_by_node() -> Story:
