@@ -47,6 +47,19 @@ BUILD = """async ([text, length]) => {
     while (!timeline.element.isConnected) await new Promise(requestAnimationFrame);
     timeline.setFocus(0);
 }"""
+# blocks find their places over a few frames, more of them on a busy machine
+STILL = """async () => {
+    const places = () => [...document.querySelectorAll(".mft-block")].map(one => {
+        const {x, y, width} = one.getBoundingClientRect();
+        return [x, y, width];
+    }).join();
+    for (let last = "", same = 0; same < 4;) {
+        await new Promise(requestAnimationFrame);
+        const now = places();
+        same = now === last ? same + 1 : 0;
+        last = now;
+    }
+}"""
 WIDGET = """([name, value]) => {
     const widget = app.graph.getNodeById(window.schedule).widgets.find(w => w.name === name);
     if (value !== null) widget.value = value;
@@ -77,6 +90,7 @@ class Timeline:
     def build(self, text: str = STORY, length: int | None = 153) -> None:
         self.page.evaluate(BUILD, [text, length])
         self.blocks.first.wait_for()
+        self.page.evaluate(STILL)
 
     @property
     def text(self) -> str:
