@@ -35,6 +35,7 @@ class Mix:
 
     first, second, opening  weight of a segment's first and second chunk and of a story's first.
     moving                  weight of segments in which someone moves about.
+    jumping                 factor for those in which someone jumps: nothing else changes so much within a latent frame.
     back, new               factors for a segment's first two chunks, where everybody in it comes back from somewhere
                             else, or somebody is new: the one asks for memory, the other cannot be foretold.
     bank                    shares of policies: relevant to the prompt, random, newest; the rest is empty.
@@ -48,6 +49,7 @@ class Mix:
     opening: float = 12.0
     empty: float = 0.3
     moving: float = 1.0
+    jumping: float = 4.0
     back: float = 3.0
     new: float = 0.5
     bank: tuple[float, float, float] = (0.5, 0.2, 0.12)
@@ -142,6 +144,7 @@ class Chapters:
         self.scenes = np.unique([segment.scene for segment in segments], return_inverse=True)[1][self.segment]
         self.news = np.array([_news(segments, number) for number in range(len(segments))])[self.segment]
         self.in_place = np.array([segment.action in _IN_PLACE for segment in segments])[self.segment]
+        self.jumps = np.array([segment.action == "jumps" for segment in segments])[self.segment]
 
     def weights(self, mix: Mix) -> np.ndarray:
         """How often each chunk is a target."""
@@ -150,6 +153,7 @@ class Chapters:
         known = np.choose(self.news, (1.0, mix.back, mix.new))
         weights = weights * np.where(self.place < 2, known, 1.0)
         weights[0] = mix.opening * (1.0 if self.in_place[0] else mix.moving)
+        weights = weights * np.where(self.jumps, mix.jumping, 1.0)
         return weights / weights.sum()
 
 

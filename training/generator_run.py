@@ -39,6 +39,7 @@ class Settings:
     lr        of Muon, which has the blocks' matrices; Adam, which has the rest, takes `lr_rest`.
     align     weight of the alignment loss.
     focus     how much more an error counts where characters are: in most of a picture nothing is left to learn.
+    marks     how much more still where their accessories and patterns are.
     stories   most of them; at step n there are `first_stories` + n / `steps_a_story`.
     """
 
@@ -50,6 +51,7 @@ class Settings:
     lr_rest: float = 0.0015
     align: float = 0.1
     focus: float = 4.0
+    marks: float = 8.0
     calm: float = 0.15
     own: float = 0.35
     stories: int = 2000
@@ -96,9 +98,10 @@ class Shelf:
     def truth(self, places: Tensor) -> Tensor:
         return self.latents[self.rows[places]].float()
 
-    def weights(self, places: Tensor, focus: float) -> Tensor:
-        """What errors count, [..., 1, SIDE, SIDE]: 1 on average, and `focus` + 1 times as much where characters are."""
-        weights = 1 + focus * self.cover[places].float()[..., None, :, :]
+    def weights(self, places: Tensor, focus: float, marks: float) -> Tensor:
+        """What errors count, [..., 1, SIDE, SIDE]: 1 on average; for `focus` and `marks` see `Settings`."""
+        character, mark = self.cover[places].float().unsqueeze(-3).unbind(-4)
+        weights = 1 + focus * character + marks * mark
         return weights / weights.mean()
 
     def own(self, places: Tensor) -> Tensor:
@@ -148,7 +151,7 @@ class Training(Run):
         if self.step >= (1 - s.own) * s.steps:
             context = self._own_context(shelf, places, context)
             self._own_copy(shelf, places, batch, texts, context, noisy, sigma)
-        weights = shelf.weights(places[:, CONTEXT:], s.focus)
+        weights = shelf.weights(places[:, CONTEXT:], s.focus, s.marks)
         return self._teach(batch, texts, roughen(context), target, noisy, sigma, weights)
 
     # -- teacher forcing ----------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from torch import Tensor
 from .codec import ENCODE_LEAD, GROUP, Codec
 from .story import Placement, Story, placements, render, sample_story, start_frame
 from .vae import LATENTS
-from .world import IDENTITIES, SIZE, overlap, sprite
+from .world import ACCESSORY, PATTERN, PATTERNS, SIZE, figure, overlap
 
 CHUNK = 3  # latent frames
 SIDE = 8  # latent rows and columns of a 64 x 64 picture
@@ -40,25 +40,28 @@ class Tale:
 
     @cached_property
     def cover(self) -> np.ndarray:
-        """float16 [latent frames, SIDE, SIDE] in 0..1: how much of each latent's pictures characters fill."""
-        pictures = np.zeros((GROUP * self.frames, SIDE, SIDE), np.float16)
+        """float16 [latent frames, 2, SIDE, SIDE] in 0..1: how much of each latent's pictures characters fill, and how
+        much of them what tells two of a kind apart besides the body's colour does: accessory and pattern."""
+        pictures = np.zeros((GROUP * self.frames, 2, SIDE, SIDE), np.float16)
         for segment in self.story.segments:
             for frame in range(start_frame(segment.start_chunk), start_frame(segment.end_chunk)):
                 for kind, where in zip(segment.cast, placements(segment, frame), strict=True):
                     # the first latent frame has one picture alone, its group's last
                     np.maximum(pictures[frame + GROUP - 1], _filled(kind, where), out=pictures[frame + GROUP - 1])
-        return pictures.reshape(self.frames, GROUP, SIDE, SIDE).max(1)
+        return pictures.reshape(self.frames, GROUP, 2, SIDE, SIDE).max(1)
 
 
 @lru_cache(maxsize=4096)
 def _filled(kind: str, where: Placement) -> np.ndarray:
-    """The share of each latent's pixels that a character fills in one picture, [SIDE, SIDE]."""
-    alpha = np.zeros((SIZE, SIZE), np.float32)
-    rows_and_columns, own = overlap(where.x, where.up)
-    # an identity is a matter of colours alone
-    alpha[rows_and_columns] = sprite(kind, where.pose, IDENTITIES[0])[1][own][..., 0]
+    """The share of each latent's pixels that a character and its marks fill in one picture, [2, SIDE, SIDE]."""
+    # where a pattern could be it also matters that there is none
+    figures = np.stack([figure(kind, where.pose, pattern) for pattern in range(len(PATTERNS))])
+    marks = figures[:, PATTERN].max(0) + figures[0, ACCESSORY]
+    filled = np.zeros((2, SIZE, SIZE), np.float32)
+    (rows, columns), own = overlap(where.x, where.up)
+    filled[:, rows, columns] = np.stack((figures[0].sum(0)[own], marks[own]))
     step = SIZE // SIDE
-    return alpha.reshape(SIDE, step, SIDE, step).mean((1, 3))
+    return filled.reshape(2, SIDE, step, SIDE, step).mean((2, 4))
 
 
 class Library:

@@ -101,7 +101,7 @@ def main() -> None:
     parser.add_argument("--preset", choices=PRESETS, help=f"size of the model ({Settings.preset})")
     for name in ("steps", "batch", "copies", "stories", "first_stories", "steps_a_story", "seed"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=f"({getattr(Settings, name)})")
-    for name in ("lr", "lr_rest", "align", "focus", "calm", "own"):
+    for name in ("lr", "lr_rest", "align", "focus", "marks", "calm", "own"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, help=f"({getattr(Settings, name)})")
     parser.add_argument("--pause", type=int, metavar="STEP", help="stop there, with the schedule of --steps")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
