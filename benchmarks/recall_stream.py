@@ -98,12 +98,12 @@ class GivenBackbone(Backbone):
         """For `Stream(on_forward=...)`."""
         self._now = forward
 
-    def __call__(self, x: Tensor, timesteps: Tensor, text: list[TextKV], attend: Attend) -> Tensor:
+    def __call__(self, x: Tensor, timesteps: Tensor | float, text: list[TextKV], attend: Attend) -> Tensor:
         if self.given is None or self._now.kind != "denoise":
             return super().__call__(x, timesteps, text, attend)
         if self._now.step == 0 and self._listens:
             super().__call__(x, timesteps, text, attend)
-        return (x - self.given) / self._flow.sigma(float(timesteps[0]))
+        return (x - self.given) / self._flow.sigma(float(timesteps))
 
 
 @dataclass

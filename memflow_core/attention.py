@@ -70,21 +70,28 @@ class MemoryAttention:
         self.activation: list[Tensor] = []
 
     def begin(
-        self, span: Span, before_layer: LayerHook | None = None, observer: AttentionObserver | None = None
+        self,
+        span: Span,
+        before_layer: LayerHook | None = None,
+        observer: AttentionObserver | None = None,
+        draft: bool = False,
     ) -> None:
-        """Set up one forward. `cache.at` must already say which slots hold these frames."""
+        """Set up one forward. `cache.at` must already say which slots hold these frames.
+
+        draft  another forward will write the same frames before a chunk after them does.
+        """
         self.span, self.before_layer, self.observer = span, before_layer, observer
+        # SMA may read a sink that is just being made
+        self.draft = draft and not self.cache.at.in_sink(span.start)
         self.activation = []
         frames = torch.arange(span.start, span.start + span.frames, device=self.cache.k.device)
         self._rotation = self.rope.at(self._places(frames))
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        q, k, v = (x.unflatten(2, (self.span.frames, -1)) for x in (q, k, v))
+        q, k, v = (self._by_frame(x) for x in (q, k, v))
         rotated_q = self._rotation.apply(q)
-        stored_k, meeting_q = (k, q) if self.relative else (self._rotation.apply(k), rotated_q)
-        keep = self.span.unwritten
-        self.cache.write(layer, self.span.start + keep, stored_k[:, :, keep:], v[:, :, keep:])
-        meeting_q = meeting_q.flatten(2, 3)
+        self._write(layer, k, v)
+        meeting_q = (q if self.relative else rotated_q).flatten(2, 3)
         if self.before_layer is not None:
             self.before_layer(layer, meeting_q)
         keys, values = self._attended(layer, meeting_q)
@@ -92,6 +99,19 @@ class MemoryAttention:
         if self.observer is not None:
             self.observer(layer, rotated_q, keys, self._kinds(keys))
         return self.backend(rotated_q, keys.flatten(2, 3), values.flatten(2, 3))
+
+    def store(self, layer: int, k: Tensor, v: Tensor) -> None:
+        """Only write a chunk's keys and values into its slots."""
+        self._write(layer, self._by_frame(k), self._by_frame(v))
+
+    def _by_frame(self, x: Tensor) -> Tensor:
+        """[B, heads, L, head_dim] -> [B, heads, frames, tokens, head_dim]."""
+        return x.unflatten(2, (self.span.frames, -1))
+
+    def _write(self, layer: int, k: Tensor, v: Tensor) -> None:
+        keep = self.span.unwritten
+        k = k if self.relative else self._rotation.apply(k)
+        self.cache.write(layer, self.span.start + keep, k[:, :, keep:], v[:, :, keep:], self.draft)
 
     def activated_frames(self) -> list[Tensor]:
         """What `activation` chose, as latent frames: one [B, heads, k] a layer."""
@@ -154,5 +174,4 @@ class MemoryAttention:
         turned = (ring - (at.window_start - at.origin - at.sink_slots)) % at.window_slots
         rest = torch.cat((sink, at.sink_slots + at.bank + turned))[: keys.shape[2] - age.shape[-1]]
         places = torch.cat((age + at.sink_slots, rest.expand(age.shape[0], -1)), dim=-1)  # [B, slots]
-        rotation = self.rope.at(places)
-        return Rotation(rotation.cos[:, None], rotation.sin[:, None]).apply(keys)
+        return Rotation(self.rope.at(places).table[:, None]).apply(keys)

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from .fused import Modulation, feed_forward, modulated_norm, rms_norm
 from .precision import widest
 
 AttentionBackend = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -27,6 +28,9 @@ class Attend(Protocol):
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor: ...
 
+    def store(self, layer: int, k: Tensor, v: Tensor) -> None:
+        """Leave keys and values in memory, where nobody asks for what they say."""
+
 
 @dataclass(frozen=True)
 class TextKV:
@@ -34,6 +38,14 @@ class TextKV:
 
     k: Tensor
     v: Tensor
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What a timestep says to every layer: (self-attention, feed-forward) of each block, and the head."""
+
+    blocks: list[tuple[Modulation, Modulation]]
+    head: Modulation
 
 
 def sdpa(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -67,6 +79,7 @@ class Backbone:
         self.channels = tree.patch_embedding.weight.shape[1]
         self.text_dim = tree.text_embedding[0].in_features
         self._freq_dim = tree.time_embedding[0].in_features
+        self._moments: dict[float, Moment] = {}
 
     def embed_text(self, text: Tensor) -> list[TextKV]:
         """Cross-attention keys and values of a prompt, per layer. text [B, length, text_dim]; padding takes part."""
@@ -79,15 +92,40 @@ class Backbone:
             for block in self.tree.blocks
         ]
 
-    def __call__(self, x: Tensor, timesteps: Tensor, text: list[TextKV], attend: Attend) -> Tensor:
-        """Predict the flow of latent frames x [B, C, F, h, w] at timesteps [F], 0 to 1000: -> as x."""
-        rows, columns = x.shape[-2] // 2, x.shape[-1] // 2
-        tokens = self._embed_patches(x)
-        time = self.tree.time_embedding(sinusoid(timesteps, self._freq_dim).to(self.dtype))  # [F, dim]
-        shifts = self.tree.time_projection(time).unflatten(-1, (6, self.dim))  # [F, 6, dim]
+    def __call__(self, x: Tensor, timesteps: Tensor | float, text: list[TextKV], attend: Attend) -> Tensor:
+        """Predict the flow of latent frames x [B, C, F, h, w]: -> as x.
+
+        timesteps  0 to 1000: [F], or one for all of them, whose embedding is kept.
+        """
+        moment, tokens = self.moment(timesteps), self._embed_patches(x)
         for layer, block in enumerate(self.tree.blocks):
-            tokens = self._block(layer, block, tokens, shifts, text[layer], attend)
-        return self._head(tokens, time, rows, columns).to(x.dtype)
+            tokens = self._block(layer, block, tokens, moment.blocks[layer], text[layer], attend)
+        return self._head(tokens, moment.head, x.shape[-2] // 2, x.shape[-1] // 2).to(x.dtype)
+
+    def write(self, x: Tensor, timesteps: Tensor | float, text: list[TextKV], attend: Attend) -> None:
+        """The same pass for the keys and values alone that it leaves in memory: the last layer ends with its own."""
+        moment, tokens = self.moment(timesteps), self._embed_patches(x)
+        *blocks, last = self.tree.blocks
+        for layer, block in enumerate(blocks):
+            tokens = self._block(layer, block, tokens, moment.blocks[layer], text[layer], attend)
+        flat = modulated_norm(last.norm1, tokens, moment.blocks[-1][0]).flatten(1, 2)
+        attend.store(len(blocks), *self._keys_values(last.self_attn, flat))
+
+    def moment(self, timesteps: Tensor | float) -> Moment:
+        """For timesteps [F], or for one of all frames, which is reckoned once."""
+        if not isinstance(timesteps, Tensor):
+            if timesteps not in self._moments:
+                device = self.tree.patch_embedding.weight.device
+                self._moments[timesteps] = self.moment(torch.full((1,), timesteps, device=device))
+            return self._moments[timesteps]
+        time = self.tree.time_embedding(sinusoid(timesteps, self._freq_dim).to(self.dtype))  # [rows, dim]
+        shifts = self.tree.time_projection(time).unflatten(-1, (6, self.dim))  # [rows, 6, dim]
+        blocks = []
+        for block in self.tree.blocks:
+            shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = self._modulate(block.modulation, shifts)
+            blocks.append((Modulation(shift_a, 1 + scale_a, gate_a), Modulation(shift_f, 1 + scale_f, gate_f)))
+        shift, scale = self._modulate(self.tree.head.modulation, time[:, None])
+        return Moment(blocks, Modulation(shift, 1 + scale))
 
     def _embed_patches(self, x: Tensor) -> Tensor:
         """[B, C, F, h, w] -> [B, F, tokens, dim]."""
@@ -96,31 +134,41 @@ class Backbone:
         dtype = torch.float32 if conv.weight.dtype == torch.float32 else self.dtype
         return rearrange(conv(x.to(dtype)), "b d f h w -> b f (h w) d").to(self.dtype)
 
-    def _block(self, layer: int, block: nn.Module, x: Tensor, shifts: Tensor, text: TextKV, attend: Attend) -> Tensor:
-        shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = self._modulate(block.modulation, shifts)
-        y = self._self_attention(layer, block.self_attn, torch.addcmul(shift_a, block.norm1(x), 1 + scale_a), attend)
-        x = torch.addcmul(x, y, gate_a)
+    def _block(
+        self,
+        layer: int,
+        block: nn.Module,
+        x: Tensor,
+        moment: tuple[Modulation, Modulation],
+        text: TextKV,
+        attend: Attend,
+    ) -> Tensor:
+        attention, ffn = moment
+        y = self._self_attention(layer, block.self_attn, modulated_norm(block.norm1, x, attention), attend)
+        x = torch.addcmul(x, y, attention.gate)
         x = x + self._cross_attention(block.cross_attn, block.norm3(x), text)
-        return torch.addcmul(x, block.ffn(torch.addcmul(shift_f, block.norm2(x), 1 + scale_f)), gate_f)
+        return torch.addcmul(x, feed_forward(block.ffn, modulated_norm(block.norm2, x, ffn)), ffn.gate)
 
     def _self_attention(self, layer: int, attn: nn.Module, x: Tensor, attend: Attend) -> Tensor:
         flat = x.flatten(1, 2)
-        q, k = self._split(attn.norm_q(attn.q(flat))), self._split(attn.norm_k(attn.k(flat)))
-        out = attend(layer, q, k, self._split(attn.v(flat)))
+        q = self._split(rms_norm(attn.norm_q, attn.q(flat)))
+        out = attend(layer, q, *self._keys_values(attn, flat))
         return attn.o(self._merge(out)).view_as(x)
 
+    def _keys_values(self, attn: nn.Module, flat: Tensor) -> tuple[Tensor, Tensor]:
+        return self._split(rms_norm(attn.norm_k, attn.k(flat))), self._split(attn.v(flat))
+
     def _cross_attention(self, attn: nn.Module, x: Tensor, text: TextKV) -> Tensor:
-        q = self._split(attn.norm_q(attn.q(x.flatten(1, 2))))
+        q = self._split(rms_norm(attn.norm_q, attn.q(x.flatten(1, 2))))
         return attn.o(self._merge(self.attention(q, text.k, text.v))).view_as(x)
 
-    def _head(self, x: Tensor, time: Tensor, rows: int, columns: int) -> Tensor:
+    def _head(self, x: Tensor, modulation: Modulation, rows: int, columns: int) -> Tensor:
         head = self.tree.head
-        shift, scale = self._modulate(head.modulation, time[:, None])
-        x = head.head(torch.addcmul(shift, head.norm(x), 1 + scale))
+        x = head.head(modulated_norm(head.norm, x, modulation))
         return rearrange(x, "b f (h w) (p q c) -> b c f (h p) (w q)", h=rows, w=columns, p=2, q=2)
 
     def _modulate(self, table: Tensor, time: Tensor) -> tuple[Tensor, ...]:
-        """table [1, n, dim] + time [F, n or 1, dim] -> n of [F, 1, dim]."""
+        """table [1, n, dim] + time [rows, n or 1, dim] -> n of [rows, 1, dim]."""
         # a bare parameter: the one kind of weight that no module casts or moves for us
         table = table.to(device=time.device, dtype=time.dtype)
         return (table + time).unsqueeze(2).unbind(1)

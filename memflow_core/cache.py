@@ -129,14 +129,17 @@ class KVCache:
     def batch(self) -> int:
         return self.k.shape[1]
 
-    def write(self, layer: int, start: int, k: Tensor, v: Tensor) -> None:
-        """Put frames start, start + 1, ... into their sink and window slots. k, v [B, heads, F, tokens, head_dim]."""
-        mean = k.mean(dim=3, dtype=torch.float32)
+    def write(self, layer: int, start: int, k: Tensor, v: Tensor, draft: bool = False) -> None:
+        """Put frames start, start + 1, ... into their sink and window slots. k, v [B, heads, F, tokens, head_dim].
+
+        draft  nobody will ask for the frames' mean keys before they are written again.
+        """
         for slot, offset, length in self.at.runs(start, k.shape[2]):
             to, take = slice(slot, slot + length), slice(offset, offset + length)
             self.k[layer, :, :, to] = k[:, :, take]
             self.v[layer, :, :, to] = v[:, :, take]
-            self.mean_k[layer, :, :, to] = mean[:, :, take]
+            if not draft:
+                self.mean_k[layer, :, :, to] = k[:, :, take].mean(dim=3, dtype=torch.float32)
 
     def forget_window(self) -> None:
         """Drop sink and window, keep the bank: the next frame is the first of a new shot."""

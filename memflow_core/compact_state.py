@@ -49,8 +49,7 @@ def keys_alone(stream: Stream, frame: int, latents: Tensor, text: list[TextKV]) 
     alone = KVCache(*shape, at, bone.dtype, stream.device)
     reading = MemoryAttention(alone, attention.rope, bone.attention, relative=attention.relative)
     reading.begin(Span(frame, 1))
-    timestep = torch.full((1,), stream.sampling.context_noise, device=stream.device)
-    bone(latents.to(stream.device, torch.float32), timestep, text, reading)
+    bone.write(latents.to(stream.device, torch.float32), stream.sampling.context_noise, text, reading)
     return Prototype(alone.k[:, :, :, 0], alone.v[:, :, :, 0], alone.mean_k[:, :, :, 0])
 
 
@@ -108,8 +107,7 @@ class Rebuild:
         else:
             _place(self.cache.at, write.span, origin)
             stream.attention.begin(write.span)
-            timesteps = torch.full((write.span.frames,), write.timestep, device=stream.device)
-            stream.backbone(x, timesteps, text, stream.attention)
+            stream.backbone.write(x, write.timestep, text, stream.attention)
             made = {frame: stream.memory.bank.copy_frame(frame) for frame in copies}
             self._empty_sink(write)
         for frame, prototype in made.items():

@@ -4,8 +4,8 @@ Peak activations of one pass over n = batch x latent frames x tokens of a pictur
 model width d and feed-forward width f, are the largest of
 
     s n (4 d + 2 f)            feed-forward: three residuals, its input, its wide layer before and after the gelu
-    s n 6 d + 12 n d           RoPE: residual, input, q, k, v, q rotated, and k in float32 with its products
-    s n 6 d + 12 m d           the same over the m keys that are read, with relative positions
+    s n 7 d + 8 n d            RoPE: residual, input, q, k, v, q rotated, k rotated, and in float32 k and its product
+    s (n 6 d + m d) + 8 m d    the same over the m keys that are read, with relative positions
     s n 7 d + s g d            gathering: with `top_k`, g keys and values are copied
     s n 7 d + s c d + 8 h t c  with retrieval `attention`: c keys of sink, bank and candidate, and what h heads of t
                                queries at a time make of them in float32, before and after the softmax
@@ -27,7 +27,7 @@ from .rehearsal import Rehearsal, rehearse
 GB = 2**30
 FLOAT32 = 4
 INT64 = 8
-ROPE_BYTES = 12  # of one number: its float32 copy and what becomes of it
+ROPE_BYTES = 8  # of one number: its float32 copy and what becomes of it
 SCORE_BYTES = 8
 
 
@@ -162,11 +162,11 @@ def _frame_bytes(model: ModelSize, shape: LatentShape) -> int:
 def _activation_bytes(model: ModelSize, shape: LatentShape, memory: MemoryConfig, plan: Plan, told: Rehearsal) -> int:
     size, dim, frame = model.dtype_bytes, model.dim, shape.batch * shape.tokens
     made, bank_and_sink = told.span * frame, memory.sink_frames + memory.bank_slots
-    stages = [size * made * (4 * dim + 2 * model.ffn_dim), made * dim * (6 * size + ROPE_BYTES)]
+    stages = [size * made * (4 * dim + 2 * model.ffn_dim), made * dim * (7 * size + ROPE_BYTES)]
     relative = memory.resolve_positions(plan.chunks * plan.grid.latent_frames) == "relative"
     read = (bank_and_sink + memory.window_frames) * frame
     if relative:
-        stages.append(dim * (6 * size * made + ROPE_BYTES * read))
+        stages.append(dim * (6 * size * made + (size + ROPE_BYTES) * read))
     if memory.top_k is not None:
         gathered = (2 * (memory.top_k + memory.window_frames) + memory.top_k) * frame
         stages.append(size * dim * (7 * made + gathered + relative * read))

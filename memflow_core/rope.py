@@ -20,15 +20,19 @@ def _axis_frequencies(pairs: int, device: torch.device) -> Tensor:
 
 @dataclass(frozen=True)
 class Rotation:
-    """Cosines and sines, float32, broadcastable to [..., frames, tokens, head_dim / 2]."""
+    """Cosines and sines side by side: table float32 [..., frames, tokens, head_dim / 2, 2]."""
 
-    cos: Tensor
-    sin: Tensor
+    table: Tensor
 
     def apply(self, x: Tensor) -> Tensor:
         """Rotate the interleaved pairs of x [..., frames, tokens, head_dim]; the result keeps x's dtype."""
-        even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
-        rotated = torch.stack((even * self.cos - odd * self.sin, even * self.sin + odd * self.cos), dim=-1)
+        pairs = x.float().unflatten(-1, (-1, 2))
+        if torch.compiler.is_compiling() or x.device.type == "mps":
+            # in parts, which a compiler makes one kernel of
+            (even, odd), (cos, sin) = pairs.unbind(-1), self.table.unbind(-1)
+            rotated = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
+        else:
+            rotated = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(self.table))
         return rotated.flatten(-2).to(x.dtype)
 
 
@@ -51,8 +55,8 @@ class Rope:
         self._space = grid.flatten(0, 1)  # [tokens, 2 * spatial]
 
     def at(self, frames: Tensor) -> Rotation:
-        """Rotation for latent frames at integer positions `frames` [..., n] -> tables [..., n, tokens, pairs]."""
+        """Rotation for latent frames at integer positions `frames` [..., n] -> a table [..., n, tokens, pairs, 2]."""
         time = frames.to(self._time.dtype)[..., None] * self._time
         time = time[..., None, :].expand(*frames.shape, self._space.shape[0], -1)
         angle = torch.cat((time, self._space.expand(*frames.shape, -1, -1)), dim=-1)
-        return Rotation(angle.cos().float(), angle.sin().float())
+        return Rotation(torch.stack((angle.cos(), angle.sin()), dim=-1).float())

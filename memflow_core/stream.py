@@ -293,10 +293,10 @@ class Stream:
     ) -> Tensor:
         self.announce(forward)
         meter = self.meter if forward.kind == "denoise" and forward.step == 0 else None
-        self.attention.begin(span, hook, meter)
-        flow = self.backbone(
-            x, torch.full((span.frames,), timestep, device=self.device), self._prompt.kv, self.attention
-        )
+        self.attention.begin(span, hook, meter, draft=forward.kind == "denoise")
+        # what only has to leave keys may end with them, unless a layer's queries are asked for
+        run = self.backbone if forward.kind == "denoise" or hook is not None else self.backbone.write
+        flow = run(x, timestep, self._prompt.kv, self.attention)
         if meter is not None:
             self.trace.add("share", forward.chunk, **dict(zip(KINDS, meter.take().unbind(), strict=True)))
         if self.attention.activation:

@@ -42,7 +42,8 @@ class Trace:
                each frame was found (with the candidate's own score last where it competes), and what it holds now.
                Lists are [layers][batch][slot], from layer `first_layer` on; slots hold latent frame indices.
     activate   {"kind", "step", "frames"}: how often SMA chose each latent frame in one forward, over all layers and
-               heads, as [frame, times] pairs; with `detail`, its choice as [layers][batch][heads][top_k] frames.
+               heads, as [frame, times] pairs; with `detail`, its choice as [layers][batch][heads][top_k] frames. The
+               last layer of a context pass or a recache reads nothing.
     switch     {"kind", "recomputed"}: a prompt change and the latent frames whose keys were made anew.
     blend      {"weight", "path"}: the new prompt's share in the text that this chunk speaks.
     pin        {"frame", "name"}: from now on this latent frame is kept; the name is null where it is kept for good.

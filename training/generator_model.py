@@ -119,7 +119,7 @@ class MaskedAttention:
     mean_k: list[Tensor]
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        frames = self.rotation.cos.shape[2]
+        frames = self.rotation.table.shape[2]
         q, k = (self.rotation.apply(x.unflatten(2, (frames, -1))) for x in (q, k))
         self.mean_k.append(k.float().mean(3))
         tokens = q.shape[3]

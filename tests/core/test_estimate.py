@@ -192,7 +192,7 @@ class PeakBytes(TorchDispatchMode):
 )
 def test_a_pass_needs_about_the_work_space_that_was_said(settings):
     """In bfloat16 with Wan 2.1's proportions; recaches included."""
-    config = ModelConfig(dim=384, num_heads=3, num_layers=1, ffn_dim=2240, text_dim=16, freq_dim=16)
+    config = ModelConfig(dim=384, num_heads=3, num_layers=2, ffn_dim=2240, text_dim=16, freq_dim=16)
     backbone = Backbone(WanModel(config).to(torch.bfloat16).requires_grad_(False), torch.bfloat16)
     plan = planned(8, (5, "recache"))
     stream = Stream(backbone, LatentShape(16, 16), MemoryConfig(**settings), SamplingConfig((1000,)), frames=24)

@@ -210,7 +210,9 @@ def test_activation_counts_in_the_trace_add_up(make_stream, play, prompt):
         chosen = [r for r in chunk.trace if r["event"] == "activate"]
         assert len(chosen) == len(chunk.forwards)
         for record in chosen:
-            assert sum(times for _, times in record["frames"]) == 2 * 2 * 2  # layers, heads, top_k
+            # a pass that only writes keys ends with the last layer's, before it would read any
+            layers = 2 if record["kind"] == "denoise" else 1
+            assert sum(times for _, times in record["frames"]) == layers * 2 * 2  # heads, top_k
 
 
 def test_bank_size_is_bounded():

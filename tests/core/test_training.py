@@ -87,7 +87,7 @@ def test_a_trained_forward_is_the_streams(generator, samples, sampler):
         asked.append((x, timesteps, flow))
         # arrive at the given latents
         now = len(asked) <= len(denoising_timesteps(stream.sampling))
-        return (x - latents[:, :CHUNK].movedim(1, 2)) / (timesteps[0] / 1000) if now else flow
+        return (x - latents[:, :CHUNK].movedim(1, 2)) / (timesteps / 1000) if now else flow
 
     class Told(Backbone):
         __call__ = staticmethod(told)
@@ -104,7 +104,7 @@ def test_a_trained_forward_is_the_streams(generator, samples, sampler):
     x = torch.zeros(1, CONTEXT + CHUNK, 16, 8, 8)
     x[:, :SINK], x[:, CONTEXT:] = latents[:, :CHUNK], noisy.movedim(1, 2)
     times = torch.zeros(1, CONTEXT + CHUNK)
-    times[:, CONTEXT:] = timesteps[0]
+    times[:, CONTEXT:] = timesteps
     text_of = of_frames(generator.embed_text(text), torch.zeros(1, CONTEXT + CHUNK, dtype=torch.int64))
     dense = Sparse(torch.zeros(1, dtype=torch.bool), batch.valid[:, :OLDER], CONTEXT, CHUNK)
     positions = torch.from_numpy(sample.frames)[None]
