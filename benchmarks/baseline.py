@@ -135,7 +135,9 @@ class PlainStream:
 
     def _block(self, layer: int, block: nn.Module, x: Tensor, shifts: Tensor, text: Tensor, call: Call):
         m = (block.modulation + shifts).unsqueeze(2).unbind(1)
-        y, temporary = self._self_attention(layer, block.self_attn, _modulated(block.norm1(x), call.frames, *m[:2]), call)
+        y, temporary = self._self_attention(
+            layer, block.self_attn, _modulated(block.norm1(x), call.frames, *m[:2]), call
+        )
         x = x + _by_frame(y, call.frames, m[2])
         x = x + self._cross_attention(layer, block.cross_attn, block.norm3(x), text)
         y = block.ffn(_modulated(block.norm2(x), call.frames, *m[3:5]))

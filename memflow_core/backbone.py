@@ -97,27 +97,29 @@ class Backbone:
 
         timesteps  0 to 1000: [F], or one for all of them, whose embedding is kept.
         """
-        moment, tokens = self.moment(timesteps), self._embed_patches(x)
+        moment, tokens = self._moment(timesteps, x.device), self._embed_patches(x)
         for layer, block in enumerate(self.tree.blocks):
             tokens = self._block(layer, block, tokens, moment.blocks[layer], text[layer], attend)
         return self._head(tokens, moment.head, x.shape[-2] // 2, x.shape[-1] // 2).to(x.dtype)
 
     def write(self, x: Tensor, timesteps: Tensor | float, text: list[TextKV], attend: Attend) -> None:
         """The same pass for the keys and values alone that it leaves in memory: the last layer ends with its own."""
-        moment, tokens = self.moment(timesteps), self._embed_patches(x)
+        moment, tokens = self._moment(timesteps, x.device), self._embed_patches(x)
         *blocks, last = self.tree.blocks
         for layer, block in enumerate(blocks):
             tokens = self._block(layer, block, tokens, moment.blocks[layer], text[layer], attend)
         flat = modulated_norm(last.norm1, tokens, moment.blocks[-1][0]).flatten(1, 2)
         attend.store(len(blocks), *self._keys_values(last.self_attn, flat))
 
-    def moment(self, timesteps: Tensor | float) -> Moment:
+    def _moment(self, timesteps: Tensor | float, device: torch.device) -> Moment:
         """For timesteps [F], or for one of all frames, which is reckoned once."""
-        if not isinstance(timesteps, Tensor):
-            if timesteps not in self._moments:
-                device = self.tree.patch_embedding.weight.device
-                self._moments[timesteps] = self.moment(torch.full((1,), timesteps, device=device))
-            return self._moments[timesteps]
+        if isinstance(timesteps, Tensor):
+            return self._reckon(timesteps)
+        if timesteps not in self._moments:
+            self._moments[timesteps] = self._reckon(torch.full((1,), timesteps, device=device))
+        return self._moments[timesteps]
+
+    def _reckon(self, timesteps: Tensor) -> Moment:
         time = self.tree.time_embedding(sinusoid(timesteps, self._freq_dim).to(self.dtype))  # [rows, dim]
         shifts = self.tree.time_projection(time).unflatten(-1, (6, self.dim))  # [rows, 6, dim]
         blocks = []
@@ -174,7 +176,9 @@ class Backbone:
         return (table + time).unsqueeze(2).unbind(1)
 
     def _split(self, x: Tensor) -> Tensor:
-        return rearrange(x, "b l (n d) -> b n l d", n=self.heads)
+        """[B, L, dim] -> [B, heads, L, head_dim]."""
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
     def _merge(self, x: Tensor) -> Tensor:
-        return rearrange(x, "b n l d -> b l (n d)")
+        """[B, heads, L, head_dim] -> [B, L, dim]."""
+        return x.transpose(1, 2).flatten(2)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import random
-import weakref
 from collections import Counter
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from memflow_core import rehearsal
 from memflow_core.backbone import Backbone
@@ -24,6 +21,7 @@ from memflow_core.schedule import Blend, ChunkGrid, Pin, PromptSchedule, Segment
 from memflow_core.state import capture, resume
 from memflow_core.story import play
 from memflow_core.stream import Stream
+from tests.allocations import Allocations
 
 RETRIEVALS = ["reference", "prompt", "similarity", "attention", "fifo", "none"]
 FULL = ModelSize(layers=30, dim=1536, heads=12, ffn_dim=8960)
@@ -154,31 +152,6 @@ def test_a_resumed_run_takes_the_rest(make_stream, backbone, prompt):
     assert [(switch.start_s, switch.kind) for switch in said.switches] == [(105 / 16, "recache"), (129 / 16, "cut")]
 
 
-class PeakBytes(TorchDispatchMode):
-    """Most bytes alive at once in tensors that were made under it."""
-
-    def __init__(self):
-        super().__init__()
-        self.now = self.peak = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        made = func(*args, **(kwargs or {}))
-        known = {tensor.untyped_storage()._cdata for tensor in tree_leaves((args, kwargs)) if torch.is_tensor(tensor)}
-        for tensor in tree_leaves(made):
-            # not the views of what was there before
-            if torch.is_tensor(tensor) and tensor.untyped_storage()._cdata not in known:
-                self._watch(tensor.untyped_storage())
-        return made
-
-    def _watch(self, storage) -> None:
-        self.now += storage.nbytes()
-        self.peak = max(self.peak, self.now)
-        weakref.finalize(storage, self._gone, storage.nbytes())
-
-    def _gone(self, size: int) -> None:
-        self.now -= size
-
-
 @pytest.mark.parametrize(
     "settings",
     [
@@ -200,7 +173,7 @@ def test_a_pass_needs_about_the_work_space_that_was_said(settings):
     texts = [torch.randn(1, 6, 16) for _ in plan.segments]
     chunks = play(stream, plan, texts, 5)
     next(chunks)
-    with PeakBytes() as work:
+    with Allocations() as work:
         for _ in chunks:
             pass
     assert said.activation_bytes + said.candidate_bytes == pytest.approx(work.peak, rel=0.15)
