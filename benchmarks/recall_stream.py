@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from memflow_core import tiny_story
-from memflow_core.backbone import Attend, Backbone, TextKV
+from memflow_core.backbone import Attend, Backbone
+from memflow_core.block import TextKV
 from memflow_core.config import MemoryConfig
 from memflow_core.flow import FlowSchedule
 from memflow_core.model import WanModel

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .attention_share import BANK, SINK, WINDOW
-from .backbone import AttentionBackend
+from .block import AttentionBackend
 from .cache import KVCache
 from .rope import Rope, Rotation
 from .trace import frames_of_slots

@@ -16,11 +16,12 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from .fused import Modulation, feed_forward, modulated_norm, rms_norm
+from .block import AttentionBackend, TextKV, enter, enter_to_write, leave, text_keys
+from .fused import Modulation, modulated_norm
 from .precision import widest
 
-AttentionBackend = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""softmax(q k^T / sqrt(head_dim)) v over [B, heads, L, head_dim]."""
+Compiler = Callable[[Callable], Callable]
+"""For example `functools.partial(torch.compile, dynamic=False)`."""
 
 
 class Attend(Protocol):
@@ -30,14 +31,6 @@ class Attend(Protocol):
 
     def store(self, layer: int, k: Tensor, v: Tensor) -> None:
         """Leave keys and values in memory, where nobody asks for what they say."""
-
-
-@dataclass(frozen=True)
-class TextKV:
-    """Cross-attention keys and values of one layer, [B, heads, text length, head_dim]."""
-
-    k: Tensor
-    v: Tensor
 
 
 @dataclass(frozen=True)
@@ -68,9 +61,17 @@ class Backbone:
     tree       the module tree; its parameters stay where their owner keeps them.
     dtype      what activations are computed in.
     attention  the attention backend for self- and cross-attention.
+    compiler   compiles what stands around self-attention, for the size of the first pass; passes of another size, as a
+               recache is one, run as they are, so that a prompt switch compiles nothing. None: nothing is compiled.
     """
 
-    def __init__(self, tree: nn.Module, dtype: torch.dtype = torch.float32, attention: AttentionBackend = sdpa):
+    def __init__(
+        self,
+        tree: nn.Module,
+        dtype: torch.dtype = torch.float32,
+        attention: AttentionBackend = sdpa,
+        compiler: Compiler | None = None,
+    ):
         self.tree, self.dtype, self.attention = tree, dtype, attention
         self.layers = len(tree.blocks)
         self.heads = tree.blocks[0].self_attn.num_heads
@@ -80,36 +81,42 @@ class Backbone:
         self.text_dim = tree.text_embedding[0].in_features
         self._freq_dim = tree.time_embedding[0].in_features
         self._moments: dict[float, Moment] = {}
+        self._compiled = None if compiler is None else (compiler(enter), compiler(leave))
+        self._compiled_size: torch.Size | None = None
 
     def embed_text(self, text: Tensor) -> list[TextKV]:
         """Cross-attention keys and values of a prompt, per layer. text [B, length, text_dim]; padding takes part."""
         context = self.tree.text_embedding(text.to(self.dtype))
-        return [
-            TextKV(
-                self._split(block.cross_attn.norm_k(block.cross_attn.k(context))),
-                self._split(block.cross_attn.v(context)),
-            )
-            for block in self.tree.blocks
-        ]
+        return [text_keys(block.cross_attn, context) for block in self.tree.blocks]
 
     def __call__(self, x: Tensor, timesteps: Tensor | float, text: list[TextKV], attend: Attend) -> Tensor:
         """Predict the flow of latent frames x [B, C, F, h, w]: -> as x.
 
         timesteps  0 to 1000: [F], or one for all of them, whose embedding is kept.
         """
-        moment, tokens = self._moment(timesteps, x.device), self._embed_patches(x)
-        for layer, block in enumerate(self.tree.blocks):
-            tokens = self._block(layer, block, tokens, moment.blocks[layer], text[layer], attend)
+        moment = self._moment(timesteps, x.device)
+        tokens = self._blocks(self._embed_patches(x), self.layers, moment, text, attend)
         return self._head(tokens, moment.head, x.shape[-2] // 2, x.shape[-1] // 2).to(x.dtype)
 
     def write(self, x: Tensor, timesteps: Tensor | float, text: list[TextKV], attend: Attend) -> None:
         """The same pass for the keys and values alone that it leaves in memory: the last layer ends with its own."""
-        moment, tokens = self._moment(timesteps, x.device), self._embed_patches(x)
-        *blocks, last = self.tree.blocks
-        for layer, block in enumerate(blocks):
-            tokens = self._block(layer, block, tokens, moment.blocks[layer], text[layer], attend)
-        flat = modulated_norm(last.norm1, tokens, moment.blocks[-1][0]).flatten(1, 2)
-        attend.store(len(blocks), *self._keys_values(last.self_attn, flat))
+        moment, last = self._moment(timesteps, x.device), self.layers - 1
+        tokens = self._blocks(self._embed_patches(x), last, moment, text, attend)
+        attend.store(last, *enter_to_write(self.tree.blocks[last], tokens, moment.blocks[last][0]))
+
+    def _blocks(self, x: Tensor, count: int, moment: Moment, text: list[TextKV], attend: Attend) -> Tensor:
+        """The first `count` blocks over tokens [B, F, tokens, dim]."""
+        before, after = self._compiled if self._is_compiled_for(x) else (enter, leave)
+        for layer, block in zip(range(count), self.tree.blocks, strict=False):
+            read = attend(layer, *before(block, x, moment.blocks[layer][0]))
+            x = after(block, x, read, moment.blocks[layer], text[layer], self.attention)
+        return x
+
+    def _is_compiled_for(self, x: Tensor) -> bool:
+        if self._compiled is None:
+            return False
+        self._compiled_size = self._compiled_size or x.shape
+        return x.shape == self._compiled_size
 
     def _moment(self, timesteps: Tensor | float, device: torch.device) -> Moment:
         """For timesteps [F], or for one of all frames, which is reckoned once."""
@@ -136,34 +143,6 @@ class Backbone:
         dtype = torch.float32 if conv.weight.dtype == torch.float32 else self.dtype
         return rearrange(conv(x.to(dtype)), "b d f h w -> b f (h w) d").to(self.dtype)
 
-    def _block(
-        self,
-        layer: int,
-        block: nn.Module,
-        x: Tensor,
-        moment: tuple[Modulation, Modulation],
-        text: TextKV,
-        attend: Attend,
-    ) -> Tensor:
-        attention, ffn = moment
-        y = self._self_attention(layer, block.self_attn, modulated_norm(block.norm1, x, attention), attend)
-        x = torch.addcmul(x, y, attention.gate)
-        x = x + self._cross_attention(block.cross_attn, block.norm3(x), text)
-        return torch.addcmul(x, feed_forward(block.ffn, modulated_norm(block.norm2, x, ffn)), ffn.gate)
-
-    def _self_attention(self, layer: int, attn: nn.Module, x: Tensor, attend: Attend) -> Tensor:
-        flat = x.flatten(1, 2)
-        q = self._split(rms_norm(attn.norm_q, attn.q(flat)))
-        out = attend(layer, q, *self._keys_values(attn, flat))
-        return attn.o(self._merge(out)).view_as(x)
-
-    def _keys_values(self, attn: nn.Module, flat: Tensor) -> tuple[Tensor, Tensor]:
-        return self._split(rms_norm(attn.norm_k, attn.k(flat))), self._split(attn.v(flat))
-
-    def _cross_attention(self, attn: nn.Module, x: Tensor, text: TextKV) -> Tensor:
-        q = self._split(rms_norm(attn.norm_q, attn.q(x.flatten(1, 2))))
-        return attn.o(self._merge(self.attention(q, text.k, text.v))).view_as(x)
-
     def _head(self, x: Tensor, modulation: Modulation, rows: int, columns: int) -> Tensor:
         head = self.tree.head
         x = head.head(modulated_norm(head.norm, x, modulation))
@@ -174,11 +153,3 @@ class Backbone:
         # a bare parameter: the one kind of weight that no module casts or moves for us
         table = table.to(device=time.device, dtype=time.dtype)
         return (table + time).unsqueeze(2).unbind(1)
-
-    def _split(self, x: Tensor) -> Tensor:
-        """[B, L, dim] -> [B, heads, L, head_dim]."""
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-
-    def _merge(self, x: Tensor) -> Tensor:
-        """[B, heads, L, head_dim] -> [B, L, dim]."""
-        return x.transpose(1, 2).flatten(2)

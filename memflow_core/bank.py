@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .backbone import TextKV
+from .block import TextKV
 from .cache import KVCache
 
 

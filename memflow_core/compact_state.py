@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from .attention import MemoryAttention, Span
-from .backbone import TextKV
 from .bank import Prototype
+from .block import TextKV
 from .cache import KVCache, Occupancy
 from .ledger import Write
 from .stream import Forward, Stream

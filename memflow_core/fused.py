@@ -49,4 +49,5 @@ def feed_forward(ffn: nn.Sequential, x: Tensor) -> Tensor:
 
 
 def _plain_cpu(x: Tensor) -> bool:
-    return x.device.type == "cpu" and x.dtype == torch.float32
+    """Whether to go round what torch does slowly there; a compiler does that by itself."""
+    return not torch.compiler.is_compiling() and x.device.type == "cpu" and x.dtype == torch.float32

@@ -46,3 +46,11 @@ class SeededNoise:
     def chunk(self, index: int) -> Draw:
         generator = torch.Generator("cpu").manual_seed(chunk_seed(self.seed, index))
         return lambda shape: torch.randn(shape, generator=generator)
+
+
+def draws_on(device: torch.device, draw: Draw, shape: tuple[int, ...], count: int) -> list[Tensor]:
+    """A chunk's first `count` draws, on a device. A GPU is sent all of them at once, and nobody waits for it."""
+    drawn = [draw(shape) for _ in range(count)]
+    if device.type != "cuda":
+        return [noise.to(device) for noise in drawn]
+    return list(torch.stack(drawn).pin_memory().to(device, non_blocking=True))

@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .backbone import Backbone, TextKV
+from .backbone import Backbone
 from .bank import PromptKeys
+from .block import TextKV
 from .noise import Noise
 
 # two directions at a smaller angle than this (its sine) have no arc between them to speak of

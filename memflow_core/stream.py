@@ -23,7 +23,7 @@ from .config import MAX_ABSOLUTE_FRAMES, MemoryConfig, SamplingConfig, check_fit
 from .flow import FlowSchedule, denoising_timesteps
 from .ledger import Ledger, Write
 from .memory import NarrativeMemory
-from .noise import Noise, SeededNoise
+from .noise import Noise, SeededNoise, draws_on
 from .prompt import Prompt, PromptChange, TextBlend, check_embedding
 from .reference import ReferenceMemory, published_span
 from .rope import Rope
@@ -264,8 +264,8 @@ class Stream:
         return x0
 
     def _denoise(self, span: Span, hook: LayerHook | None) -> Tensor:
-        draw = self.noise.chunk(self.progress.chunk)
-        x = draw(self._chunk_size).to(self.device)
+        draw, steps = self.noise.chunk(self.progress.chunk), len(self.timesteps)
+        x, *renoise = draws_on(self.device, draw, self._chunk_size, steps)
         for step, timestep in enumerate(self.timesteps):
             flow = self._forward(
                 Forward("denoise", self.progress.chunk, step), x, timestep, span, hook if step == 0 else None
@@ -273,8 +273,8 @@ class Stream:
             x0 = self._flow.x0(x, flow, timestep)
             if step == 0:
                 self._settle_memory()
-            if step + 1 < len(self.timesteps):
-                x = self._flow.add_noise(x0, draw(self._chunk_size).to(self.device), self.timesteps[step + 1])
+            if step + 1 < steps:
+                x = self._flow.add_noise(x0, renoise[step], self.timesteps[step + 1])
         return x0
 
     def _context_pass(self, x0: Tensor, span: Span, hook: LayerHook | None) -> None:

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from memflow_core.backbone import Backbone, TextKV
+from memflow_core.backbone import Backbone
+from memflow_core.block import TextKV
 from memflow_core.config import ModelConfig
 from memflow_core.model import WanModel
 from memflow_core.rope import Rope, Rotation
@@ -148,10 +149,6 @@ class TrainingBackbone(Backbone):
 
     def _modulate(self, table: Tensor, time: Tensor) -> tuple[Tensor, ...]:
         return tuple(part.unflatten(0, (-1, self.frames)) for part in super()._modulate(table, time))
-
-    def _cross_attention(self, attn: nn.Module, x: Tensor, text: TextKV) -> Tensor:
-        # every frame asks its own prompt
-        return super()._cross_attention(attn, x.flatten(0, 1)[:, None], text).view_as(x)
 
 
 def predict_flow(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import comfy.model_management
+import torch
 from comfy.ldm.modules.attention import optimized_attention
+from comfy_api.torch_helpers.torch_compile import TORCH_COMPILE_KWARGS
 from torch import Tensor, nn
 
-from ...memflow_core.backbone import Backbone
+from ...memflow_core.backbone import Backbone, Compiler
 from ...memflow_core.footprint import Decode
 from ...memflow_core.stream import LatentShape
 
@@ -53,7 +56,8 @@ def sampling(model, latent_shape: tuple[int, ...], cache_bytes: int, vae=None) -
     with comfy.model_management.cuda_device_context(model.load_device):
         try:
             model.pre_run()
-            yield Backbone(wan_tree(model), model.model.get_dtype_inference(), attention_of(model))
+            dtype, attention = model.model.get_dtype_inference(), attention_of(model)
+            yield Backbone(wan_tree(model), dtype, attention, compiler_of(model))
         finally:
             model.cleanup()
 
@@ -79,6 +83,16 @@ def attention_of(model):
         )
 
     return attend
+
+
+def compiler_of(model) -> Compiler | None:
+    """torch.compile as a Torch Compile Model node on the model asks for it; None without one.
+
+    What the node itself compiles is ComfyUI's forward, which a stream does not use.
+    """
+    options = model.model_options.get(TORCH_COMPILE_KWARGS)
+    # a stream's chunks are all of one size
+    return None if options is None else partial(torch.compile, **options | {"dynamic": False})
 
 
 def to_latent(model, x: Tensor) -> Tensor:
