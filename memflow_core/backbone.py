@@ -56,10 +56,17 @@ class Backbone:
     tree       the module tree; its parameters stay where their owner keeps them.
     dtype      what activations are computed in.
     attention  the attention backend for self- and cross-attention.
+    reader     how a stream reads the frames that SMA chose, one of `backends.READERS`.
     """
 
-    def __init__(self, tree: nn.Module, dtype: torch.dtype = torch.float32, attention: AttentionBackend = sdpa):
-        self.tree, self.dtype, self.attention = tree, dtype, attention
+    def __init__(
+        self,
+        tree: nn.Module,
+        dtype: torch.dtype = torch.float32,
+        attention: AttentionBackend = sdpa,
+        reader: str = "gather",
+    ):
+        self.tree, self.dtype, self.attention, self.reader = tree, dtype, attention, reader
         self.layers = len(tree.blocks)
         self.heads = tree.blocks[0].self_attn.num_heads
         self.dim = tree.blocks[0].modulation.shape[-1]

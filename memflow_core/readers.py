@@ -7,12 +7,16 @@ whole window; `kernels.topk_attention` defines what comes out.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
 from .backbone import AttentionBackend
+
+if TYPE_CHECKING:
+    from .kernels.topk_attention_triton import Tiling
 
 PartialAttention = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 """An attention backend that returns the log-sum-exp of its logits too, [B, heads, L] float32."""
@@ -73,15 +77,19 @@ def _frame_rows(x: Tensor) -> Tensor:
 
 
 class Fused:
-    """Reads every frame where it stands, in one Triton kernel. Needs Triton, and a GPU or Triton's interpreter.
+    """Reads every frame where it stands, in one Triton kernel. For a GPU, or Triton's interpreter.
 
     tiling   how the kernel is cut; None: its own likeliest.
     window   attends to the window first, where it is faster at that than the kernel is: the kernel then goes on from
              its result (attention split in two, merged by log-sum-exp). None: the kernel reads the window too.
+
+    Raises ValueError where Triton is not installed.
     """
 
-    def __init__(self, tiling=None, window: PartialAttention | None = None):
-        from .kernels.topk_attention_triton import topk_attention  # not every machine has Triton
+    def __init__(self, tiling: Tiling | None = None, window: PartialAttention | None = None):
+        if find_spec("triton") is None:
+            raise ValueError("the fused memory reader needs the package triton: install it, or choose gather.")
+        from .kernels.topk_attention_triton import topk_attention
 
         self._kernel, self._tiling, self._window = topk_attention, tiling, window
 

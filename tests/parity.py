@@ -19,6 +19,7 @@ from torch import Tensor
 
 from memflow_core.attention import MemoryAttention, Span
 from memflow_core.backbone import Backbone
+from memflow_core.backends import memory_reader
 from memflow_core.bank import Offer, PromptKeys, Prototype
 from memflow_core.cache import KVCache, Occupancy
 from memflow_core.checkpoints import cast
@@ -71,9 +72,10 @@ class Check:
 
 @dataclass(frozen=True)
 class Case:
-    """One recording: its description, its tensors, and the files it shares with others."""
+    """One recording: its description, its tensors, and the files it shares with others; how SMA's choice is read."""
 
     path: Path
+    reader: str = "gather"
 
     @cached_property
     def info(self) -> dict:
@@ -136,7 +138,7 @@ class Case:
     def backbone(self, state_dict: dict[str, Tensor], dtype: torch.dtype = torch.float32) -> Backbone:
         tree = WanModel(self.model)
         tree.load_state_dict(state_dict)
-        return Backbone(tree.to(dtype).requires_grad_(False), dtype)
+        return Backbone(tree.to(dtype).requires_grad_(False), dtype, reader=self.reader)
 
 
 class RecordedNoise:
@@ -241,7 +243,10 @@ class UnitCall:
         self.cache = KVCache(model.num_layers, batch, model.num_heads, shape.tokens, model.head_dim, at)
         rope = Rope(model.head_dim, shape.rows // 2, shape.columns // 2)
         self.backbone = case.backbone(case.load(case.info["files"]["weights"]))
-        self.attention = MemoryAttention(self.cache, rope, self.backbone.attention, self.memory.top_k, zero_sink=True)
+        reader = memory_reader(self.backbone, self.memory, SamplingConfig(), shape, torch.device("cpu"))
+        self.attention = MemoryAttention(
+            self.cache, rope, self.backbone.attention, self.memory.top_k, zero_sink=True, reader=reader
+        )
         self.bank = ReferenceMemory(self.cache, self.memory, Trace(), self._rank)
         self.span = Span(self.flags["current_start_frame"], frames)
         self._restore()
