@@ -1,5 +1,6 @@
-"""Recordings of the published MemFlow program, replayed: `python -m tests.parity DIR`.
+"""Recordings of the published MemFlow program, replayed: `python -m tests.parity DIR [READER]`.
 
+READER, one of `memflow_core.backends.READERS`, is how frames that SMA chose are read; `fused` needs TRITON_INTERPRET=1.
 Prints one line a case (name, largest error, tolerance), then `N passed, N failed`; exits 1 on a miss. A case is a
 JSON file with a `case` key and the safetensors file beside it.
 """
@@ -405,9 +406,9 @@ KINDS: dict[str, Callable[[Case, Check], None]] = {
 }
 
 
-def find_cases(folder: Path) -> list[Case]:
+def find_cases(folder: Path, reader: str = "gather") -> list[Case]:
     """Every recording in a folder; shared weights and inputs are not cases of their own."""
-    described = [Case(path) for path in sorted(folder.glob("*.json")) if not path.name.endswith(".trace.json")]
+    described = [Case(path, reader) for path in sorted(folder.glob("*.json")) if not path.name.endswith(".trace.json")]
     return [case for case in described if case.info.get("case", SHARED[0]) not in SHARED]
 
 
@@ -418,8 +419,8 @@ def run_case(case: Case) -> Check:
     return check
 
 
-def main(folder: str) -> int:
-    cases, failed = find_cases(Path(folder)), 0
+def main(folder: str, reader: str = "gather") -> int:
+    cases, failed = find_cases(Path(folder), reader), 0
     if not cases:
         print(f"there are no recordings in {folder}.")
     for case in cases:
@@ -437,4 +438,4 @@ def main(folder: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]) if len(sys.argv) == 2 else "usage: python -m tests.parity DIR")
+    sys.exit(main(*sys.argv[1:]) if len(sys.argv) in (2, 3) else "usage: python -m tests.parity DIR [READER]")

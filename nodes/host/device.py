@@ -74,7 +74,6 @@ def attention_of(model):
     """ComfyUI's attention, with any override that a node put on the model."""
     if not _has_override(model):
         return _comfy_attention  # always the same object, so that what is measured of it is measured once
-
     return partial(_comfy_attention, transformer_options=model.model_options["transformer_options"])
 
 

@@ -5,6 +5,9 @@ The fused ways run on a GPU where there is one, else in Triton's interpreter, wh
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +16,7 @@ from random import Random
 import pytest
 import torch
 
+from memflow_core.attention_share import ShareMeter
 from memflow_core.backbone import sdpa
 from memflow_core.backends import PARTIAL
 from memflow_core.kernels.topk_attention import topk_attention
@@ -20,7 +24,8 @@ from memflow_core.naive import attention_with_memory
 from memflow_core.readers import Fused, Gather
 from tests.parity import find_cases, run_case
 
-GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+ROOT = Path(__file__).resolve().parents[2]
+GOLDEN = ROOT / "tests" / "golden"
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")
 TOLERANCE = {torch.float32: 2e-5, torch.float16: 2e-3, torch.bfloat16: 2e-2}
@@ -116,6 +121,19 @@ def test_frames_that_do_not_stand_side_by_side_are_refused(name):
         READERS[name]()(q, keys.mT.contiguous().mT, values, chosen, memory)
 
 
+@pytest.mark.parametrize("positions", ["absolute", "relative"] if find_spec("triton") and not CUDA else [])
+def test_a_stream_is_the_same_by_every_reader(positions, backbone, make_stream, play, prompt):
+    made = {}
+    for backbone.reader in ("gather", "fused"):
+        stream = make_stream(top_k=2, record_every=1, bank_frames=2, steps=(1000,), positions=positions)
+        stream.meter = ShareMeter()
+        chunks = play(stream, 6, {0: (prompt(0),), 4: (prompt(1),)})
+        shares = [[r["bank"], r["window"]] for r in stream.trace.records if r["event"] == "share"]
+        made[backbone.reader] = torch.stack([chunk.latents for chunk in chunks]), torch.tensor(shares)
+    for ours, expected in zip(made["fused"], made["gather"], strict=True):
+        assert torch.allclose(ours, expected, atol=1e-4)
+
+
 RECORDED = ("inter_local9_sink2_b4r1_sma", "unitsma_block8_step1", "unitsma_recache27")
 
 
@@ -124,3 +142,34 @@ def test_a_recording_is_met_by_the_fused_reader(recording):
     case = next(case for case in find_cases(GOLDEN) if case.path.stem == recording)
     check = run_case(replace(case, reader="fused"))
     assert check.passed, (check.wrong, check.worst)
+
+
+# in a process of its own, since this one may have Triton interpret; no GPU is needed to compile for one
+COMPILE = """
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource, compile
+from memflow_core.kernels.topk_attention_triton import HALF_TILINGS, _topk_attention as kernel
+
+tiling, names = HALF_TILINGS[0], kernel.arg_names
+constants = dict(QUERIES=tiling.queries, KEYS=tiling.keys, HEAD_DIM=128, WIDTH=128, GOES_ON=True, PRECISION="tf32",
+                 LOG2_E=1.4427)
+kinds = {"chosen": "*i64", "total_at": "*fp32", "scale": "fp32"} | dict.fromkeys(constants, "constexpr")
+kinds |= dict.fromkeys(("q_at", "keys", "values", "out_at", "done_at"), "*bf16")
+signature = {name: kinds.get(name, "i32") for name in names}
+# what Triton finds out of a cache: pointers and strides that 16 divides
+aligned = [i for i, name in enumerate(names) if signature[name][0] == "*" or name.endswith(("_batch", "_head", "_row"))]
+source = ASTSource(kernel, signature, {(names.index(name),): value for name, value in constants.items()},
+                   {(i,): [["tt.divisibility", 16]] for i in aligned})
+made = compile(source, GPUTarget("cuda", 90, 32), {"num_warps": tiling.warps, "num_stages": tiling.stages})
+print(made.asm["ptx"].count("wgmma.mma_async"), made.asm["ptx"].count("cp.async.cg"), made.metadata.shared)
+"""
+
+
+@pytest.mark.parametrize("program", [COMPILE] if find_spec("triton") else [], ids=["sm_90"])
+def test_the_kernel_compiles_for_hopper(program, tmp_path):
+    """With tensor cores, loads that run ahead, and within the 227 KB that a block may share."""
+    env = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    products, ahead, shared = map(int, done.stdout.split())
+    assert products > 0 and ahead > 0 and shared <= 227 * 1024
