@@ -7,6 +7,7 @@ shape and dtype, before a stream's first chunk. What was measured is logged.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -137,6 +138,8 @@ def memory_reader(
     if backbone.reader == "gather" or (backbone.reader == "fastest" and device.type != "cuda"):
         return Gather(backbone.attention)
     if backbone.reader == "fused":
+        if device.type == "cpu" and os.environ.get("TRITON_INTERPRET") != "1":
+            raise ValueError("the memory reader is 'fused', which needs a GPU: choose gather or fastest on a CPU.")
         return Fused()
     queries = sampling.chunk_frames * shape.tokens
     size = ReadShape(shape.batch, backbone.heads, backbone.head_dim, queries, shape.tokens, held, memory.window_frames,

@@ -30,8 +30,12 @@ def test_a_stream_says_how_its_memory_is_read(backbone, make_stream, play, promp
         make_stream()
 
 
-def test_the_fused_reader_asks_for_triton(backbone, make_stream, monkeypatch):
+def test_the_fused_reader_asks_for_a_gpu_or_the_interpreter_and_for_triton(backbone, make_stream, monkeypatch):
     backbone.reader = "fused"
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    with pytest.raises(ValueError, match="'fused', which needs a GPU: choose gather or fastest on a CPU"):
+        make_stream(top_k=2)
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
     monkeypatch.setitem(sys.modules, "triton", None)
     make_stream()  # reads all of its memory, and needs no reader
     with pytest.raises(ValueError, match="needs the package triton"):
