@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .attention_share import BANK, SINK, WINDOW
+from .attention_share import BANK, SINK, UNREAD, WINDOW
 from .block import AttentionBackend
 from .cache import KVCache
+from .readers import Gather, MemoryReader
 from .rope import Rope, Rotation
 from .trace import frames_of_slots
 
@@ -23,11 +24,6 @@ def activate(q: Tensor, mean_k: Tensor, top_k: int) -> Tensor:
     """
     relevance = torch.einsum("bhd,bhnd->bhn", q.mean(dim=2, dtype=torch.float32), mean_k)
     return relevance.topk(top_k, dim=-1).indices.sort(dim=-1).values
-
-
-def take_frames(x: Tensor, chosen: Tensor) -> Tensor:
-    """x [B, heads, n, tokens, head_dim], chosen [B, heads, k] -> [B, heads, k, tokens, head_dim]."""
-    return x.gather(2, chosen[..., None, None].expand(*chosen.shape, *x.shape[3:]))
 
 
 @dataclass(frozen=True)
@@ -53,6 +49,7 @@ class MemoryAttention:
     relative    keys are stored before RoPE and rotated when read, by their place in the attended set.
     zero_sink   published behaviour: the sink is read whole even while its slots are still empty, and a stream
                 without a sink reads no bank.
+    reader      how the frames that SMA chose are read; None: copied side by side, then read by `backend`.
     activation  the frames chosen by SMA in this forward, one [B, heads, k] of slot numbers a layer.
     """
 
@@ -64,9 +61,11 @@ class MemoryAttention:
         top_k: int | None = None,
         relative: bool = False,
         zero_sink: bool = False,
+        reader: MemoryReader | None = None,
     ):
         self.cache, self.rope, self.backend = cache, rope, backend
         self.top_k, self.relative, self.zero_sink = top_k, relative, zero_sink
+        self.reader = reader or Gather(backend)
         self.activation: list[Tensor] = []
 
     def begin(
@@ -94,11 +93,14 @@ class MemoryAttention:
         meeting_q = (q if self.relative else rotated_q).flatten(2, 3)
         if self.before_layer is not None:
             self.before_layer(layer, meeting_q)
-        keys, values = self._attended(layer, meeting_q)
+        keys, values = self._readable(layer)
+        chosen = self._activate(layer, meeting_q)
         rotated_q = rotated_q.flatten(2, 3)
         if self.observer is not None:
-            self.observer(layer, rotated_q, keys, self._kinds(keys))
-        return self.backend(rotated_q, keys.flatten(2, 3), values.flatten(2, 3))
+            self.observer(layer, rotated_q, keys, self._kinds(chosen))
+        if chosen is None:
+            return self.backend(rotated_q, keys.flatten(2, 3), values.flatten(2, 3))
+        return self.reader(rotated_q, keys, values, chosen, self._memory)
 
     def store(self, layer: int, k: Tensor, v: Tensor) -> None:
         """Only write a chunk's keys and values into its slots."""
@@ -128,34 +130,38 @@ class MemoryAttention:
         sink = at.sink_slots if self.zero_sink else at.sink
         return at.border - bank, at.border + sink, at.border + sink + at.window
 
-    def _attended(self, layer: int, q: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values to read, [B, heads, frames, tokens, head_dim]: views, unless SMA leaves frames out."""
-        first, border, end = self._bounds()
-        keys, values = self.cache.k[layer, :, :, first:end], self.cache.v[layer, :, :, first:end]
-        if self.relative:
-            keys = self._rotate_read(layer, keys, first)
-        memory = border - first
-        sparse = self.top_k is not None and not (self.zero_sink and self.cache.at.sink_slots == 0)
-        if not sparse or memory == 0:
-            return keys, values
-        chosen = activate(q, self.cache.mean_k[layer, :, :, first:border], min(self.top_k, memory))
-        self.activation.append(chosen + first)
-        if self.top_k >= memory:
-            return keys, values
-        return (
-            torch.cat((take_frames(keys[:, :, :memory], chosen), keys[:, :, memory:]), dim=2),
-            torch.cat((take_frames(values[:, :, :memory], chosen), values[:, :, memory:]), dim=2),
-        )
+    @property
+    def _memory(self) -> int:
+        """How many of the frames that can be read are sink and bank."""
+        first, border, _ = self._bounds()
+        return border - first
 
-    def _kinds(self, keys: Tensor) -> Tensor:
-        """SINK, BANK or WINDOW for each frame that is read: [frames], or [B, heads, frames] where SMA chose."""
+    def _readable(self, layer: int) -> tuple[Tensor, Tensor]:
+        """Keys and values of bank, sink and window, [B, heads, frames, tokens, head_dim]: views, if not rotated."""
+        first, _, end = self._bounds()
+        keys, values = self.cache.k[layer, :, :, first:end], self.cache.v[layer, :, :, first:end]
+        return (self._rotate_read(layer, keys, first) if self.relative else keys), values
+
+    def _activate(self, layer: int, q: Tensor) -> Tensor | None:
+        """The memory frames that each head reads, [B, heads, k] counted from the first readable one; None: all."""
+        first, border, _ = self._bounds()
+        sparse = self.top_k is not None and not (self.zero_sink and self.cache.at.sink_slots == 0)
+        if not sparse or self._memory == 0:
+            return None
+        chosen = activate(q, self.cache.mean_k[layer, :, :, first:border], min(self.top_k, self._memory))
+        self.activation.append(chosen + first)
+        return chosen if self.top_k < self._memory else None
+
+    def _kinds(self, chosen: Tensor | None) -> Tensor:
+        """SINK, BANK or WINDOW for each readable frame, [frames]; with `chosen` [B, heads, frames], the rest UNREAD."""
         first, border, end = self._bounds()
-        slots = torch.arange(first, end, device=keys.device)
-        if keys.shape[2] < end - first:
-            chosen = self.activation[-1]
-            slots = torch.cat((chosen, slots[border - first :].expand(*chosen.shape[:2], -1)), dim=-1)
-        older = torch.where(slots < self.cache.at.border, BANK, SINK)
-        return torch.where(slots < border, older, WINDOW)
+        slots = torch.arange(first, end, device=self.cache.k.device)
+        kinds = torch.where(slots < border, torch.where(slots < self.cache.at.border, BANK, SINK), WINDOW)
+        if chosen is None:
+            return kinds
+        kinds = kinds.expand(*chosen.shape[:2], -1)
+        read = (slots >= border).expand_as(kinds).scatter(-1, chosen, True)
+        return torch.where(read, kinds, UNREAD)
 
     def _places(self, frames: Tensor) -> Tensor:
         """Positions of sink and window frames: the frame itself, or its place in the attended set."""

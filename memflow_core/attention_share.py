@@ -12,6 +12,7 @@ from torch import Tensor
 SAMPLED_QUERIES = 32
 KINDS = ("sink", "bank", "window")
 SINK, BANK, WINDOW = range(3)
+UNREAD = -1
 
 
 class ShareMeter:
@@ -27,12 +28,14 @@ class ShareMeter:
 
     def __call__(self, layer: int, q: Tensor, keys: Tensor, kinds: Tensor) -> None:
         """Note one layer. q [B, heads, L, head_dim] and keys [B, heads, frames, tokens, head_dim] as they meet in
-        attention; kinds [frames] or [B, heads, frames] of SINK, BANK, WINDOW."""
+        attention; kinds [frames] or [B, heads, frames] of SINK, BANK, WINDOW, or UNREAD where SMA leaves one out."""
+        kinds = kinds.expand(*q.shape[:2], keys.shape[2])
         asked = q[:, :, :: max(1, q.shape[2] // self.queries)]
         logits = torch.einsum("bhqd,bhntd->bhqnt", asked, keys).float() / q.shape[-1] ** 0.5
+        logits = logits.masked_fill((kinds == UNREAD)[:, :, None, :, None], -torch.inf)
         mass = logits.flatten(3).softmax(dim=-1).view_as(logits).sum(dim=-1).mean(dim=2)  # [B, heads, frames]
         of_kind = torch.zeros(*mass.shape[:2], len(KINDS), device=mass.device)
-        of_kind.scatter_add_(-1, kinds.expand_as(mass), mass)
+        of_kind.scatter_add_(-1, kinds.clamp(min=0), mass)
         mean = of_kind.mean(dim=(0, 1))
         self._sum, self._layers = (mean if self._sum is None else self._sum + mean), self._layers + 1
 

@@ -61,6 +61,7 @@ class Backbone:
     tree       the module tree; its parameters stay where their owner keeps them.
     dtype      what activations are computed in.
     attention  the attention backend for self- and cross-attention.
+    reader     how a stream reads the frames that SMA chose, one of `backends.READERS`.
     compiler   compiles what stands around self-attention, for the size of the first pass; passes of another size, as a
                recache is one, run as they are, so that a prompt switch compiles nothing. None: nothing is compiled.
     """
@@ -70,9 +71,10 @@ class Backbone:
         tree: nn.Module,
         dtype: torch.dtype = torch.float32,
         attention: AttentionBackend = sdpa,
+        reader: str = "gather",
         compiler: Compiler | None = None,
     ):
-        self.tree, self.dtype, self.attention = tree, dtype, attention
+        self.tree, self.dtype, self.attention, self.reader = tree, dtype, attention, reader
         self.layers = len(tree.blocks)
         self.heads = tree.blocks[0].self_attn.num_heads
         self.dim = tree.blocks[0].modulation.shape[-1]

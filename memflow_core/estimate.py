@@ -6,11 +6,11 @@ model width d and feed-forward width f, are the largest of
     s n (4 d + 2 f)            feed-forward: three residuals, its input, its wide layer before and after the gelu
     s n 7 d + 8 n d            RoPE: residual, input, q, k, v, q rotated, k rotated, and in float32 k and its product
     s (n 6 d + m d) + 8 m d    the same over the m keys that are read, with relative positions
-    s n 7 d + s g d            gathering: with `top_k`, g keys and values are copied
     s n 7 d + s c d + 8 h t c  with retrieval `attention`: c keys of sink, bank and candidate, and what h heads of t
                                queries at a time make of them in float32, before and after the softmax
 
-where m, g and c count batch x latent frames x tokens too. The attention kernel is taken to need no score matrix, as
+and with `top_k`, beside any of them, s g d for the g keys and values that are copied side by side, in buffers that are
+kept. m, g and c count batch x latent frames x tokens too. The attention kernel is taken to need no score matrix, as
 fused kernels do. Weights, VAE and text encoder are left out.
 """
 
@@ -163,17 +163,14 @@ def _activation_bytes(model: ModelSize, shape: LatentShape, memory: MemoryConfig
     size, dim, frame = model.dtype_bytes, model.dim, shape.batch * shape.tokens
     made, bank_and_sink = told.span * frame, memory.sink_frames + memory.bank_slots
     stages = [size * made * (4 * dim + 2 * model.ffn_dim), made * dim * (7 * size + ROPE_BYTES)]
-    relative = memory.resolve_positions(plan.chunks * plan.grid.latent_frames) == "relative"
-    read = (bank_and_sink + memory.window_frames) * frame
-    if relative:
+    if memory.resolve_positions(plan.chunks * plan.grid.latent_frames) == "relative":
+        read = (bank_and_sink + memory.window_frames) * frame
         stages.append(dim * (6 * size * made + (size + ROPE_BYTES) * read))
-    if memory.top_k is not None:
-        gathered = (2 * (memory.top_k + memory.window_frames) + memory.top_k) * frame
-        stages.append(size * dim * (7 * made + gathered + relative * read))
+    gathered = 0 if memory.top_k is None else 2 * (memory.top_k + memory.window_frames) * frame
     if memory.retrieval == "attention":
         met, queries = (bank_and_sink + 1) * frame, min(MASS_TILE, told.span * shape.tokens)
         stages.append(size * dim * (7 * made + met) + SCORE_BYTES * model.heads * queries * met)
-    return max(stages)
+    return max(stages) + size * dim * gathered
 
 
 def _state_bytes(model: ModelSize, shape: LatentShape, told: Rehearsal) -> int:

@@ -49,5 +49,6 @@ def feed_forward(ffn: nn.Sequential, x: Tensor) -> Tensor:
 
 
 def _plain_cpu(x: Tensor) -> bool:
-    """Whether to go round what torch does slowly there; a compiler does that by itself."""
-    return not torch.compiler.is_compiling() and x.device.type == "cpu" and x.dtype == torch.float32
+    """Whether to go round what torch does slowly there. A compiler does so by itself; and there are no gradients."""
+    asked = not (torch.compiler.is_compiling() or torch.is_grad_enabled())
+    return asked and x.device.type == "cpu" and x.dtype == torch.float32

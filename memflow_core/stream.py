@@ -17,6 +17,7 @@ from torch import Tensor
 from .attention import LayerHook, MemoryAttention, Span
 from .attention_share import KINDS, ShareMeter
 from .backbone import Backbone
+from .backends import memory_reader
 from .cache import KVCache, Occupancy
 from .chunk import Chunk, Forward, LatentShape
 from .config import MAX_ABSOLUTE_FRAMES, MemoryConfig, SamplingConfig, check_fit, check_switch
@@ -96,8 +97,9 @@ class Stream:
             bone.layers, self.shape.batch, bone.heads, self.shape.tokens, bone.head_dim, at, bone.dtype, self.device
         )
         rope = Rope(bone.head_dim, self.shape.rows // 2, self.shape.columns // 2, self.device)
+        reader = memory_reader(bone, config, self.sampling, self.shape, self.device)
         self.attention = MemoryAttention(
-            self.cache, rope, bone.attention, config.top_k, self.positions == "relative", zero_sink=self._published
+            self.cache, rope, bone.attention, config.top_k, self.positions == "relative", self._published, reader
         )
         if self._published:
             self.memory: ReferenceMemory | NarrativeMemory = ReferenceMemory(self.cache, config, self.trace)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 # last, so that ComfyUI's nodes.py wins over our nodes/ wherever ComfyUI is on the path
@@ -14,6 +15,9 @@ sys.path.append(str(ROOT))
 
 # ComfyUI, the browser and this process share the machine, and torch's threads wait for one another: one is faster
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# without a GPU, kernels run in Triton's interpreter; it has to be told before it is imported
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"
 
 from tools import front_end  # noqa: E402
 from tools.comfy_host import Layout, SetupError, comfyui_version  # noqa: E402

@@ -1,5 +1,6 @@
-"""Recordings of the published MemFlow program, replayed: `python -m tests.parity DIR`.
+"""Recordings of the published MemFlow program, replayed: `python -m tests.parity DIR [READER]`.
 
+READER, one of `memflow_core.backends.READERS`, is how frames that SMA chose are read; `fused` needs TRITON_INTERPRET=1.
 Prints one line a case (name, largest error, tolerance), then `N passed, N failed`; exits 1 on a miss. A case is a
 JSON file with a `case` key and the safetensors file beside it.
 """
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from memflow_core.attention import MemoryAttention, Span
 from memflow_core.backbone import Backbone
+from memflow_core.backends import memory_reader
 from memflow_core.bank import Offer, PromptKeys, Prototype
 from memflow_core.cache import KVCache, Occupancy
 from memflow_core.checkpoints import cast
@@ -71,9 +73,10 @@ class Check:
 
 @dataclass(frozen=True)
 class Case:
-    """One recording: its description, its tensors, and the files it shares with others."""
+    """One recording: its description, its tensors, and the files it shares with others; how SMA's choice is read."""
 
     path: Path
+    reader: str = "gather"
 
     @cached_property
     def info(self) -> dict:
@@ -136,7 +139,7 @@ class Case:
     def backbone(self, state_dict: dict[str, Tensor], dtype: torch.dtype = torch.float32) -> Backbone:
         tree = WanModel(self.model)
         tree.load_state_dict(state_dict)
-        return Backbone(tree.to(dtype).requires_grad_(False), dtype)
+        return Backbone(tree.to(dtype).requires_grad_(False), dtype, reader=self.reader)
 
 
 class RecordedNoise:
@@ -241,7 +244,10 @@ class UnitCall:
         self.cache = KVCache(model.num_layers, batch, model.num_heads, shape.tokens, model.head_dim, at)
         rope = Rope(model.head_dim, shape.rows // 2, shape.columns // 2)
         self.backbone = case.backbone(case.load(case.info["files"]["weights"]))
-        self.attention = MemoryAttention(self.cache, rope, self.backbone.attention, self.memory.top_k, zero_sink=True)
+        reader = memory_reader(self.backbone, self.memory, SamplingConfig(), shape, torch.device("cpu"))
+        self.attention = MemoryAttention(
+            self.cache, rope, self.backbone.attention, self.memory.top_k, zero_sink=True, reader=reader
+        )
         self.bank = ReferenceMemory(self.cache, self.memory, Trace(), self._rank)
         self.span = Span(self.flags["current_start_frame"], frames)
         self._restore()
@@ -400,9 +406,9 @@ KINDS: dict[str, Callable[[Case, Check], None]] = {
 }
 
 
-def find_cases(folder: Path) -> list[Case]:
+def find_cases(folder: Path, reader: str = "gather") -> list[Case]:
     """Every recording in a folder; shared weights and inputs are not cases of their own."""
-    described = [Case(path) for path in sorted(folder.glob("*.json")) if not path.name.endswith(".trace.json")]
+    described = [Case(path, reader) for path in sorted(folder.glob("*.json")) if not path.name.endswith(".trace.json")]
     return [case for case in described if case.info.get("case", SHARED[0]) not in SHARED]
 
 
@@ -413,8 +419,8 @@ def run_case(case: Case) -> Check:
     return check
 
 
-def main(folder: str) -> int:
-    cases, failed = find_cases(Path(folder)), 0
+def main(folder: str, reader: str = "gather") -> int:
+    cases, failed = find_cases(Path(folder), reader), 0
     if not cases:
         print(f"there are no recordings in {folder}.")
     for case in cases:
@@ -432,4 +438,4 @@ def main(folder: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]) if len(sys.argv) == 2 else "usage: python -m tests.parity DIR")
+    sys.exit(main(*sys.argv[1:]) if len(sys.argv) in (2, 3) else "usage: python -m tests.parity DIR [READER]")

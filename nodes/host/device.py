@@ -57,7 +57,7 @@ def sampling(model, latent_shape: tuple[int, ...], cache_bytes: int, vae=None) -
         try:
             model.pre_run()
             dtype, attention = model.model.get_dtype_inference(), attention_of(model)
-            yield Backbone(wan_tree(model), dtype, attention, compiler_of(model))
+            yield Backbone(wan_tree(model), dtype, attention, reader_of(model), compiler_of(model))
         finally:
             model.cleanup()
 
@@ -75,14 +75,22 @@ def stop_if_cancelled() -> None:
 
 def attention_of(model):
     """ComfyUI's attention, with any override that a node put on the model."""
-    options = model.model_options.get("transformer_options", {})
+    if not _has_override(model):
+        return _comfy_attention  # always the same object, so that what is measured of it is measured once
+    return partial(_comfy_attention, transformer_options=model.model_options["transformer_options"])
 
-    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return optimized_attention(
-            q, k, v, heads=q.shape[1], skip_reshape=True, skip_output_reshape=True, transformer_options=options
-        )
 
-    return attend
+def reader_of(model) -> str:
+    """How frames that SMA chose are read: the fastest way, or through the override that a node put on the model."""
+    return "gather" if _has_override(model) else "fastest"
+
+
+def _has_override(model) -> bool:
+    return "optimized_attention_override" in model.model_options.get("transformer_options", {})
+
+
+def _comfy_attention(q: Tensor, k: Tensor, v: Tensor, **options) -> Tensor:
+    return optimized_attention(q, k, v, heads=q.shape[1], skip_reshape=True, skip_output_reshape=True, **options)
 
 
 def compiler_of(model) -> Compiler | None:

@@ -190,3 +190,23 @@ def test_weights_with_nan_stop_at_the_first_chunk(tiny):
     broken.add_object_patch("diffusion_model.head.head.bias", torch.nn.Parameter(torch.full((64,), torch.nan)))
     with pytest.raises(ValueError, match="chunk 0 .* NaN"):
         tiny.sample(model=broken)
+
+
+def test_an_override_reads_all_attention_sparse_memory_included(tiny):
+    """Without one, sparse memory is read in the fastest way there is; a CPU has one way, so the pictures are equal."""
+    calls = []
+
+    def override(attention, *args, **kwargs):
+        calls.append(args[0].shape)
+        return attention(*args, **kwargs)
+
+    model, host = tiny.model.clone(), tiny.nodes.host
+    model.model_options["transformer_options"]["optimized_attention_override"] = override
+    with host.sampling(tiny.model, (1, 16, 12, 8, 8), 0) as plain, host.sampling(model, (1, 16, 12, 8, 8), 0) as own:
+        assert (plain.reader, own.reader) == ("fastest", "gather")
+        assert plain.attention is host.attention_of(tiny.model)
+    memory = tiny.memory(top_k=2)
+    samples, _, report = tiny.sample(model=model, memory=memory)
+    passes = sum(json.loads(report)["forwards"].values())
+    assert len(calls) == passes * len(host.wan_tree(model).blocks) * 2  # self- and cross-attention
+    assert torch.equal(samples, tiny.sample(memory=memory)[0])

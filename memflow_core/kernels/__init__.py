@@ -1,0 +1,1 @@
+"""Kernels, each beside the plain torch function that defines what it computes."""
