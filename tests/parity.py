@@ -11,7 +11,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from memflow_core.attention import MemoryAttention, Span
-from memflow_core.backbone import Backbone
+from memflow_core.backbone import Backbone, Compiler
 from memflow_core.backends import memory_reader
 from memflow_core.bank import Offer, PromptKeys, Prototype
 from memflow_core.cache import KVCache, Occupancy
@@ -72,11 +72,28 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Way:
+    """How the forward is run: how SMA's choice is read, and what compiles the steps around attention, if anything."""
+
+    reader: str = "gather"
+    compiler: Compiler | None = None
+
+
+WAYS = {
+    "plain": Way(),
+    "fused": Way(reader="fused"),
+    # compiled but for the machine code, which needs a C++ compiler
+    "traced": Way(compiler=partial(torch.compile, backend="aot_eager", dynamic=False)),
+    "compiled": Way(compiler=partial(torch.compile, dynamic=False)),
+}
+
+
+@dataclass(frozen=True)
 class Case:
-    """One recording: its description, its tensors, and the files it shares with others; how SMA's choice is read."""
+    """One recording: its description, its tensors, and the files it shares with others."""
 
     path: Path
-    reader: str = "gather"
+    way: Way = WAYS["plain"]
 
     @cached_property
     def info(self) -> dict:
@@ -139,7 +156,7 @@ class Case:
     def backbone(self, state_dict: dict[str, Tensor], dtype: torch.dtype = torch.float32) -> Backbone:
         tree = WanModel(self.model)
         tree.load_state_dict(state_dict)
-        return Backbone(tree.to(dtype).requires_grad_(False), dtype, reader=self.reader)
+        return Backbone(tree.to(dtype).requires_grad_(False), dtype, reader=self.way.reader, compiler=self.way.compiler)
 
 
 class RecordedNoise:
@@ -406,9 +423,10 @@ KINDS: dict[str, Callable[[Case, Check], None]] = {
 }
 
 
-def find_cases(folder: Path, reader: str = "gather") -> list[Case]:
+def find_cases(folder: Path, way: str = "plain") -> list[Case]:
     """Every recording in a folder; shared weights and inputs are not cases of their own."""
-    described = [Case(path, reader) for path in sorted(folder.glob("*.json")) if not path.name.endswith(".trace.json")]
+    files = [path for path in sorted(folder.glob("*.json")) if not path.name.endswith(".trace.json")]
+    described = [Case(path, WAYS[way]) for path in files]
     return [case for case in described if case.info.get("case", SHARED[0]) not in SHARED]
 
 
@@ -419,8 +437,8 @@ def run_case(case: Case) -> Check:
     return check
 
 
-def main(folder: str, reader: str = "gather") -> int:
-    cases, failed = find_cases(Path(folder), reader), 0
+def main(folder: str, way: str = "plain") -> int:
+    cases, failed = find_cases(Path(folder), way), 0
     if not cases:
         print(f"there are no recordings in {folder}.")
     for case in cases:
@@ -438,4 +456,5 @@ def main(folder: str, reader: str = "gather") -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]) if len(sys.argv) in (2, 3) else "usage: python -m tests.parity DIR [READER]")
+    fits = len(sys.argv) == 2 or (len(sys.argv) == 3 and sys.argv[2] in WAYS)
+    sys.exit(main(*sys.argv[1:]) if fits else f"usage: python -m tests.parity DIR [{' | '.join(WAYS)}]")

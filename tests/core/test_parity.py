@@ -2,13 +2,15 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch._dynamo.utils import counters
 
-from tests.parity import find_cases, main, run_case
+from tests.parity import WAYS, find_cases, main, run_case
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 CASES = {case.path.stem: case for case in find_cases(GOLDEN)}
@@ -18,6 +20,27 @@ CASES = {case.path.stem: case for case in find_cases(GOLDEN)}
 def test_recording(name):
     check = run_case(CASES[name])
     assert check.passed, (check.wrong, check.worst)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_recording_through_a_compiler(name):
+    """Every program that a compiler would make machine code of."""
+    check = run_case(replace(CASES[name], way=WAYS["traced"]))
+    assert check.passed, (check.wrong, check.worst)
+
+
+if shutil.which("g++"):
+
+    def test_recording_in_machine_code():
+        check = run_case(replace(CASES["inter_b3r3_gs_sma"], way=WAYS["compiled"]))
+        assert check.passed, (check.wrong, check.worst)
+
+
+def test_a_prompt_switch_compiles_nothing():
+    torch.compiler.reset()
+    case, before = replace(CASES["inter_b3r3_gs"], way=WAYS["traced"]), counters["stats"]["unique_graphs"]
+    assert run_case(case).passed
+    assert counters["stats"]["unique_graphs"] - before == 2, "into attention and out of it, for all layers and chunks"
 
 
 def test_no_recording_is_left_out():

@@ -22,7 +22,7 @@ from memflow_core.backends import PARTIAL
 from memflow_core.kernels.topk_attention import topk_attention
 from memflow_core.naive import attention_with_memory
 from memflow_core.readers import Fused, Gather
-from tests.parity import find_cases, run_case
+from tests.parity import WAYS, find_cases, run_case
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden"
@@ -140,7 +140,7 @@ RECORDED = ("inter_local9_sink2_b4r1_sma", "unitsma_block8_step1", "unitsma_reca
 @pytest.mark.parametrize("recording", RECORDED if find_spec("triton") and not CUDA else ())
 def test_a_recording_is_met_by_the_fused_reader(recording):
     case = next(case for case in find_cases(GOLDEN) if case.path.stem == recording)
-    check = run_case(replace(case, reader="fused"))
+    check = run_case(replace(case, way=WAYS["fused"]))
     assert check.passed, (check.wrong, check.worst)
 
 
