@@ -24,6 +24,8 @@ from pathlib import Path
 
 import torch
 
+from memflow_core.backends import ReadShape, attention_backends, fastest_attention
+from memflow_core.block import AttentionBackend
 from memflow_core.config import MemoryConfig
 
 from .machine import Peaks, conditions, measure_ms, measured_peaks, peak_bytes, spread
@@ -135,6 +137,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if gpu else "cpu")
     parser.add_argument("--size", choices=SIZES, help="of model and picture (1.3b on a GPU, medium on a CPU)")
     parser.add_argument("--dtype", choices=DTYPES, help="of weights and activations (bfloat16 on a GPU, else float32)")
+    parser.add_argument("--attention", metavar="NAME", help="backend: torch, cudnn, flash, flash 3, sage (the fastest)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (1)")
     parser.add_argument("--latent-frames", type=int, metavar="N", help="length; a latent frame is 4 video frames")
     parser.add_argument("--compare", action="store_true", help="measure several ways to make the same video")
@@ -148,6 +151,21 @@ def parse() -> argparse.Namespace:
     if arguments.variants and not arguments.compare:
         parser.error("--variants are compared: add --compare.")
     return arguments
+
+
+def attention_of(arguments: argparse.Namespace, size: Size, dtype: torch.dtype) -> tuple[str, AttentionBackend]:
+    """The backend asked for, and its name; the fastest where none is."""
+    device, memory, shape, chunk = torch.device(arguments.device), MemoryConfig(), size.shape, 3
+    ways = attention_backends(device, dtype)
+    if arguments.attention is not None:
+        if arguments.attention not in ways:
+            raise SystemExit(f"--attention is {arguments.attention!r}, but here it must be one of {', '.join(ways)}.")
+        return arguments.attention, ways[arguments.attention]
+    heads, head_dim, held = size.model.num_heads, size.model.head_dim, memory.sink_frames + memory.bank_slots
+    queries, window = chunk * shape.tokens, memory.window_frames
+    read = ReadShape(shape.batch, heads, head_dim, queries, shape.tokens, held, window, held)
+    fastest = fastest_attention(device, dtype, read)
+    return fastest, ways[fastest]
 
 
 def size_of(arguments: argparse.Namespace) -> Size:
@@ -164,13 +182,14 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     device, size = torch.device(arguments.device), size_of(arguments)
     dtype = DTYPES[arguments.dtype or ("bfloat16" if device.type == "cuda" else "float32")]
-    weights = Weights(size, device, dtype, arguments.seed)
+    attention, backend = attention_of(arguments, size, dtype)
+    weights = Weights(size, device, dtype, arguments.seed, backend)
     peaks = measured_peaks(device, dtype)
+    run = {"dtype": str(dtype), "attention": f"attention by {attention}", "repeats": arguments.repeats}
     result: dict[str, object] = {
-        "conditions": conditions(device)
-        | {"dtype": str(dtype), "attention": "torch SDPA", "repeats": arguments.repeats},
+        "conditions": conditions(device) | run,
         "size": {
-            "name": arguments.size,
+            "name": next(name for name, known in SIZES.items() if known.model == size.model),
             "dim": size.model.dim,
             "heads": size.model.num_heads,
             "layers": size.model.num_layers,

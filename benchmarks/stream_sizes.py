@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from memflow_core.backbone import Backbone
+from memflow_core.backbone import Backbone, sdpa
+from memflow_core.block import AttentionBackend
 from memflow_core.chunk import LatentShape
 from memflow_core.config import MemoryConfig, ModelConfig, SamplingConfig
 from memflow_core.model import WanModel
@@ -54,13 +56,15 @@ SIZES = {
 class Variant:
     """One way to make the same video.
 
-    plain  by `PlainStream` instead of `Stream`.
-    dtype  of weights and activations; None: that of the run.
+    plain     by `PlainStream` instead of `Stream`.
+    dtype     of weights and activations; None: that of the run.
+    compiled  the steps around attention by torch.compile.
     """
 
     memory: MemoryConfig
     plain: bool = False
     dtype: torch.dtype | None = None
+    compiled: bool = False
 
 
 BASELINE, HELD_TO_IT = "plain", "published memory"
@@ -75,6 +79,8 @@ VARIANTS = {
     "bank": Variant(MemoryConfig()),
     "bank, SMA": Variant(MemoryConfig(top_k=3)),
     "bank, bfloat16": Variant(MemoryConfig(), dtype=torch.bfloat16),
+    "bank, compiled": Variant(MemoryConfig(), compiled=True),
+    "bank, SMA, compiled": Variant(MemoryConfig(top_k=3), compiled=True),
 }
 DEFAULT = "bank"
 
@@ -88,10 +94,15 @@ class Chunks(Protocol):
 
 
 class Weights:
-    """Random weights of a size, once in each dtype; the same for every variant."""
+    """Random weights of a size, once in each dtype; the same for every variant.
 
-    def __init__(self, size: Size, device: torch.device, dtype: torch.dtype, seed: int = 0):
-        self.size, self.device, self.dtype, self.seed = size, device, dtype, seed
+    attention  for all of them but the plain program, which leaves it to torch.
+    """
+
+    def __init__(
+        self, size: Size, device: torch.device, dtype: torch.dtype, seed: int = 0, attention: AttentionBackend = sdpa
+    ):
+        self.size, self.device, self.dtype, self.seed, self.attention = size, device, dtype, seed, attention
         torch.manual_seed(seed)
         with device:
             self._trees = {dtype: WanModel(size.model).to(dtype).requires_grad_(False)}
@@ -110,7 +121,8 @@ class Weights:
         tree, shape, sampling = self.tree(variant.dtype), self.size.shape, SamplingConfig()
         if variant.plain:
             return PlainStream(tree, shape, variant.memory, sampling, self.seed)
-        backbone = Backbone(tree, variant.dtype or self.dtype)
+        compiler = partial(torch.compile, dynamic=False) if variant.compiled else None
+        backbone = Backbone(tree, variant.dtype or self.dtype, self.attention, "fastest", compiler)
         frames = self.size.latent_frames
         return Stream(backbone, shape, variant.memory, sampling, self.seed, frames=frames, device=self.device)
 

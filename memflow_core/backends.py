@@ -97,15 +97,18 @@ def _flash_attention_3(attention: Callable) -> AttentionBackend:
 
 
 @cache
-def fastest_attention(device: torch.device, dtype: torch.dtype, shape: ReadShape) -> AttentionBackend:
-    """The fastest backend for a layer that reads memory and window whole; where there is one only, nothing is timed."""
+def fastest_attention(device: torch.device, dtype: torch.dtype, shape: ReadShape) -> str:
+    """Which of `attention_backends` is the fastest for a layer that reads memory and window whole.
+
+    Where there is one only, nothing is timed.
+    """
     ways = {name: way for name, way in attention_backends(device, dtype).items() if name not in APPROXIMATE}
     if len(ways) == 1:
-        return ways["torch"]
+        return "torch"
     q, keys, values, _ = shape.draw(dtype, device)
     k, v = keys.flatten(2, 3), values.flatten(2, 3)
     tried = {name: partial(way, q, k, v) for name, way in ways.items()}
-    return ways[_measure(f"attention, {shape}", tried, sdpa(q, k, v), device)]
+    return _measure(f"attention, {shape}", tried, sdpa(q, k, v), device)
 
 
 # -- sparse memory ----------------------------------------------------------------------------------------------------

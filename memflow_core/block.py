@@ -55,11 +55,18 @@ def leave(
     text: TextKV,
     backend: AttentionBackend,
 ) -> Tensor:
-    """The rest of the block, from what self-attention read, [B, heads, L, head_dim]: -> as x."""
+    """The rest of the block, from what self-attention read, [B, heads, L, head_dim]: -> as x, which is overwritten."""
     attention, ffn = modulation
-    x = torch.addcmul(x, block.self_attn.o(merge_heads(read)).view_as(x), attention.gate)
-    x = x + _cross_attention(block.cross_attn, block.norm3(x), text, backend)
-    return torch.addcmul(x, feed_forward(block.ffn, modulated_norm(block.norm2, x, ffn)), ffn.gate)
+    x = _add(x, block.self_attn.o(merge_heads(read)).view_as(x), attention.gate)
+    x = _add(x, _cross_attention(block.cross_attn, block.norm3(x), text, backend))
+    return _add(x, feed_forward(block.ffn, modulated_norm(block.norm2, x, ffn)), ffn.gate)
+
+
+def _add(x: Tensor, y: Tensor, gate: Tensor | None = None) -> Tensor:
+    """x + y gate: in x itself, unless gradients need it as it was."""
+    if torch.is_grad_enabled():
+        return x + y if gate is None else torch.addcmul(x, y, gate)
+    return x.add_(y) if gate is None else x.addcmul_(y, gate)
 
 
 def text_keys(attn: nn.Module, text: Tensor) -> TextKV:

@@ -45,7 +45,7 @@ def test_the_fused_reader_asks_for_a_gpu_or_the_interpreter_and_for_triton(backb
 def test_a_cpu_has_one_attention_and_is_not_timed(monkeypatch):
     monkeypatch.setattr(backends, "hold", None)
     assert list(attention_backends(CPU, torch.float32)) == ["torch"]
-    assert fastest_attention(CPU, torch.float32, SHAPE) is sdpa
+    assert fastest_attention(CPU, torch.float32, SHAPE) == "torch"
 
 
 def test_what_is_installed_is_offered_with_its_own_layout(monkeypatch):
