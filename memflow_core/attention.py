@@ -75,7 +75,7 @@ class MemoryAttention:
         """Set up one forward. `cache.at` must already say which slots hold these frames."""
         self.span, self.before_layer, self.observer = span, before_layer, observer
         self.activation = []
-        frames = torch.arange(span.start, span.start + span.frames, device=self.cache.k.device)
+        frames = torch.arange(span.start, span.start + span.frames, device=self.cache.device)
         self._rotation = self.rope.at(self._places(frames))
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -109,11 +109,13 @@ class MemoryAttention:
         return at.border - bank, at.border + sink, at.border + sink + at.window
 
     def _attended(self, layer: int, q: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values to read, [B, heads, frames, tokens, head_dim]: views, unless SMA leaves frames out."""
+        """Keys and values to read, [B, heads, frames, tokens, head_dim]: views, unless SMA leaves frames out, or the
+        cache keeps fp8."""
         first, border, end = self._bounds()
-        keys, values = self.cache.k[layer, :, :, first:end], self.cache.v[layer, :, :, first:end]
+        keys = self.cache.keys(layer, slice(first, end))
         if self.relative:
             keys = self._rotate_read(layer, keys, first)
+        values = self.cache.values(layer, slice(first, end))
         memory = border - first
         sparse = self.top_k is not None and not (self.zero_sink and self.cache.at.sink_slots == 0)
         if not sparse or memory == 0:
