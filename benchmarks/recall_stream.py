@@ -165,7 +165,7 @@ def swap_banks(stream: Stream) -> None:
     cache = stream.cache
     partner = torch.arange(cache.batch) ^ 1
     slots = slice(0, cache.at.bank_slots)
-    for tensor, place in ((cache.k, 3), (cache.v, 3), (cache.mean_k, 3), (cache.frames, 2)):
+    for tensor, place in (*((part, 3) for part in cache.parts.values()), (cache.frames, 2)):
         view = tensor.narrow(place, 0, cache.at.bank_slots)
         view.copy_(view[:, partner].clone())
     cache.order.copy_(cache.order[:, partner].clone())
