@@ -83,6 +83,7 @@ class Estimate:
     activation_bytes                peak of one pass, see the module.
     state_bytes                     an exact state after the last chunk, in RAM or in a file. Left out are its trace,
                                     and prompts and latents behind the frames it holds: about a hundredth.
+    cache                           precision of the KV cache, as in `MemoryConfig`.
     """
 
     chunks: int
@@ -101,6 +102,7 @@ class Estimate:
     prompt_bytes: int
     activation_bytes: int
     state_bytes: int
+    cache: str = "model"
 
     @property
     def forwards(self) -> int:
@@ -146,6 +148,7 @@ def estimate(
         prompt_bytes=4 * model.layers * shape.batch * model.text_length * model.dim * model.dtype_bytes,
         activation_bytes=_activation_bytes(model, shape, memory, plan, told),
         state_bytes=_state_bytes(model, shape, memory, told),
+        cache=memory.cache,
     )
 
 

@@ -3,7 +3,8 @@
 Body    `{"schedule": text, "length": 81, "fps": 16, "width": 832, "height": 480, "steps": "1000, 750, 500, 250"}` in
         UTF-8, at most MAX_BYTES. `schedule` is anything that MemFlow Prompt Schedule reads, or its list form. May be
         left out: `"global_prompt"`, a text; `"memory"`, as MemFlow Memory has it, `{"preset": "Story"}` or
-        `{"preset": "Custom", "retrieval": "prompt", "bank_size": 3, ...}` with every setting; `"model"`, `"1.3B"` or
+        `{"preset": "Custom", "retrieval": "prompt", "bank_size": 3, ...}` with every setting, and with `"cache": "fp8"`
+        if that is what it is set to; `"model"`, `"1.3B"` or
         `"tiny"`; `"streamed"`, false where the run ends in a latent. Ranges are those of the nodes' widgets.
 Answer  `{"summary": line, "lines": [line, ...], "said": [...], "plan": {...}}`. `plan` is what a node's report has as
         `estimate`, made from the model's usual sizes. `said` is the summary and the lines once more, for a page in
@@ -12,7 +13,7 @@ Answer  `{"summary": line, "lines": [line, ...], "said": [...], "plan": {...}}`.
         status 400 or 413 where the body is not as above.
 
 Presets `{"presets": [{"name", "reason", "words", "said", "widgets": {name: value}, "memory": option of MemFlow
-        Memory}]}`. `said` is `words` once more, in the form above.
+        Memory, "cache": its precision}]}`. `said` is `words` once more, in the form above.
 
 Nothing is stored. No file is read but those of the tiny model, when it is first asked for.
 """
@@ -60,7 +61,7 @@ def answer(body: bytes) -> tuple[int, dict[str, Any]]:
 def presets() -> dict[str, Any]:
     told = [
         {"name": name, "reason": preset.reason, "words": str(preset.words()), "said": preset.words().to_list()}
-        | {"widgets": preset.widgets, "memory": preset.memory}
+        | {"widgets": preset.widgets, "memory": preset.memory, "cache": preset.cache}
         for name, preset in PRESETS.items()
     ]
     return {"presets": told}
