@@ -95,7 +95,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "12 GB": Preset("The sizes that the models were trained with fit on a card of 12 GB.", card_gb=12),
     "8 GB": Preset(
-        "The same sizes, remembered in FP8, for a card of 8 GB: load the model in FP8 too, by its loader's weight_dtype.",
+        "The same sizes on a card of 8 GB, remembered in FP8: load the model in FP8 too (weight_dtype of its loader).",
         cache="fp8",
         card_gb=8,
         fp8_model=True,

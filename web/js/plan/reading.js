@@ -70,6 +70,7 @@ function memoryOf(sampler) {
   const said = { preset: known(source, "preset") };
   for (const { name } of source.widgets) {
     if (name.startsWith(NESTED)) said[name.slice(NESTED.length)] = known(source, name);
+    if (name === "cache") said.cache = known(source, name);
   }
   return said;
 }
