@@ -12,7 +12,7 @@ import { labelOf, linkedSlot, modelOf, widgetOf } from "./reading.js";
 
 const MEMORY = "MemFlowMemory";
 // high enough for both renderers, which otherwise make it so: another step of undo
-const [WIDTH, HEIGHT, GAP] = [270, 90, 40];
+const [WIDTH, HEIGHT, GAP] = [270, 110, 40];
 const TITLE_HEIGHT = 30;
 
 /**
