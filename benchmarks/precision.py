@@ -1,4 +1,4 @@
-"""What lower precision costs: `python -m benchmarks.precision [--stories N] [--seed S] [--json FILE]`
+"""What lower precision costs: `python -m benchmarks.precision [--stories N] [--only NAME ...] [--json FILE]`
 
 Two models, each in every precision against float32:
 
@@ -17,8 +17,9 @@ import argparse
 import copy
 import json
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -64,7 +65,6 @@ class Precision:
 
 EXACT = Precision("float32")
 PRECISIONS = (
-    EXACT,
     Precision("bfloat16", torch.bfloat16),
     Precision("FP8 cache", cache="fp8"),
     Precision("FP8 weights", weights="matrix"),
@@ -80,16 +80,16 @@ def in_fp8(weight: Tensor, by_row: bool) -> Tensor:
     return fp8.decode(*fp8.encode(apart.float()), weight.dtype).view_as(weight)
 
 
-def latent_errors(tell: Callable[[Precision], list[Tensor]]) -> dict[str, list[float]]:
+def latent_errors(precisions: Sequence[Precision], tell: Callable[[Precision], list[Tensor]]) -> dict[str, list[float]]:
     """Relative errors of the first and the last chunk against float32, by precision. tell: its chunks' latents."""
     exact, errors = tell(EXACT), {}
-    for precision in PRECISIONS[1:]:
+    for precision in precisions:
         told = tell(precision)
         errors[precision.name] = [float((told[n] - exact[n]).norm() / exact[n].norm()) for n in (0, -1)]
     return errors
 
 
-def medium_errors(seed: int) -> dict[str, list[float]]:
+def medium_errors(precisions: Sequence[Precision], seed: int) -> dict[str, list[float]]:
     torch.manual_seed(seed)
     tree, texts = WanModel(MEDIUM).requires_grad_(False), torch.randn(2, 1, *MEDIUM_TEXT)
 
@@ -104,10 +104,10 @@ def medium_errors(seed: int) -> dict[str, list[float]]:
             made.append(next(stream).latents.float())
         return made
 
-    return latent_errors(tell)
+    return latent_errors(precisions, tell)
 
 
-def tiny_errors(models: Models, seed: int) -> dict[str, list[float]]:
+def tiny_errors(models: Models, precisions: Sequence[Precision], seed: int) -> dict[str, list[float]]:
     stories = [case.story for case in cases(TINY_STORIES, seed, PLANS[0])]
 
     def tell(precision: Precision) -> list[Tensor]:
@@ -115,15 +115,17 @@ def tiny_errors(models: Models, seed: int) -> dict[str, list[float]]:
         told = Teller(changed, stories, seed).tell(policies(3 * CHUNKS)[precision.policy], end_chunk=CHUNKS)
         return list(told.latents.float().split(3, dim=1))
 
-    return latent_errors(tell)
+    return latent_errors(precisions, tell)
 
 
-def tiny_recall(models: Models, stories: int, seed: int) -> dict[str, dict[str, list[float]]]:
+def tiny_recall(
+    models: Models, precisions: Sequence[Precision], stories: int, seed: int
+) -> dict[str, dict[str, list[float]]]:
     """(share, binomial error) of bodies and of whole characters that came back right, by precision."""
-    found: dict[str, list[dict]] = {precision.name: [] for precision in PRECISIONS}
+    found: dict[str, list[dict]] = {precision.name: [] for precision in (EXACT, *precisions)}
     told_of = cases(stories, seed, PLANS[0])
     for first in range(0, stories, BATCH):
-        for precision in PRECISIONS:
+        for precision in (EXACT, *precisions):
             changed = replace(models, tree=precision.of(models.tree), dtype=precision.dtype)
             part = told_of[first : first + BATCH]
             found[precision.name] += Returns(changed, part, seed + first).measure(precision.policy)
@@ -143,18 +145,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure what lower precision costs.")
     parser.add_argument("--stories", type=int, default=80, help="for recall, an even number (80)")
     parser.add_argument("--seed", type=int, default=0, help="of weights, stories and noise (0)")
+    names = [precision.name for precision in PRECISIONS]
+    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help="; ".join(names))
     parser.add_argument("--json", type=Path, help="also write all numbers there")
     asked = parser.parse_args()
     if asked.stories < 2 or asked.stories % 2:
         parser.error(f"--stories is {asked.stories}, but must be an even number of at least 2.")
     torch.set_num_threads(1)
     print(f"{platform.machine()}, 1 thread, torch {torch.__version__}, seed {asked.seed}, {asked.stories} stories\n")
+    chosen = [precision for precision in PRECISIONS if precision.name in asked.only]
     models, result = Models.read(tiny_story.ASSETS), {"stories": asked.stories, "seed": asked.seed}
-    for name, errors in (("medium", medium_errors(asked.seed)), ("tiny", tiny_errors(models, asked.seed))):
-        result[name] = errors
+    measures = {"medium": medium_errors, "tiny": partial(tiny_errors, models)}
+    for name, measure in measures.items():
+        errors = result[name] = measure(chosen, asked.seed)
         rows = {precision: [f"{error:.2e}" for error in pair] for precision, pair in errors.items()}
         print(table(f"{name}, relative error", ("chunk 1", f"chunk {CHUNKS}"), rows), flush=True, end="\n\n")
-    result["recall"] = tiny_recall(models, asked.stories, asked.seed)
+    result["recall"] = tiny_recall(models, chosen, asked.stories, asked.seed)
     rows = {
         name: [f"{share:.3f} ± {error:.3f}" for share, error in (score["body"], score["all"])]
         for name, score in result["recall"].items()

@@ -2,8 +2,8 @@
 
 The matrices of the blocks' linear layers, 98 % of the 1.3B model, become float8 e4m3 with one scale each; embeddings,
 norms, modulation and head stay as they are. A scale is a power of two, so that what ComfyUI makes of a weight is exact
-in the precision that it computes in. ComfyUI's layout for these files has one scale a matrix, and one a row would change
-nothing that three digits of the error show (see benchmarks/README.md).
+in the precision that it computes in. ComfyUI's layout for these files has one scale a matrix; one a row would change
+nothing that three digits of the error show (benchmarks/README.md).
 """
 
 from __future__ import annotations
