@@ -1,11 +1,13 @@
-"""Does a stream stay flat? `python -m benchmarks.long_stream [--frames 2000]`
+"""Does a stream stay flat? `python -m benchmarks.long_stream [--frames 2000] [--cache model|fp8]`
 
-Streams a small random model on the CPU and prints peak memory and milliseconds a chunk, early and late.
+Streams a small random model on the CPU, told as the nodes tell it, and prints peak memory and milliseconds a chunk,
+early and late. An hour at 16 video frames a second is 14,400 latent frames.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import platform
 import resource
 import statistics
@@ -15,22 +17,32 @@ from dataclasses import dataclass
 
 import torch
 
+from memflow_core.attention_share import ShareMeter
 from memflow_core.backbone import Backbone
-from memflow_core.config import MemoryConfig, ModelConfig, SamplingConfig
+from memflow_core.config import CACHES, MemoryConfig, ModelConfig, SamplingConfig
+from memflow_core.memory_story import MemoryStory
 from memflow_core.model import WanModel
+from memflow_core.schedule import ChunkGrid
 from memflow_core.stream import LatentShape, Stream
 
 WARM_CHUNKS = 20
+CHUNK_FRAMES = 3
 
 
 @dataclass(frozen=True)
 class Flatness:
-    """Peak resident bytes after the first chunks and at the end; milliseconds of every chunk after them."""
+    """Peak resident bytes after the first chunks and at the end; milliseconds of every chunk after them.
+
+    trace_bytes  what is kept of every decision of the memory: all that grows with the length.
+    report_bytes  the same as a node's report has it, as text, made at the end.
+    """
 
     chunks: int
     early_bytes: int
     late_bytes: int
     chunk_ms: list[float]
+    trace_bytes: int
+    report_bytes: int
 
 
 def peak_bytes() -> int:
@@ -38,50 +50,56 @@ def peak_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def measure(frames: int, seed: int = 0) -> Flatness:
+def measure(frames: int, cache: str = "model", seed: int = 0) -> Flatness:
     torch.manual_seed(seed)
     model = WanModel(ModelConfig(dim=64, num_heads=2, num_layers=4, ffn_dim=128, text_dim=16)).requires_grad_(False)
     stream = Stream(
         Backbone(model),
         LatentShape(8, 12),
-        MemoryConfig(top_k=3, record_every=1),
+        MemoryConfig(top_k=3, record_every=1, cache=cache),
         SamplingConfig(steps=(1000, 500)),
         noise=seed,
         frames=frames,
     )
+    stream.meter, story = ShareMeter(), MemoryStory(ChunkGrid(CHUNK_FRAMES, 16.0))
     prompts = torch.randn(4, 1, 12, 16)
     chunk_ms: list[float] = []
     early = 0
-    for index in range(-(-frames // 3)):
+    for index in range(-(-frames // CHUNK_FRAMES)):
         if index % 25 == 0:
             stream.set_prompt(prompts[index // 25 % 4])
         started = time.perf_counter()
-        next(stream)
+        story.chunk(index, next(stream).trace)
         if index >= WARM_CHUNKS:
             chunk_ms.append(1000 * (time.perf_counter() - started))
         elif index == WARM_CHUNKS - 1:
             early = peak_bytes()
-    return Flatness(index + 1, early, peak_bytes(), chunk_ms)
+    # before the report, which a node makes once the stream has ended
+    late = peak_bytes()
+    return Flatness(index + 1, early, late, chunk_ms, stream.trace.nbytes, len(json.dumps(stream.trace.records)))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, default=2000, help="latent frames to stream")
-    frames = parser.parse_args().frames
-    if frames < 100 * 3:
+    parser.add_argument("--cache", choices=CACHES, default="model", help="precision of keys and values (model)")
+    asked = parser.parse_args()
+    frames = asked.frames
+    if frames < 100 * CHUNK_FRAMES:
         parser.error(f"--frames is {frames}, but must be at least 300 to compare early with late.")
     torch.set_num_threads(1)
-    flat = measure(frames)
+    flat = measure(frames, asked.cache)
     tenth = max(len(flat.chunk_ms) // 10, 1)
     print(
         f"{platform.machine()}, 1 thread, torch {torch.__version__}, float32, dim 64, 4 layers, "
-        f"24 tokens a latent frame, 2 steps, sink 3, window 9, bank 3 (every chunk), top 3"
+        f"24 tokens a latent frame, 2 steps, sink 3, window 9, bank 3 (every chunk), top 3, cache {asked.cache}"
     )
     print(f"{flat.chunks} chunks ({frames} latent frames)")
     print(
         f"peak memory after chunk {WARM_CHUNKS}: {flat.early_bytes / 2**20:.1f} MiB, at the end: "
         f"{flat.late_bytes / 2**20:.1f} MiB, ratio {flat.late_bytes / flat.early_bytes:.4f}"
     )
+    print(f"of that the trace: {flat.trace_bytes / 2**20:.2f} MiB; its report: {flat.report_bytes / 2**20:.2f} MiB")
     print(
         f"milliseconds a chunk, median of the first tenth: {statistics.median(flat.chunk_ms[:tenth]):.2f}, "
         f"of the last: {statistics.median(flat.chunk_ms[-tenth:]):.2f}"

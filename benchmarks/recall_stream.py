@@ -26,11 +26,12 @@ from training.story import Story
 
 @dataclass(frozen=True)
 class Models:
-    """The tiny story model's three parts."""
+    """The tiny story model's three parts, and what its generator computes in."""
 
     tree: WanModel
     text: TextEncoder
     codec: Codec
+    dtype: torch.dtype = torch.float32
 
     @staticmethod
     def read(folder: Path) -> Models:
@@ -65,6 +66,7 @@ def policies(frames: int) -> dict[str, Policy]:
         **kinds,
         "full": MemoryConfig(retrieval="none", window_frames=frames),
         **{f"{name}+sma": replace(kinds[name], top_k=3) for name in ("prompt", "attention")},
+        "prompt+fp8": replace(kinds["prompt"], cache="fp8"),
     }
     return {name: Policy(name, memory) for name, memory in memories.items()} | {
         "swapped": Policy("swapped", kinds["prompt"], swapped=True)
@@ -88,8 +90,8 @@ class GivenBackbone(Backbone):
     The context pass is the real one; so is a chunk's first step where memory `listens` to its queries.
     """
 
-    def __init__(self, tree: WanModel, listens: bool):
-        super().__init__(tree)
+    def __init__(self, tree: WanModel, listens: bool, dtype: torch.dtype = torch.float32):
+        super().__init__(tree, dtype)
         self._listens = listens
         self.given: Tensor | None = None  # [B, C, F, h, w]: what the coming chunk shall be
         self._now: Forward | None = None
@@ -134,7 +136,7 @@ class Teller:
 
     def tell(self, policy: Policy, given_chunks: int = 0, end_chunk: int | None = None) -> Told:
         """The first `given_chunks` chunks from `truth`, the others up to `end_chunk` (the end) by the model."""
-        backbone = GivenBackbone(self.models.tree, listens=policy.memory.retrieval == "attention")
+        backbone = GivenBackbone(self.models.tree, policy.memory.retrieval == "attention", self.models.dtype)
         segments = self.stories[0].segments
         end_chunk = self.stories[0].chunks if end_chunk is None else end_chunk
         shape = LatentShape(SIDE, SIDE, len(self.stories))
@@ -166,7 +168,7 @@ def swap_banks(stream: Stream) -> None:
     cache = stream.cache
     partner = torch.arange(cache.batch) ^ 1
     slots = slice(0, cache.at.bank_slots)
-    for tensor, place in ((cache.k, 3), (cache.v, 3), (cache.mean_k, 3), (cache.frames, 2)):
+    for tensor, place in (*((part, 3) for part in cache.parts.values()), (cache.frames, 2)):
         view = tensor.narrow(place, 0, cache.at.bank_slots)
         view.copy_(view[:, partner].clone())
     cache.order.copy_(cache.order[:, partner].clone())

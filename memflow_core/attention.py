@@ -83,7 +83,7 @@ class MemoryAttention:
         # SMA may read a sink that is just being made
         self.draft = draft and not self.cache.at.in_sink(span.start)
         self.activation = []
-        frames = torch.arange(span.start, span.start + span.frames, device=self.cache.k.device)
+        frames = torch.arange(span.start, span.start + span.frames, device=self.cache.device)
         self._rotation = self.rope.at(self._places(frames))
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -137,9 +137,10 @@ class MemoryAttention:
         return border - first
 
     def _readable(self, layer: int) -> tuple[Tensor, Tensor]:
-        """Keys and values of bank, sink and window, [B, heads, frames, tokens, head_dim]: views, if not rotated."""
+        """Keys and values of bank, sink and window, [B, heads, frames, tokens, head_dim]: views, unless rotated or
+        kept in fp8."""
         first, _, end = self._bounds()
-        keys, values = self.cache.k[layer, :, :, first:end], self.cache.v[layer, :, :, first:end]
+        keys, values = self.cache.keys(layer, slice(first, end)), self.cache.values(layer, slice(first, end))
         return (self._rotate_read(layer, keys, first) if self.relative else keys), values
 
     def _activate(self, layer: int, q: Tensor) -> Tensor | None:
@@ -155,7 +156,7 @@ class MemoryAttention:
     def _kinds(self, chosen: Tensor | None) -> Tensor:
         """SINK, BANK or WINDOW for each readable frame, [frames]; with `chosen` [B, heads, frames], the rest UNREAD."""
         first, border, end = self._bounds()
-        slots = torch.arange(first, end, device=self.cache.k.device)
+        slots = torch.arange(first, end, device=self.cache.device)
         kinds = torch.where(slots < border, torch.where(slots < self.cache.at.border, BANK, SINK), WINDOW)
         if chosen is None:
             return kinds

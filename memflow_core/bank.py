@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from . import fp8
 from .block import TextKV
 from .cache import KVCache
 
@@ -49,19 +50,28 @@ class PromptKeys:
 class Prototype:
     """One latent frame's keys and values in all layers, waiting outside the attended slots.
 
-    k, v [layers, B, heads, tokens, head_dim]; mean_k [layers, B, heads, head_dim].
+    k, v [layers, B, heads, tokens, head_dim]; mean_k [layers, B, heads, head_dim]; scale_k, scale_v [layers, B, heads]
+    where the cache keeps fp8. All as in the cache, bit for bit.
     """
 
     k: Tensor
     v: Tensor
     mean_k: Tensor
+    scale_k: Tensor | None = None
+    scale_v: Tensor | None = None
 
     @property
-    def parts(self) -> tuple[Tensor, Tensor, Tensor]:
-        return self.k, self.v, self.mean_k
+    def parts(self) -> dict[str, Tensor]:
+        """By the names that they have in the cache."""
+        return {name: part for name, part in vars(self).items() if part is not None}
 
     def copy(self, device: torch.device) -> Prototype:
-        return Prototype(*(part.to(device, copy=True) for part in self.parts))
+        return Prototype(**{name: part.to(device, copy=True) for name, part in self.parts.items()})
+
+    def keys(self, layer: int, dtype: torch.dtype) -> Tensor:
+        """Of one layer, [B, heads, tokens, head_dim]."""
+        k = self.k[layer]
+        return k if self.scale_k is None else fp8.decode(k, self.scale_k[layer], dtype)
 
 
 @dataclass(frozen=True)
@@ -91,32 +101,29 @@ class Bank:
     def view_frame(self, frame: int) -> Prototype:
         """A sink or window frame in its slot."""
         source = self.cache.at.slot(frame)
-        return Prototype(*(x[:, :, :, source] for x in self._cached))
+        return Prototype(**{name: part[:, :, :, source] for name, part in self.cache.parts.items()})
 
     def gather_frame(self, frame: int) -> Prototype:
         """Copy a frame that every layer's bank holds, each in a slot of its own."""
         place = (self.listed_frames() == frame).int().argmax(dim=-1, keepdim=True)
         slot = self.listed().gather(-1, place)[..., 0]
         row, item = self._rows(slot.device)
-        return Prototype(*(x[row, item, :, slot] for x in self._cached))
+        return Prototype(**{name: part[row, item, :, slot] for name, part in self.cache.parts.items()})
 
     def borrow(self, source: Prototype) -> Prototype:
         """Copy a prototype from any device into buffers that `release` takes back."""
         if self._free:
             prototype = self._free.pop()
         else:
-            prototype = Prototype(*(torch.empty_like(x, device=self.cache.k.device) for x in source.parts))
-        for to, part in zip(prototype.parts, source.parts, strict=True):
-            to.copy_(part)
+            room = {name: torch.empty_like(part, device=self.cache.device) for name, part in source.parts.items()}
+            prototype = Prototype(**room)
+        for name, part in source.parts.items():
+            prototype.parts[name].copy_(part)
         return prototype
 
     def holds(self, frame: int) -> bool:
         """Whether a frame stands in every layer's bank. Waits for the device."""
         return bool((self.listed_frames() == frame).any(dim=-1).all())
-
-    @property
-    def _cached(self) -> tuple[Tensor, Tensor, Tensor]:
-        return self.cache.k, self.cache.v, self.cache.mean_k
 
     def _rows(self, device: torch.device, layers: slice = slice(None)) -> tuple[Tensor, Tensor]:
         """Indices of layers [layers, 1] and of batch items [1, B]."""
@@ -183,7 +190,7 @@ class Bank:
         self._list_last(torch.where(wanted, place, self.slots - 1), layers)
 
     def _pairs(self, offer: Offer) -> tuple[tuple[Tensor, Tensor], ...]:
-        return tuple(zip(self._cached, offer.prototype.parts, strict=True))
+        return tuple((self.cache.parts[name], part) for name, part in offer.prototype.parts.items())
 
     def _list_last(self, place: Tensor, layers: slice) -> None:
         turn = torch.arange(self.slots, device=place.device).expand(*place.shape, -1)

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from . import fp8
+
 
 @dataclass
 class Occupancy:
@@ -88,19 +90,22 @@ class Occupancy:
         return runs
 
 
-def cache_nbytes(layers: int, batch: int, dim: int, tokens: int, slots: int, dtype: torch.dtype) -> int:
-    """Bytes of keys and values of that many slots; dim is heads x head_dim."""
-    return 2 * layers * batch * slots * tokens * dim * dtype.itemsize
+def part_names(in_fp8: bool) -> tuple[str, ...]:
+    """What a cache keeps of each frame."""
+    return ("k", "v", "mean_k", "scale_k", "scale_v") if in_fp8 else ("k", "v", "mean_k")
 
 
 class KVCache:
     """Keys and values of all layers.
 
     k, v     [layers, B, heads, slots, tokens, head_dim]; k after RoPE where positions are absolute, before it
-             where they are relative.
-    mean_k   [layers, B, heads, slots, head_dim] float32: mean key of each slot, all that relevance needs.
+             where they are relative. Kept in fp8 they are bits, see `fp8`: ask `keys` and `values`.
+    scale_k, scale_v  [layers, B, heads, slots] float32 where they are kept in fp8, else None.
+    mean_k   [layers, B, heads, slots, head_dim] float32: mean key of each slot as it was written, all that relevance
+             needs.
     frames   [layers, B, bank slots] int64: the latent frame in each bank slot, -1 where there is none.
     order    [layers, B, bank slots] int64: bank slots in the order the policy lists them.
+    dtype    of the keys and values that are written and read.
     """
 
     def __init__(
@@ -113,11 +118,14 @@ class KVCache:
         occupancy: Occupancy,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
+        in_fp8: bool = False,
     ):
-        self.at = occupancy
+        if in_fp8:
+            fp8.check_device(device)
+        self.at, self.dtype = occupancy, dtype
         shape = (layers, batch, heads, occupancy.total, tokens, head_dim)
-        self.k = torch.zeros(shape, dtype=dtype, device=device)
-        self.v = torch.zeros(shape, dtype=dtype, device=device)
+        self.k, self.v = (torch.zeros(shape, dtype=torch.uint8 if in_fp8 else dtype, device=device) for _ in "kv")
+        self.scale_k, self.scale_v = (torch.zeros(shape[:4], device=device) if in_fp8 else None for _ in "kv")
         self.mean_k = torch.zeros((*shape[:4], head_dim), dtype=torch.float32, device=device)
         bank = occupancy.bank_slots
         self.frames = torch.full((layers, batch, bank), -1, dtype=torch.int64, device=device)
@@ -129,17 +137,46 @@ class KVCache:
     def batch(self) -> int:
         return self.k.shape[1]
 
+    @property
+    def device(self) -> torch.device:
+        return self.k.device
+
+    @property
+    def in_fp8(self) -> bool:
+        return self.scale_k is not None
+
+    @property
+    def parts(self) -> dict[str, Tensor]:
+        """All that is kept of a frame, by name: [layers, B, heads, slots, ...] each."""
+        return {name: getattr(self, name) for name in part_names(self.in_fp8)}
+
+    def keys(self, layer: int, slots: slice) -> Tensor:
+        """Keys of some slots, [B, heads, slots, tokens, head_dim]: a view, or a copy where they are kept in fp8."""
+        return self._read("k", layer, slots)
+
+    def values(self, layer: int, slots: slice) -> Tensor:
+        """Values of some slots, as `keys`."""
+        return self._read("v", layer, slots)
+
+    def _read(self, name: str, layer: int, slots: slice) -> Tensor:
+        stored = getattr(self, name)[layer, :, :, slots]
+        if not self.in_fp8:
+            return stored
+        return fp8.decode(stored, getattr(self, f"scale_{name}")[layer, :, :, slots], self.dtype)
+
     def write(self, layer: int, start: int, k: Tensor, v: Tensor, draft: bool = False) -> None:
         """Put frames start, start + 1, ... into their sink and window slots. k, v [B, heads, F, tokens, head_dim].
 
         draft  nobody will ask for the frames' mean keys before they are written again.
         """
+        fresh = {} if draft else {"mean_k": k.mean(dim=3, dtype=torch.float32)}
+        if self.in_fp8:
+            (fresh["k"], fresh["scale_k"]), (fresh["v"], fresh["scale_v"]) = fp8.encode(k), fp8.encode(v)
+        else:
+            fresh |= {"k": k, "v": v}
         for slot, offset, length in self.at.runs(start, k.shape[2]):
-            to, take = slice(slot, slot + length), slice(offset, offset + length)
-            self.k[layer, :, :, to] = k[:, :, take]
-            self.v[layer, :, :, to] = v[:, :, take]
-            if not draft:
-                self.mean_k[layer, :, :, to] = k[:, :, take].mean(dim=3, dtype=torch.float32)
+            for name, part in fresh.items():
+                getattr(self, name)[layer, :, :, slot : slot + length] = part[:, :, offset : offset + length]
 
     def forget_window(self) -> None:
         """Drop sink and window, keep the bank: the next frame is the first of a new shot."""
@@ -148,5 +185,5 @@ class KVCache:
     def zero_window(self) -> None:
         """Overwrite sink and window with zeros, which attention then still reads."""
         border = self.at.border
-        for tensor in (self.k, self.v, self.mean_k):
-            tensor[:, :, :, border:] = 0
+        for part in self.parts.values():
+            part[:, :, :, border:] = 0

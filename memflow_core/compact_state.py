@@ -18,18 +18,17 @@ from torch import Tensor
 from .attention import MemoryAttention, Span
 from .bank import Prototype
 from .block import TextKV
-from .cache import KVCache, Occupancy
+from .cache import KVCache, Occupancy, part_names
 from .ledger import Write
 from .stream import Forward, Stream
 
 COMPACT, EXACT = "compact", "exact"
-_KEYS = ("k", "v", "mean_k")
 
 
 def compacted(tensors: dict[str, Tensor], meta: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and JSON of a state, less its keys and values, and less the trace of each head's choices."""
-    dropped = ("offer.", "kept.")
-    kept = {name: tensor for name, tensor in tensors.items() if name not in _KEYS and not name.startswith(dropped)}
+    keys, outside = part_names(in_fp8=True), ("offer.", "kept.")
+    kept = {name: tensor for name, tensor in tensors.items() if name not in keys and not name.startswith(outside)}
     records = json.loads(bytes(tensors["trace"].numpy()))
     summary = [record for record in records if record["event"] != "activate"]
     return kept | {"trace": trace_tensor(summary)}, {**meta, "content": COMPACT}
@@ -46,11 +45,11 @@ def keys_alone(stream: Stream, frame: int, latents: Tensor, text: list[TextKV]) 
     bone, cache, attention = stream.backbone, stream.cache, stream.attention
     at = Occupancy(sink_slots=1, window_slots=0, bank_slots=0, origin=frame, end=frame + 1)
     shape = (bone.layers, cache.batch, bone.heads, stream.shape.tokens, bone.head_dim)
-    alone = KVCache(*shape, at, bone.dtype, stream.device)
+    alone = KVCache(*shape, at, bone.dtype, stream.device, cache.in_fp8)
     reading = MemoryAttention(alone, attention.rope, bone.attention, relative=attention.relative)
     reading.begin(Span(frame, 1))
     bone.write(latents.to(stream.device, torch.float32), stream.sampling.context_noise, text, reading)
-    return Prototype(alone.k[:, :, :, 0], alone.v[:, :, :, 0], alone.mean_k[:, :, :, 0])
+    return Prototype(**{name: part[:, :, :, 0] for name, part in alone.parts.items()})
 
 
 @dataclass(frozen=True)
@@ -127,8 +126,8 @@ class Rebuild:
         """The published sink is read even where it holds nothing: a frame written for the bank alone must not stay."""
         at = self.cache.at
         slots = [at.slot(frame) for frame in write.frames[write.span.unwritten :] if frame not in write.standing]
-        for name in _KEYS:
-            getattr(self.cache, name)[:, :, :, [slot for slot in slots if slot < at.border + at.sink_slots]] = 0
+        for part in self.cache.parts.values():
+            part[:, :, :, [slot for slot in slots if slot < at.border + at.sink_slots]] = 0
 
     def _text(self, write: Write) -> list[TextKV]:
         if id(write.text) not in self._texts:
@@ -139,16 +138,16 @@ class Rebuild:
     def _fill_bank(self, frame: int, prototype: Prototype) -> None:
         """Put a frame's keys into the slots that hold it, which may be others in every layer."""
         for layer, item, slot in (self.cache.frames == frame).nonzero().tolist():
-            for name in _KEYS:
-                getattr(self.cache, name)[layer, item, :, slot] = getattr(prototype, name)[layer, item]
+            for name, part in self.cache.parts.items():
+                part[layer, item, :, slot] = prototype.parts[name][layer, item]
 
     def _put_window_in_place(self, moved: Occupancy) -> None:
         at = self.cache.at
         frames = [frame for frame in range(at.window_start, at.end) if moved.slot(frame) != at.slot(frame)]
         source, target = [moved.slot(frame) for frame in frames], [at.slot(frame) for frame in frames]
-        for tensor in (self.cache.k, self.cache.v, self.cache.mean_k):
+        for part in self.cache.parts.values():
             # layer by layer, since what is read here is a copy
-            for layer in tensor if frames else ():
+            for layer in part if frames else ():
                 layer[:, :, target] = layer[:, :, source]
 
 

@@ -16,6 +16,7 @@ POSITIONS = ("auto", "absolute", "relative")
 RECORDS = ("interval", "latest")
 SWITCHES = ("recache", "soft", "cut", "blend")
 BLEND_PATHS = ("linear", "spherical")
+CACHES = ("model", "fp8")
 
 
 def _require(condition: bool, message: str) -> None:
@@ -82,6 +83,8 @@ class MemoryConfig:
     global_sink    `reference` only: False forgets the sink at a prompt switch, as published.
     record         `reference` only: `interval` is the published multi-prompt program; `latest` its
                    single-prompt one, which offers every chunk and only fills the bank at the interval.
+    cache          precision of the keys and values that are kept: the `model`'s own, or `fp8`, half of bfloat16.
+                   Which frames are kept and read is decided by the keys as they were before.
     """
 
     retrieval: str = "prompt"
@@ -94,9 +97,11 @@ class MemoryConfig:
     pins: tuple[int, ...] = ()
     global_sink: bool = True
     record: str = "interval"
+    cache: str = "model"
 
     def __post_init__(self) -> None:
-        for name, allowed in (("retrieval", RETRIEVALS), ("positions", POSITIONS), ("record", RECORDS)):
+        choices = {"retrieval": RETRIEVALS, "positions": POSITIONS, "record": RECORDS, "cache": CACHES}
+        for name, allowed in choices.items():
             value = getattr(self, name)
             _require(value in allowed, f"memory {name} is {value!r}, but must be one of {', '.join(allowed)}.")
         _require_int("memory sink_frames", self.sink_frames, 0)
@@ -107,6 +112,11 @@ class MemoryConfig:
         _require(
             attended <= MAX_ABSOLUTE_FRAMES,
             f"sink, window and bank hold {attended} latent frames, but must stay within {MAX_ABSOLUTE_FRAMES}.",
+        )
+        _require(
+            self.cache == "model" or self.retrieval != "reference",
+            f"memory cache is {self.cache!r}, but retrieval 'reference' stands for the published code's very numbers: "
+            f"choose another retrieval, or cache 'model'.",
         )
         self._check_top_k()
         self._check_pins()

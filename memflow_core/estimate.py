@@ -10,8 +10,9 @@ model width d and feed-forward width f, are the largest of
                                queries at a time make of them in float32, before and after the softmax
 
 and with `top_k`, beside any of them, s g d for the g keys and values that are copied side by side, in buffers that are
-kept. m, g and c count batch x latent frames x tokens too. The attention kernel is taken to need no score matrix, as
-fused kernels do. Weights, VAE and text encoder are left out.
+kept. m, g and c count batch x latent frames x tokens too. A cache in fp8 is read into buffers of the activations' kind:
+s 2 m d more where keys and values are read, s c d where attention is measured. The attention kernel is taken to need no
+score matrix, as fused kernels do. Weights, VAE and text encoder are left out.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from .rehearsal import Rehearsal, rehearse
 GB = 2**30
 FLOAT32 = 4
 INT64 = 8
+FP8 = 1
 ROPE_BYTES = 8  # of one number: its float32 copy and what becomes of it
 SCORE_BYTES = 8
 
@@ -81,6 +83,7 @@ class Estimate:
     activation_bytes                peak of one pass, see the module.
     state_bytes                     an exact state after the last chunk, in RAM or in a file. Left out are its trace,
                                     and prompts and latents behind the frames it holds: about a hundredth.
+    cache                           precision of the KV cache, as in `MemoryConfig`.
     """
 
     chunks: int
@@ -99,6 +102,7 @@ class Estimate:
     prompt_bytes: int
     activation_bytes: int
     state_bytes: int
+    cache: str = "model"
 
     @property
     def forwards(self) -> int:
@@ -124,7 +128,7 @@ def estimate(
 ) -> Estimate:
     """What it takes to play a plan of which `done` chunks are made already."""
     told, grid = rehearse(plan, memory, sampling, done), plan.grid
-    frame = _frame_bytes(model, shape)
+    frame = _frame_bytes(model, shape, memory)
     tables = 2 * INT64 * model.layers * shape.batch * memory.bank_slots
     video_frames = grid.px_frames(plan.chunks) - grid.px_frames(done)
     return Estimate(
@@ -143,7 +147,8 @@ def estimate(
         pin_bytes=told.named * frame,
         prompt_bytes=4 * model.layers * shape.batch * model.text_length * model.dim * model.dtype_bytes,
         activation_bytes=_activation_bytes(model, shape, memory, plan, told),
-        state_bytes=_state_bytes(model, shape, told),
+        state_bytes=_state_bytes(model, shape, memory, told),
+        cache=memory.cache,
     )
 
 
@@ -154,30 +159,36 @@ def _switches(plan: Plan, done: int) -> tuple[Switch, ...]:
     )
 
 
-def _frame_bytes(model: ModelSize, shape: LatentShape) -> int:
-    """Keys, values and mean keys of one latent frame in all layers."""
-    return model.layers * shape.batch * model.dim * (2 * shape.tokens * model.dtype_bytes + FLOAT32)
+def _frame_bytes(model: ModelSize, shape: LatentShape, memory: MemoryConfig) -> int:
+    """Keys, values, their scales if there are any, and mean keys of one latent frame in all layers."""
+    in_fp8 = memory.cache == "fp8"
+    numbers, scales = 2 * model.dim * shape.tokens, 2 * model.heads if in_fp8 else 0
+    each = FP8 if in_fp8 else model.dtype_bytes
+    return model.layers * shape.batch * (numbers * each + (scales + model.dim) * FLOAT32)
 
 
 def _activation_bytes(model: ModelSize, shape: LatentShape, memory: MemoryConfig, plan: Plan, told: Rehearsal) -> int:
     size, dim, frame = model.dtype_bytes, model.dim, shape.batch * shape.tokens
     made, bank_and_sink = told.span * frame, memory.sink_frames + memory.bank_slots
     stages = [size * made * (4 * dim + 2 * model.ffn_dim), made * dim * (7 * size + ROPE_BYTES)]
+    read, in_fp8 = (bank_and_sink + memory.window_frames) * frame, memory.cache == "fp8"
+    if in_fp8:
+        stages.append(size * dim * (7 * made + 2 * read))
     if memory.resolve_positions(plan.chunks * plan.grid.latent_frames) == "relative":
-        read = (bank_and_sink + memory.window_frames) * frame
-        stages.append(dim * (6 * size * made + (size + ROPE_BYTES) * read))
+        stages.append(dim * (6 * size * made + (size + ROPE_BYTES + in_fp8 * size) * read))
     gathered = 0 if memory.top_k is None else 2 * (memory.top_k + memory.window_frames) * frame
     if memory.retrieval == "attention":
         met, queries = (bank_and_sink + 1) * frame, min(MASS_TILE, told.span * shape.tokens)
-        stages.append(size * dim * (7 * made + met) + SCORE_BYTES * model.heads * queries * met)
+        decoded = in_fp8 * met
+        stages.append(size * dim * (7 * made + met + decoded) + SCORE_BYTES * model.heads * queries * met)
     return max(stages) + size * dim * gathered
 
 
-def _state_bytes(model: ModelSize, shape: LatentShape, told: Rehearsal) -> int:
+def _state_bytes(model: ModelSize, shape: LatentShape, memory: MemoryConfig, told: Rehearsal) -> int:
     at, batch = told.at, shape.batch
     # as `state.capture` does, the sink counts whole
     frames = at.bank + at.sink_slots + at.window + told.waiting + told.named
     tables = 3 * INT64 * model.layers * batch * at.bank_slots
     latents = FLOAT32 * batch * model.channels * told.recent * shape.rows * shape.columns
     pooled = FLOAT32 * told.pooled * batch * model.text_dim
-    return frames * _frame_bytes(model, shape) + tables + latents + pooled
+    return frames * _frame_bytes(model, shape, memory) + tables + latents + pooled

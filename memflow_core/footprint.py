@@ -17,6 +17,17 @@ CARRY_NUMBERS = 2365  # the last two inputs of every temporal convolution
 DECODE_NUMBERS = 1150  # what a decode needs beside them
 
 
+def matrices_of(model: ModelSize) -> int:
+    """Numbers in the matrices of its blocks, which FP8 is for."""
+    return model.layers * (8 * model.dim**2 + 2 * model.dim * model.ffn_dim)
+
+
+def fp8_bytes_of(model: ModelSize) -> int:
+    """Bytes of its weights as `quantised` makes them: all that is no such matrix in the model's own precision."""
+    matrices, scales = matrices_of(model), 10 * 4 * model.layers
+    return matrices + scales + (weights_of(model) - matrices) * model.dtype_bytes
+
+
 def weights_of(model: ModelSize) -> int:
     """Numbers in the weights of a Wan 2.1 text-to-video model."""
     dim, ffn, freq, patch = model.dim, model.ffn_dim, 256, 4 * model.channels
@@ -78,6 +89,11 @@ class Footprint:
         return self.weights + kept + max(told.activation_bytes, self.decode.work)
 
     @property
+    def fixed_bytes(self) -> int:
+        """Of the peak on the device, what cannot be kept elsewhere until it is needed: all but weights."""
+        return self.device_bytes - self.weights - (0 if self.decode is None else self.decode.weights)
+
+    @property
     def picture_bytes(self) -> int:
         """Of the decoded pictures that are in RAM at once: those of a chunk, or, of a latent, all of them."""
         pixels = self.shape.batch * self.shape.rows * self.shape.columns * SIDE**2
@@ -94,7 +110,7 @@ class Footprint:
 
     def summary(self) -> Said:
         """In one short line."""
-        told, vram = self.estimate, _gb(self.device_bytes)
+        told, vram = self.estimate, in_gb(self.device_bytes)
         if self.open_end:
             return say("open end, about {0} of VRAM", vram)
         return say("{0} s, {1}, about {2} of VRAM", f"{told.seconds:.2f}", _passes(self.passes), vram)
@@ -144,20 +160,23 @@ class Footprint:
     def _vram(self) -> Said:
         memory = self.estimate.cache_bytes + self.estimate.candidate_bytes
         vae = 0 if self.decode is None else self.decode.weights + self.decode.carry
-        work = _gb(self.device_bytes - self.weights - vae - memory)
-        values = _gb(self.device_bytes), self.model or say("the model"), _gb(self.weights), _gb(memory), work
+        work = in_gb(self.device_bytes - self.weights - vae - memory)
+        kept = say("{0} in FP8", in_gb(memory)) if self.estimate.cache == "fp8" else in_gb(memory)
+        values = in_gb(self.device_bytes), self.model or say("the model"), in_gb(self.weights), kept, work
         if self.decode is None:
             return say("VRAM at the peak: about {0} ({1} {2}, memory {3}, work {4}).", *values)
-        return say("VRAM at the peak: about {0} ({1} {2}, the VAE {5}, memory {3}, work {4}).", *values, _gb(vae))
+        return say("VRAM at the peak: about {0} ({1} {2}, the VAE {5}, memory {3}, work {4}).", *values, in_gb(vae))
 
     def _ram(self) -> Said:
-        pins, pictures = self.estimate.pin_bytes, _gb(self.picture_bytes)
-        state = _gb(self.ram_bytes - self.picture_bytes - pins)
+        pins, pictures = self.estimate.pin_bytes, in_gb(self.picture_bytes)
+        state = in_gb(self.ram_bytes - self.picture_bytes - pins)
         shown = say("all pictures {0}", pictures) if self.decode is None else say("pictures {0}", pictures)
-        values = _gb(self.ram_bytes), state, shown
+        values = in_gb(self.ram_bytes), state, shown
         if not pins:
             return say("RAM beside the models' files: about {0} (the state {1}, {2}).", *values)
-        return say("RAM beside the models' files: about {0} (the state {1}, named pins {3}, {2}).", *values, _gb(pins))
+        return say(
+            "RAM beside the models' files: about {0} (the state {1}, named pins {3}, {2}).", *values, in_gb(pins)
+        )
 
 
 def _chunks(number: int) -> Said:
@@ -168,5 +187,6 @@ def _passes(number: int) -> Said:
     return say("1 pass") if number == 1 else say("{0} passes", number)
 
 
-def _gb(size: int) -> str:
+def in_gb(size: int) -> str:
+    """For people; a GB is 2^30 bytes."""
     return f"{size / 2**20:.0f} MB" if size < GB / 10 else f"{size / GB:.1f} GB"

@@ -243,8 +243,9 @@ class NarrativeMemory:
         q [B, heads, L, head_dim] -> bank [1, B, n] in listed order, candidate [1, B].
         """
         cache, first = self.bank.cache, self.bank.filled().start
-        held = cache.k[layer, :, :, first : cache.at.border + cache.at.sink]
-        keys = torch.cat((held, offer.prototype.k[layer][:, :, None]), dim=2)  # [B, heads, frames, tokens, head_dim]
+        held = cache.keys(layer, slice(first, cache.at.border + cache.at.sink))
+        candidate = offer.prototype.keys(layer, cache.dtype)
+        keys = torch.cat((held, candidate[:, :, None]), dim=2)  # [B, heads, frames, tokens, head_dim]
         mass = torch.zeros(keys.shape[0], keys.shape[2], device=q.device)
         for tile in q.split(MASS_TILE, dim=2):
             logits = torch.einsum("bhqd,bhntd->bhqnt", tile, keys).float() / q.shape[-1] ** 0.5

@@ -5,7 +5,7 @@ What is said of a preset is made from its values.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .config import MemoryConfig
 from .said import Said, say
@@ -30,25 +30,26 @@ REASONS = {
 def memory_words(memory: MemoryConfig) -> str:
     """The values of a memory, in one line."""
     said = [f"window {memory.window_frames}", f"sink {memory.sink_frames}" if memory.sink_frames else "no sink"]
-    if not memory.bank_slots:
-        return ", ".join([*said, "no bank"])
     often = "every chunk" if memory.record_every == 1 else f"every {memory.record_every} chunks"
-    said.append(f"bank {memory.bank_frames} by {memory.retrieval}, a moment offered {often}")
-    if memory.top_k is not None:
+    bank = f"bank {memory.bank_frames} by {memory.retrieval}, a moment offered {often}"
+    said.append(bank if memory.bank_slots else "no bank")
+    if memory.top_k is not None and memory.bank_slots:
         said.append(f"each head reads {memory.top_k} of {memory.sink_frames + memory.bank_slots}")
     return ", ".join(said)
 
 
 @dataclass(frozen=True)
 class Preset:
-    """Values of a sampling node, and one of MEMORIES.
+    """Values of a sampling node, one of MEMORIES, and the precision that it keeps keys and values in.
 
-    card_gb  the graphics card that the 1.3B model fits on with it, streamed to a file. None: nothing is promised.
-    fps      None leaves it alone.
+    card_gb    the graphics card that the 1.3B model fits on with it, streamed to a file. None: nothing is promised.
+    fp8_model  whether the model has to be in FP8 for that, which only its loader can do.
+    fps        None leaves it alone.
     """
 
     reason: str
     memory: str = "Story"
+    cache: str = "model"
     width: int = 832
     height: int = 480
     steps: str = "1000, 750, 500, 250"
@@ -56,6 +57,20 @@ class Preset:
     quality: str = "high"
     fps: float | None = None
     card_gb: int | None = None
+    fp8_model: bool = False
+
+    @property
+    def settings(self) -> MemoryConfig:
+        return replace(MEMORIES[self.memory], cache=self.cache)
+
+    @property
+    def pixels(self) -> int:
+        return self.width * self.height
+
+    @property
+    def remembers(self) -> str:
+        """The memory in words."""
+        return self.memory if self.cache == "model" else f"{self.memory}, cache {self.cache}"
 
     @property
     def widgets(self) -> dict[str, int | float | str]:
@@ -65,7 +80,7 @@ class Preset:
 
     def words(self) -> Said:
         """All that it sets, in one line."""
-        values = self.width, self.height, self.steps, f"{self.shift:g}", self.quality, self.memory
+        values = self.width, self.height, self.steps, f"{self.shift:g}", self.quality, self.remembers
         if self.fps is None:
             return say("{0} x {1}, steps {2}, shift {3}, quality {4}, memory {5}", *values)
         return say("{0} x {1}, {6} fps, steps {2}, shift {3}, quality {4}, memory {5}", *values, f"{self.fps:g}")
@@ -80,7 +95,10 @@ PRESETS: dict[str, Preset] = {
     ),
     "12 GB": Preset("The sizes that the models were trained with fit on a card of 12 GB.", card_gb=12),
     "8 GB": Preset(
-        "A smaller picture, so that all of the memory fits on a card of 8 GB.", width=576, height=336, card_gb=8
+        "The same sizes on a card of 8 GB, remembered in FP8: load the model in FP8 too (weight_dtype of its loader).",
+        cache="fp8",
+        card_gb=8,
+        fp8_model=True,
     ),
     "Draft": Preset(
         "A quick look at where a story goes: small, and rough.",

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from .backbone import Backbone
 from .bank import Offer, Prototype
+from .cache import part_names
 from .compact_state import COMPACT, EXACT, Rebuild, Rebuilt, compacted, trace_tensor
 from .config import MemoryConfig, SamplingConfig
 from .ledger_state import Texts, pack, read_texts, unpack
@@ -32,7 +33,6 @@ from .prompt import PromptChange, TextBlend
 from .state_check import check_state
 from .stream import Forward, LatentShape, Stream
 
-PARTS = ("k", "v", "mean_k")  # of a prototype
 FORMAT = "memflow-stream-state"
 VERSION = 2
 
@@ -203,10 +203,7 @@ def _stretch(stream: Stream) -> slice:
 
 def _capture_cache(stream: Stream) -> dict[str, Tensor]:
     cache, held = stream.cache, _stretch(stream)
-    return {
-        "k": cache.k[:, :, :, held],
-        "v": cache.v[:, :, :, held],
-        "mean_k": cache.mean_k[:, :, :, held],
+    return {name: part[:, :, :, held] for name, part in cache.parts.items()} | {
         "frames": cache.frames,
         "order": cache.order,
         "prompts": stream.memory.bank.prompts,
@@ -228,6 +225,7 @@ def _capture_meta(stream: Stream) -> dict[str, Any]:
         "shape": asdict(stream.shape),
         "memory": asdict(stream.memory_config),
         "sampling": asdict(stream.sampling),
+        "dtype": str(stream.cache.dtype).removeprefix("torch."),
         "at": {"origin": at.origin, "end": at.end, "bank": at.bank},
     }
 
@@ -283,8 +281,7 @@ def _put(kind: str, offers: Sequence[Offer | None], tensors: dict[str, Tensor]) 
     """What is to be known of each offer; its keys and values go into `tensors`."""
     for number, offer in enumerate(offers):
         if offer is not None and offer.prototype is not None:
-            parts = zip(PARTS, offer.prototype.parts, strict=True)
-            tensors.update({f"{kind}.{number}.{part}": tensor for part, tensor in parts})
+            tensors.update({f"{kind}.{number}.{name}": part for name, part in offer.prototype.parts.items()})
     return [offer and [offer.frame, offer.prompt, offer.prototype is not None] for offer in offers]
 
 
@@ -297,7 +294,8 @@ def _take(kind: str, state: StreamState, device: torch.device, rebuilt: dict[int
         if said is not None and said[2] and state.content == COMPACT:
             prototype = rebuilt[said[0]]
         elif said is not None and said[2]:
-            stored = Prototype(*(state.tensors[f"{kind}.{number}.{part}"] for part in PARTS))
+            names = part_names(state.memory.cache == "fp8")
+            stored = Prototype(**{name: state.tensors[f"{kind}.{number}.{name}"] for name in names})
             prototype = stored.copy(device)
         offers.append(said and Offer(said[0], said[1], prototype))
     return offers
@@ -313,8 +311,10 @@ def _check_model(state: StreamState, backbone: Backbone) -> None:
                 f"the state belongs to a model of {layers} layers and {heads} heads of {head_dim}, but the model "
                 f"given has {backbone.layers} layers and {backbone.heads} heads of {backbone.head_dim}."
             )
-        if k.dtype != backbone.dtype:
-            raise ValueError(f"the state was made in {k.dtype}, but the model computes in {backbone.dtype}.")
+        # in fp8, keys do not show it; states from before there was fp8 do not say it
+        made_in = state.meta.get("dtype", str(k.dtype).removeprefix("torch."))
+        if f"torch.{made_in}" != str(backbone.dtype):
+            raise ValueError(f"the state was made in torch.{made_in}, but the model computes in {backbone.dtype}.")
     kept = (state.tensors["frames"].shape[0], state.tensors["recent"].shape[1], state.tensors["text.0"].shape[-1])
     given = (backbone.layers, backbone.channels, backbone.text_dim)
     if kept != given:
@@ -338,8 +338,8 @@ def _restore_memory(stream: Stream, state: StreamState) -> Rebuilt:
         waiting = {frame for frame, _, stored in meta["offers"] if stored}
         return Rebuild(stream, waiting, {kept[0] for kept in meta.get("kept", ()) if kept}).run()
     held = _stretch(stream)
-    for name in PARTS:
-        getattr(cache, name)[:, :, :, held] = tensors[name].to(stream.device)
+    for name, part in cache.parts.items():
+        part[:, :, :, held] = tensors[name].to(stream.device)
     return Rebuilt()
 
 

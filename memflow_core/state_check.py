@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .cache import part_names
 from .compact_state import COMPACT, EXACT
 from .config import MemoryConfig, SamplingConfig, check_fit, check_switch
 from .ledger import WRITES
@@ -21,6 +22,7 @@ MAX_COUNT = 10**9
 MAX_TEXTS = 4096
 MAX_TEXT_NUMBERS = 2**27  # of one padded embedding; umt5-xxl's has 2 million
 FLOATS = (torch.float32, torch.bfloat16, torch.float16)
+DTYPES = tuple(str(dtype).removeprefix("torch.") for dtype in FLOATS)
 DECODER = "decoder."  # tensors of a video decoder that went along with the stream; whoever uses them checks them
 
 
@@ -236,20 +238,22 @@ class _Sizes:
     def check_keys(self) -> None:
         if self.meta["content"] == COMPACT:
             return
-        k = self.tensors["k"]
-        _need(k.ndim == 6 and k.dtype in FLOATS, f"'k' has shape {list(k.shape)} and is {k.dtype}")
+        k, in_fp8 = self.tensors["k"], self.memory.cache == "fp8"
+        kinds = (torch.uint8,) if in_fp8 else FLOATS
+        _need(k.ndim == 6 and k.dtype in kinds, f"'k' has shape {list(k.shape)} and is {k.dtype}")
+        _need(self.meta.get("dtype", "float32") in DTYPES, f"it was made in {self.meta.get('dtype')!r}")
         made = self.end - self.meta["at"]["origin"] - self.memory.sink_frames
         slots = self.bank + self.memory.sink_frames + max(0, min(made, self.memory.window_frames))
         lead, tokens, width = (self.layers, self.shape.batch, k.shape[2]), self.shape.tokens, k.shape[-1]
-        for name in ("k", "v"):
-            self.tensor(name, (*lead, slots, tokens, width), (k.dtype,))
-        self.tensor("mean_k", (*lead, slots, width))
+        shapes = {"k": (tokens, width), "v": (tokens, width), "mean_k": (width,), "scale_k": (), "scale_v": ()}
+        shapes = {name: shapes[name] for name in part_names(in_fp8)}
+        for name, shape in shapes.items():
+            self.tensor(name, (*lead, slots, *shape), (k.dtype if name in "kv" else torch.float32,))
         outside = [(f"offer.{number}", stored) for number, (_, _, stored) in enumerate(self.meta["offers"])]
         outside += [(f"kept.{number}", kept is not None) for number, kept in enumerate(self.kept)]
         for prefix in (prefix for prefix, stored in outside if stored):
-            for name in ("k", "v"):
-                self.tensor(f"{prefix}.{name}", (*lead, tokens, width), (k.dtype,))
-            self.tensor(f"{prefix}.mean_k", (*lead, width))
+            for name, shape in shapes.items():
+                self.tensor(f"{prefix}.{name}", (*lead, *shape), (k.dtype if name in "kv" else torch.float32,))
 
     def check_nothing_else(self) -> None:
         strange = [name for name in self.tensors if name not in self.known and not name.startswith(DECODER)]

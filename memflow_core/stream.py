@@ -94,7 +94,8 @@ class Stream:
         self._published = config.retrieval == "reference"
         at = Occupancy(config.sink_frames, config.window_frames, config.bank_slots)
         self.cache = KVCache(
-            bone.layers, self.shape.batch, bone.heads, self.shape.tokens, bone.head_dim, at, bone.dtype, self.device
+            *(bone.layers, self.shape.batch, bone.heads, self.shape.tokens, bone.head_dim, at, bone.dtype, self.device),
+            in_fp8=config.cache == "fp8",
         )
         rope = Rope(bone.head_dim, self.shape.rows // 2, self.shape.columns // 2, self.device)
         reader = memory_reader(bone, config, self.sampling, self.shape, self.device)

@@ -78,6 +78,11 @@ class Trace:
         self._packed.append(zlib.compress(json.dumps(list(records), separators=(",", ":")).encode()))
 
     @property
+    def nbytes(self) -> int:
+        """Of all finished records as they are kept."""
+        return sum(len(packed) for packed in self._packed)
+
+    @property
     def records(self) -> list[Record]:
         """All finished records, unpacked anew at every call."""
         return [record for packed in self._packed for record in json.loads(zlib.decompress(packed))]

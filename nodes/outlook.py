@@ -7,7 +7,7 @@ from typing import Any
 
 from ..memflow_core import tiny_story
 from ..memflow_core.estimate import ModelSize, estimate
-from ..memflow_core.footprint import Decode, Footprint, weights_of
+from ..memflow_core.footprint import Decode, Footprint, fp8_bytes_of, weights_of
 from ..memflow_core.plan import Plan
 from ..memflow_core.said import Said, say
 from ..memflow_core.tiny_text import read_text_encoder
@@ -42,15 +42,21 @@ def of_run(request: Request, plan: Plan, vae: Any) -> Footprint:
     return _footprint(request, plan, size, request.model.model_size(), decode, before=before)
 
 
-def of_usual(request: Request, plan: Plan, model: str, streamed: bool) -> Footprint:
-    """Of a run of one of MODELS, as this machine would run it. streamed: whether pictures go to a file."""
+def of_usual(request: Request, plan: Plan, model: str, in_fp8: bool, streamed: bool) -> Footprint:
+    """Of a run of one of MODELS, as this machine would run it.
+
+    in_fp8    whether the 1.3B model's weights are in FP8.
+    streamed  whether pictures go to a file.
+    """
     usual, dtype = model == USUAL, host.usual_dtype()
-    size, weights, vae_weights = _usual(dtype.itemsize) if usual else _tiny(dtype.itemsize)
+    size, numbers, vae_weights = _usual(dtype.itemsize) if usual else _tiny(dtype.itemsize)
     vae_dtype = host.usual_vae_dtype()
     decode = Decode.of(request.shape, vae_weights * vae_dtype.itemsize, vae_dtype.itemsize) if streamed else None
-    precision = str(dtype).removeprefix("torch.")
+    in_fp8 = in_fp8 and usual
+    weights = fp8_bytes_of(size) if in_fp8 else numbers * dtype.itemsize
+    precision = "FP8" if in_fp8 else str(dtype).removeprefix("torch.")
     words = say("a 1.3B model in {0}", precision) if usual else say("the tiny story model")
-    return _footprint(request, plan, size, weights * dtype.itemsize, decode, words)
+    return _footprint(request, plan, size, weights, decode, words)
 
 
 def _footprint(

@@ -3,8 +3,10 @@
 Body    `{"schedule": text, "length": 81, "fps": 16, "width": 832, "height": 480, "steps": "1000, 750, 500, 250"}` in
         UTF-8, at most MAX_BYTES. `schedule` is anything that MemFlow Prompt Schedule reads, or its list form. May be
         left out: `"global_prompt"`, a text; `"memory"`, as MemFlow Memory has it, `{"preset": "Story"}` or
-        `{"preset": "Custom", "retrieval": "prompt", "bank_size": 3, ...}` with every setting; `"model"`, `"1.3B"` or
-        `"tiny"`; `"streamed"`, false where the run ends in a latent. Ranges are those of the nodes' widgets.
+        `{"preset": "Custom", "retrieval": "prompt", "bank_size": 3, ...}` with every setting, and either with
+        `"cache": "fp8"` if it is set to that; `"model"`, `"1.3B"` or `"tiny"`; `"weights"`, `"fp8"` where the model's
+        loader is set to that; `"streamed"`, false where the run ends in a latent. Ranges are those of the nodes'
+        widgets.
 Answer  `{"summary": line, "lines": [line, ...], "said": [...], "plan": {...}}`. `plan` is what a node's report has as
         `estimate`, made from the model's usual sizes. `said` is the summary and the lines once more, for a page in
         another language: each a text with {0}, {1} ... and what these stand for, `["{0} chunks", 7]`.
@@ -12,7 +14,7 @@ Answer  `{"summary": line, "lines": [line, ...], "said": [...], "plan": {...}}`.
         status 400 or 413 where the body is not as above.
 
 Presets `{"presets": [{"name", "reason", "words", "said", "widgets": {name: value}, "memory": option of MemFlow
-        Memory}]}`. `said` is `words` once more, in the form above.
+        Memory, "cache": its precision}]}`. `said` is `words` once more, in the form above.
 
 Nothing is stored. No file is read but those of the tiny model, when it is first asked for.
 """
@@ -38,7 +40,7 @@ MAX_BYTES = 256 * 1024
 MOST_PAIRS = 1_000_000  # of segments and pins, all of which are compared
 MOST_CHUNKS = 30_000  # that are played through: more than six hours under changing prompts
 REQUIRED = ("schedule", "length", "fps", "width", "height", "steps")
-OPTIONAL = {"global_prompt": "", "memory": None, "model": outlook.USUAL, "streamed": True}
+OPTIONAL = {"global_prompt": "", "memory": None, "model": outlook.USUAL, "weights": "model", "streamed": True}
 
 
 class BadBody(ValueError):
@@ -60,7 +62,7 @@ def answer(body: bytes) -> tuple[int, dict[str, Any]]:
 def presets() -> dict[str, Any]:
     told = [
         {"name": name, "reason": preset.reason, "words": str(preset.words()), "said": preset.words().to_list()}
-        | {"widgets": preset.widgets, "memory": preset.memory}
+        | {"widgets": preset.widgets, "memory": preset.memory, "cache": preset.cache}
         for name, preset in PRESETS.items()
     ]
     return {"presets": told}
@@ -79,7 +81,7 @@ def tell(asked: dict[str, Any]) -> dict[str, Any]:
     played, _ = without_repeats(foreseeable(request, plan), request.settings, request.done)
     if played.chunks > MOST_CHUNKS:
         raise ValueError("the story is too long to be told beforehand: the plan is told when the run starts.")
-    footprint = outlook.of_usual(request, plan, asked["model"], asked["streamed"])
+    footprint = outlook.of_usual(request, plan, asked["model"], asked["weights"] == "fp8", asked["streamed"])
     return footprint.told() | {"plan": footprint.to_dict()}
 
 
@@ -109,6 +111,7 @@ def _read(body: bytes) -> dict[str, Any]:
     _check("fps", asked, _is_number(asked["fps"]) and 1 <= asked["fps"] <= 120, "from 1 to 120")
     _check("memory", asked, asked["memory"] is None or isinstance(asked["memory"], dict), 'like {"preset": "Story"}')
     _check("model", asked, asked["model"] in outlook.MODELS, f"one of {', '.join(outlook.MODELS)}")
+    _check("weights", asked, asked["weights"] in ("model", "fp8"), "model or fp8")
     _check("streamed", asked, isinstance(asked["streamed"], bool), "true or false")
     return asked
 

@@ -169,6 +169,11 @@ def _check_state(request: Request, shape: LatentShape, sampling: SamplingConfig,
             f"the state was made with steps {list(state.sampling.steps)} and shift {state.sampling.shift}, but the "
             f"node asks for {list(sampling.steps)} and {sampling.shift}: use the state's."
         )
+    if request.memory is not None and request.memory.cache != state.memory.cache:
+        raise ValueError(
+            f"the state remembers with cache {state.memory.cache!r}, but the memory node is set to "
+            f"{request.memory.cache!r}: set it to the state's, or connect none."
+        )
     if request.memory is not None and request.memory != state.memory:
         raise ValueError(
             "the memory settings differ from those the state was made with: connect the same memory node, or none."

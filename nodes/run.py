@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..memflow_core.attention_share import ShareMeter
-from ..memflow_core.cache import cache_nbytes
 from ..memflow_core.footprint import Footprint
 from ..memflow_core.live import LiveScript
 from ..memflow_core.memory_story import MemoryStory
@@ -21,6 +20,7 @@ from ..memflow_core.state import capture, resume
 from ..memflow_core.story import play
 from ..memflow_core.stream import Chunk, Forward, Stream
 from . import host, live, outlook
+from .budget import check_budget
 from .given import forwards_before, read_given
 from .io_types import StoryState
 from .request import Request, foreseeable
@@ -102,8 +102,11 @@ def story(request: Request, plan: Plan, vae: Any = None) -> Iterator[tuple[Story
     footprint = outlook.of_run(request, plan, vae)
     told = footprint.told()
     page.send("memflow.plan", told)
-    progress.say("\n".join(told["lines"]))
-    with host.sampling(request.model, request.latents, _cache_bytes(request, rehearsal), vae) as backbone:
+    slower = check_budget(request, plan, footprint, vae)
+    if slower is not None:
+        host.inform(slower)
+    progress.say("\n".join((*told["lines"], *([slower] if slower else []))))
+    with host.sampling(request.model, request.latents, _room(request, footprint), vae) as backbone:
         stream = _stream(request, backbone, lambda forward: progress.step())
         read_given(stream, request.model, request.state)
         stream.meter = ShareMeter()
@@ -157,16 +160,8 @@ def _work(request: Request, plan: Plan, rehearsal: Rehearsal) -> tuple[int, int 
     return before + rehearsal.forwards.total(), plan.chunks
 
 
-def _cache_bytes(request: Request, rehearsal: Rehearsal) -> int:
-    tree, settings = host.wan_tree(request.model), request.settings
-    # frames on their way to the bank take as much room each as those in a slot
+def _room(request: Request, footprint: Footprint) -> int:
+    """Bytes that a run needs on the device beside weights."""
+    # pictures wait for the bank in as much room as a frame has in a slot
     pictures = 0 if request.state is None else request.state.given.remembered_frames
-    slots = settings.bank_slots + settings.sink_frames + settings.window_frames + rehearsal.prototypes + pictures
-    return cache_nbytes(
-        len(tree.blocks),
-        request.shape.batch,
-        tree.dim,
-        request.shape.tokens,
-        slots,
-        request.model.model.get_dtype_inference(),
-    )
+    return footprint.fixed_bytes + pictures * footprint.estimate.window_bytes // request.settings.window_frames

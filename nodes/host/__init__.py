@@ -1,6 +1,6 @@
 """The one place that touches ComfyUI: models, memory, attention, progress, files, routes."""
 
-from .device import attention_of, back_on_device, from_latent, sampling, stop_if_cancelled, to_latent, wan_tree
+from .device import attention_of, back_on_device, from_latent, room, sampling, stop_if_cancelled, to_latent, wan_tree
 from .files import (
     OutputFile,
     new_output_file,
@@ -48,6 +48,7 @@ __all__ = [
     "model_path",
     "new_output_file",
     "new_state_file",
+    "room",
     "sampling",
     "state_files",
     "state_path",

@@ -13,10 +13,6 @@ from comfy_api.torch_helpers.torch_compile import TORCH_COMPILE_KWARGS
 from torch import Tensor, nn
 
 from ...memflow_core.backbone import Backbone, Compiler
-from ...memflow_core.footprint import Decode
-from ...memflow_core.stream import LatentShape
-
-DECODED_FRAMES = 3  # most latent frames that a streaming decode takes at once
 
 
 def wan_tree(model) -> nn.Module:
@@ -39,20 +35,17 @@ def wan_tree(model) -> nn.Module:
 
 
 @contextmanager
-def sampling(model, latent_shape: tuple[int, ...], cache_bytes: int, vae=None) -> Iterator[Backbone]:
+def sampling(model, latent_shape: tuple[int, ...], needed_bytes: int, vae=None) -> Iterator[Backbone]:
     """A `MODEL` on its device, patched and ready, as a `Backbone`; beside it a `VAE` to decode with, if there is one.
 
-    ComfyUI makes room for the activations of one forward over `latent_shape`, for `cache_bytes` of ours and for the
-    decode of a few latent frames, and offloads, casts and patches as for any sampler.
+    ComfyUI makes room for `needed_bytes` beside weights, and offloads, casts and patches as for any sampler. Where its
+    attention builds score matrices, it makes room for a forward over `latent_shape` by its own reckoning too.
     """
-    models, needed = [model], model.memory_required(list(latent_shape)) + cache_bytes
-    if vae is not None:
-        batch, channels, _, rows, columns = latent_shape
-        models.append(vae.patcher)
-        reckoned = vae.memory_used_decode((batch, channels, DECODED_FRAMES, rows, columns), vae.vae_dtype)
-        decode = Decode.of(LatentShape(rows, columns, batch), 0, vae.vae_dtype.itemsize)
-        needed += max(reckoned, decode.carry + decode.work)
-    comfy.model_management.load_models_gpu(models, memory_required=needed)
+    models = [model] if vae is None else [model, vae.patcher]
+    management = comfy.model_management
+    if not (management.xformers_enabled() or management.pytorch_attention_flash_attention()):
+        needed_bytes += model.memory_required(list(latent_shape))
+    comfy.model_management.load_models_gpu(models, memory_required=needed_bytes)
     with comfy.model_management.cuda_device_context(model.load_device):
         try:
             model.pre_run()
@@ -66,6 +59,18 @@ def back_on_device(model, latent_shape: tuple[int, ...], vae=None) -> None:
     """Inside `sampling`, after another model ran: make sure that what samples is on its device again."""
     models = [model] if vae is None else [model, vae.patcher]
     comfy.model_management.load_models_gpu(models, memory_required=model.memory_required(list(latent_shape)))
+
+
+def room(model) -> int | None:
+    """Bytes that a run may take of a `MODEL`'s device once ComfyUI has moved all other models away, and this one too.
+
+    None on the CPU and on devices that share its memory: there it is the system's to find room.
+    """
+    device, management = model.load_device, comfy.model_management
+    if device.type in ("cpu", "mps"):
+        return None
+    loaded = sum(other.model_loaded_memory() for other in management.current_loaded_models if other.device == device)
+    return management.get_free_memory(device) + loaded
 
 
 def stop_if_cancelled() -> None:

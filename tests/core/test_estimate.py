@@ -13,7 +13,7 @@ from memflow_core import rehearsal
 from memflow_core.backbone import Backbone
 from memflow_core.cache import KVCache
 from memflow_core.chunk import LatentShape
-from memflow_core.config import MemoryConfig, ModelConfig, SamplingConfig
+from memflow_core.config import CACHES, MemoryConfig, ModelConfig, SamplingConfig
 from memflow_core.estimate import GB, Estimate, ModelSize, estimate
 from memflow_core.model import WanModel
 from memflow_core.plan import Plan
@@ -73,6 +73,7 @@ def random_story(rng: random.Random) -> tuple[Plan, dict]:
         "window_frames": frames + rng.randint(0, 9),
         "bank_frames": rng.randint(4, 6),
         "record_every": rng.randint(1, 3),
+        "cache": "model" if retrieval == "reference" else rng.choice(CACHES),
     }
     plan = PromptSchedule(segments, pins=pins).place(ChunkGrid(frames), Time(chunks, "chunks"))
     return plan, settings
@@ -121,18 +122,18 @@ def test_a_run_takes_what_was_said(make_stream, backbone, prompt, seed):
     assert said.chunks == plan.chunks
 
 
-@pytest.mark.parametrize("retrieval", RETRIEVALS)
+@pytest.mark.parametrize("retrieval, precision", [*((name, "model") for name in RETRIEVALS), ("prompt", "fp8")])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_cache_takes_exactly_the_bytes_of_its_tensors(retrieval, dtype):
+def test_the_cache_takes_exactly_the_bytes_of_its_tensors(retrieval, precision, dtype):
     config = ModelConfig(dim=32, num_heads=2, num_layers=3, ffn_dim=48, text_dim=8, freq_dim=16)
     backbone = Backbone(WanModel(config).to(dtype), dtype)
-    memory = MemoryConfig(retrieval=retrieval, sink_frames=2, window_frames=7, bank_frames=5)
+    memory = MemoryConfig(retrieval=retrieval, sink_frames=2, window_frames=7, bank_frames=5, cache=precision)
     stream = Stream(backbone, LatentShape(4, 6, 2), memory)
     said = told(backbone, stream, planned(9))
     cache: KVCache = stream.cache
-    assert said.cache_bytes == sum(x.nbytes for x in (cache.k, cache.v, cache.mean_k, cache.frames, cache.order))
+    assert said.cache_bytes == sum(x.nbytes for x in (*cache.parts.values(), cache.frames, cache.order))
     sink = slice(cache.at.border, cache.at.border + 2)
-    assert said.sink_bytes == sum(x[:, :, :, sink].contiguous().nbytes for x in (cache.k, cache.v, cache.mean_k))
+    assert said.sink_bytes == sum(x[:, :, :, sink].contiguous().nbytes for x in cache.parts.values())
 
 
 def test_a_resumed_run_takes_the_rest(make_stream, backbone, prompt):
@@ -160,6 +161,11 @@ def test_a_resumed_run_takes_the_rest(make_stream, backbone, prompt):
         {"positions": "relative"},
         {"retrieval": "attention", "record_every": 1},
         {"retrieval": "reference"},
+        {"cache": "fp8"},
+        {"cache": "fp8", "window_frames": 15},
+        {"cache": "fp8", "top_k": 3, "positions": "relative"},
+        {"cache": "fp8", "positions": "relative", "window_frames": 15},
+        {"cache": "fp8", "retrieval": "attention", "record_every": 1},
     ],
     ids=str,
 )

@@ -8,12 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from memflow_core.config import MemoryConfig, ModelConfig, SamplingConfig
 from memflow_core.estimate import GB, ModelSize, estimate
-from memflow_core.footprint import Decode, Footprint, weights_of
+from memflow_core.footprint import Decode, Footprint, fp8_bytes_of, weights_of
 from memflow_core.model import WanModel
 from memflow_core.presets import MEMORIES, PRESETS, REASONS, memory_words
+from memflow_core.quantised import quantised
 from memflow_core.said import say
 from memflow_core.schedule import ChunkGrid, Time
 from memflow_core.schedule_formats import read_schedule
@@ -23,18 +25,21 @@ FULL = ModelSize(layers=30, dim=1536, heads=12, ffn_dim=8960)
 DOCS = Path(__file__).resolve().parents[2] / "web" / "docs"
 PAGES = ("Memory", "Sampler", "StreamToVideo")
 VAE_NUMBERS = 126_892_531
+IN_BF16, IN_FP8 = 2 * weights_of(FULL), fp8_bytes_of(FULL)
 # what the desktop, the driver and torch's own reserve may take of a card
 HEADROOM = 1.25 * GB
 STORY = "0s: a\n10s: b\n20s [cut]: c\n40s: d"
 
 
-def footprint(memory=None, width=832, height=480, text=STORY, frames=957, streamed=True, **more) -> Footprint:
-    """Of the 1.3B model in bfloat16, by default for a minute."""
+def footprint(
+    memory=None, width=832, height=480, text=STORY, frames=957, streamed=True, weights=IN_BF16, **more
+) -> Footprint:
+    """Of the 1.3B model, by default in bfloat16 and for a minute."""
     shape, memory = LatentShape(height // 8, width // 8), memory or MemoryConfig()
     plan = read_schedule(text).place(ChunkGrid(3, 16.0), Time(frames, "frames"))
     told = estimate(FULL, shape, memory, plan, SamplingConfig())
     decode = Decode.of(shape, 2 * VAE_NUMBERS, 2) if streamed else None
-    return Footprint(told, shape, 2 * weights_of(FULL), decode, say("a 1.3B model in {0}", "bfloat16"), **more)
+    return Footprint(told, shape, weights, decode, say("a 1.3B model in {0}", "bfloat16"), **more)
 
 
 @pytest.mark.parametrize("sizes", [(32, 2, 3, 48, 8, 16), (24, 2, 1, 40, 12, 4)])
@@ -42,6 +47,14 @@ def test_the_weights_of_a_model_are_counted(sizes):
     dim, heads, layers, ffn, text, channels = sizes
     config = ModelConfig(dim, heads, layers, ffn, text, in_channels=channels, out_channels=channels)
     assert weights_of(ModelSize.of(config)) == sum(number.numel() for number in WanModel(config).parameters())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_bytes_of_a_model_in_fp8_are_counted(dtype):
+    config = ModelConfig(32, 2, 3, 48, 8, in_channels=16, out_channels=16)
+    tensors = quantised(WanModel(config).to(dtype).state_dict())
+    made = sum(tensor.nbytes for key, tensor in tensors.items() if not key.endswith("comfy_quant"))
+    assert fp8_bytes_of(ModelSize.of(config, dtype.itemsize)) == made
 
 
 def test_the_real_model_weighs_what_its_file_does():
@@ -117,16 +130,37 @@ def test_it_is_fit_for_json():
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_fits_on_the_card_that_it_names(name):
-    """A minute with three switches, streamed to a file by the 1.3B model in bfloat16."""
+    """A minute with three switches, streamed to a file by the 1.3B model, its text encoder gone."""
     preset = PRESETS[name]
-    said = footprint(MEMORIES[preset.memory], preset.width, preset.height)
+    weights = IN_FP8 if preset.fp8_model else IN_BF16
+    said = footprint(preset.settings, preset.width, preset.height, weights=weights)
     if preset.card_gb is not None:
         assert said.device_bytes + HEADROOM <= preset.card_gb * GB
         assert str(preset.card_gb) in f"{name} {preset.reason}"
+        assert ("load the model in FP8" in preset.reason) == preset.fp8_model
 
 
-def test_the_smaller_card_needs_the_smaller_picture():
-    assert footprint().device_bytes + HEADROOM > 8 * GB
+def test_the_size_that_the_models_were_trained_with_fits_on_small_cards():
+    """832 x 480: at most 12 GB in bfloat16, and 8 GB with weights and cache in FP8."""
+    small = PRESETS["8 GB"]
+    assert {(PRESETS[name].width, PRESETS[name].height) for name in ("12 GB", "8 GB")} == {(832, 480)}
+    assert footprint().device_bytes < 10.3 * GB
+    assert footprint(small.settings, weights=IN_FP8).device_bytes < 6.7 * GB
+    # neither is enough alone
+    assert footprint(small.settings).device_bytes + HEADROOM > 8 * GB
+    assert footprint(weights=IN_FP8).device_bytes + HEADROOM > 8 * GB
+
+
+def test_what_cannot_leave_the_device_is_all_but_weights():
+    for told in (footprint(), footprint(streamed=False)):
+        vae = 0 if told.decode is None else told.decode.weights
+        assert told.fixed_bytes == told.device_bytes - told.weights - vae > 4 * GB
+
+
+def test_a_cache_in_fp8_is_told():
+    told = footprint(MemoryConfig(cache="fp8"), weights=IN_FP8).told()
+    assert told["lines"][2].endswith("GB, the VAE 2.0 GB, memory 2.3 GB in FP8, work 1.0 GB).")
+    assert told["said"][3][4] == ["{0} in FP8", "2.3 GB"]
 
 
 def test_presets_are_what_they_are_called():
@@ -171,7 +205,7 @@ def test_the_chinese_help_pages_have_the_same_values():
         for name, preset in PRESETS.items():
             said, reason = cells(page, name)[1:]
             assert numbers(said) == numbers(str(preset.words())) and numbers(reason) == numbers(preset.reason), name
-            assert said.endswith(f"质量 {preset.quality}，记忆 {preset.memory}")
+            assert said.endswith(f"质量 {preset.quality}，记忆 {preset.remembers}")
 
 
 def page_of(name: str) -> str:

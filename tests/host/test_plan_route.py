@@ -54,6 +54,10 @@ def test_memory_size_and_kind_of_run_count(comfy):
     assert ask(comfy, width=416, height=240)[1]["plan"]["window_bytes"] < 0.26 * plain["window_bytes"]
     latent = ask(comfy, streamed=False)[1]["plan"]
     assert latent["vae_bytes"] == 0 and latent["picture_bytes"] == 153 * 832 * 480 * 12
+    small = ask(comfy, memory={"preset": "Story", "cache": "fp8"}, weights="fp8")[1]
+    assert small["plan"]["window_bytes"] < 0.51 * plain["window_bytes"]
+    assert small["plan"]["weights_bytes"] < 0.52 * plain["weights_bytes"]
+    assert "a 1.3B model in FP8 1." in small["lines"][2] and "GB in FP8" in small["lines"][2]
     assert "the tiny story model" in ask(comfy, model="tiny", width=64, height=64)[1]["lines"][2]
 
 
@@ -79,6 +83,8 @@ def test_segments_and_an_open_end(comfy):
         ({"memory": {"preset": "Best"}}, "memory preset is 'Best'"),
         ({"memory": {"preset": ["Story"]}}, "memory preset is"),
         ({"memory": {"preset": "Custom"}}, "memory retrieval is None"),
+        ({"memory": {"preset": "Story", "cache": "int4"}}, "memory cache is 'int4', which"),
+        ({"memory": {"preset": "Official MemFlow", "cache": "fp8"}}, "'reference' stands for the published code's"),
         ({"memory": CUSTOM | {"bank_size": 1e9}}, "memory bank_size is 1000000000.0"),
         ({"memory": CUSTOM | {"window_size": 1}}, "must fit into the window"),
         ({"schedule": "pin: 1s\n0s: a\n4s: b", "memory": {"preset": "Window only"}}, "keeps no bank"),

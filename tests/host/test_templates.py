@@ -147,3 +147,14 @@ def widgets(workflow: dict) -> dict:
 
 def models_of(workflow: dict) -> dict:
     return {node["id"]: node["properties"].get("models") for node in workflow["nodes"]}
+
+
+def test_a_memory_saved_before_it_had_a_precision_opens_as_it_was(tab):
+    workflow = read("tiny_story")
+    (memory,) = [node for node in workflow["nodes"] if node["type"] == "MemFlowMemory"]
+    for saved in (["Sharper memory"], ["Custom", "prompt", 5, 2, 0, 3, 6, "auto", True]):
+        memory["widgets_values"] = saved
+        memory["inputs"] = [slot for slot in memory["inputs"] if slot["name"] != "cache"]
+        open_workflow(tab, workflow)
+        again = tab.evaluate("() => app.graph.serialize()")
+        assert widgets(again)[memory["id"]] == [*saved, "model"]

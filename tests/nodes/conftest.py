@@ -27,12 +27,12 @@ class Tiny:
     def schedule(self, prompts: str = STORY, global_prompt: str = ""):
         return self.nodes.prompts.MemFlowPromptSchedule.execute(self.clip, prompts, global_prompt).result[0]
 
-    def memory(self, **settings):
+    def memory(self, cache: str = "model", **settings):
         """Custom memory settings, by the node's own input names."""
         config = {"retrieval": "prompt", "bank_size": 3, "record_interval": 1, "top_k": 0, "sink_size": 3}
         config |= {"window_size": 6, "positions": "auto", "global_sink": True}
         node = self.nodes.memory.MemFlowMemory
-        return node.execute({"preset": "Custom", **config, **settings}).result[0]
+        return node.execute({"preset": "Custom", **config, **settings}, cache).result[0]
 
     def sample(self, **changes) -> tuple[Any, Any, str]:
         """latent samples, state and report of MemFlow Sampler."""

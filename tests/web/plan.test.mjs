@@ -126,3 +126,19 @@ test("a preset sets what it can, and says the rest", () => {
   const tiny = sampler(home, { model: [node(home, "MemFlowTinyStory"), 0] });
   assert.match(applyPreset(tiny, preset, memory), /Left alone: width, since the tiny story model draws 64 x 64 pixels, height/);
 });
+
+test("the precision of what is remembered goes along, and is read", () => {
+  const home = graph();
+  const preset = { name: "8 GB", widgets: { steps: "1000, 500" }, memory: "Story", cache: "fp8" };
+  const made = node(home, "MemFlowMemory", { preset: "Story", cache: "model" });
+  const stream = sampler(home, { schedule: [schedule(home), 0], memory: [made, 0] });
+  assert.equal(applyPreset(stream, preset, () => null), "8 GB set cache model → fp8. Already so: steps 1000, 500, memory Story.");
+  assert.deepEqual(readRun(stream).body.memory, { preset: "Story", cache: "fp8" });
+  assert.match(applyPreset(stream, { ...preset, cache: "model" }, () => null), /^8 GB set cache fp8 → model/);
+  const loader = (weight_dtype) => ({ model: [node(home, "MemFlowLoadModel", { weight_dtype }), 0] });
+  const weights = (dtype) => readRun(sampler(home, { schedule: [schedule(home), 0], ...loader(dtype) })).body.weights;
+  assert.deepEqual(["fp8", "fp8_e4m3fn", "bf16"].map(weights), ["fp8", "fp8", undefined]);
+  const alone = sampler(home);
+  const create = () => node(graph(), "MemFlowMemory", { preset: "Window only", cache: "model" });
+  assert.match(applyPreset(alone, preset, create), /memory none → Story, in a new MemFlow Memory, cache model → fp8/);
+});

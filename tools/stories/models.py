@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from ..workflow_graph import Node
 
@@ -54,14 +56,17 @@ def model_table() -> str:
     return "\n".join(("| file | folder | size |", "| --- | --- | --- |", *rows))
 
 
-def loaders(at: tuple[int, int]) -> tuple[Node, Node, Node]:
-    """Nodes that load MemFlow's model, its text encoder and its VAE, one below the other."""
+def loaders(at: tuple[int, int], more: Mapping[str, str] = MappingProxyType({})) -> tuple[Node, Node, Node]:
+    """Nodes that load MemFlow's model, its text encoder and its VAE, one below the other.
+
+    more  further values of the model's.
+    """
     left, top = at
     model = Node(
         "MemFlowLoadModel",
         (left, top),
         (400, 200),
-        {"model_name": GENERATOR.name, "lora_name": LORA.name},
+        {"model_name": GENERATOR.name, "lora_name": LORA.name, **more},
         models=(GENERATOR.entry(), LORA.entry()),
     )
     clip = Node(

@@ -6,13 +6,13 @@ import { say } from "../words/words.js";
 import { labelOf, linkedSlot, modelOf, widgetOf } from "./reading.js";
 
 /**
- * @typedef {{name: string, reason: string, said: import("../words/words.js").Said, widgets: Record<string, any>, memory: string}} Preset
+ * @typedef {{name: string, reason: string, said: import("../words/words.js").Said, widgets: Record<string, any>, memory: string, cache?: string}} Preset
  * @typedef {{set: string[], already: string[], left: string[]}} Told
  */
 
 const MEMORY = "MemFlowMemory";
 // high enough for both renderers, which otherwise make it so: another step of undo
-const [WIDTH, HEIGHT, GAP] = [270, 90, 40];
+const [WIDTH, HEIGHT, GAP] = [270, 110, 40];
 const TITLE_HEIGHT = 30;
 
 /**
@@ -28,7 +28,7 @@ export function applyPreset(sampler, preset, create) {
     if (size && modelOf(sampler) === "tiny") told.left.push(say("{0}, since the tiny story model draws 64 x 64 pixels", labelOf(sampler, name)));
     else put(sampler, name, value, labelOf(sampler, name), told);
   }
-  putMemory(sampler, preset.memory, create, told);
+  putMemory(sampler, preset, create, told);
   return sentence(preset.name, told);
 }
 
@@ -45,22 +45,29 @@ function put(node, name, value, called, told) {
   }
 }
 
-/** @param {any} sampler @param {string} option @param {(type: string) => any} create @param {Told} told */
-function putMemory(sampler, option, create, told) {
+/** @param {any} sampler @param {Preset} preset @param {(type: string) => any} create @param {Told} told */
+function putMemory(sampler, preset, create, told) {
   const [source, called] = [behind(sampler, "memory"), labelOf(sampler, "memory")];
-  if (!source) addMemory(sampler, option, create, told);
+  if (!source) addMemory(sampler, preset, create, told);
   else if (source.comfyClass !== MEMORY) told.left.push(say("{0}, which comes from {1}", called, source.title));
   else {
     const others = (source.outputs[0].links?.length ?? 1) - 1;
     const [, height] = source.size;
-    put(source, "preset", option, others > 0 ? say("{0} (also of other nodes)", called) : called, told);
+    put(source, "preset", preset.memory, others > 0 ? say("{0} (also of other nodes)", called) : called, told);
+    putCache(source, preset, told);
     // the combo has fitted the node to the settings of its new option
     source.setSize([source.size[0], Math.max(source.size[1], Math.min(height, HEIGHT))]);
   }
 }
 
-/** @param {any} sampler @param {string} option @param {(type: string) => any} create @param {Told} told */
-function addMemory(sampler, option, create, told) {
+/** The precision of what is remembered; told only where it changes. @param {any} node @param {Preset} preset @param {Told} told */
+function putCache(node, preset, told) {
+  const cache = preset.cache ?? "model";
+  if (widgetOf(node, "cache")?.value !== cache) put(node, "cache", cache, labelOf(node, "cache"), told);
+}
+
+/** @param {any} sampler @param {Preset} preset @param {(type: string) => any} create @param {Told} told */
+function addMemory(sampler, preset, create, told) {
   const slot = sampler.inputs.findIndex((/** @type {any} */ input) => input.name === "memory");
   if (slot < 0 || sampler.inputs[slot].link != null) {
     told.left.push(say("{0}, which comes from another node", labelOf(sampler, "memory")));
@@ -69,10 +76,11 @@ function addMemory(sampler, option, create, told) {
   const node = create(MEMORY);
   node.pos = freePlace(sampler);
   sampler.graph.add(node);
-  widgetOf(node, "preset").value = option;
+  widgetOf(node, "preset").value = preset.memory;
   node.setSize([WIDTH, HEIGHT]);
   node.connect(0, sampler, slot);
-  told.set.push(say("{0} none → {1}, in a new MemFlow Memory", labelOf(sampler, "memory"), option));
+  told.set.push(say("{0} none → {1}, in a new MemFlow Memory", labelOf(sampler, "memory"), preset.memory));
+  putCache(node, preset, told);
 }
 
 /** To the left of a node, below whatever stands there. @param {any} sampler @returns {[number, number]} */

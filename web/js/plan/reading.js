@@ -29,6 +29,7 @@ function bodyOf(sampler) {
   /** @type {Record<string, any>} */
   const body = { ...scheduleOf(sampler), memory: memoryOf(sampler), model: modelOf(sampler) };
   for (const name of ["length", "fps", "width", "height", "steps"]) body[name] = known(sampler, name);
+  if (inFp8(sampler)) body.weights = "fp8";
   body.streamed = sampler.comfyClass === "MemFlowStreamToVideo";
   return body;
 }
@@ -70,18 +71,31 @@ function memoryOf(sampler) {
   const said = { preset: known(source, "preset") };
   for (const { name } of source.widgets) {
     if (name.startsWith(NESTED)) said[name.slice(NESTED.length)] = known(source, name);
+    if (name === "cache") said.cache = known(source, name);
   }
   return said;
 }
 
 /** Whose sizes the plan is for. @param {any} sampler */
 export function modelOf(sampler) {
+  return loaderOf(sampler)?.comfyClass === "MemFlowTinyStory" ? "tiny" : "1.3B";
+}
+
+/** Whether the loader is set to weights in FP8, as ComfyUI's own may be too. @param {any} sampler */
+function inFp8(sampler) {
+  const dtype = widgetOf(loaderOf(sampler), "weight_dtype")?.value;
+  return typeof dtype === "string" && dtype.startsWith("fp8");
+}
+
+/** Where the model comes from, past LoRAs and the like. @param {any} sampler */
+function loaderOf(sampler) {
   let [node, steps] = [behind(sampler, "model"), 0];
-  while (node && node.comfyClass !== "MemFlowTinyStory" && steps++ < 100) {
+  while (node && steps++ < 100) {
     const slot = node.inputs?.findIndex((/** @type {any} */ input) => input.type === "MODEL") ?? -1;
-    node = slot < 0 ? null : sourceOf(node, slot);
+    if (slot < 0) return node;
+    node = sourceOf(node, slot);
   }
-  return node?.comfyClass === "MemFlowTinyStory" ? "tiny" : "1.3B";
+  return null;
 }
 
 /** @param {any} node @param {string} name @param {string} [called] */

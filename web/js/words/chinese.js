@@ -100,7 +100,9 @@ export const CHINESE = {
   "The published program's settings, its memory's quirks included.": "官方程序的设置，包括其记忆的异常行为。",
   "Remembers more, and more often; for a card of 16 GB.": "记得更多，也更频繁；适合 16 GB 显卡。",
   "The sizes that the models were trained with fit on a card of 12 GB.": "模型训练时的尺寸，12 GB 显卡放得下。",
-  "A smaller picture, so that all of the memory fits on a card of 8 GB.": "画面较小，使全部记忆在 8 GB 显卡上放得下。",
+  "The same sizes on a card of 8 GB, remembered in FP8: load the model in FP8 too (weight_dtype of its loader).":
+    "同样的尺寸，以 FP8 记忆，适合 8 GB 显卡：模型也要以 FP8 加载（加载器的 weight_dtype）。",
+  "{0} in FP8": "{0}（以 FP8 保存）",
   "A quick look at where a story goes: small, and rough.": "快速看看故事的走向：画面小，也粗糙。",
   "{0} set {1}.": "{0} 已设置：{1}。",
   "{0} changed nothing.": "{0} 没有改变任何值。",
