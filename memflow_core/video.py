@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from .fragments import count_packets, finish, fragment
+from .frames import NAN, eight_bits
 from .hardware import quickest
 from .sound import Sound, SoundEncoder
 from .video_encoder import FrameEncoder, check_crf, choose_codec, frame_rate
@@ -244,8 +245,8 @@ def _to_uint8(frames: Tensor | np.ndarray) -> np.ndarray:
         raise ValueError(f"frames have shape {list(frames.shape)}, but must be [frames, height, width, 3].")
     if frames.is_floating_point():
         if bool(torch.isnan(frames).any()):
-            raise ValueError("frames hold NaN, which is no colour: check the VAE's weights and precision.")
-        frames = frames.float().mul(255).round_().clamp_(0, 255).to(torch.uint8)
+            raise ValueError(NAN)
+        frames = eight_bits(frames)
     if frames.dtype != torch.uint8:
         raise ValueError(f"frames are {frames.dtype}, but must be uint8, or floating point from 0 to 1.")
     return frames.cpu().contiguous().numpy()

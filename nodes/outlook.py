@@ -37,7 +37,7 @@ def of_run(request: Request, plan: Plan, vae: Any) -> Footprint:
     )
     decode = None
     if vae is not None:
-        decode = Decode.of(request.shape, vae.patcher.model_size(), vae.vae_dtype.itemsize)
+        decode = host.decode_of(request.model, vae, request.shape)
     before = forwards_before(request.state, request.sampling.chunk_frames)
     return _footprint(request, plan, size, request.model.model_size(), decode, before=before)
 
@@ -47,7 +47,10 @@ def of_usual(request: Request, plan: Plan, model: str, streamed: bool) -> Footpr
     usual, dtype = model == USUAL, host.usual_dtype()
     size, weights, vae_weights = _usual(dtype.itemsize) if usual else _tiny(dtype.itemsize)
     vae_dtype = host.usual_vae_dtype()
-    decode = Decode.of(request.shape, vae_weights * vae_dtype.itemsize, vae_dtype.itemsize) if streamed else None
+    decode = None
+    if streamed:
+        size = vae_dtype.itemsize
+        decode = Decode.of(request.shape, vae_weights * size, size, beside=host.usual_overlap().decode is not None)
     precision = str(dtype).removeprefix("torch.")
     words = say("a 1.3B model in {0}", precision) if usual else say("the tiny story model")
     return _footprint(request, plan, size, weights * dtype.itemsize, decode, words)

@@ -10,8 +10,8 @@ from comfy.ldm.modules.attention import optimized_attention
 from torch import Tensor, nn
 
 from ...memflow_core.backbone import Backbone
-from ...memflow_core.footprint import Decode
 from ...memflow_core.stream import LatentShape
+from .overlap import decode_of
 
 DECODED_FRAMES = 3  # most latent frames that a streaming decode takes at once
 
@@ -47,7 +47,7 @@ def sampling(model, latent_shape: tuple[int, ...], cache_bytes: int, vae=None) -
         batch, channels, _, rows, columns = latent_shape
         models.append(vae.patcher)
         reckoned = vae.memory_used_decode((batch, channels, DECODED_FRAMES, rows, columns), vae.vae_dtype)
-        decode = Decode.of(LatentShape(rows, columns, batch), 0, vae.vae_dtype.itemsize)
+        decode = decode_of(model, vae, LatentShape(rows, columns, batch))
         needed += max(reckoned, decode.carry + decode.work)
     comfy.model_management.load_models_gpu(models, memory_required=needed)
     with comfy.model_management.cuda_device_context(model.load_device):
@@ -81,9 +81,10 @@ def attention_of(model):
     return attend
 
 
-def to_latent(model, x: Tensor) -> Tensor:
-    """From the model's latent space to that of ComfyUI's `LATENT`, on ComfyUI's device for results."""
-    return model.model.process_latent_out(x).to(comfy.model_management.intermediate_device())
+def to_latent(model, x: Tensor, stay: bool = False) -> Tensor:
+    """From the model's latent space to that of ComfyUI's `LATENT`, on ComfyUI's device for results, or where it is."""
+    latent = model.model.process_latent_out(x)
+    return latent if stay else latent.to(comfy.model_management.intermediate_device())
 
 
 def from_latent(model, x: Tensor) -> Tensor:
