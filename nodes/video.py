@@ -57,7 +57,7 @@ class MemFlowStreamToVideo(io.ComfyNode):
                 io.Vae.Input(
                     "vae",
                     tooltip="The Wan 2.1 VAE, by Load VAE. It decodes each chunk as soon as it is made, so that "
-                    "pictures never pile up in memory.",
+                    "pictures never pile up in memory. The light decoder lighttaew2_1 is faster, its pictures softer.",
                 ),
                 ScheduleType.Input("schedule", tooltip=SCHEDULE),
                 *story_inputs(open_end=True),
