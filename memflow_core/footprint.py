@@ -10,6 +10,7 @@ from .said import Said, say
 
 SIDE = 8  # pixels of a latent's side
 PIXEL_BYTES = 3 * 4  # of a decoded picture in RAM: three colours in float32
+WAITING_BYTES = 2 * 3  # of two pictures on their way to the encoder: three colours in 8 bits
 MOST_SWITCHES = 6  # that are told one by one
 
 # of the Wan 2.1 VAE: numbers for each pixel of the picture, counted in a decode of 3 latent frames at a time
@@ -90,12 +91,13 @@ class Footprint:
 
     @property
     def picture_bytes(self) -> int:
-        """Of the decoded pictures that are in RAM at once: those of a chunk, or, of a latent, all of them."""
+        """Of the decoded pictures that are in RAM at once: those of a chunk and of two that are being written, or, of a
+        latent, all of them."""
         pixels = self.shape.batch * self.shape.rows * self.shape.columns * SIDE**2
         frames = self.estimate.video_frames
-        if self.decode is not None:
-            frames = -(-frames // self.estimate.chunks)
-        return frames * pixels * PIXEL_BYTES
+        if self.decode is None:
+            return frames * pixels * PIXEL_BYTES
+        return -(-frames // self.estimate.chunks) * pixels * (PIXEL_BYTES + WAITING_BYTES)
 
     @property
     def ram_bytes(self) -> int:
