@@ -45,9 +45,12 @@ def overlap_of(device: torch.device, vae_device: torch.device) -> Overlap:
     if device.type != "cpu":
         return Overlap(IN_THREAD, True, f"the VAE decodes on the CPU while the model samples on {device.type}.")
     threads, cores = torch.get_num_threads(), _cores()
-    if 2 * threads > cores:
-        return Overlap(None, True, f"torch's {threads} threads need the {cores} cores for one thing at a time.")
-    return Overlap(IN_THREAD, True, f"torch uses {threads} of {cores} cores, so that others can decode.")
+    # a core may count twice, for its two threads, and a decode takes as many as the sampling
+    if 4 * threads > cores:
+        return Overlap(None, True, f"torch computes in {threads} of {cores} threads of the CPU: too few are left over.")
+    return Overlap(
+        IN_THREAD, True, f"torch computes in {threads} of {cores} threads of the CPU, so that others can decode."
+    )
 
 
 def usual_overlap() -> Overlap:
