@@ -10,11 +10,16 @@ from .said import Said, say
 
 SIDE = 8  # pixels of a latent's side
 PIXEL_BYTES = 3 * 4  # of a decoded picture in RAM: three colours in float32
+WAITING_BYTES = 2 * 3  # of two pictures on their way to the encoder: three colours in 8 bits
 MOST_SWITCHES = 6  # that are told one by one
 
 # of the Wan 2.1 VAE: numbers for each pixel of the picture, counted in a decode of 3 latent frames at a time
 CARRY_NUMBERS = 2365  # the last two inputs of every temporal convolution
 DECODE_NUMBERS = 1150  # what a decode needs beside them
+# of a light decoder, one latent frame at a time, from its layers: three blocks that look back at each of its sizes; its
+# last growth in time, before and after, and the frames that are finished
+LIGHT_CARRY_NUMBERS = 84
+LIGHT_DECODE_NUMBERS = 320
 
 
 def matrices_of(model: ModelSize) -> int:
@@ -44,16 +49,21 @@ class Decode:
     weights  of the VAE.
     work     peak of one chunk's decode.
     carry    what stays from chunk to chunk, on the device and, in the end, in RAM as part of the state.
+    light    whether a light decoder stands in the VAE's place.
+    beside   whether it goes on while the next chunk is sampled.
     """
 
     weights: int
     work: int
     carry: int
+    light: bool = False
+    beside: bool = False
 
     @staticmethod
-    def of(shape: LatentShape, weights: int, number_bytes: int) -> Decode:
-        pixels = shape.batch * shape.rows * shape.columns * SIDE**2
-        return Decode(weights, DECODE_NUMBERS * pixels * number_bytes, CARRY_NUMBERS * pixels * number_bytes)
+    def of(shape: LatentShape, weights: int, number_bytes: int, light: bool = False, beside: bool = False) -> Decode:
+        size = shape.batch * shape.rows * shape.columns * SIDE**2 * number_bytes
+        work, carry = (LIGHT_DECODE_NUMBERS, LIGHT_CARRY_NUMBERS) if light else (DECODE_NUMBERS, CARRY_NUMBERS)
+        return Decode(weights, work * size, carry * size, light, beside)
 
 
 @dataclass(frozen=True)
@@ -81,12 +91,14 @@ class Footprint:
 
     @property
     def device_bytes(self) -> int:
-        """Peak on the device. A decode and a pass through the model never run at once."""
+        """Peak on the device. A decode and a pass through the model run at once only where the one goes on beside the
+        other."""
         told = self.estimate
         if self.decode is None:
             return self.weights + told.device_bytes
         kept = told.device_bytes - told.activation_bytes + self.decode.weights + self.decode.carry
-        return self.weights + kept + max(told.activation_bytes, self.decode.work)
+        together = sum if self.decode.beside else max
+        return self.weights + kept + together((told.activation_bytes, self.decode.work))
 
     @property
     def fixed_bytes(self) -> int:
@@ -95,12 +107,13 @@ class Footprint:
 
     @property
     def picture_bytes(self) -> int:
-        """Of the decoded pictures that are in RAM at once: those of a chunk, or, of a latent, all of them."""
+        """Of the decoded pictures that are in RAM at once: those of a chunk and of two that are being written, or, of a
+        latent, all of them."""
         pixels = self.shape.batch * self.shape.rows * self.shape.columns * SIDE**2
         frames = self.estimate.video_frames
-        if self.decode is not None:
-            frames = -(-frames // self.estimate.chunks)
-        return frames * pixels * PIXEL_BYTES
+        if self.decode is None:
+            return frames * pixels * PIXEL_BYTES
+        return -(-frames // self.estimate.chunks) * pixels * (PIXEL_BYTES + WAITING_BYTES)
 
     @property
     def ram_bytes(self) -> int:
@@ -117,7 +130,8 @@ class Footprint:
 
     def lines(self) -> list[Said]:
         """For people; a GB is 2^30 bytes."""
-        return [self._length(), self._changes(), self._vram(), self._ram()]
+        light = [say("Shown by a light decoder (lighttaew2_1): softer pictures.")] if self._light else []
+        return [self._length(), self._changes(), self._vram(), self._ram(), *light]
 
     def told(self) -> dict:
         """Summary and lines for a page, in English and as what is said in any language; fit for JSON."""
@@ -138,6 +152,10 @@ class Footprint:
             "peak_ram_bytes": self.ram_bytes,
             "picture_bytes": self.picture_bytes,
         }
+
+    @property
+    def _light(self) -> bool:
+        return self.decode is not None and self.decode.light
 
     def _length(self) -> Said:
         told = self.estimate

@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 
 from .fragments import count_packets, finish, fragment
+from .frames import NAN, eight_bits
+from .hardware import quickest
 from .sound import Sound, SoundEncoder
 from .video_encoder import FrameEncoder, check_crf, choose_codec, frame_rate
 
@@ -35,8 +37,10 @@ class VideoWriter:
     metadata   tags of the file, text by name. ComfyUI restores a graph from `workflow` and `prompt`.
     sound      goes along with the frames, from the first one on; what there is more of is left out, and behind its
                end there is silence. AAC in mp4 and mkv, Opus in webm.
+    hardware   whether an encoder in hardware is taken where one passes its trial.
 
-    `frames` counts the frames that are in the file. Colours are BT.709, limited range, 4:2:0, and tagged so.
+    `frames` counts the frames that are in the file; `encoder` names what encodes them, once there are any. Colours are
+    BT.709, limited range, 4:2:0, and tagged so.
     No file that was there before is ever replaced.
     Raises ValueError, FileNotFoundError, FileExistsError or PermissionError before anything is written.
     """
@@ -50,13 +54,14 @@ class VideoWriter:
         crf: float | None = None,
         metadata: Mapping[str, str] | None = None,
         sound: Sound | None = None,
+        hardware: bool = False,
     ):
         self.path = Path(path)
         self.unfinished = self.path.with_name(f"{self.path.stem}.unfinished{self.path.suffix}")
         self.frames = 0
         self.rate = frame_rate(fps)
         self._container, self._codec = choose_codec(self.path.suffix, codec)
-        self._crf = check_crf(self._codec, crf)
+        self._crf, self._hardware = check_crf(self._codec, crf), hardware
         self._metadata, self._late_metadata = _check_metadata(metadata or {}), {}
         self._encoder: FrameEncoder | None = None
         self._sound = None if sound is None else SoundEncoder(sound, self._container)
@@ -76,6 +81,10 @@ class VideoWriter:
             self.close()
         else:
             self.abort()
+
+    @property
+    def encoder(self) -> str | None:
+        return None if self._encoder is None else self._encoder.name
 
     def write(self, frames: Tensor | np.ndarray) -> None:
         """Append frames [F, H, W, 3]: uint8, or floating point from 0 to 1 (what lies outside is clipped).
@@ -145,7 +154,8 @@ class VideoWriter:
                 raise FileExistsError(f"{path.name} is there already in {folder}: move it away or choose another name.")
 
     def _open(self, height: int, width: int) -> None:
-        encoder = FrameEncoder(self._codec, self._container, self.rate, self._crf, height, width)
+        size = (self._container, self.rate, self._crf, height, width)
+        encoder = FrameEncoder(quickest(self._codec, *size) if self._hardware else self._codec, *size)
         # unbuffered, so that what is written here survives this program
         self._file = self.unfinished.open("xb", buffering=0)
         self._encoder = encoder
@@ -235,8 +245,8 @@ def _to_uint8(frames: Tensor | np.ndarray) -> np.ndarray:
         raise ValueError(f"frames have shape {list(frames.shape)}, but must be [frames, height, width, 3].")
     if frames.is_floating_point():
         if bool(torch.isnan(frames).any()):
-            raise ValueError("frames hold NaN, which is no colour: check the VAE's weights and precision.")
-        frames = frames.float().mul(255).round_().clamp_(0, 255).to(torch.uint8)
+            raise ValueError(NAN)
+        frames = eight_bits(frames)
     if frames.dtype != torch.uint8:
         raise ValueError(f"frames are {frames.dtype}, but must be uint8, or floating point from 0 to 1.")
     return frames.cpu().contiguous().numpy()

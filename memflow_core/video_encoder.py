@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,12 +20,19 @@ BT709 = 1
 LIMITED_RANGE = 1
 
 
+def _by_crf(crf: float) -> dict[str, str]:
+    return {"crf": str(crf)}
+
+
 @dataclass(frozen=True)
 class Codec:
     """An encoder, the containers (by libav's names) it goes into, and its settings.
 
     crf is its usual quality: hard to tell from lossless. The options keep it from holding frames back to
     look ahead, since frames inside the encoder are lost in a crash.
+
+    quality  the options that ask for a crf.
+    pixels   what it takes, by libav's name: 4:2:0 in any layout.
     """
 
     encoder: str
@@ -33,10 +40,13 @@ class Codec:
     crf: int
     max_crf: int
     options: Mapping[str, str]
+    quality: Callable[[float], Mapping[str, str]] = _by_crf
+    pixels: str = "yuv420p"
 
 
 CODECS = {
-    "h264": Codec("libx264", ("mp4", "matroska"), 18, 51, {"tune": "zerolatency"}),
+    # a quarter of the usual preset's time, for a file about as large
+    "h264": Codec("libx264", ("mp4", "matroska"), 18, 51, {"preset": "veryfast", "tune": "zerolatency"}),
     "h265": Codec("libx265", ("mp4", "matroska"), 20, 51, {"tune": "zerolatency", "x265-params": "log-level=error"}),
     "vp9": Codec(
         "libvpx-vp9",
@@ -69,9 +79,9 @@ class FrameEncoder:
             raise ValueError(f"frames of {width} x {height} pixels cannot be written: width and height must be even.")
         # only lends the encoder its settings: the packets go elsewhere
         self._container = av.open(io.BytesIO(), "w", format=container)
-        options = {**codec.options, "crf": str(crf)}
+        options = {**codec.options, **codec.quality(crf)}
         self.stream = self._container.add_stream(codec.encoder, rate=rate, options=options)
-        self.stream.width, self.stream.height, self.stream.pix_fmt = width, height, "yuv420p"
+        self.stream.width, self.stream.height, self.stream.pix_fmt = width, height, codec.pixels
         context = self.stream.codec_context
         context.gop_size = max(1, round(KEYFRAME_INTERVAL_S * rate))
         context.color_primaries = context.color_trc = context.colorspace = BT709
@@ -83,13 +93,14 @@ class FrameEncoder:
             raise ValueError(
                 f"{codec.encoder} cannot encode {width} x {height} pixels at {rate} fps: {error.strerror}."
             ) from error
+        self.name = codec.encoder
         self._frames = 0
         self._frame_s = 1 / rate
 
     def encode(self, picture: np.ndarray) -> list[av.Packet]:
         """picture [H, W, 3] uint8 -> its packets; none where the encoder holds it back after all."""
         frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-        frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
+        frame = frame.reformat(format=self.stream.pix_fmt, dst_colorspace="ITU709", dst_color_range="MPEG")
         frame.pts, frame.time_base = self._frames, self._frame_s
         self._frames += 1
         return self.stream.encode(frame)

@@ -7,6 +7,8 @@ chunk to chunk, so that the frames of all chunks together are those of one decod
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +17,7 @@ CARRIED_FRAMES = 2
 FIRST_SEEN = "Rep"
 
 
-class StreamingDecoder:
+class ChunkDecoder(ABC):
     """Decodes one video from front to back with a ComfyUI `VAE` that `host.check_stream_vae` accepts.
 
     The VAE must be on its device (`host.sampling` sees to that). After an exception out of `decode` the carry is that
@@ -24,29 +26,74 @@ class StreamingDecoder:
 
     def __init__(self, vae):
         self._vae = vae
-        self._decoder: nn.Module = vae.first_stage_model.decoder
-        # in the order in which the decoder runs them, which is that of its slots
-        self._convs = [m for m in self._decoder.modules() if isinstance(m, nn.Conv3d) and m.kernel_size[0] > 1]
-        self._carry: list[Tensor | str | None] = [None] * len(self._convs)
 
-    @torch.inference_mode()
     def decode(self, latents: Tensor) -> Tensor:
         """The video frames of the next latent frames, any number of them.
 
         latents  [1, C, F, h, w] as in a `LATENT`. Returns [f, 8 h, 8 w, 3] float32 from 0 to 1 on the CPU, where f is
         4 F, and 4 F - 3 at the start of the video. Raises ValueError for latents of another shape than before.
         """
+        return self.decode_there(latents).cpu()
+
+    @torch.inference_mode()
+    def decode_there(self, latents: Tensor) -> Tensor:
+        """The same, on the VAE's device, without waiting for it."""
         self._check_shape(latents)
-        vae = self._vae
-        z = vae.first_stage_model.conv2(latents.to(vae.device, vae.vae_dtype))
+        frames = self._frames(latents.to(self._vae.device, self._vae.vae_dtype))
+        pixels = self._vae.process_output(frames.to(self._vae.vae_output_dtype(), copy=True))
+        return pixels[0].movedim(0, -1).float()
+
+    @abstractmethod
+    def state(self) -> dict[str, Tensor]:
+        """What the next chunk needs of the past: copies on the CPU. Empty before the first chunk."""
+
+    @abstractmethod
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on from a `state()`, which stays as it is. Raises ValueError if it is not one of such a decoder."""
+
+    @abstractmethod
+    def _frames(self, latents: Tensor) -> Tensor:
+        """[1, C, F, h, w] -> [1, 3, f, 8 h, 8 w], and carry on what the next ones need."""
+
+    @property
+    @abstractmethod
+    def _first_carried(self) -> Tensor | None:
+        """What is carried at the latents' own size; None before the first chunk."""
+
+    def _check_shape(self, latents: Tensor) -> None:
+        channels = self._vae.latent_channels
+        if latents.ndim != 5 or latents.shape[0] != 1 or latents.shape[1] != channels or latents.shape[2] < 1:
+            raise ValueError(
+                f"the latents have shape {list(latents.shape)}, but a streaming decode takes [1, {channels}, frames, "
+                "height, width]: one video at a time."
+            )
+        before = self._first_carried
+        if before is not None and before.shape[-2:] != latents.shape[-2:]:
+            (height, width), (rows, columns) = before.shape[-2:], latents.shape[-2:]
+            raise ValueError(
+                f"the latents are {columns} x {rows} wide and high, but the video so far is {width} x {height}: "
+                "a video keeps its size."
+            )
+
+
+class StreamingDecoder(ChunkDecoder):
+    """With the Wan 2.1 VAE."""
+
+    def __init__(self, vae):
+        super().__init__(vae)
+        self._decoder: nn.Module = vae.first_stage_model.decoder
+        # in the order in which the decoder runs them, which is that of its slots
+        self._convs = [m for m in self._decoder.modules() if isinstance(m, nn.Conv3d) and m.kernel_size[0] > 1]
+        self._carry: list[Tensor | str | None] = [None] * len(self._convs)
+
+    def _frames(self, latents: Tensor) -> Tensor:
+        z = self._vae.first_stage_model.conv2(latents)
         frames = torch.cat([part for piece in self._pieces(z) for part in self._advance(piece)], dim=2)
         # laid out as a restored carry is: convolutions may round otherwise for another layout
         self._carry = [carried.contiguous() if isinstance(carried, Tensor) else carried for carried in self._carry]
-        pixels = vae.process_output(frames.to(vae.output_device, vae.vae_output_dtype(), copy=True))
-        return pixels[0].movedim(0, -1).float().cpu()
+        return frames
 
     def state(self) -> dict[str, Tensor]:
-        """What the next chunk needs of the past: copies on the CPU. Empty before the first chunk."""
         if not self._started:
             return {}
         # the mark has no numbers: an empty tensor stands for it
@@ -56,7 +103,6 @@ class StreamingDecoder:
         }
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Go on from a `state()`, which stays as it is. Raises ValueError if it is not one of such a decoder."""
         if state:
             self._check_state(state)
             self._carry = [self._restored(state[name]) for name in self._names]
@@ -66,6 +112,10 @@ class StreamingDecoder:
     @property
     def _started(self) -> bool:
         return self._carry[0] is not None
+
+    @property
+    def _first_carried(self) -> Tensor | None:
+        return self._carry[0]
 
     @property
     def _names(self) -> list[str]:
@@ -103,24 +153,11 @@ class StreamingDecoder:
                 scales.append(scale // 2 if module.kernel_size[1] == 1 else scale)
         return scales
 
-    def _check_shape(self, latents: Tensor) -> None:
-        channels = self._vae.first_stage_model.conv2.in_channels
-        if latents.ndim != 5 or latents.shape[0] != 1 or latents.shape[1] != channels or latents.shape[2] < 1:
-            raise ValueError(
-                f"the latents have shape {list(latents.shape)}, but a streaming decode takes [1, {channels}, frames, "
-                "height, width]: one video at a time."
-            )
-        if self._started and self._carry[0].shape[-2:] != latents.shape[-2:]:
-            (height, width), (rows, columns) = self._carry[0].shape[-2:], latents.shape[-2:]
-            raise ValueError(
-                f"the latents are {columns} x {rows} wide and high, but the video so far is {width} x {height}: "
-                "a video keeps its size."
-            )
-
     def _check_state(self, state: dict[str, Tensor]) -> None:
         if set(state) != set(self._names):
             raise ValueError(
-                "the state's decoder part does not belong to a Wan 2.1 VAE: use the state of a video node."
+                "the state's decoder part does not belong to a Wan 2.1 VAE: use the state of a video node, with the "
+                "VAE it was made with."
             )
         size = state[self._names[0]].shape[-2:]
         for name, conv, scale in zip(self._names, self._convs, self._scales(), strict=True):

@@ -146,23 +146,31 @@ def direct(
     read_prompt: Callable[[str], Tensor] | None,
     first: int,
     open_end: bool,
+    on_hold: Callable[[], None],
 ) -> LiveScript:
     """A script that can be changed while it plays, by whoever finds its mailbox.
 
     read_prompt  see `prompt_reader`; None where no text encoder is at hand.
+    on_hold      called again and again while the story is paused; may raise to stop it.
     """
     mailbox = Mailbox(read_prompt is not None, lambda state: page.send(EVENT, state))
-    return LiveScript(script, mailbox, read_prompt or _no_reader, first, open_end, host.stop_if_cancelled)
+    return LiveScript(script, mailbox, read_prompt or _no_reader, first, open_end, on_hold)
 
 
 def _no_reader(prompt: str) -> Tensor:
     raise UnreadablePrompt("there is no text encoder.")
 
 
-def prompt_reader(clip: Any, model: Any, back_on_device: Callable[[], None]) -> Callable[[str], Tensor]:
-    """Reads a prompt while a story plays, and brings back to the device what reading it may have driven out."""
+def prompt_reader(
+    clip: Any, model: Any, settle: Callable[[], None], back_on_device: Callable[[], None]
+) -> Callable[[str], Tensor]:
+    """Reads a prompt while a story plays, and brings back to the device what reading it may have driven out.
+
+    settle  waits until nothing uses what is on the device.
+    """
 
     def read(prompt: str) -> Tensor:
+        settle()
         try:
             embedding = encode(clip, [prompt])[0]
             host.check_text_width(model, (embedding,))

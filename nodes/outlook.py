@@ -37,7 +37,7 @@ def of_run(request: Request, plan: Plan, vae: Any) -> Footprint:
     )
     decode = None
     if vae is not None:
-        decode = Decode.of(request.shape, vae.patcher.model_size(), vae.vae_dtype.itemsize)
+        decode = host.decode_of(request.model, vae, request.shape)
     before = forwards_before(request.state, request.sampling.chunk_frames)
     return _footprint(request, plan, size, request.model.model_size(), decode, before=before)
 
@@ -51,7 +51,11 @@ def of_usual(request: Request, plan: Plan, model: str, in_fp8: bool, streamed: b
     usual, dtype = model == USUAL, host.usual_dtype()
     size, numbers, vae_weights = _usual(dtype.itemsize) if usual else _tiny(dtype.itemsize)
     vae_dtype = host.usual_vae_dtype()
-    decode = Decode.of(request.shape, vae_weights * vae_dtype.itemsize, vae_dtype.itemsize) if streamed else None
+    decode = None
+    if streamed:
+        vae_bytes = vae_weights * vae_dtype.itemsize
+        beside = host.usual_overlap().decode is not None
+        decode = Decode.of(request.shape, vae_bytes, vae_dtype.itemsize, beside=beside)
     in_fp8 = in_fp8 and usual
     weights = fp8_bytes_of(size) if in_fp8 else numbers * dtype.itemsize
     precision = "FP8" if in_fp8 else str(dtype).removeprefix("torch.")

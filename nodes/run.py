@@ -30,6 +30,22 @@ from .telling import Telling
 PIN_DEVICE = "cpu"
 
 
+def _nothing() -> None:
+    pass
+
+
+@dataclass
+class Beside:
+    """What goes on beside a story: whoever starts something there says how to look after it.
+
+    look    called before every pass through the model, and again and again while the story is paused; may raise.
+    settle  called before another model runs; nothing may use model or VAE when it returns.
+    """
+
+    look: Callable[[], None] = _nothing
+    settle: Callable[[], None] = _nothing
+
+
 @dataclass
 class Story:
     """A stream under way: iterate it for its chunks, then ask it for its state and its report."""
@@ -40,6 +56,7 @@ class Story:
     live: LiveScript
     telling: Telling
     footprint: Footprint
+    beside: Beside
     forwards: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -107,25 +124,38 @@ def story(request: Request, plan: Plan, vae: Any = None) -> Iterator[tuple[Story
         host.inform(slower)
     progress.say("\n".join((*told["lines"], *([slower] if slower else []))))
     with host.sampling(request.model, request.latents, _room(request, footprint), vae) as backbone:
-        stream = _stream(request, backbone, lambda forward: progress.step())
+        beside = Beside()
+
+        def before_forward(forward: Forward) -> None:
+            progress.step(forward.chunk)
+            beside.look()
+
+        stream = _stream(request, backbone, before_forward)
         read_given(stream, request.model, request.state)
         stream.meter = ShareMeter()
         if request.settings.positions == "auto" and stream.positions == "relative":
             host.inform("the story may be longer than 1024 latent frames, so positions are relative.")
-        directed, telling = _live(request, plan, page, vae), _telling(request, page, stream)
+        directed, telling = _live(request, plan, page, vae, beside), _telling(request, page, stream)
         with live.RUNNING.open(page, directed.mailbox), telling:
             dtype = str(backbone.dtype).removeprefix("torch.")
-            yield Story(request, stream, dtype, directed, telling, footprint), progress
+            yield Story(request, stream, dtype, directed, telling, footprint, beside), progress
 
 
-def _live(request: Request, plan: Plan, page: host.Page, vae: Any) -> LiveScript:
+def _live(request: Request, plan: Plan, page: host.Page, vae: Any, beside: Beside) -> LiveScript:
+    def on_hold() -> None:
+        host.stop_if_cancelled()
+        beside.look()
+
     reader = None
     if request.clip is not None:
         reader = live.prompt_reader(
-            request.clip, request.model, lambda: host.back_on_device(request.model, request.latents, vae)
+            request.clip,
+            request.model,
+            lambda: beside.settle(),
+            lambda: host.back_on_device(request.model, request.latents, vae),
         )
     script = Script(request.schedule.prompts, plan, request.schedule.embeddings)
-    return live.direct(script, page, reader, request.done, request.open_end)
+    return live.direct(script, page, reader, request.done, request.open_end, on_hold)
 
 
 def _telling(request: Request, page: host.Page, stream: Stream) -> Telling:

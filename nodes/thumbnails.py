@@ -8,13 +8,16 @@ import io
 from PIL import Image
 from torch import Tensor
 
+from ..memflow_core.frames import eight_bits
+
 LARGEST = (128, 96)
 JPEG_QUALITY = 75
 
 
 def picture_of(frame: Tensor) -> Image.Image:
-    """A decoded video frame [H, W, 3], 0 to 1, as a picture."""
-    return Image.fromarray(frame.detach().mul(255).round().clamp(0, 255).byte().cpu().numpy())
+    """A decoded video frame [H, W, 3], floating point from 0 to 1 or uint8, as a picture."""
+    pixels = eight_bits(frame.detach()) if frame.is_floating_point() else frame
+    return Image.fromarray(pixels.cpu().numpy())
 
 
 def data_url(picture: Image.Image) -> str:

@@ -10,7 +10,7 @@ from ..memflow_core.video import VideoWriter
 from ..memflow_core.video_encoder import choose_codec
 from . import host
 from .audio import THIS_VIDEO, audio_inputs, sound_of
-from .decoder import StreamingDecoder
+from .film import Film
 from .io_types import CATEGORY, ScheduleType, StateType, StoryState
 from .request import Request, prepare
 from .run import Story, story
@@ -26,7 +26,6 @@ from .sampler import (
     story_inputs,
     story_sockets,
 )
-from .thumbnails import picture_of
 
 # what the widget says -> file ending and codec
 FORMATS = {
@@ -58,7 +57,7 @@ class MemFlowStreamToVideo(io.ComfyNode):
                 io.Vae.Input(
                     "vae",
                     tooltip="The Wan 2.1 VAE, by Load VAE. It decodes each chunk as soon as it is made, so that "
-                    "pictures never pile up in memory.",
+                    "pictures never pile up in memory. The light decoder lighttaew2_1 is faster, its pictures softer.",
                 ),
                 ScheduleType.Input("schedule", tooltip=SCHEDULE),
                 *story_inputs(open_end=True),
@@ -144,48 +143,49 @@ class MemFlowStreamToVideo(io.ComfyNode):
         file = host.new_output_file(filename_prefix, ending, width, height, save_output)
         metadata = host.workflow_metadata(cls.hidden.prompt, cls.hidden.extra_pnginfo)
         sound = sound_of(audio, audio_start, plan.grid.start_s(request.done))
-        writer = VideoWriter(file.path, fps, codec=codec, crf=crf, metadata=metadata, sound=sound)
+        writer = VideoWriter(file.path, fps, codec=codec, crf=crf, metadata=metadata, sound=sound, hardware=True)
         with story(request, plan, vae) as (told, progress):
-            final = write_story(told, progress, writer, vae)
+            final, made = write_story(told, progress, writer, vae)
         saved = ui.SavedResult(file.path.name, file.subfolder, io.FolderType(file.folder))
         return io.NodeOutput(
             host.video_from_file(file.path),
             final,
-            told.report(file=file.path.name, video_frames=writer.frames),
+            told.report(file=file.path.name, video_frames=writer.frames, **_decoder(vae), **made),
             told.played(),
             ui={**ui.PreviewVideo([saved]).as_dict(), **told.ui()},
         )
 
 
-def write_story(told: Story, progress: host.Progress, writer: VideoWriter, vae) -> StoryState:
-    """Decode and write each chunk as it is made. Whatever stops it, what was written stays and plays."""
-    decoder = decoder_for(told, vae)
+def write_story(
+    told: Story, progress: host.Progress, writer: VideoWriter, vae, overlap: host.Overlap | None = None
+) -> tuple[StoryState, dict]:
+    """Decode and write the chunks while others are sampled; where the story stands then, and how its file was made.
+
+    Whatever stops it, what was written stays and plays.
+
+    overlap  what may run beside the sampling; None: what this machine is fit for.
+    """
+    if overlap is None:
+        overlap = host.overlap_of(told.request.model.load_device, vae.device)
+    if overlap.decode is None:
+        host.inform(f"chunks are decoded before the next is sampled: {overlap.why}")
     try:
-        with writer:
+        with writer, Film(told, progress, writer, vae, overlap, lambda: _tags(told)) as film:
             for chunk in told:
-                frames = decoder.decode(host.to_latent(told.request.model, chunk.latents))
-                writer.write(frames)
-                progress.chunk(chunk)
-                told.tell(chunk, picture_of(frames[0]))
-                writer.tag(host.text_tags({PLAYED_TAG: told.played()}))
+                film.add(chunk)
+            final = film.finish()
     except BaseException:
         _tell_what_is_left(writer)
         raise
-    return told.state(decoder.state())
+    return final, film.report()
 
 
-def decoder_for(told: Story, vae) -> StreamingDecoder:
-    """A decoder at the point of the story where the stream stands."""
-    decoder, state = StreamingDecoder(vae), told.request.state
-    if state is None:
-        return decoder
-    if state.decoder is not None:
-        decoder.restore(state.decoder)
-    else:
-        # a state without a decoder's carry, from MemFlow Sampler: look at the latest pictures again
-        for latents in told.stream.progress.recent:
-            decoder.decode(host.to_latent(told.request.model, latents))
-    return decoder
+def _decoder(vae) -> dict[str, str]:
+    return {"decoder": host.LIGHT_DECODER} if host.is_light(vae) else {}
+
+
+def _tags(told: Story) -> dict[str, str]:
+    return host.text_tags({PLAYED_TAG: told.played()})
 
 
 def _tell_what_is_left(writer: VideoWriter) -> None:

@@ -13,8 +13,11 @@ from typing import Any
 from .comfy_host import ROOT
 
 
-def load_pack(comfyui: Path, base: Path) -> ModuleType:
-    """Import the pack by path and under the name that ComfyUI gives it. `base` is ComfyUI's base directory."""
+def load_pack(comfyui: Path, base: Path, cpu: bool = False) -> ModuleType:
+    """Import the pack by path and under the name that ComfyUI gives it. `base` is ComfyUI's base directory.
+
+    cpu  leave a GPU alone.
+    """
     import torch
 
     # the ComfyUI folder may be a user's own: leave no bytecode in it
@@ -22,7 +25,7 @@ def load_pack(comfyui: Path, base: Path) -> ModuleType:
     sys.path.insert(0, str(comfyui))
     from comfy.cli_args import args
 
-    args.cpu = not torch.accelerator.is_available()
+    args.cpu = cpu or not torch.accelerator.is_available()
     args.base_directory = str(base)
     name = str(ROOT).replace(".", "_x_")
     spec = importlib.util.spec_from_file_location(name, ROOT / "__init__.py")

@@ -11,6 +11,7 @@ from .files import (
     video_from_file,
     workflow_metadata,
 )
+from .light import LIGHT_DECODER, LightLayer, is_light, light_layers
 from .models import (
     DTYPES,
     check_text_width,
@@ -21,6 +22,17 @@ from .models import (
     wan_model,
     with_lora,
 )
+from .overlap import (
+    IN_STREAM,
+    IN_THREAD,
+    OFF,
+    Overlap,
+    SideStream,
+    decode_of,
+    overlap_of,
+    threads_stopped,
+    usual_overlap,
+)
 from .page import Page, Progress, inform
 from .routes import Answer, add_get_route, add_json_routes, add_post_route
 from .tiny import text_encoder, vae_from_file
@@ -29,9 +41,16 @@ from .vae import check_stream_vae, check_wan_vae, encode_pictures, fit_pictures,
 __all__ = [
     "Answer",
     "DTYPES",
+    "IN_STREAM",
+    "IN_THREAD",
+    "LIGHT_DECODER",
+    "LightLayer",
+    "OFF",
     "OutputFile",
+    "Overlap",
     "Page",
     "Progress",
+    "SideStream",
     "add_get_route",
     "add_json_routes",
     "add_post_route",
@@ -40,14 +59,18 @@ __all__ = [
     "check_stream_vae",
     "check_text_width",
     "check_wan_vae",
+    "decode_of",
     "encode_pictures",
     "fit_pictures",
     "from_latent",
     "inform",
+    "is_light",
+    "light_layers",
     "model_files",
     "model_path",
     "new_output_file",
     "new_state_file",
+    "overlap_of",
     "room",
     "sampling",
     "state_files",
@@ -55,9 +78,11 @@ __all__ = [
     "stop_if_cancelled",
     "text_encoder",
     "text_tags",
+    "threads_stopped",
     "to_latent",
     "usual_dtype",
     "usual_vae_dtype",
+    "usual_overlap",
     "vae_from_file",
     "video_from_file",
     "video_pictures",

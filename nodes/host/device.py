@@ -108,9 +108,10 @@ def compiler_of(model) -> Compiler | None:
     return None if options is None else partial(torch.compile, **options | {"dynamic": False})
 
 
-def to_latent(model, x: Tensor) -> Tensor:
-    """From the model's latent space to that of ComfyUI's `LATENT`, on ComfyUI's device for results."""
-    return model.model.process_latent_out(x).to(comfy.model_management.intermediate_device())
+def to_latent(model, x: Tensor, stay: bool = False) -> Tensor:
+    """From the model's latent space to that of ComfyUI's `LATENT`, on ComfyUI's device for results, or where it is."""
+    latent = model.model.process_latent_out(x)
+    return latent if stay else latent.to(comfy.model_management.intermediate_device())
 
 
 def from_latent(model, x: Tensor) -> Tensor:

@@ -22,13 +22,15 @@ class Progress:
     """
 
     def __init__(self, model, forwards: int, chunks: int | None):
-        self._bar, self._done, self._chunks = comfy.utils.ProgressBar(forwards), 0, chunks
+        self._bar, self._done, self._chunks, self._made = comfy.utils.ProgressBar(forwards), 0, chunks, None
         self._format = model.model.latent_format
         self._previewer = latent_preview.get_previewer(model.load_device, self._format)
 
-    def step(self) -> None:
-        """One forward is about to run. Raises ComfyUI's own exception if the user pressed cancel."""
+    def step(self, chunk: int) -> None:
+        """One forward of a chunk is about to run. Raises ComfyUI's own exception if the user pressed cancel."""
         stop_if_cancelled()
+        if self._chunks is None and chunk != self._made:
+            self._made, self._done = chunk, 0
         self._bar.update_absolute(self._done)
         self._done += 1
 
@@ -40,14 +42,12 @@ class Progress:
             PromptServer.instance.send_progress_text(text, running.node_id, PromptServer.instance.client_id)
 
     def chunk(self, chunk: Chunk) -> None:
-        """A chunk is finished."""
+        """A chunk is finished; the next one may be under way."""
         preview = None
         if self._previewer is not None:
             preview = self._previewer.decode_latent_to_preview_image("JPEG", chunk.latents)
         self.say(f"chunk {chunk.index + 1}" + ("" if self._chunks is None else f" of {self._chunks}"))
         self._bar.update_absolute(self._done, preview=preview)
-        if self._chunks is None:
-            self._done = 0
 
     def picture(self, latents: Tensor):
         """A small PIL picture of the first of some latent frames [1, C, F, h, w], by the user's previewer, or else by

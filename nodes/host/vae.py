@@ -9,15 +9,18 @@ from comfy_api.latest import InputImpl
 from torch import Tensor
 
 from .device import wan_tree
+from .light import is_light
 
 WANTED_VAE = "connect the Wan 2.1 VAE (16 latent channels), for example wan_2.1_vae.safetensors."
 
 
 def check_wan_vae(vae) -> None:
-    """Raise ValueError unless a `VAE` is a Wan 2.1 video autoencoder."""
+    """Raise ValueError unless a `VAE` is a Wan 2.1 video autoencoder, which reads pictures too."""
     network = getattr(vae, "first_stage_model", None)
     if network is None:
         raise ValueError(f"there is no VAE on the vae input: {WANTED_VAE}")
+    if is_light(vae):
+        raise ValueError(f"the VAE is a light decoder, which is for making pictures; to read them, {WANTED_VAE}")
     if not isinstance(network, WanVAE):
         raise ValueError(
             f"the VAE is a {type(network).__name__} with {vae.latent_channels} latent channels, which cannot decode "
@@ -26,14 +29,22 @@ def check_wan_vae(vae) -> None:
 
 
 def check_stream_vae(vae, model) -> None:
-    """Raise ValueError unless a `VAE` can decode a `MODEL`'s latents as a stream."""
-    check_wan_vae(vae)
+    """Raise ValueError unless a `VAE`, or a light decoder in its place, can decode a `MODEL`'s latents as a stream."""
+    light = is_light(vae)
+    if not light:
+        check_wan_vae(vae)
     channels = wan_tree(model).out_dim
     if vae.latent_channels != channels:
         raise ValueError(
             f"the VAE has {vae.latent_channels} latent channels, but the model makes {channels}: {WANTED_VAE}"
         )
-    if vae.conv_out_channels != 3:
+    # files for HunyuanVideo and for Wan 2.1 hold the same layers
+    if light and vae.first_stage_model.latent_format is not None:
+        raise ValueError(
+            "the VAE is a light decoder in float16, which ComfyUI takes for HunyuanVideo's: connect lighttaew2_1, or "
+            f"{WANTED_VAE}"
+        )
+    if not light and vae.conv_out_channels != 3:
         raise ValueError(f"the VAE makes pictures of {vae.conv_out_channels} channels, but video has 3: {WANTED_VAE}")
 
 

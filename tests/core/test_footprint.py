@@ -62,6 +62,20 @@ def test_the_real_model_weighs_what_its_file_does():
     assert weights_of(FULL) == 1_418_996_800
 
 
+def test_a_decode_beside_the_sampling_needs_room_for_both():
+    after = footprint()
+    beside = replace(after, decode=replace(after.decode, beside=True))
+    assert beside.device_bytes - after.device_bytes == min(after.decode.work, after.estimate.activation_bytes) > 0
+
+
+def test_a_light_decoder_takes_less_and_is_named():
+    usual = footprint()
+    light = replace(usual, decode=Decode.of(usual.shape, 0, 2, light=True))
+    assert light.decode.work < usual.decode.work / 3 and light.decode.carry < usual.decode.carry / 20
+    assert [line for line in light.told()["lines"] if "light decoder" in line]
+    assert not [line for line in usual.told()["lines"] if "light decoder" in line]
+
+
 def test_device_and_ram_are_the_sums_of_what_they_hold():
     told, latent = footprint(), footprint(streamed=False)
     held = told.estimate
@@ -72,7 +86,7 @@ def test_device_and_ram_are_the_sums_of_what_they_hold():
     )  # fmt: skip
     assert latent.device_bytes == latent.weights + held.device_bytes < told.device_bytes
     # all pictures of a minute, or those of a chunk
-    assert latent.picture_bytes == 957 * 832 * 480 * 12 and told.picture_bytes == 12 * 832 * 480 * 12
+    assert latent.picture_bytes == 957 * 832 * 480 * 12 and told.picture_bytes == 12 * 832 * 480 * (12 + 6)
     assert latent.ram_bytes == held.state_bytes + latent.picture_bytes
     assert told.ram_bytes == held.state_bytes + told.picture_bytes + told.decode.carry
 
@@ -85,7 +99,7 @@ def test_what_people_read():
         "Prompts change at 10.31 s (recache), 20.06 s (cut), 40.31 s (recache).",
         "VRAM at the peak: about 10.2 GB (a 1.3B model in bfloat16 2.6 GB, the VAE 2.0 GB, memory 4.6 GB, work "
         "1.0 GB).",
-        "RAM beside the models' files: about 6.6 GB (the state 6.3 GB, named pins 0.3 GB, pictures 55 MB).",
+        "RAM beside the models' files: about 6.7 GB (the state 6.3 GB, named pins 0.3 GB, pictures 82 MB).",
     ]
     latent = replace(footprint(streamed=False), model=None).told()["lines"]
     assert "(the model 2.6 GB, memory 4.6 GB, work" in latent[2] and "all pictures 4.3 GB" in latent[3]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -52,3 +53,38 @@ def tiny(pack) -> Tiny:
 def generator_file(pack) -> Path:
     """The tiny generator's weights, in plain Wan keys."""
     return Path(pack.__file__).parent / "memflow_core" / "assets" / "tiny_story_generator.safetensors"
+
+
+@pytest.fixture
+def stream(tiny, tmp_path, monkeypatch):
+    """Runs the node on the tiny model, into a folder of its own: -> the file's path, state, report."""
+    import folder_paths
+
+    monkeypatch.setattr(folder_paths, "output_directory", str(tmp_path))
+    node = tiny.nodes.video.MemFlowStreamToVideo.PREPARE_CLASS_CLONE(None)
+
+    def run(**changes):
+        inputs = {
+            "model": tiny.model,
+            "vae": tiny.vae,
+            "schedule": tiny.schedule(),
+            "length": 45,
+            **SIZES,
+            **SAMPLING,
+            "seed": 7,
+        }
+        inputs |= {"filename_prefix": "story", "format": "mp4 (h264)", "quality": "high", "save_output": True}
+        video, state, report, _ = node.execute(**(inputs | changes)).result
+        return Path(video.get_stream_source()), state, json.loads(report)
+
+    return run
+
+
+@pytest.fixture
+def written(tiny, monkeypatch):
+    """The frames handed to the encoder."""
+    frames = []
+    writer = tiny.nodes.video.VideoWriter
+    write = writer.write
+    monkeypatch.setattr(writer, "write", lambda self, new: (frames.append(new.clone()), write(self, new))[1])
+    return frames

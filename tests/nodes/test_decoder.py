@@ -131,7 +131,11 @@ def _network_of(kind: str):
         if kind == "Wan 2.2":
             return comfy.ldm.wan.vae2_2.WanVAE(dim=8, z_dim=48)
         if kind == "TAEHV":
-            return comfy.taesd.taehv.TAEHV(latent_channels=16)
+            return comfy.taesd.taehv.TAEHV(latent_channels=48)
+        if kind == "HunyuanVideo TAEHV":
+            import comfy.latent_formats
+
+            return comfy.taesd.taehv.TAEHV(latent_channels=16, latent_format=comfy.latent_formats.HunyuanVideo)
         if kind == "LTX":
             return VideoVAE()
         return comfy.ldm.wan.vae.WanVAE(dim=8, z_dim=16)
@@ -153,7 +157,8 @@ WRONG_VAES = {
     "not recognised": (lambda: SimpleNamespace(first_stage_model=None), "no VAE"),
     "image": (_image_vae, "TAESD with 4 latent channels"),
     "Wan 2.2": (lambda: _vae("Wan 2.2", 48), "48 latent channels"),
-    "preview": (lambda: _vae("TAEHV", 16), "TAEHV"),
+    "light, Wan 2.2": (lambda: _vae("TAEHV", 48), "48 latent channels, but the model makes 16"),
+    "light, HunyuanVideo": (lambda: _vae("HunyuanVideo TAEHV", 16), "HunyuanVideo"),
     "LTX": (lambda: _vae("LTX", 128), "VideoVAE with 128 latent channels"),
     "transparent": (lambda: _vae("Wan 2.1", 16, pictures=4), "4 channels"),
     "other width": (lambda: _vae("Wan 2.1", 32), "32 latent channels, but the model makes 16"),

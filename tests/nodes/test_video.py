@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import resource
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,35 +11,6 @@ import av
 import numpy as np
 import pytest
 import torch
-
-SMALL = {"width": 64, "height": 64, "fps": 16.0, "steps": "1000, 500", "shift": 5.0, "seed": 7}
-
-
-@pytest.fixture
-def stream(tiny, tmp_path, monkeypatch):
-    """Runs the node on the tiny model, into a folder of its own: -> the file's path, state, report."""
-    import folder_paths
-
-    monkeypatch.setattr(folder_paths, "output_directory", str(tmp_path))
-    node = tiny.nodes.video.MemFlowStreamToVideo.PREPARE_CLASS_CLONE(None)
-
-    def run(**changes):
-        inputs = {"model": tiny.model, "vae": tiny.vae, "schedule": tiny.schedule(), "length": 45, **SMALL}
-        inputs |= {"filename_prefix": "story", "format": "mp4 (h264)", "quality": "high", "save_output": True}
-        video, state, report, _ = node.execute(**(inputs | changes)).result
-        return Path(video.get_stream_source()), state, json.loads(report)
-
-    return run
-
-
-@pytest.fixture
-def written(tiny, monkeypatch):
-    """The frames handed to the encoder, before it rounds them."""
-    frames = []
-    writer = tiny.nodes.video.VideoWriter
-    write = writer.write
-    monkeypatch.setattr(writer, "write", lambda self, new: (frames.append(new.clone()), write(self, new))[1])
-    return frames
 
 
 def frames_in(path: Path) -> np.ndarray:

@@ -93,6 +93,7 @@ export const CHINESE = {
   "RAM beside the models' files: about {0} (the state {1}, named pins {3}, {2}).":
     "模型文件之外的内存：约 {0}（状态 {1}，命名的固定点 {3}，{2}）。",
   "pictures {0}": "画面 {0}",
+  "Shown by a light decoder (lighttaew2_1): softer pictures.": "由轻量解码器（lighttaew2_1）显示：画面更柔和。",
   "all pictures {0}": "全部画面 {0}",
   "{0} x {1}, steps {2}, shift {3}, quality {4}, memory {5}": "{0} x {1}，步数 {2}，移位 {3}，质量 {4}，记忆 {5}",
   "{0} x {1}, {6} fps, steps {2}, shift {3}, quality {4}, memory {5}":
