@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .chunk import LatentShape
 from .estimate import GB, Estimate, ModelSize
@@ -99,6 +99,12 @@ class Footprint:
         kept = told.device_bytes - told.activation_bytes + self.decode.weights + self.decode.carry
         together = sum if self.decode.beside else max
         return self.weights + kept + together((told.activation_bytes, self.decode.work))
+
+    def within(self, room: int | None) -> Footprint:
+        """The same with its decode beside the sampling only if so many bytes are room enough; None: they are."""
+        if room is None or self.decode is None or not self.decode.beside or self.device_bytes <= room:
+            return self
+        return replace(self, decode=replace(self.decode, beside=False))
 
     @property
     def fixed_bytes(self) -> int:

@@ -39,7 +39,8 @@ def of_run(request: Request, plan: Plan, vae: Any) -> Footprint:
     if vae is not None:
         decode = host.decode_of(request.model, vae, request.shape)
     before = forwards_before(request.state, request.sampling.chunk_frames)
-    return _footprint(request, plan, size, request.model.model_size(), decode, before=before)
+    told = _footprint(request, plan, size, request.model.model_size(), decode, before=before)
+    return told.within(host.room(request.model))
 
 
 def of_usual(request: Request, plan: Plan, model: str, in_fp8: bool, streamed: bool) -> Footprint:

@@ -167,6 +167,8 @@ def write_story(
     """
     if overlap is None:
         overlap = host.overlap_of(told.request.model.load_device, vae.device)
+        if overlap.decode == host.IN_STREAM and not told.footprint.decode.beside:
+            overlap = host.Overlap(None, True, "there is not room enough for a pass and a decode at once.")
     if overlap.decode is None:
         host.inform(f"chunks are decoded before the next is sampled: {overlap.why}")
     try:

@@ -68,6 +68,14 @@ def test_a_decode_beside_the_sampling_needs_room_for_both():
     assert beside.device_bytes - after.device_bytes == min(after.decode.work, after.estimate.activation_bytes) > 0
 
 
+def test_where_room_is_short_the_decode_waits_for_the_pass():
+    after = footprint()
+    beside = replace(after, decode=replace(after.decode, beside=True))
+    assert beside.within(None) == beside.within(beside.device_bytes) == beside
+    assert beside.within(beside.device_bytes - 1) == after
+    assert footprint(streamed=False).within(0) == footprint(streamed=False)
+
+
 def test_a_light_decoder_takes_less_and_is_named():
     usual = footprint()
     light = replace(usual, decode=Decode.of(usual.shape, 0, 2, light=True))
