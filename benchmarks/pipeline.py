@@ -13,87 +13,29 @@ import os
 import platform
 import statistics
 import tempfile
-import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import torch
 
-from memflow_core.config import ModelConfig
-from memflow_core.model import WanModel
-from tools.comfy_host import ROOT, Layout
-from tools.load_pack import load_pack
-
-FPS = 16.0
-STEPS = "1000, 750, 500, 250"
-PROMPT = "0s: a robot walks in the meadow"
-# model, width and height in pixels
-SIZES = {
-    "tiny": (None, 64, 64),
-    "medium": (ModelConfig(dim=384, num_heads=6, num_layers=6, ffn_dim=1536, text_dim=64), 192, 160),
-}
+from .in_comfyui import STEPS, Filming, Timing, comfyui_folder, pack_nodes
+from .stream_sizes import SIZES
 
 
-@dataclass(frozen=True)
-class Timing:
-    """Seconds and frames of one video file."""
-
-    wall_s: float
-    cpu_s: float
-    frames: int
+def variants(filming: Filming) -> dict[str, Any]:
+    host = filming.nodes.host
+    cuda = filming.vae.device.type == "cuda"
+    beside = host.Overlap(host.IN_STREAM if cuda else host.IN_THREAD, True, "asked for.")
+    return {"off": host.OFF, "encode": host.Overlap(None, True, "asked for."), "decode+encode": beside}
 
 
-class Bench:
-    """A model, a VAE and a story, to be written again and again."""
-
-    def __init__(self, nodes: ModuleType, size: str, chunks: int):
-        self._nodes = nodes
-        model, clip, self._vae = nodes.tiny.MemFlowTinyStory.execute().result
-        config, width, height = SIZES[size]
-        schedule = nodes.prompts.MemFlowPromptSchedule.execute(clip, PROMPT, "").result[0]
-        if config is not None:
-            model = self._random_model(config, schedule.embeddings[0].shape[-1])
-        self._request = nodes.request.Request(
-            model, schedule, 0, width, height, 12 * chunks - 3, FPS, STEPS, 5.0, None, None
-        )
-
-    def _random_model(self, config: ModelConfig, text_dim: int) -> Any:
-        torch.manual_seed(0)
-        config = ModelConfig(**asdict(config) | {"text_dim": text_dim})
-        return self._nodes.host.wan_model(
-            SimpleNamespace(config=config, state_dict=WanModel(config).state_dict()), "default"
-        )
-
-    @property
-    def fit(self) -> Any:
-        """The overlap that this machine is fit for."""
-        return self._nodes.host.overlap_of(self._request.model.load_device, self._vae.device)
-
-    def variants(self) -> dict[str, Any]:
-        host = self._nodes.host
-        cuda = self._vae.device.type == "cuda"
-        beside = host.Overlap(host.IN_STREAM if cuda else host.IN_THREAD, True, "asked for.")
-        return {"off": host.OFF, "encode": host.Overlap(None, True, "asked for."), "decode+encode": beside}
-
-    def write(self, overlap: Any, path: Path) -> Timing:
-        nodes, request = self._nodes, self._request
-        plan = nodes.request.prepare(request)
-        with nodes.run.story(request, plan, self._vae) as (told, progress):
-            writer = nodes.video.VideoWriter(path, FPS, hardware=True)
-            started, cpu = time.perf_counter(), time.process_time()
-            nodes.video.write_story(told, progress, writer, self._vae, overlap)
-            return Timing(time.perf_counter() - started, time.process_time() - cpu, writer.frames)
-
-
-def measure(bench: Bench, repeats: int) -> dict[str, list[Timing]]:
+def measure(filming: Filming, repeats: int) -> dict[str, list[Timing]]:
     """Variants in turn; the first turn of all only warms up."""
-    timings: dict[str, list[Timing]] = {name: [] for name in bench.variants()}
+    timings: dict[str, list[Timing]] = {name: [] for name in variants(filming)}
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(repeats + 1):
-            for name, overlap in bench.variants().items():
-                timing = bench.write(overlap, Path(folder) / f"{turn}_{name}.mp4")
+            for name, overlap in variants(filming).items():
+                timing = filming.film(Path(folder) / f"{turn}_{name}.mp4", overlap)
                 if turn:
                     timings[name].append(timing)
     return timings
@@ -109,7 +51,8 @@ def summary(timings: list[Timing]) -> dict[str, float]:
     }
 
 
-def conditions(bench: Bench, arguments: argparse.Namespace) -> dict[str, Any]:
+def conditions(filming: Filming, arguments: argparse.Namespace) -> dict[str, Any]:
+    fit = filming.nodes.host.overlap_of(filming.request.model.load_device, filming.vae.device)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
         "machine": platform.machine(),
@@ -119,18 +62,18 @@ def conditions(bench: Bench, arguments: argparse.Namespace) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name() if arguments.device == "cuda" else "cpu",
         "size": arguments.size,
-        "pixels": list(SIZES[arguments.size][1:]),
+        "pixels": [filming.request.width, filming.request.height],
         "steps": STEPS,
         "chunks": arguments.chunks,
         "repeats": arguments.repeats,
-        "automatic": {"decode": bench.fit.decode, "encode": bench.fit.encode, "why": bench.fit.why},
+        "automatic": {"decode": fit.decode, "encode": fit.encode, "why": fit.why},
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--size", choices=SIZES, default="tiny", help="the tiny story model, or a medium random one")
+    parser.add_argument("--size", choices=SIZES, default="tiny", help="tiny is the tiny story model (tiny)")
     parser.add_argument("--chunks", type=int, default=8, help="chunks of 12 frames in a file")
     parser.add_argument("--repeats", type=int, default=5, help="files of each variant, after one that warms up")
     parser.add_argument("--threads", type=int, help="torch's threads")
@@ -138,14 +81,14 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
-    comfyui = Path(os.environ.get("COMFYUI_PATH") or Layout(ROOT).comfyui).resolve()
-    with tempfile.TemporaryDirectory() as base:
-        bench = Bench(
-            load_pack(comfyui, Path(base), cpu=arguments.device == "cpu").nodes, arguments.size, arguments.chunks
-        )
-        told = {"conditions": conditions(bench, arguments)}
+    comfyui = comfyui_folder()
+    if comfyui is None:
+        parser.error("there is no ComfyUI: `make setup` fetches one, or set COMFYUI_PATH to yours.")
+    with pack_nodes(comfyui, torch.device(arguments.device)) as nodes:
+        filming = Filming(nodes, arguments.size, arguments.chunks)
+        told = {"conditions": conditions(filming, arguments)}
         print(json.dumps(told["conditions"], indent=1))
-        timings = measure(bench, arguments.repeats)
+        timings = measure(filming, arguments.repeats)
     told["variants"] = {name: summary(files) for name, files in timings.items()}
     for name, numbers in told["variants"].items():
         print(

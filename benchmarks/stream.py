@@ -3,10 +3,11 @@
     python -m benchmarks.stream [--device cpu|cuda] [--size tiny|medium|1.3b] [--json FILE]
     python -m benchmarks.stream --compare [--variants NAME ...]
 
-Alone, it measures the stream as it is used (bank on, published prompts' worth of switches): text, generator, each
-chunk's time over the length, peak memory, and how much of the roofline is reached. With --compare it makes the same
-video in several ways in one process, chunk by chunk in turn: without memory, with sink, bank and SMA, in another
-precision, and as the published program does it, plainly (`benchmarks/baseline.py`).
+Alone, it measures the stream as it is used, with a bank and prompt changes: text, generator, each chunk's time over the
+length, peak memory, how much of the roofline is reached; and, where there is a ComfyUI, decoding, encoding, and the way
+from nothing to decoded frames on disk. With --compare it makes the same video in several ways in one process, chunk by
+chunk in turn: without memory, with sink, bank and SMA, in another precision, compiled, and as the published program does
+it, plainly (`benchmarks/baseline.py`).
 
 On a CPU, times are CPU time with one thread, which other processes hardly change; on a GPU, device time. A chunk
 counts as steady when the window is full and no prompt begins there. The umt5-xxl text encoder of the 1.3B model is
@@ -21,6 +22,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
@@ -28,6 +30,7 @@ from memflow_core.backends import ReadShape, attention_backends, fastest_attenti
 from memflow_core.block import AttentionBackend
 from memflow_core.config import MemoryConfig
 
+from .in_comfyui import Filming, comfyui_folder, pack_nodes
 from .machine import Peaks, conditions, measure_ms, measured_peaks, peak_bytes, spread
 from .stream_share import share_in_products_and_attention
 from .stream_sizes import BASELINE, DEFAULT, FPS, HELD_TO_IT, SIZES, VARIANTS, Size, Weights
@@ -131,6 +134,20 @@ def alone(weights: Weights, name: str, peaks: Peaks) -> dict[str, object]:
     }
 
 
+def on_disk(device: torch.device, size: str, chunks: int) -> dict[str, object] | None:
+    """Stages and the whole way of a story through the pack's own nodes, wall time; None where there is no ComfyUI."""
+    comfyui = comfyui_folder()
+    if comfyui is None:
+        return None
+    with pack_nodes(comfyui, device) as nodes, TemporaryDirectory() as folder:
+        filming = Filming(nodes, size, chunks)
+        stages = filming.stages_ms(Path(folder) / "stages.mp4")
+        whole = filming.film(Path(folder) / "whole.mp4")
+    result: dict[str, object] = {"chunks": chunks, "frames": whole.frames, "wall_s": whole.wall_s}
+    result["stage_ms"] = {name: spread(taken[1:])["median"] for name, taken in stages.items()}
+    return result | {"frames_per_second": whole.frames / whole.wall_s}
+
+
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     gpu = torch.cuda.is_available()
@@ -140,6 +157,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--attention", metavar="NAME", help="backend: torch, cudnn, flash, flash 3, sage (the fastest)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (1)")
     parser.add_argument("--latent-frames", type=int, metavar="N", help="length; a latent frame is 4 video frames")
+    parser.add_argument("--disk-chunks", type=int, metavar="N", help="chunks that go to disk (all)")
     parser.add_argument("--compare", action="store_true", help="measure several ways to make the same video")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, metavar="NAME", help=", ".join(VARIANTS))
     parser.add_argument("--repeats", type=int, default=3, help="of the whole comparison (3)")
@@ -205,6 +223,8 @@ def main() -> None:
         result |= compare(weights, arguments.variants or list(VARIANTS), arguments.repeats, peaks)
     else:
         result |= {"variants": {DEFAULT: alone(weights, DEFAULT, peaks)}}
+        del weights
+        result["on_disk"] = on_disk(device, result["size"]["name"], arguments.disk_chunks or size.chunks)
     print(table(result))
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1))

@@ -49,7 +49,20 @@ def _remarks(result: dict) -> list[str]:
     if "share_in_products_and_attention" in result:
         share = result["share_in_products_and_attention"]
         said.append(f"Inside matrix products and attention: {share:.1%} of the time.")
-    return said + [_course(told) for told in result["variants"].values() if "cold_start_s" in told]
+    said += [_course(told) for told in result["variants"].values() if "cold_start_s" in told]
+    if "on_disk" in result:
+        said.append(_on_disk(result["on_disk"]))
+    return said
+
+
+def _on_disk(told: dict | None) -> str:
+    if told is None:
+        return "Decoding and encoding were not measured: there is no ComfyUI (`make setup` fetches one)."
+    stages = ", ".join(f"{name} {taken:.4g}" for name, taken in told["stage_ms"].items())
+    return (
+        f"In ComfyUI, wall milliseconds a chunk, one stage after another: {stages}. From the first pass to decoded frames "
+        f"on disk: {told['frames']} frames in {told['wall_s']:.4g} s, {told['frames_per_second']:.3g} frames/s."
+    )
 
 
 def _course(told: dict) -> str:

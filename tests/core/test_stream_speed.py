@@ -114,3 +114,28 @@ def test_a_pass_that_only_writes_leaves_the_same_keys(backbone, prompt):
     for name in ("k", "v", "mean_k"):
         assert torch.equal(getattr(caches[0], name), getattr(caches[1], name)), name
     assert caches[0].k.abs().sum() > 0
+
+
+if torch.cuda.is_available():
+
+    @pytest.mark.parametrize("settings", [{}, {"top_k": 3}, {"retrieval": "reference"}], ids=str)
+    def test_nothing_inside_a_chunk_waits_for_the_gpu(prompt, monkeypatch, settings):
+        device = torch.device("cuda")
+        tree = WanModel(WIDE).to(device).requires_grad_(False)
+        memory, sampling = MemoryConfig(**settings), SamplingConfig((1000, 500))
+        stream = Stream(Backbone(tree), SHAPE, memory, sampling, frames=90, device=device)
+        stream.set_prompt(torch.randn(1, 6, WIDE.text_dim))
+        for _ in range(12):
+            next(stream)
+        make = stream._make_chunk
+
+        def watched(given):
+            torch.cuda.set_sync_debug_mode("error")
+            try:
+                return make(given)
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+
+        monkeypatch.setattr(stream, "_make_chunk", watched)
+        for _ in range(6):
+            next(stream)

@@ -1,0 +1,125 @@
+"""A story to a video file by MemFlow Stream to Video's own code, in this process, for benchmarks."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import torch
+
+from memflow_core.config import ModelConfig
+from memflow_core.model import WanModel
+from tools.comfy_host import ROOT, Layout, SetupError, comfyui_version
+from tools.load_pack import load_pack
+from training.vae import LATENTS, VideoAutoencoder, wan_weights
+
+from .stream_sizes import FPS, SIZES
+
+STEPS = "1000, 750, 500, 250"
+PROMPTS = ("a robot walks in the meadow", "an empty beach")
+WAN_VAE_WIDTH = 96
+FRAMES = 12  # video frames of a chunk
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds and frames of one video file."""
+
+    wall_s: float
+    cpu_s: float
+    frames: int
+
+
+def comfyui_folder() -> Path | None:
+    """COMFYUI_PATH, else the ComfyUI that `make setup` fetched; None if there is none."""
+    path = Path(os.environ.get("COMFYUI_PATH") or Layout(ROOT).comfyui).resolve()
+    try:
+        comfyui_version(path)
+    except SetupError:
+        return None
+    return path
+
+
+@contextmanager
+def pack_nodes(comfyui: Path, device: torch.device) -> Iterator[ModuleType]:
+    """The pack's nodes in this process, with an empty base directory."""
+    with TemporaryDirectory() as base:
+        yield load_pack(comfyui, Path(base), cpu=device.type == "cpu").nodes
+
+
+class Filming:
+    """A model, a VAE and a story of so many chunks and two prompts, to be filmed again and again.
+
+    size  `tiny` is the tiny story model; the others have random weights, with the tiny VAE on a CPU-sized picture and
+          a random one of Wan 2.1's size for the 1.3B model.
+    """
+
+    def __init__(self, nodes: ModuleType, size: str, chunks: int):
+        self.nodes, shape = nodes, SIZES[size].shape
+        model, clip, self.vae = nodes.tiny.MemFlowTinyStory.execute().result
+        script = f"0s: {PROMPTS[0]}\n{6 * chunks / FPS:g}s: {PROMPTS[1]}"
+        schedule = nodes.prompts.MemFlowPromptSchedule.execute(clip, script, "").result[0]
+        if size != "tiny":
+            config, length = SIZES[size].model, SIZES[size].text_length
+            model = random_model(nodes, config)
+            texts = tuple(torch.randn(1, length, config.text_dim) for _ in schedule.embeddings)
+            schedule = nodes.io_types.Schedule(schedule.prompts, texts)
+        if size == "1.3b":
+            self.vae = random_vae()
+        picture = 8 * shape.columns, 8 * shape.rows
+        self.request = nodes.request.Request(
+            model, schedule, 0, *picture, FRAMES * chunks - 3, float(FPS), STEPS, 5.0, None, None
+        )
+
+    def film(self, path: Path, overlap: Any = None) -> Timing:
+        """One file. overlap: what runs beside the sampling; None: what the machine is fit for."""
+        nodes, plan = self.nodes, self.nodes.request.prepare(self.request)
+        with nodes.run.story(self.request, plan, self.vae) as (told, progress):
+            writer = nodes.video.VideoWriter(path, FPS, hardware=True)
+            started, cpu = time.perf_counter(), time.process_time()
+            nodes.video.write_story(told, progress, writer, self.vae, overlap)
+            return Timing(time.perf_counter() - started, time.process_time() - cpu, writer.frames)
+
+    def stages_ms(self, path: Path) -> dict[str, list[float]]:
+        """Wall milliseconds that each chunk takes in each stage, one after another."""
+        nodes, plan = self.nodes, self.nodes.request.prepare(self.request)
+        taken: dict[str, list[float]] = {"generator": [], "decode": [], "encode": []}
+        with nodes.run.story(self.request, plan, self.vae) as (told, _):
+            decoder, chunks = nodes.film.decoder_for(told, self.vae), iter(told)
+            with nodes.video.VideoWriter(path, FPS, hardware=True) as writer:
+                for _ in range(plan.chunks):
+                    chunk = _timed(taken["generator"], lambda: next(chunks))
+                    latents = nodes.host.to_latent(self.request.model, chunk.latents)
+                    frames = _timed(taken["decode"], lambda z=latents: decoder.decode(z))
+                    _timed(taken["encode"], lambda f=frames: writer.write(f))
+        return taken
+
+
+def random_model(nodes: ModuleType, config: ModelConfig) -> Any:
+    torch.manual_seed(0)
+    weights = SimpleNamespace(config=ModelConfig(**asdict(config)), state_dict=WanModel(config).state_dict())
+    return nodes.host.wan_model(weights, "default")
+
+
+def random_vae() -> Any:
+    """Of Wan 2.1's size, by ComfyUI's own loader."""
+    import comfy.sd
+
+    weights = wan_weights(VideoAutoencoder(WAN_VAE_WIDTH), torch.zeros(LATENTS), torch.ones(LATENTS))
+    return comfy.sd.VAE(sd=weights)
+
+
+def _timed(taken: list[float], work: Any) -> Any:
+    started = time.perf_counter()
+    result = work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    taken.append(1000 * (time.perf_counter() - started))
+    return result
