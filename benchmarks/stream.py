@@ -6,8 +6,8 @@
 Alone, it measures the stream as it is used, with a bank and prompt changes: text, generator, each chunk's time over the
 length, peak memory, how much of the roofline is reached; and, where there is a ComfyUI, decoding, encoding, and the way
 from nothing to decoded frames on disk. With --compare it makes the same video in several ways in one process, chunk by
-chunk in turn: without memory, with sink, bank and SMA, in another precision, compiled, and as the published program does
-it, plainly (`benchmarks/baseline.py`).
+chunk in turn: without memory, with sink, bank and SMA, in another precision, compiled, and plainly, as the published
+program does it (`benchmarks/baseline.py`).
 
 On a CPU, times are CPU time with one thread, which other processes hardly change; on a GPU, device time. A chunk
 counts as steady when the window is full and no prompt begins there. The umt5-xxl text encoder of the 1.3B model is

@@ -60,8 +60,8 @@ def _on_disk(told: dict | None) -> str:
         return "Decoding and encoding were not measured: there is no ComfyUI (`make setup` fetches one)."
     stages = ", ".join(f"{name} {taken:.4g}" for name, taken in told["stage_ms"].items())
     return (
-        f"In ComfyUI, wall milliseconds a chunk, one stage after another: {stages}. From the first pass to decoded frames "
-        f"on disk: {told['frames']} frames in {told['wall_s']:.4g} s, {told['frames_per_second']:.3g} frames/s."
+        f"In ComfyUI, wall milliseconds a chunk, one stage after another: {stages}. From the first pass to decoded "
+        f"frames on disk: {told['frames']} frames in {told['wall_s']:.4g} s, {told['frames_per_second']:.3g} frames/s."
     )
 
 
