@@ -2,6 +2,7 @@
 
     python -m benchmarks.stream [--device cpu|cuda] [--size tiny|medium|1.3b] [--json FILE]
     python -m benchmarks.stream --compare [--variants NAME ...]
+    python -m benchmarks.stream --size 1.3b --count
 
 Alone, it measures the stream as it is used, with a bank and prompt changes: text, generator, each chunk's time over the
 length, peak memory, how much of the roofline is reached; and, where there is a ComfyUI, decoding, encoding, and the way
@@ -35,7 +36,7 @@ from .machine import Peaks, conditions, measure_ms, measured_peaks, peak_bytes, 
 from .stream_share import share_in_products_and_attention
 from .stream_sizes import BASELINE, DEFAULT, FPS, HELD_TO_IT, SIZES, VARIANTS, Size, Weights
 from .stream_table import table
-from .stream_work import chunk_work
+from .stream_work import chunk_work, frames_read
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -78,6 +79,17 @@ def compare(weights: Weights, names: Sequence[str], repeats: int, peaks: Peaks) 
     if weights.device.type == "cpu":
         result["share_in_products_and_attention"] = share_of(weights, HELD_TO_IT)
     return result
+
+
+def counts(size: Size, dtype: torch.dtype) -> str:
+    """Operations and bytes of a chunk of each way to remember."""
+    lines = ["| | TFLOP a chunk | GB moved | latent frames read |", "| --- | --- | --- | --- |"]
+    for name, variant in VARIANTS.items():
+        if not (variant.plain or variant.dtype or variant.compiled):
+            work = chunk_work(size.model, size.shape, variant.memory, size.text_length, dtype.itemsize)
+            read = frames_read(variant.memory)
+            lines.append(f"| {name} | {work.flops / 1e12:.4g} | {work.bytes / 1e9:.4g} | {read} |")
+    return "\n".join(lines)
 
 
 def told(weights: Weights, name: str, taken_ms: Sequence[float], peaks: Peaks) -> dict[str, object]:
@@ -159,6 +171,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--latent-frames", type=int, metavar="N", help="length; a latent frame is 4 video frames")
     parser.add_argument("--disk-chunks", type=int, metavar="N", help="chunks that go to disk (all)")
     parser.add_argument("--compare", action="store_true", help="measure several ways to make the same video")
+    parser.add_argument("--count", action="store_true", help="only count what a chunk takes; runs nothing")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, metavar="NAME", help=", ".join(VARIANTS))
     parser.add_argument("--repeats", type=int, default=3, help="of the whole comparison (3)")
     parser.add_argument("--seed", type=int, default=0, help="of weights, prompts and noise (0)")
@@ -197,6 +210,9 @@ def size_of(arguments: argparse.Namespace) -> Size:
 
 def main() -> None:
     arguments = parse()
+    if arguments.count:
+        print(counts(size_of(arguments), DTYPES[arguments.dtype or "bfloat16"]))
+        return
     torch.set_num_threads(arguments.threads)
     device, size = torch.device(arguments.device), size_of(arguments)
     dtype = DTYPES[arguments.dtype or ("bfloat16" if device.type == "cuda" else "float32")]
