@@ -120,7 +120,7 @@ class PlainStream:
         if call.update_bank:
             for layer in range(len(tree.blocks)):
                 self._update_bank(layer)
-        tokens = tree.patch_embedding(x.to(self.dtype)).flatten(2).transpose(1, 2)
+        tokens = tree.patch_embedding(x.to(self.dtype)).flatten(2).transpose(1, 2).contiguous()
         kept = []
         for layer, block in enumerate(tree.blocks):
             tokens, temporary = self._block(layer, block, tokens, shifts, text, call)

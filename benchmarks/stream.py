@@ -107,10 +107,10 @@ def told(weights: Weights, name: str, taken_ms: Sequence[float], peaks: Peaks) -
 
 
 def share_of(weights: Weights, name: str) -> float:
-    """`share_in_products_and_attention` of the last two chunks of a stream."""
+    """`share_in_products_and_attention` of a stream once its memory is full."""
     stream = weights.stream(VARIANTS[name])
     stream.set_prompt(weights.prompts[0])
-    for _ in range(weights.size.chunks - 2):
+    for _ in range(steady_chunks(weights.size, VARIANTS[name].memory)[0]):
         next(stream)
     return share_in_products_and_attention(stream.__next__)
 

@@ -88,7 +88,8 @@ class MemoryAttention:
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         q, k, v = (self._by_frame(x) for x in (q, k, v))
-        rotated_q = self._rotation.apply(q)
+        # the hook of a stream with relative positions meets keys with queries that are not rotated
+        rotated_q = self._rotation.apply(q) if self.relative else self._rotation.turn(q)
         self._write(layer, k, v)
         meeting_q = (q if self.relative else rotated_q).flatten(2, 3)
         if self.before_layer is not None:
@@ -112,7 +113,7 @@ class MemoryAttention:
 
     def _write(self, layer: int, k: Tensor, v: Tensor) -> None:
         keep = self.span.unwritten
-        k = k if self.relative else self._rotation.apply(k)
+        k = k if self.relative else self._rotation.turn(k)
         self.cache.write(layer, self.span.start + keep, k[:, :, keep:], v[:, :, keep:], self.draft)
 
     def activated_frames(self) -> list[Tensor]:

@@ -143,7 +143,9 @@ class Backbone:
         conv = self.tree.patch_embedding
         # ComfyUI keeps this convolution in float32 whatever the rest is in
         dtype = torch.float32 if conv.weight.dtype == torch.float32 else self.dtype
-        return rearrange(conv(x.to(dtype)), "b d f h w -> b f (h w) d").to(self.dtype)
+        patches = rearrange(conv(x.to(dtype)), "b d f h w -> b f (h w) d").to(self.dtype)
+        # laid out by token: every step of every block keeps the layout that it finds
+        return patches.contiguous()
 
     def _head(self, x: Tensor, modulation: Modulation, rows: int, columns: int) -> Tensor:
         head = self.tree.head

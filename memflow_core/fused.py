@@ -30,12 +30,12 @@ def modulated_norm(norm: nn.Module, x: Tensor, by: Modulation) -> Tensor:
 
 
 def rms_norm(norm: nn.Module, x: Tensor) -> Tensor:
-    """RMSNorm over x [..., dim]."""
+    """RMSNorm over x [..., dim], which may be overwritten."""
     if type(norm) is nn.RMSNorm and _plain_cpu(x):
         # torch's own takes twice as long on a CPU
         length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
         mean_square = torch.addcmul(x.new_tensor(norm.eps), length, length, value=1 / x.shape[-1])
-        return (x * mean_square.rsqrt_()).mul_(norm.weight)
+        return x.mul_(mean_square.rsqrt_()).mul_(norm.weight)
     return norm(x)
 
 

@@ -21,6 +21,7 @@ from .world import ACCESSORY, PATTERN, PATTERNS, SIZE, figure, overlap
 
 CHUNK = 3  # latent frames
 SIDE = 8  # latent rows and columns of a 64 x 64 picture
+LARGE = 108.0  # pixels of the largest accessory
 _BYTES = 2 * LATENTS * SIDE * SIDE
 
 
@@ -40,7 +41,7 @@ class Tale:
 
     @cached_property
     def cover(self) -> np.ndarray:
-        """float16 [latent frames, 2, SIDE, SIDE] in 0..1: how much of each latent's pictures characters fill, and how
+        """float16 [latent frames, 2, SIDE, SIDE]: how much of each latent's pictures characters fill, and how
         much of them what tells two of a kind apart besides the body's colour does: accessory and pattern."""
         pictures = np.zeros((GROUP * self.frames, 2, SIDE, SIDE), np.float16)
         for segment in self.story.segments:
@@ -53,10 +54,14 @@ class Tale:
 
 @lru_cache(maxsize=4096)
 def _filled(kind: str, where: Placement) -> np.ndarray:
-    """The share of each latent's pixels that a character and its marks fill in one picture, [2, SIDE, SIDE]."""
+    """The share of each latent's pixels that a character and its marks fill in one picture, [2, SIDE, SIDE].
+
+    A small accessory counts as much as a large one: as if each had LARGE pixels.
+    """
     # where a pattern could be it also matters that there is none
     figures = np.stack([figure(kind, where.pose, pattern) for pattern in range(len(PATTERNS))])
-    marks = figures[:, PATTERN].max(0) + figures[0, ACCESSORY]
+    accessory = figures[0, ACCESSORY]
+    marks = figures[:, PATTERN].max(0) + accessory * LARGE / accessory.sum()
     filled = np.zeros((2, SIZE, SIZE), np.float32)
     (rows, columns), own = overlap(where.x, where.up)
     filled[:, rows, columns] = np.stack((figures[0].sum(0)[own], marks[own]))

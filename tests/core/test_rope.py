@@ -37,3 +37,11 @@ def test_late_frames_stay_distinct_in_bfloat16():
     turned = rope.at(torch.tensor([603, 604])).apply(x)
     assert turned.dtype == torch.bfloat16
     assert not torch.equal(turned[0], turned[1])
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_may_be_overwritten_is_turned_alike(dtype):
+    rotation = Rope(16, 2, 3).at(torch.arange(3))
+    x = torch.randn(1, 2, 3, 6, 16).to(dtype)
+    assert torch.allclose(rotation.turn(x.clone()).float(), rotation.apply(x).float(), atol=1e-6)
