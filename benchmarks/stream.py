@@ -181,6 +181,8 @@ def parse() -> argparse.Namespace:
         parser.error("--device is cuda, but torch finds no CUDA device: choose cpu.")
     if arguments.variants and not arguments.compare:
         parser.error("--variants are compared: add --compare.")
+    if arguments.disk_chunks is not None and arguments.disk_chunks < 3:
+        parser.error(f"--disk-chunks is {arguments.disk_chunks}, but a story of two prompts needs at least 3.")
     return arguments
 
 

@@ -18,8 +18,10 @@ step, 0.5 s with --fuse (which first compiles for 4 minutes, once); a step with 
 under torchrun on two such cores: 1.2 steps of 16 samples a second, roll-outs included. Guess for a GPU, not measured:
 --preset large --batch 128 --fuse, 20 steps a second, 20000 steps in half an hour, drawing and encoding included.
 
-The bundled model was made so: 5370 steps in two processes from nothing, errors counting alike everywhere (--focus 0),
-1.5 hours; then from its files --steps 3600 --calm 0 --own 0.5 --lr 0.0025 --lr-rest 0.0008, 1 hour.
+The bundled model was made so: 5370 steps in two processes from nothing, errors counting alike everywhere (--focus 0
+--marks 0, jumps drawn as often as anything), 1.5 hours; from its files --steps 3600 --calm 0 --own 0.5 --lr 0.0025
+--lr-rest 0.0008, 1 hour; with marks and jumps --steps 4000 --own 0.4, then --steps 2000 --marks 12 --lr 0.002 --lr-rest
+0.0006, then --steps 1700 --marks 12, each half an hour to an hour. It is the mean of the last two's weights.
 
 One thread per process: on shared CPU cores a second one makes it slower.
 """
