@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 from functools import partial
 from pathlib import Path
@@ -21,19 +20,17 @@ from memflow_core.backends import ReadShape, attention_backends, memory_readers
 from memflow_core.contest import Ways, flaws, times_ms
 from memflow_core.kernels.topk_attention import take_frames
 
-SIZES = {
-    "tiny": {"heads": 1, "head_dim": 128, "tokens": 16},
-    "medium": {"heads": 6, "head_dim": 64, "tokens": 120},
-    "1.3b": {"heads": 12, "head_dim": 128, "tokens": 1560},
-}
+from .machine import conditions, spread
+from .stream_sizes import SIZES
+
 CHUNK, MEMORY, WINDOW, TOP_K = 3, 6, 9, 3  # latent frames
 KINDS = ("dense", "sparse")
 
 
 def shape_of(size: str, heads: int | None) -> ReadShape:
     """A chunk of 3 latent frames over sink 3, bank 3 and window 9, of which SMA reads 3 and 9."""
-    sizes = SIZES[size] | ({} if heads is None else {"heads": heads})
-    return ReadShape(1, **sizes, queries=CHUNK * sizes["tokens"], memory=MEMORY, window=WINDOW, top_k=TOP_K)
+    model, tokens = SIZES[size].model, SIZES[size].shape.tokens
+    return ReadShape(1, heads or model.num_heads, model.head_dim, CHUNK * tokens, tokens, MEMORY, WINDOW, TOP_K)
 
 
 def ways_of(shape: ReadShape, device: torch.device, dtype: torch.dtype) -> Ways:
@@ -71,9 +68,7 @@ def measure(size: str, shape: ReadShape, device: torch.device, dtype: torch.dtyp
     ms = times_ms(running, device, rounds)
     best = {kind: min(statistics.median(ms[name]) for name in ms if name.startswith(kind)) for kind in KINDS}
     return {
-        "machine": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
+        **conditions(device),
         "dtype": str(dtype).removeprefix("torch."),
         "size": size,
         "shape": str(shape),
@@ -85,17 +80,11 @@ def measure(size: str, shape: ReadShape, device: torch.device, dtype: torch.dtyp
     }
 
 
-def spread(times: list[float]) -> dict[str, float]:
-    """Median, and where the middle 80 % begin and end."""
-    times, edge = sorted(times), len(times) // 10
-    return {"median": statistics.median(times), "low": times[edge], "high": times[-1 - edge]}
-
-
 def report(told: dict) -> str:
     lines = [
-        f"{told['machine']}, {told['threads']} threads of the CPU, torch {told['torch']}, {told['dtype']}",
-        f"{told['size']}: {told['shape']}; {told['rounds']} rounds, milliseconds, median and middle 80 %",
-        *(f"{name:42} {ms['median']:9.3f}   {ms['low']:.3f} to {ms['high']:.3f}" for name, ms in told["ms"].items()),
+        f"{told['device']}, {told['clock']}, {told['threads']} CPU threads, torch {told['torch']}, {told['dtype']}",
+        f"{told['size']}: {told['shape']}; {told['rounds']} rounds, milliseconds, median and quartiles",
+        *(f"{name:42} {ms['median']:9.3f}   {ms['q1']:.3f} to {ms['q3']:.3f}" for name, ms in told["ms"].items()),
         *(f"{name:42} left out: {reason}" for name, reason in told["left_out"].items()),
         f"fastest sparse / fastest dense: {told['sparse_to_dense']:.3f}; frames read predict {told['predicted']:.3f}",
     ]

@@ -1,4 +1,4 @@
-"""On what something was measured, how fast that could be at best, and the clock that fits it."""
+"""On what something was measured, and how fast that could be at best."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import platform
 import resource
 import statistics
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+
+from memflow_core.contest import time_ms
 
 PEAK_TRIES = 5
 
@@ -35,21 +36,6 @@ def _processor() -> str:
     except OSError:
         names = []
     return f"{names[0]} ({len(names)} threads)" if names else platform.processor() or platform.machine()
-
-
-def measure_ms(device: torch.device, work: Callable[[], object]) -> tuple[float, object]:
-    """(milliseconds, result) of `work`: device time on a GPU, else CPU time of all threads, so that other processes
-    count little."""
-    if device.type != "cuda":
-        started = time.process_time()
-        result = work()
-        return 1000 * (time.process_time() - started), result
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    start.record()
-    result = work()
-    end.record()
-    end.synchronize()
-    return start.elapsed_time(end), result
 
 
 def peak_bytes(device: torch.device) -> int:
@@ -86,7 +72,7 @@ def measured_peaks(device: torch.device, dtype: torch.dtype) -> Peaks:
 
 def _best_ms(device: torch.device, work: Callable[[], object]) -> float:
     work()
-    return min(measure_ms(device, work)[0] for _ in range(PEAK_TRIES))
+    return min(time_ms(device, work) for _ in range(PEAK_TRIES))
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:

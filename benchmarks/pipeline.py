@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import tempfile
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 
 import torch
 
+from . import machine
 from .in_comfyui import STEPS, Filming, Timing, comfyui_folder, pack_nodes
 from .stream_sizes import SIZES
 
@@ -55,12 +55,9 @@ def conditions(filming: Filming, arguments: argparse.Namespace) -> dict[str, Any
     fit = filming.nodes.host.overlap_of(filming.request.model.load_device, filming.vae.device)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
+        **machine.conditions(filming.vae.device),
+        "clock": "wall time",
         "load_at_start": load,
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name() if arguments.device == "cuda" else "cpu",
         "size": arguments.size,
         "pixels": [filming.request.width, filming.request.height],
         "steps": STEPS,

@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,17 +26,19 @@ from torch import Tensor, nn
 
 from memflow_core import fp8, tiny_story
 from memflow_core.backbone import Backbone
-from memflow_core.config import MemoryConfig, ModelConfig
+from memflow_core.config import MemoryConfig
 from memflow_core.model import WanModel
-from memflow_core.stream import LatentShape, Stream
+from memflow_core.stream import Stream
 
+from .machine import conditions
 from .recall import BATCH, Returns, summary
 from .recall_stories import PLANS, cases
 from .recall_stream import Models, Teller, policies
+from .stream_sizes import SIZES
 
 CHUNKS = 10
-MEDIUM = ModelConfig(dim=384, num_heads=6, num_layers=6, ffn_dim=1536, text_dim=256)
-MEDIUM_SHAPE, MEDIUM_TEXT = LatentShape(20, 24), (128, 256)
+CPU = torch.device("cpu")
+MEDIUM = SIZES["medium"]
 TINY_STORIES = 4  # side by side, for the error of their latents
 
 
@@ -91,12 +92,15 @@ def latent_errors(precisions: Sequence[Precision], tell: Callable[[Precision], l
 
 def medium_errors(precisions: Sequence[Precision], seed: int) -> dict[str, list[float]]:
     torch.manual_seed(seed)
-    tree, texts = WanModel(MEDIUM).requires_grad_(False), torch.randn(2, 1, *MEDIUM_TEXT)
+    tree, texts = (
+        WanModel(MEDIUM.model).requires_grad_(False),
+        torch.randn(2, 1, MEDIUM.text_length, MEDIUM.model.text_dim),
+    )
 
     def tell(precision: Precision) -> list[Tensor]:
         backbone = Backbone(precision.of(tree), precision.dtype)
         memory = MemoryConfig(cache=precision.cache)
-        stream = Stream(backbone, MEDIUM_SHAPE, memory, noise=seed, frames=3 * CHUNKS)
+        stream = Stream(backbone, MEDIUM.shape, memory, noise=seed, frames=3 * CHUNKS)
         made = []
         for chunk in range(CHUNKS):
             if chunk % (CHUNKS // 2) == 0:
@@ -152,7 +156,8 @@ def main() -> None:
     if asked.stories < 2 or asked.stories % 2:
         parser.error(f"--stories is {asked.stories}, but must be an even number of at least 2.")
     torch.set_num_threads(1)
-    print(f"{platform.machine()}, 1 thread, torch {torch.__version__}, seed {asked.seed}, {asked.stories} stories\n")
+    on = conditions(CPU)
+    print(f"{on['device']}, 1 thread, torch {on['torch']}, seed {asked.seed}, {asked.stories} stories\n")
     chosen = [precision for precision in PRECISIONS if precision.name in asked.only]
     models, result = Models.read(tiny_story.ASSETS), {"stories": asked.stories, "seed": asked.seed}
     measures = {"medium": medium_errors, "tiny": partial(tiny_errors, models)}

@@ -30,9 +30,10 @@ import torch
 from memflow_core.backends import ReadShape, attention_backends, fastest_attention
 from memflow_core.block import AttentionBackend
 from memflow_core.config import MemoryConfig
+from memflow_core.contest import time_ms
 
 from .in_comfyui import Filming, comfyui_folder, pack_nodes
-from .machine import Peaks, conditions, measure_ms, measured_peaks, peak_bytes, spread
+from .machine import Peaks, conditions, measured_peaks, peak_bytes, spread
 from .stream_share import share_in_products_and_attention
 from .stream_sizes import BASELINE, DEFAULT, FPS, HELD_TO_IT, SIZES, VARIANTS, Size, Weights
 from .stream_table import table
@@ -57,7 +58,7 @@ def make_in_turn(weights: Weights, names: Sequence[str]) -> dict[str, list[float
             name = names[(chunk + place) % len(names)]
             if prompt is not None:
                 streams[name].set_prompt(prompt)
-            taken[name].append(measure_ms(weights.device, streams[name].__next__)[0])
+            taken[name].append(time_ms(weights.device, streams[name].__next__))
     return taken
 
 
@@ -126,8 +127,8 @@ def alone(weights: Weights, name: str, peaks: Peaks) -> dict[str, object]:
         if prompt is not None:
             stream.set_prompt(prompt)
             if not VARIANTS[name].plain:
-                text_ms.append(measure_ms(weights.device, lambda: stream.backbone.embed_text(stream.waiting.text))[0])
-        chunk_ms.append(measure_ms(weights.device, stream.__next__)[0])
+                text_ms.append(time_ms(weights.device, lambda: stream.backbone.embed_text(stream.waiting.text)))
+        chunk_ms.append(time_ms(weights.device, stream.__next__))
         first_s = first_s or time.perf_counter() - started
     steady = steady_chunks(weights.size, VARIANTS[name].memory)
     part = max(1, len(steady) // 4)

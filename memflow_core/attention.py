@@ -85,6 +85,8 @@ class MemoryAttention:
         self.activation = []
         frames = torch.arange(span.start, span.start + span.frames, device=self.cache.device)
         self._rotation = self.rope.at(self._places(frames))
+        # the same in every layer
+        self._first, self._border, self._end = self._bounds()
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         q, k, v = (self._by_frame(x) for x in (q, k, v))
@@ -134,35 +136,32 @@ class MemoryAttention:
     @property
     def _memory(self) -> int:
         """How many of the frames that can be read are sink and bank."""
-        first, border, _ = self._bounds()
-        return border - first
+        return self._border - self._first
 
     def _readable(self, layer: int) -> tuple[Tensor, Tensor]:
         """Keys and values of bank, sink and window, [B, heads, frames, tokens, head_dim]: views, unless rotated or
         kept in fp8."""
-        first, _, end = self._bounds()
-        keys, values = self.cache.keys(layer, slice(first, end)), self.cache.values(layer, slice(first, end))
-        return (self._rotate_read(layer, keys, first) if self.relative else keys), values
+        slots = slice(self._first, self._end)
+        keys, values = self.cache.keys(layer, slots), self.cache.values(layer, slots)
+        return (self._rotate_read(layer, keys, self._first) if self.relative else keys), values
 
     def _activate(self, layer: int, q: Tensor) -> Tensor | None:
         """The memory frames that each head reads, [B, heads, k] counted from the first readable one; None: all."""
-        first, border, _ = self._bounds()
         sparse = self.top_k is not None and not (self.zero_sink and self.cache.at.sink_slots == 0)
         if not sparse or self._memory == 0:
             return None
-        chosen = activate(q, self.cache.mean_k[layer, :, :, first:border], min(self.top_k, self._memory))
-        self.activation.append(chosen + first)
+        chosen = activate(q, self.cache.mean_k[layer, :, :, self._first : self._border], min(self.top_k, self._memory))
+        self.activation.append(chosen + self._first)
         return chosen if self.top_k < self._memory else None
 
     def _kinds(self, chosen: Tensor | None) -> Tensor:
         """SINK, BANK or WINDOW for each readable frame, [frames]; with `chosen` [B, heads, frames], the rest UNREAD."""
-        first, border, end = self._bounds()
-        slots = torch.arange(first, end, device=self.cache.device)
-        kinds = torch.where(slots < border, torch.where(slots < self.cache.at.border, BANK, SINK), WINDOW)
+        slots = torch.arange(self._first, self._end, device=self.cache.device)
+        kinds = torch.where(slots < self._border, torch.where(slots < self.cache.at.border, BANK, SINK), WINDOW)
         if chosen is None:
             return kinds
         kinds = kinds.expand(*chosen.shape[:2], -1)
-        read = (slots >= border).expand_as(kinds).scatter(-1, chosen, True)
+        read = (slots >= self._border).expand_as(kinds).scatter(-1, chosen, True)
         return torch.where(read, kinds, UNREAD)
 
     def _places(self, frames: Tensor) -> Tensor:

@@ -52,16 +52,13 @@ def flaws(ways: Ways, expected: Tensor) -> dict[str, str]:
 
 @torch.inference_mode()
 def times_ms(ways: Ways, device: torch.device, rounds: int) -> dict[str, list[float]]:
-    """Milliseconds of every round: all ways in turn, so that what else the machine does falls on all alike.
-
-    On a CPU they are those of its own clock, over all threads; other programs do not count.
-    """
+    """`time_ms` of every round: all ways in turn, so that what else the machine does falls on all alike."""
     for way in ways.values():
         way()
     ms: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
-            ms[name].append(_time_ms(way, device))
+            ms[name].append(time_ms(device, way))
     return ms
 
 
@@ -75,14 +72,15 @@ def _flaw(way: Callable[[], Tensor], expected: Tensor) -> str | None:
     return None if error <= CLOSE[expected.dtype] else f"its result is off by {error:.1%}"
 
 
-def _time_ms(way: Callable[[], Tensor], device: torch.device) -> float:
+def time_ms(device: torch.device, work: Callable[[], object]) -> float:
+    """Milliseconds of `work`: device time on a GPU, else CPU time of all threads, so that no other counts."""
     if device.type != "cuda":
         started = time.process_time()
-        way()
+        work()
         return 1000 * (time.process_time() - started)
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     start.record()
-    way()
+    work()
     end.record()
     end.synchronize()
     return start.elapsed_time(end)
