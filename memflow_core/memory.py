@@ -122,7 +122,7 @@ class NarrativeMemory:
         self.trace.add("pin", chunk, frame=frame, name=None)
         self._consider(chunk, Offer(frame, prompt.number, prototype), prompt)
 
-    def update(self, chunk: int, first_frame: int, prompt: PromptKeys) -> None:
+    def meet(self, chunk: int, first_frame: int, prompt: PromptKeys) -> None:
         """Before a chunk: let in the frames that this chunk pushes out of the window."""
         self._remember(prompt)
         at, oldest = self.bank.cache.at, first_frame + self.chunk_frames - self.config.window_frames
@@ -143,7 +143,7 @@ class NarrativeMemory:
                 offer = Offer(offer.frame, offer.prompt, self.bank.copy_frame(offer.frame))
             self._let_in(chunk, offer, prompt)
 
-    def layer_hook(self, chunk: int) -> LayerHook | None:
+    def open(self, chunk: int, prompt: PromptKeys, text_known: bool) -> LayerHook | None:
         """For the chunk's first forward: decides what `attention` left undecided, one layer at a time."""
         if not self.undecided:
             return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from .attention import Span
 from .bank import Bank, Offer, PromptKeys
 from .cache import KVCache, Occupancy
 from .config import MemoryConfig
+from .pins import Pins
 from .trace import Trace
 
 
@@ -41,6 +42,7 @@ class ReferenceMemory:
     def __init__(self, cache: KVCache, config: MemoryConfig, trace: Trace, rank: Callable[[Tensor], Tensor] = rank):
         self.bank, self.config, self.trace, self.rank = Bank(cache), config, trace, rank
         self.newest: Offer | None = None
+        self.pins = Pins(0)  # there are none
         self.promised = 0  # recorded frames that the bank has been promised a slot for; may exceed its size
 
     @property
@@ -52,6 +54,22 @@ class ReferenceMemory:
     def copied(self) -> set[int]:
         """Latent frames whose keys were copied for the bank, or will be. Waits for the device."""
         return {offer.frame for offer in self.offers} | set(self.bank.listed_frames().unique().tolist())
+
+    def recall(self, chunk: int, names: Sequence[str]) -> None:
+        """At a prompt change; nothing is pinned."""
+
+    def cut(self, chunk: int, prompt: PromptKeys) -> None:
+        """Before window and sink are forgotten; nothing waits there."""
+
+    def meet(self, chunk: int, first_frame: int, prompt: PromptKeys) -> None:
+        """Before a chunk; a prompt is met at its first step alone."""
+
+    def open(self, chunk: int, prompt: PromptKeys, text_known: bool) -> None:
+        """Before a chunk's first step."""
+        self.update(chunk, prompt, text_known)
+
+    def settle(self) -> None:
+        """After the chunk's first forward; everything is decided."""
 
     def record(self, chunk: int, frame: int, prompt: PromptKeys) -> None:
         """After the context pass of a chunk: its first latent frame becomes the newest prototype."""

@@ -170,8 +170,6 @@ class Stream:
     @property
     def pins(self) -> list[tuple[int, str | None]]:
         """Latent frames that are pinned and their names, by frame."""
-        if self._published:
-            return []
         pins = self.memory.pins
         named = [(pin.frame, name) for name, pin in pins.named.items()]
         return sorted([*((frame, None) for frame in pins.frames), *named], key=lambda pin: (pin[0], pin[1] or ""))
@@ -179,7 +177,7 @@ class Stream:
     @property
     def recalled(self) -> tuple[str, ...]:
         """Names of the pins that the current prompt asks for."""
-        return () if self._published else self.memory.pins.recalled
+        return self.memory.pins.recalled
 
     @property
     def upcoming(self) -> tuple[str, ...]:
@@ -259,7 +257,7 @@ class Stream:
     def _make_chunk(self, x0: Tensor | None) -> Tensor:
         """The coming chunk: denoised, unless its clean latents are given."""
         span = Span(self._start, self.sampling.chunk_frames)
-        hook = self._update_memory()
+        hook = self.memory.open(self.progress.chunk, self._prompt.keys, self.progress.text_known)
         self.cache.at.end = span.start + span.frames
         if x0 is None:
             x0, hook = self._denoise(span, hook), None
@@ -318,16 +316,9 @@ class Stream:
             self.on_forward(forward)
         self._forwards.append(forward)
 
-    def _update_memory(self) -> LayerHook | None:
-        if self._published:
-            self.memory.update(self.progress.chunk, self._prompt.keys, self.progress.text_known)
-            return None
-        return self.memory.layer_hook(self.progress.chunk)
-
     def _settle_memory(self) -> None:
         self.progress.text_known = True
-        if not self._published:
-            self.memory.settle()
+        self.memory.settle()
 
     # -- prompt changes -------------------------------------------------------------------------------------------
 
@@ -339,10 +330,9 @@ class Stream:
             self._take_up(change, previous)
         self._step_blend()
         switched = change is not None and previous is not None
-        if switched and change.switch == "cut" and not self._published:
+        if switched and change.switch == "cut":
             self.memory.cut(self.progress.chunk, self._prompt.keys)
-        if not self._published:
-            self.memory.update(self.progress.chunk, self._start, self._prompt.keys)
+        self.memory.meet(self.progress.chunk, self._start, self._prompt.keys)
         if switched:
             self._switch(change.switch)
 
@@ -353,8 +343,7 @@ class Stream:
             self._prompt = replace(self._prompt, blend=blend)
         self.progress.prompts += 1
         self.noise = change.noise or self.noise
-        if not self._published:
-            self.memory.recall(self.progress.chunk, change.recall)
+        self.memory.recall(self.progress.chunk, change.recall)
 
     def take_up_prompt(self, text: Tensor, number: int) -> None:
         """Make `text` the prompt of the coming chunk, with no switch. For `set_prompt` and for resuming."""
