@@ -30,6 +30,12 @@ class Pins:
         self.recalled: tuple[str, ...] = ()
 
     @property
+    def listed(self) -> list[tuple[int, str | None]]:
+        """Latent frames and their names, by frame."""
+        named = [(pin.frame, name) for name, pin in self.named.items()]
+        return sorted([*((frame, None) for frame in self.frames), *named], key=lambda pin: (pin[0], pin[1] or ""))
+
+    @property
     def recalled_frames(self) -> set[int]:
         return {self.named[name].frame for name in self.recalled}
 

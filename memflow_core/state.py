@@ -218,7 +218,7 @@ def _capture_meta(stream: Stream) -> dict[str, Any]:
         "content": EXACT,
         "chunk": progress.chunk,
         "prompts": progress.prompts,
-        "prompt": stream.prompt_number,
+        "prompt": stream.prompt.keys.number,
         "text_known": progress.text_known,
         "seed": stream.noise.seed,
         "positions": stream.positions,
@@ -233,9 +233,9 @@ def _capture_meta(stream: Stream) -> dict[str, Any]:
 def _capture_texts(stream: Stream, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
     """The prompts, and the ledger that refers to them."""
     texts = Texts()
-    meta["text"] = texts.number(stream.prompt_text)
-    if stream.blend is not None:
-        before, way = texts.number(stream.blend.before), stream.blend
+    meta["text"] = texts.number(stream.prompt.text)
+    if stream.prompt.blend is not None:
+        before, way = texts.number(stream.prompt.blend.before), stream.prompt.blend
         meta["blend"] = {"before": before, "chunks": way.chunks, "path": way.path, "done": way.done}
     if stream.waiting is not None:
         meta["next"] = _waiting(stream.waiting, texts.number(stream.waiting.text.expand(stream.shape.batch, -1, -1)))

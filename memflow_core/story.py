@@ -75,8 +75,10 @@ def _pin_made(stream: Stream, plan: Plan) -> None:
 
 def _speaks(stream: Stream, segment: PlacedSegment, embedding: Tensor) -> bool:
     """Whether the stream's prompt is this one, with the same pins."""
-    current = stream.prompt_text
-    if current is None or current.shape[1:] != embedding.shape[1:] or stream.recalled != segment.recall:
+    if stream.prompt is None or stream.recalled != segment.recall:
+        return False
+    current = stream.prompt.text
+    if current.shape[1:] != embedding.shape[1:]:
         return False
     return torch.equal(current, embedding.to(current).expand_as(current))
 

@@ -53,6 +53,7 @@ class Stream:
     positions   `absolute` or `relative` where that is settled already; else the memory settings decide.
     pin_device  where the keys and values of named pins wait (a latent frame's, of all layers, for each pin); None:
                 on `device`.
+    prompt      what is spoken, with the way to it while a blend lasts; None before the first chunk.
     meter       set it to have the trace tell how each chunk's first step shares its attention out.
 
     Raises ValueError for settings that do not fit together, and from `next()` if no prompt was set.
@@ -83,7 +84,7 @@ class Stream:
         self.progress = _Progress()
         self.timesteps = denoising_timesteps(self.sampling)
         self._flow = FlowSchedule(self.sampling.shift)
-        self._prompt: Prompt | None = None
+        self.prompt: Prompt | None = None
         self.waiting: PromptChange | None = None
         self._forwards: list[Forward] = []
         self._finished = self.broken = False
@@ -152,7 +153,7 @@ class Stream:
         bank has no room.
         """
         self._check_pins()
-        number = self.progress.prompts - 1 if self._prompt is None else self._prompt.keys.number
+        number = self.progress.prompts - 1 if self.prompt is None else self.prompt.keys.number
         self.memory.pin(self.progress.chunk, frame, name, self.upcoming, number)
         self.settle_ledger()
 
@@ -170,9 +171,7 @@ class Stream:
     @property
     def pins(self) -> list[tuple[int, str | None]]:
         """Latent frames that are pinned and their names, by frame."""
-        pins = self.memory.pins
-        named = [(pin.frame, name) for name, pin in pins.named.items()]
-        return sorted([*((frame, None) for frame in pins.frames), *named], key=lambda pin: (pin[0], pin[1] or ""))
+        return self.memory.pins.listed
 
     @property
     def recalled(self) -> tuple[str, ...]:
@@ -220,7 +219,7 @@ class Stream:
     def _advance(self, given: Tensor | None = None) -> Chunk:
         if self.broken:
             raise RuntimeError("the last chunk was broken off inside; resume the stream from a saved state.")
-        if self._prompt is None and self.waiting is None:
+        if self.prompt is None and self.waiting is None:
             raise ValueError("the stream has no prompt: set one before the first chunk.")
         self._check_reach()
         self.broken = True
@@ -228,7 +227,7 @@ class Stream:
         latents = self._make_chunk(given)
         self.broken = False
         forwards, self._forwards = tuple(self._forwards), []
-        number, records = self._prompt.keys.number, self.trace.flush()
+        number, records = self.prompt.keys.number, self.trace.flush()
         chunk = Chunk(self.progress.chunk, self._start, latents, number, forwards, records)
         self._keep_recent(latents)
         self.settle_ledger()
@@ -257,7 +256,7 @@ class Stream:
     def _make_chunk(self, x0: Tensor | None) -> Tensor:
         """The coming chunk: denoised, unless its clean latents are given."""
         span = Span(self._start, self.sampling.chunk_frames)
-        hook = self.memory.open(self.progress.chunk, self._prompt.keys, self.progress.text_known)
+        hook = self.memory.open(self.progress.chunk, self.prompt.keys, self.progress.text_known)
         self.cache.at.end = span.start + span.frames
         if x0 is None:
             x0, hook = self._denoise(span, hook), None
@@ -282,12 +281,12 @@ class Stream:
         """Leave the finished chunk's keys and values in the cache, and offer its first frame to the bank."""
         if self._published and len(self.timesteps) == 1 and self.memory_config.record == "interval":
             # the published multi-prompt program updates its bank again here when there is only one step
-            self.memory.update(self.progress.chunk, self._prompt.keys, text_known=True)
+            self.memory.update(self.progress.chunk, self.prompt.keys, text_known=True)
         timestep = self.sampling.context_noise
         self._forward(Forward("context", self.progress.chunk), x0, timestep, span, hook)
         self._settle_memory()
-        self.ledger.wrote(Write("context", span, self._prompt.spoken, timestep), x0)
-        self.memory.record(self.progress.chunk, span.start, self._prompt.keys)
+        self.ledger.wrote(Write("context", span, self.prompt.spoken, timestep), x0)
+        self.memory.record(self.progress.chunk, span.start, self.prompt.keys)
 
     def _forward(
         self, forward: Forward, x: Tensor, timestep: float, span: Span, hook: LayerHook | None = None
@@ -297,7 +296,7 @@ class Stream:
         self.attention.begin(span, hook, meter, draft=forward.kind == "denoise")
         # what only has to leave keys may end with them, unless a layer's queries are asked for
         run = self.backbone if forward.kind == "denoise" or hook is not None else self.backbone.write
-        flow = run(x, timestep, self._prompt.kv, self.attention)
+        flow = run(x, timestep, self.prompt.kv, self.attention)
         if meter is not None:
             self.trace.add("share", forward.chunk, **dict(zip(KINDS, meter.take().unbind(), strict=True)))
         if self.attention.activation:
@@ -325,14 +324,14 @@ class Stream:
     def _apply_change(self) -> None:
         """At a chunk boundary: take up a waiting prompt, and let memory meet the prompt of the coming chunk."""
         change, self.waiting = self.waiting, None
-        previous = self._prompt
+        previous = self.prompt
         if change is not None:
             self._take_up(change, previous)
         self._step_blend()
         switched = change is not None and previous is not None
         if switched and change.switch == "cut":
-            self.memory.cut(self.progress.chunk, self._prompt.keys)
-        self.memory.meet(self.progress.chunk, self._start, self._prompt.keys)
+            self.memory.cut(self.progress.chunk, self.prompt.keys)
+        self.memory.meet(self.progress.chunk, self._start, self.prompt.keys)
         if switched:
             self._switch(change.switch)
 
@@ -340,40 +339,24 @@ class Stream:
         self.take_up_prompt(change.text, self.progress.prompts)
         if change.switch == "blend" and previous is not None:
             blend = TextBlend(previous.spoken, change.blend_chunks, change.blend_path)
-            self._prompt = replace(self._prompt, blend=blend)
+            self.prompt = replace(self.prompt, blend=blend)
         self.progress.prompts += 1
         self.noise = change.noise or self.noise
         self.memory.recall(self.progress.chunk, change.recall)
 
     def take_up_prompt(self, text: Tensor, number: int) -> None:
         """Make `text` the prompt of the coming chunk, with no switch. For `set_prompt` and for resuming."""
-        self._prompt = Prompt.of(number, text.to(self.device).expand(self.shape.batch, -1, -1), self.backbone)
+        self.prompt = Prompt.of(number, text.to(self.device).expand(self.shape.batch, -1, -1), self.backbone)
 
     def take_up_blend(self, blend: TextBlend) -> None:
         """Speak the step that a blend towards the prompt has reached."""
-        self._prompt = self._prompt.reached(blend, self.backbone)
+        self.prompt = self.prompt.reached(blend, self.backbone)
 
     def _step_blend(self) -> None:
-        if self._prompt.blend is not None:
-            blend = self._prompt.blend.step()
+        if self.prompt.blend is not None:
+            blend = self.prompt.blend.step()
             self.take_up_blend(blend)
             self.trace.add("blend", self.progress.chunk, weight=blend.weight, path=blend.path)
-
-    @property
-    def prompt_text(self) -> Tensor | None:
-        """Embedding of the current prompt, [B, length, text_dim]; None before the first chunk. A blend is on its way
-        to it."""
-        return None if self._prompt is None else self._prompt.text
-
-    @property
-    def blend(self) -> TextBlend | None:
-        """The way to the current prompt, while it lasts."""
-        return None if self._prompt is None else self._prompt.blend
-
-    @property
-    def prompt_number(self) -> int | None:
-        """Number of the current prompt, which counts them from 0; None before the first chunk."""
-        return None if self._prompt is None else self._prompt.keys.number
 
     def _switch(self, kind: str) -> None:
         span = None
@@ -386,7 +369,7 @@ class Stream:
         if span is not None:
             x = torch.cat(tuple(self.progress.recent), dim=2)[:, :, -span.frames :]
             self._forward(Forward("recache", self.progress.chunk), x, 0.0, span)
-            self.ledger.wrote(Write("recache", span, self._prompt.spoken), x)
+            self.ledger.wrote(Write("recache", span, self.prompt.spoken), x)
 
     def _window_to_recache(self) -> Span | None:
         """The window's frames that the coming chunk will still see; the sink is never touched."""
@@ -401,7 +384,7 @@ class Stream:
             self.ledger.forget_standing()
         span = published_span(self.cache.at)
         if span is not None:
-            self.memory.update(self.progress.chunk, self._prompt.keys, text_known=False)
+            self.memory.update(self.progress.chunk, self.prompt.keys, text_known=False)
         return span
 
     def _keep_recent(self, latents: Tensor) -> None:

@@ -53,7 +53,7 @@ def test_what_is_remembered_is_restored_exactly(told, backbone, tmp_path, settin
     assert torch.equal(compact.memory.bank.listed_prompts(), exact.memory.bank.listed_prompts())
     assert [(o.frame, o.prompt) for o in compact.memory.offers] == [(o.frame, o.prompt) for o in exact.memory.offers]
     assert torch.equal(torch.cat(tuple(compact.progress.recent), 2), torch.cat(tuple(exact.progress.recent), 2))
-    assert torch.equal(compact.prompt_text, exact.prompt_text)
+    assert torch.equal(compact.prompt.text, exact.prompt.text)
     assert (compact.noise.seed, compact.positions) == (exact.noise.seed, exact.positions)
     # what the first layer stores depends on a frame's latents alone
     for name, kept in keys(exact).items():
@@ -151,7 +151,7 @@ def test_padding_is_not_saved_and_comes_back(make_stream, backbone, prompt):
     next(stream)
     state = capture(stream)
     assert state.tensors["text.0"].shape == (1, 4, 8)
-    assert torch.equal(resume(state.compact(), backbone).prompt_text, text)
+    assert torch.equal(resume(state.compact(), backbone).prompt.text, text)
 
 
 def test_a_model_with_other_layers_is_refused(told, prompt):

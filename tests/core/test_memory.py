@@ -89,7 +89,7 @@ def test_padding_does_not_count_for_prompt(make_stream, prompt):
     for stream, padding in zip(streams, (0, 50), strict=True):
         stream.set_prompt(torch.cat((prompt(0), torch.zeros(1, padding, 8)), dim=1))
         stream.take_up_prompt(stream.waiting.text, 0)
-    ours, padded = (stream._prompt.keys for stream in streams)
+    ours, padded = (stream.prompt.keys for stream in streams)
     assert torch.allclose(ours.own_k, padded.own_k, atol=1e-6)
     assert torch.allclose(ours.pooled, padded.pooled, atol=1e-6)
     assert not torch.allclose(ours.mean_k, padded.mean_k, atol=1e-3)

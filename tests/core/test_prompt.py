@@ -138,7 +138,7 @@ def test_a_change_inside_a_blend_starts_from_what_is_spoken(make_stream, prompt,
         by_hand.set_prompt(prompt(2), switch)
         expected = run(by_hand, 1)
     assert torch.equal(latents(run(blended, 3)), latents(expected + run(by_hand, 2)))
-    assert blended.blend is None
+    assert blended.prompt.blend is None
 
 
 @pytest.mark.parametrize("path", ["linear", "spherical"])
