@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import urllib.error
-import urllib.request
 
 import pytest
 
 from memflow_core.presets import MEMORIES, PRESETS
+from tests.routes import post
 
 PATH = "/memflow/plan"
 RUN = {"schedule": "0s: a\n4s [cut]: b", "length": 153, "fps": 16, "width": 832, "height": 480, "steps": "1000, 500"}
@@ -16,18 +15,8 @@ CUSTOM = {"preset": "Custom", "retrieval": "prompt", "bank_size": 3, "record_int
 CUSTOM |= {"window_size": 9, "positions": "auto", "global_sink": True}
 
 
-def post(comfy, body: bytes) -> tuple[int, dict]:
-    request = urllib.request.Request(comfy.url + PATH, body, {"Content-Type": "application/json"})
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with direct.open(request, timeout=60) as answer:
-            return answer.status, json.loads(answer.read())
-    except urllib.error.HTTPError as error:
-        return error.code, json.loads(error.read())
-
-
 def ask(comfy, **changes) -> tuple[int, dict]:
-    return post(comfy, json.dumps(RUN | changes).encode())
+    return post(comfy, PATH, json.dumps(RUN | changes).encode())
 
 
 def test_a_plan_says_what_will_be(comfy):
@@ -131,7 +120,7 @@ def test_what_cannot_be_run_is_told_in_one_sentence(comfy, changes, words):
     ids=lambda body: "",
 )
 def test_a_body_of_another_form_is_refused(comfy, body):
-    status, said = post(comfy, body)
+    status, said = post(comfy, PATH, body)
     assert status == 400 and said.keys() == {"error"}
 
 

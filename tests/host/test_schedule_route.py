@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import urllib.error
-import urllib.request
-
 import pytest
 
-from memflow_core.config import SWITCHES
 from memflow_core.schedule_formats import read_schedule
+from tests.routes import post
 from tools.comfy_server import RequestError
 
 PATH = "/memflow/schedule"
@@ -20,21 +16,8 @@ FORMS = {
     "Scope": '{"prompts": [{"startTime": 0, "endTime": 5, "prompts": [{"text": "a", "weight": 100}]}]}',
     "FizzNodes": '"0": "a", "24": "b",',
     "AnimateDiff-Evolved": '0 = "a", 16 = "b"',
+    "pins": "pin hero: 2s\npin: 3s\n0s: a\n5s [blend 3s spherical] [hero]: b\n9s [blend]: c",
 }
-
-
-if "blend" in SWITCHES:
-    FORMS["pins"] = "pin hero: 2s\npin: 3s\n0s: a\n5s [blend 3s spherical] [hero]: b\n9s [blend]: c"
-
-
-def post(comfy, body: bytes) -> tuple[int, dict]:
-    request = urllib.request.Request(comfy.url + PATH, body, {"Content-Type": "application/json"})
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with direct.open(request, timeout=60) as answer:
-            return answer.status, json.loads(answer.read())
-    except urllib.error.HTTPError as error:
-        return error.code, json.loads(error.read())
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -57,7 +40,7 @@ def test_a_text_that_is_no_schedule_is_told_in_one_sentence(comfy):
 
 @pytest.mark.parametrize("body", [b"", b"0s: a", b"[]", b'{"text": 5}', b'{"txt": "a"}', b"\xff\xfe", b"[" * 100_000])
 def test_a_body_of_another_form_is_refused(comfy, body):
-    status, answer = post(comfy, body)
+    status, answer = post(comfy, PATH, body)
     assert status == 400 and '{"text"' in answer["error"]
 
 

@@ -1,0 +1,134 @@
+"""Single recorded forwards, with the whole state before and after."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from memflow_core.attention import MemoryAttention, Span
+from memflow_core.backends import memory_reader
+from memflow_core.bank import Offer, PromptKeys, Prototype
+from memflow_core.cache import KVCache, Occupancy
+from memflow_core.config import SamplingConfig
+from memflow_core.flow import FlowSchedule
+from memflow_core.reference import ReferenceMemory, rank
+from memflow_core.rope import Rope
+from memflow_core.trace import Trace
+
+from .case import Case, Check
+
+
+class UnitCall:
+    """One forward of the published program, from its recorded state."""
+
+    def __init__(self, case: Case):
+        self.case, self.flags, self.memory = case, case.info["flags"], case.memory
+        tensors, model = case.tensors, case.model
+        self.x = tensors["x"].transpose(1, 2)
+        batch, frames = self.x.shape[0], self.x.shape[2]
+        indices = tensors["pre.idx.0"].tolist()
+        self.end, self.promised, self.text_known = indices[0], indices[3], bool(indices[4])
+        at = Occupancy(self.memory.sink_frames, self.memory.window_frames, self.memory.bank_slots, end=self.end)
+        shape = case.shape(batch)
+        self.cache = KVCache(model.num_layers, batch, model.num_heads, shape.tokens, model.head_dim, at)
+        rope = Rope(model.head_dim, shape.rows // 2, shape.columns // 2)
+        self.backbone = case.backbone(case.load(case.info["files"]["weights"]))
+        reader = memory_reader(self.backbone, self.memory, SamplingConfig(), shape, torch.device("cpu"))
+        self.attention = MemoryAttention(
+            self.cache, rope, self.backbone.attention, self.memory.top_k, zero_sink=True, reader=reader
+        )
+        self.bank = ReferenceMemory(self.cache, self.memory, Trace(), self._rank)
+        self.span = Span(self.flags["current_start_frame"], frames)
+        self._restore()
+
+    def _rank(self, scores: Tensor) -> Tensor:
+        """Ours, except where all scores are zero: what the recording machine made of that tie is input, not result."""
+        layers = self.case.info["bank_update"]["layers"]
+        if not all(layer["text_k_is_zero"] for layer in layers):
+            return rank(scores)
+        kept = torch.tensor([layer["topk"] for layer in layers])
+        dropped = scores.shape[-1] * (scores.shape[-1] - 1) // 2 - kept.sum(dim=-1, keepdim=True)
+        return torch.cat((kept, dropped), dim=-1)
+
+    def _frames(self, flat: Tensor) -> Tensor:
+        """[B, frames * S, H, Dh] -> [B, H, frames, S, Dh]."""
+        return flat.unflatten(1, (-1, self.cache.k.shape[4])).permute(0, 3, 1, 2, 4)
+
+    def _window_slots(self) -> list[int]:
+        """Our slots in the order of the published cache: sink, then window from old to new."""
+        at = self.cache.at
+        sink = range(at.origin, at.origin + at.sink)
+        return [at.slot(frame) for frame in [*sink, *range(at.window_start, at.end)]]
+
+    def _bank_slots(self) -> list[int]:
+        return [self.cache.at.bank_slots - 1 - place for place in range(self.cache.at.bank_slots)]
+
+    def _restore(self) -> None:
+        tensors = self.case.tensors
+        for layer in range(len(self.cache.k)):
+            for name, ours in (("k", self.cache.k), ("v", self.cache.v)):
+                cached, banked = (
+                    self._frames(tensors[f"pre.kv.{layer}.{name}"]),
+                    self._frames(tensors[f"pre.bank.{layer}.{name}"]),
+                )
+                slots = self._window_slots()
+                ours[layer, :, :, slots] = cached[:, :, : len(slots)]
+                ours[layer, :, :, self._bank_slots()] = banked
+        self.cache.mean_k.copy_(self.cache.k.mean(dim=4))
+        self.cache.at.bank = min(self.promised, self.memory.bank_slots)
+        self.bank.promised = self.promised
+        if self.promised:
+            k, v = (
+                torch.stack(
+                    [
+                        self._frames(tensors[f"pre.bank.{layer}.{name}_new"])[:, :, 0]
+                        for layer in range(len(self.cache.k))
+                    ]
+                )
+                for name in ("k", "v")
+            )
+            self.bank.newest = Offer(0, 0, Prototype(k, v, k.mean(dim=3)))
+
+    def run(self, check: Check) -> None:
+        tensors, flags = self.case.tensors, self.flags
+        kv = self.backbone.embed_text(tensors["text"])
+        keys = PromptKeys.of(0, tensors["text"], kv)
+        if flags["q_bank"]:
+            self.bank.update(0, keys, self.text_known)
+        at, cur_end = self.cache.at, self.span.start + self.span.frames
+        if cur_end <= self.end and self.span.start > 0:
+            self.span = Span(self.span.start, self.span.frames, unwritten=self.memory.sink_frames)
+        at.end = max(at.end, cur_end)
+        self.attention.begin(self.span)
+        flow = self.backbone(self.x, tensors["t"][0], kv, self.attention)
+        check.close("flow", flow.transpose(1, 2), tensors["flow"])
+        schedule = FlowSchedule(self.case.info["model_kwargs"]["timestep_shift"])
+        check.close("x0", schedule.x0(self.x, flow, tensors["t"][0, 0].item()).transpose(1, 2), tensors["x0"])
+        if flags["update_bank"] and flags["update_cache"]:
+            self.bank.record(self.span.start // self.span.frames, self.span.start, keys)
+        self._compare_state(check)
+
+    def _compare_state(self, check: Check) -> None:
+        tensors, batch = self.case.tensors, len(self.x)
+        window = torch.tensor([self._window_slots()] * batch)
+        for layer in range(len(self.cache.k)):
+            for name, ours in (("k", self.cache.k), ("v", self.cache.v)):
+                self._compare(check, f"post.kv.{layer}.{name}", ours[layer], window)
+                listed = self.cache.order[layer, :, : self.cache.at.bank]
+                self._compare(check, f"post.bank.{layer}.{name}", ours[layer], listed)
+                if f"post.bank.{layer}.{name}_new" in tensors:
+                    new = getattr(self.bank.newest.prototype, name)[layer][:, :, None]
+                    check.close(f"{name}_new.{layer}", new, self._frames(tensors[f"post.bank.{layer}.{name}_new"]))
+        if self.flags["update_cache"]:
+            check.equal(
+                "indices",
+                [self.cache.at.end, self.bank.promised],
+                tensors.get("post.idx.0", tensors["pre.idx.0"])[[0, 3]].tolist(),
+            )
+
+    def _compare(self, check: Check, name: str, ours: Tensor, slots: Tensor) -> None:
+        """ours [B, H, slots, S, Dh] against a recording; slots [B, n] lists ours in its order."""
+        if name in self.case.tensors:
+            golden = self._frames(self.case.tensors[name])
+            listed = torch.stack([item[:, places] for item, places in zip(ours, slots, strict=True)])
+            check.close(name, listed, golden[:, :, : slots.shape[1]])

@@ -1,0 +1,156 @@
+"""A recording, what it was made with, and how ours is held against it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from memflow_core.backbone import Backbone, Compiler
+from memflow_core.config import MemoryConfig, ModelConfig, SamplingConfig
+from memflow_core.model import WanModel
+from memflow_core.stream import LatentShape
+
+TOLERANCE = 2e-5
+# without a window limit the published program still attends to 21 latent frames at most
+UNLIMITED_WINDOW = 21
+SMA_FRAMES = 3  # a literal in the published code
+
+
+@dataclass
+class Check:
+    """Largest errors of one case, each held to its own tolerance, and decisions that differ."""
+
+    errors: list[tuple[str, float, float]] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+    def close(self, name: str, ours: Tensor, golden: Tensor, tolerance: float = TOLERANCE) -> None:
+        if ours.shape != golden.shape:
+            self.wrong.append(f"{name} has shape {list(ours.shape)}, recorded {list(golden.shape)}")
+            return
+        error = (ours.double() - golden.double()).abs().max().item() if golden.numel() else 0.0
+        self.errors.append((name, error, tolerance))
+
+    def equal(self, name: str, ours: object, golden: object) -> None:
+        if ours != golden:
+            self.wrong.append(f"{name} is {ours}, recorded {golden}")
+
+    @property
+    def worst(self) -> tuple[str, float, float]:
+        return max(self.errors, key=lambda entry: entry[1] / entry[2], default=("nothing compared", float("nan"), 0.0))
+
+    @property
+    def passed(self) -> bool:
+        # written so that NaN fails
+        return not self.wrong and bool(self.errors) and all(error <= limit for _, error, limit in self.errors)
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the forward is run: how SMA's choice is read, and what compiles the steps around attention, if anything."""
+
+    reader: str = "gather"
+    compiler: Compiler | None = None
+
+
+WAYS = {
+    "plain": Way(),
+    "fused": Way(reader="fused"),
+    # compiled but for the machine code, which needs a C++ compiler
+    "traced": Way(compiler=partial(torch.compile, backend="aot_eager", dynamic=False)),
+    "compiled": Way(compiler=partial(torch.compile, dynamic=False)),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One recording: its description, its tensors, and the files it shares with others."""
+
+    path: Path
+    way: Way = WAYS["plain"]
+
+    @cached_property
+    def info(self) -> dict:
+        return json.loads(self.path.read_text())
+
+    @cached_property
+    def tensors(self) -> dict[str, Tensor]:
+        return self.load(self.path.stem)
+
+    def load(self, name: str) -> dict[str, Tensor]:
+        return load_file(self.path.with_name(f"{name}.safetensors"))
+
+    def file(self, role: str) -> Path:
+        return self.path.with_name(self.info["files"][role])
+
+    @cached_property
+    def model(self) -> ModelConfig:
+        sizes = self.info["model"]
+        return ModelConfig(
+            sizes["dim"],
+            sizes["num_heads"],
+            sizes["num_layers"],
+            sizes["ffn_dim"],
+            sizes["text_dim"],
+            sizes["freq_dim"],
+            sizes["in_dim"],
+            sizes["out_dim"],
+            sizes.get("eps", 1e-6),
+        )
+
+    @cached_property
+    def memory(self) -> MemoryConfig:
+        kwargs = self.info["model_kwargs"]
+        attended = UNLIMITED_WINDOW if kwargs["local_attn_size"] == -1 else kwargs["local_attn_size"]
+        return MemoryConfig(
+            retrieval="reference",
+            positions="absolute",
+            sink_frames=kwargs["sink_size"],
+            window_frames=attended - kwargs["sink_size"],
+            bank_frames=kwargs["bank_size"],
+            record_every=kwargs["record_interval"],
+            global_sink=self.info.get("global_sink", True),
+            top_k=(min(SMA_FRAMES, kwargs["sink_size"] + kwargs["bank_size"]) or None) if kwargs["SMA"] else None,
+            record="latest" if self.info["case"] == "pipeline_single" else "interval",
+        )
+
+    @cached_property
+    def sampling(self) -> SamplingConfig:
+        return SamplingConfig(
+            tuple(self.info["denoising_step_list"]),
+            self.info["model_kwargs"]["timestep_shift"],
+            self.info["warp_denoising_step"],
+            self.info["context_noise"],
+            self.info["model"]["num_frame_per_block"],
+        )
+
+    def shape(self, batch: int) -> LatentShape:
+        return LatentShape(self.info["model"]["latent_h"], self.info["model"]["latent_w"], batch)
+
+    def backbone(self, state_dict: dict[str, Tensor], dtype: torch.dtype = torch.float32) -> Backbone:
+        tree = WanModel(self.model)
+        tree.load_state_dict(state_dict)
+        return Backbone(tree.to(dtype).requires_grad_(False), dtype, reader=self.way.reader, compiler=self.way.compiler)
+
+
+class RecordedNoise:
+    """The noise of a recording: noise [B, frames, C, h, w], renoise [blocks, step, B * F, C, h, w]."""
+
+    def __init__(self, noise: Tensor, renoise: Tensor):
+        self.noise, self.renoise = noise, renoise
+
+    def chunk(self, index: int) -> Callable[[tuple[int, ...]], Tensor]:
+        def draws() -> Iterator[Tensor]:
+            frames = self.renoise.shape[2] // self.noise.shape[0]
+            yield self.noise[:, index * frames : (index + 1) * frames].transpose(1, 2)
+            for step in self.renoise[index]:
+                yield step.unflatten(0, (self.noise.shape[0], frames)).transpose(1, 2)
+
+        drawn = draws()
+        return lambda shape: next(drawn).reshape(shape)

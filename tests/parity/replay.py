@@ -1,0 +1,54 @@
+"""Find recordings and replay them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from .calls import UnitCall
+from .case import WAYS, Case, Check
+from .files import compare_checkpoints, compare_scheduler
+from .pipelines import replay
+
+SHARED = ("weights", "inputs")  # files that cases read, described in the same way
+KINDS: dict[str, Callable[[Case, Check], None]] = {
+    "pipeline_single": replay,
+    "pipeline_interactive": replay,
+    "unit_forward": lambda case, check: UnitCall(case).run(check),
+    "scheduler": compare_scheduler,
+    "checkpoint_formats": compare_checkpoints,
+}
+
+
+def find_cases(folder: Path, way: str = "plain") -> list[Case]:
+    """Every recording in a folder; shared weights and inputs are not cases of their own."""
+    files = [path for path in sorted(folder.glob("*.json")) if not path.name.endswith(".trace.json")]
+    described = [Case(path, WAYS[way]) for path in files]
+    return [case for case in described if case.info.get("case", SHARED[0]) not in SHARED]
+
+
+@torch.inference_mode()
+def run_case(case: Case) -> Check:
+    check = Check()
+    KINDS[case.info["case"]](case, check)
+    return check
+
+
+def main(folder: str, way: str = "plain") -> int:
+    cases, failed = find_cases(Path(folder), way), 0
+    if not cases:
+        print(f"there are no recordings in {folder}.")
+    for case in cases:
+        try:
+            check = run_case(case)
+            name, error, tolerance = check.worst
+            passed, said = check.passed, f"largest error {error:.2e} ({name}), tolerance {tolerance:.0e}"
+            said += "".join(f"; {wrong[:300]}" for wrong in check.wrong[:2])
+        except Exception as error:  # one broken recording must not hide the others
+            passed, said = False, f"{type(error).__name__}: {error}"
+        failed += not passed
+        print(f"{'ok  ' if passed else 'MISS'} {case.path.stem}: {said}", flush=True)
+    print(f"{len(cases) - failed} passed, {failed} failed")
+    return 1 if failed or not cases else 0
