@@ -178,7 +178,7 @@ class Footprint:
             return say("One prompt all the way.")
         told = ", ".join(f"{switch.start_s:.2f} s ({switch.kind})" for switch in switches[:MOST_SWITCHES])
         if (more := len(switches) - MOST_SWITCHES) > 0:
-            return say("Prompts change at {0} and {1} times more.", told, more)
+            return say("Prompts change at {0}; {1} more after that.", told, more)
         return say("Prompts change at {0}.", told)
 
     def _vram(self) -> Said:

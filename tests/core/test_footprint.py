@@ -130,7 +130,7 @@ def test_what_is_said_in_another_language_is_the_same():
 
 def test_many_switches_are_told_as_a_number():
     text = "\n".join(f"{4 * number}s: prompt {number}" for number in range(12))
-    assert footprint(text=text).told()["lines"][1].endswith(" (recache) and 5 times more.")
+    assert footprint(text=text).told()["lines"][1].endswith(" (recache); 5 more after that.")
     assert footprint(text="0s: a").told()["lines"][1] == "One prompt all the way."
 
 

@@ -82,7 +82,7 @@ export const CHINESE = {
   "Goes on until you press Finish now.": "一直进行，直到你按下“立即结束”。",
   "One prompt all the way.": "从头到尾只有一条提示词。",
   "Prompts change at {0}.": "提示词切换：{0}。",
-  "Prompts change at {0} and {1} times more.": "提示词切换：{0}，此后还有 {1} 次。",
+  "Prompts change at {0}; {1} more after that.": "提示词切换：{0}，此后还有 {1} 次。",
   "VRAM at the peak: about {0} ({1} {2}, memory {3}, work {4}).": "显存峰值：约 {0}（{1} {2}，记忆 {3}，运算 {4}）。",
   "VRAM at the peak: about {0} ({1} {2}, the VAE {5}, memory {3}, work {4}).":
     "显存峰值：约 {0}（{1} {2}，VAE {5}，记忆 {3}，运算 {4}）。",
