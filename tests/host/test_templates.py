@@ -19,6 +19,14 @@ COMPLAINTS = """() => {
     return [...document.querySelectorAll(kinds)].map(e => e.innerText);
 }"""
 BROKEN = "() => app.graph.nodes.filter(n => n.has_errors || n.type === null).map(n => n.type)"
+# nodes over one another, titles counted
+COVERED = """() => {
+    const nodes = app.graph.nodes, covers = (a, b) => a.boundingRect[0] < b.boundingRect[0] + b.boundingRect[2]
+        && b.boundingRect[0] < a.boundingRect[0] + a.boundingRect[2]
+        && a.boundingRect[1] < b.boundingRect[1] + b.boundingRect[3]
+        && b.boundingRect[1] < a.boundingRect[1] + a.boundingRect[3];
+    return nodes.flatMap((a, i) => nodes.slice(i + 1).filter(b => covers(a, b)).map(b => [a.title, b.title]));
+}"""
 CARDS = """() => [...document.querySelectorAll("[data-testid^=template-workflow-]")].map(card => {
     const {naturalWidth, naturalHeight} = card.querySelector("img") ?? {};
     return [card.dataset.testid.replace("template-workflow-", ""), [naturalWidth, naturalHeight]];
@@ -130,6 +138,7 @@ def test_it_opens_without_a_warning_and_saves_as_it_was(name, tab, said):
         assert missing_files(tab) == {(model["name"], model["directory"]) for model in models}
     else:
         assert tab.evaluate(COMPLAINTS) == [] and tab.evaluate(BROKEN) == []
+    assert tab.evaluate(COVERED) == []
     # no timeline finds fault with its schedule
     assert tab.locator(".mft-bad").count() == 0
     assert [line for line in said if not any(part in line for part in NOT_OURS)] == []

@@ -25,7 +25,7 @@ SEGMENTS = (
 def tiny_story() -> Story:
     tiny = tiny_model((40, 20))
     prompts = schedule(tiny["clip"], TINY_STORY_TEXT, (400, 20))
-    memory = Node("MemFlowMemory", (400, 580), (560, 58))
+    memory = Node("MemFlowMemory", (400, 580), (560, 82))
     video = tiny_video(tiny, prompts["schedule"], "tiny_story", 537, (1020, 20), memory=memory["memory"], seed=1)
     note = Note(
         "## A tiny story with memory\n\n"
@@ -37,8 +37,8 @@ def tiny_story() -> Story:
         "- **Stream to Video**: another seed casts others. The file plays up to the last chunk, even if you cancel.\n\n"
         "The tiny model needs no download and no GPU. For real weights open the template *official_story*.",
         # its foot is the graph's: the front end fits that into the window, with room for the finished video
-        (400, 690),
-        (560, 560),
+        (400, 714),
+        (560, 536),
     )
     return Story("tiny_story", (tiny, prompts, memory, video), (note,))
 
@@ -54,7 +54,7 @@ def node_by_node() -> Story:
         segment = Node("MemFlowPromptSegment", (left + 20, 190), (270, 170), values)
         told = segment["schedule"]
         nodes += [prompt, segment]
-    memory = Node("MemFlowMemory", (1080, 430), (270, 58))
+    memory = Node("MemFlowMemory", (1080, 430), (270, 82))
     video = tiny_video(tiny, told, "node_by_node", 213, (1420, 20), memory=memory["memory"])
     note = Note(
         "## A schedule, node by node\n\n"

@@ -28,7 +28,7 @@ FROM_PICTURES = f"""\
 16.5s: the beach lies empty
 19.5s: the cat returns to the beach"""
 
-SMALL_SCHEDULE, SMALL_STREAM = (420, 390), (420, 490)
+SMALL_SCHEDULE, SMALL_STREAM = (420, 408), (420, 670)
 
 LIVE = "0s: a robot walks across the meadow"
 
@@ -74,19 +74,19 @@ Programs do the same over HTTP: `POST /memflow/live/{prompt_id}/{node_id}`.
 def continue_and_branch() -> Story:
     tiny = tiny_model((40, 50))
     told = schedule(tiny["clip"], BEGINNING, (420, 50), "Beginning: prompts", SMALL_SCHEDULE)
-    memory = Node("MemFlowMemory", (40, 680), (320, 58))
+    memory = Node("MemFlowMemory", (40, 680), (320, 82))
     values = {"memory": memory["memory"], "title": "Beginning"}
     first = tiny_video(tiny, told["schedule"], "beginning", BEGINNING_FRAMES, (420, 500), SMALL_STREAM, **values)
     kept = {"state": first["state"], "filename_prefix": "continue_and_branch"}
     saved = Node("MemFlowSaveState", (40, 820), (320, 130), kept)
-    nodes, groups = [tiny, told, memory, first, saved], [Group("The beginning", (400, 0, 460, 1010))]
+    nodes, groups = [tiny, told, memory, first, saved], [Group("The beginning", (400, -30, 460, 1220))]
     for number, (name, ending) in enumerate(ENDINGS.items(), start=1):
         title, left = name.replace("_", " ").capitalize(), 420 + 490 * number
         more = schedule(tiny["clip"], f"{BEGINNING}\n{ending}", (left, 50), f"{title}: prompts", SMALL_SCHEDULE)
         values = {"state": first["state"], "title": title}
         video = tiny_video(tiny, more["schedule"], name, ENDING_FRAMES, (left, 500), SMALL_STREAM, **values)
         nodes += [more, video]
-        groups.append(Group(title, (left - 20, 0, 460, 1010)))
+        groups.append(Group(title, (left - 20, -30, 460, 1220)))
     return Story("continue_and_branch", nodes, (Note(BRANCH_NOTE, (40, 170), (320, 460)),), groups, scale=0.6)
 
 
@@ -105,30 +105,31 @@ def picture_to_story() -> Story:
     drawn = Node(
         "MemFlowSampler",
         (1080, 50),
-        (300, 375),
+        # it grows: its plan and what it remembered stand in it
+        (300, 510),
         {"model": tiny["model"], "schedule": casting, **TINY, "seed": 3, "length": CASTING_FRAMES},
         "Draw two pictures",
     )
-    decoded = Node("VAEDecode", (420, 400), (300, 46), {"samples": drawn["latent"], "vae": tiny["vae"]})
+    decoded = Node("VAEDecode", (420, 470), (300, 46), {"samples": drawn["latent"], "vae": tiny["vae"]})
     nodes, pictures = [*nodes, drawn, decoded], []
     for number, (name, *_, frame) in enumerate(CASTING):
-        left = 1420 + 260 * number
+        left = 420 + 280 * number
         taken = {"image": decoded["IMAGE"], "batch_index": frame}
-        picture = Node("ImageFromBatch", (left, 50), (230, 82), taken, f"Picture to {name}")
-        nodes += [picture, Node("PreviewImage", (left, 180), (230, 270), {"images": picture["IMAGE"]})]
+        picture = Node("ImageFromBatch", (left, 570), (230, 82), taken, f"Picture to {name}")
+        nodes += [picture, Node("PreviewImage", (left, 700), (230, 270), {"images": picture["IMAGE"]})]
         pictures.append(picture["IMAGE"])
     begin = {"vae": tiny["vae"], "conditioning": words[0], "images": pictures[0], **size}
-    start = Node("MemFlowStartImages", (420, 540), (300, 200), begin)
+    start = Node("MemFlowStartImages", (1440, 50), (300, 200), begin)
     know = {"vae": tiny["vae"], "conditioning": words[1], "images": pictures[1], "state": start["state"], **size}
-    remember = Node("MemFlowRememberImages", (760, 540), (300, 150), know)
-    told = schedule(tiny["clip"], FROM_PICTURES, (1100, 540), "Story: prompts", (400, 440))
-    memory = Node("MemFlowMemory", (760, 790), (300, 58))
+    remember = Node("MemFlowRememberImages", (1440, 300), (300, 150), know)
+    told = schedule(tiny["clip"], FROM_PICTURES, (1780, 50), "Story: prompts", (400, 440))
+    memory = Node("MemFlowMemory", (1440, 500), (300, 82))
     given = {"memory": memory["memory"], "state": remember["state"]}
-    video = tiny_video(tiny, told["schedule"], "picture_to_story", 372, (1540, 540), (370, 490), **given)
+    video = tiny_video(tiny, told["schedule"], "picture_to_story", 372, (2220, 50), (370, 670), **given)
     own = Node("LoadImage", (40, 720), (320, 314), {"image": ["", "image"]}, "Your own picture")
     groups = (
-        Group("Two pictures (in the place of your own)", (400, 0, 1530, 470)),
-        Group("The story that knows them", (400, 490, 1530, 560)),
+        Group("Two pictures (in the place of your own)", (400, -30, 1000, 1020)),
+        Group("The story that knows them", (1420, -30, 1190, 1020)),
     )
     nodes += [start, remember, own, told, memory, video]
     return Story("picture_to_story", nodes, (Note(PICTURE_NOTE, (40, 170), (320, 500)),), groups, scale=0.6)
@@ -137,7 +138,7 @@ def picture_to_story() -> Story:
 def live_story() -> Story:
     tiny = tiny_model((40, 20))
     told = schedule(tiny["clip"], LIVE, (400, 20))
-    memory = Node("MemFlowMemory", (400, 580), (560, 58))
+    memory = Node("MemFlowMemory", (400, 580), (560, 82))
     values = {"memory": memory["memory"], "clip": tiny["clip"]}
     video = tiny_video(tiny, told["schedule"], "live_story", 0, (1020, 20), **values)
     played = Node("PreviewAny", (1480, 20), (400, 240), {"source": video["played"]}, "What was played")

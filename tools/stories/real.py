@@ -98,7 +98,7 @@ def _story(
     """more: further values of the nodes `memory` and `model`."""
     model, clip, vae = loaders((620, 20), more.get("model", {}))
     told = schedule(clip["CLIP"], prompts, (1060, 20))
-    memory = Node("MemFlowMemory", (1060, 580), (560, 58), {"preset": preset, **more.get("memory", {})})
+    memory = Node("MemFlowMemory", (1060, 580), (560, 82), {"preset": preset, **more.get("memory", {})})
     width, height = size
     video = Node(
         "MemFlowStreamToVideo",
