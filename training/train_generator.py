@@ -3,7 +3,8 @@
     python -m training.train_generator --folder DIR --vae FILE [--steps N] [--preset large] [--device cuda] [--fuse]
     python -m training.train_generator --folder DIR --export DIR
 
-The finished model is also a place to go on from: --start-from memflow_core/assets, in a new folder.
+The finished model is also a place to go on from: --start-from memflow_core/assets, in a new folder. Where two runs
+came from the same model, the mean of their weights is often better than either: --start-from DIR DIR --export DIR.
 
 Training goes on from DIR/generator.pt where there is one, which is written once a minute. Every step draws from its
 own seed, so an interrupted run sees the samples that an uninterrupted one would have seen. The learning rate falls to
@@ -31,6 +32,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -95,6 +97,11 @@ def exported(folder: Path) -> dict[str, Tensor]:
     return {f"{part}.{key}": value for part, name in files.items() for key, value in load_file(folder / name).items()}
 
 
+def mean_of(models: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of the models' weights, name by name, float32."""
+    return {key: torch.stack([weights[key].float() for weights in models]).mean(0) for key in models[0]}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the tiny story model's generator and text encoder.")
     parser.add_argument("--folder", type=Path, default=Path(".train/generator"), help="where the checkpoint is kept")
@@ -109,7 +116,13 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--fuse", action="store_true", help="compile the forward; a CPU needs a C++ compiler")
     parser.add_argument("--export", type=Path, metavar="DIR", help="write the averaged model there, do not train")
-    parser.add_argument("--start-from", type=Path, metavar="DIR", help="exported files to begin with, in a new folder")
+    parser.add_argument(
+        "--start-from",
+        type=Path,
+        nargs="+",
+        metavar="DIR",
+        help="in a new folder, begin with the mean of exported models",
+    )
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     checkpoint = arguments.folder / CHECKPOINT
@@ -118,7 +131,7 @@ def main() -> None:
     if checkpoint.exists():
         run.load(checkpoint)
     elif arguments.start_from:
-        run.start_from(exported(arguments.start_from))
+        run.start_from(mean_of([exported(folder) for folder in arguments.start_from]))
     if arguments.export:
         for path in export(run.average, arguments.export):
             print(f"step {run.step}: {path}, {path.stat().st_size / 1e6:.1f} MB")

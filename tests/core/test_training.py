@@ -15,6 +15,7 @@ from training.generator_model import PRESETS, Generator, Sparse, encode_prompts,
 from training.library import CHUNK, Tale
 from training.run import Run
 from training.story import sample_story
+from training.train_generator import export, exported, mean_of
 
 STORIES = 12
 
@@ -155,3 +156,15 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(tmp_path):
     learn(second, 3)
     assert torch.equal(whole.average.weight, second.average.weight)
     assert second.step == 6
+
+
+def test_the_mean_of_exported_models_is_a_model_between_them(tmp_path):
+    models = [Generator(PRESETS["small"]) for _ in range(2)]
+    for number, model in enumerate(models):
+        export(model, tmp_path / str(number))
+    mean = mean_of([exported(tmp_path / str(number)) for number in range(len(models))])
+    first, second = (model.state_dict() for model in models)
+    assert mean.keys() == first.keys()
+    for name, weight in mean.items():
+        # exported as float16
+        assert torch.allclose(weight, (first[name] + second[name]) / 2, atol=1e-3), name
