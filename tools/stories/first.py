@@ -9,15 +9,15 @@ TINY_STORY_TEXT = """\
 0s: the meadow lies empty
 3s: a robot walks across the meadow
 9s: nobody is in the city
-12s: a cat jumps up and down in the city
+12s: a cat walks across the city
 16.5s: the beach lies empty
 21s: the robot returns to the meadow
-25.5s: the robot waves in the meadow
+25.5s [cut]: the robot waves in the meadow
 30s: the robot leaves the meadow"""
 
 SEGMENTS = (
     (0.0, "a robot walks right in the meadow"),
-    (6.0, "an empty beach"),
+    (5.0, "an empty beach"),
     (9.0, "the robot returns to the meadow"),
 )
 
@@ -26,13 +26,14 @@ def tiny_story() -> Story:
     tiny = tiny_model((40, 20))
     prompts = schedule(tiny["clip"], TINY_STORY_TEXT, (400, 20))
     memory = Node("MemFlowMemory", (400, 580), (560, 82))
-    video = tiny_video(tiny, prompts["schedule"], "tiny_story", 537, (1020, 20), memory=memory["memory"], seed=1)
+    video = tiny_video(tiny, prompts["schedule"], "tiny_story", 537, (1020, 20), memory=memory["memory"], seed=4)
     note = Note(
         "## A tiny story with memory\n\n"
         "**Run** writes half a minute of cartoon, chunk by chunk. No prompt says which colours the robot has, and it "
         "is away for a quarter of a minute: that it comes back in its own colours is memory.\n\n"
         "- **Prompt Schedule**: what happens when. Change a line; the model knows a robot, a cat, a ghost and a bird, "
-        "in the meadow, on the beach, in the city and in the snow.\n"
+        "in the meadow, on the beach, in the city and in the snow. `[cut]` starts a new shot: without one, the tiny "
+        "model lets a robot that stands there stand on, though it is told to wave.\n"
         "- **Memory**: what the stream remembers. Choose *Window only* and compare.\n"
         "- **Stream to Video**: another seed casts others. The file plays up to the last chunk, even if you cancel.\n\n"
         "The tiny model needs no download and no GPU. For real weights open the template *official_story*.",

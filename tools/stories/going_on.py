@@ -6,11 +6,12 @@ from ..workflow_graph import Group, Node, Note, Story
 from .parts import TINY, schedule, text, tiny_model, tiny_video
 
 BEGINNING = """\
-0s: a robot walks across the meadow
+0s: a robot waves in the meadow
+3.75s: the robot walks right in the meadow
 7.5s: nobody is in the city"""
 BEGINNING_FRAMES = 189
 ENDINGS = {
-    "ending_one": "11.75s: the robot returns to the meadow\n17.75s: the robot waves in the meadow",
+    "ending_one": "11.75s: the robot returns to the meadow\n17.75s [cut]: the robot waves in the meadow",
     "ending_two": "11.75s: a cat walks into the city\n17.75s: the robot and the cat meet in the city",
 }
 ENDING_FRAMES = 132
@@ -24,7 +25,7 @@ FROM_PICTURES = f"""\
 3s: the cat leaves the beach
 6.75s: nobody is in the city
 9.75s: a robot walks into the city
-13.5s: the robot waves in the city
+13.5s: the robot jumps in the city
 16.5s: the beach lies empty
 19.5s: the cat returns to the beach"""
 

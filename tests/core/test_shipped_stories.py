@@ -1,0 +1,60 @@
+"""The stories of the workflow files, told by the tiny story model: each prompt shows the scene, character and action
+that it names. Several streams are told at once, for another seed is another cast."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from benchmarks.recall_reading import read_segment
+from benchmarks.recall_stream import Models
+from memflow_core import tiny_story
+from memflow_core.backbone import Backbone
+from memflow_core.config import MemoryConfig
+from memflow_core.schedule_formats import read_schedule
+from memflow_core.story import play
+from memflow_core.stream import LatentShape, Stream
+from memflow_core.timing import ChunkGrid, Time
+from tools.stories.first import SEGMENTS, TINY_STORY_TEXT
+from tools.stories.going_on import BEGINNING, BEGINNING_FRAMES, ENDING_FRAMES, ENDINGS, FROM_PICTURES
+from training.library import CHUNK, SIDE
+from training.story import story_of
+
+SEED, STREAMS = 1, 4
+# at the ends of chunks; who leaves is gone by the last ones, and who walks long is not where the drawing has it
+LEAST = {"character": 0.5, "scene": 0.75, "action": 1.0}
+STORIES = {
+    "tiny_story": (TINY_STORY_TEXT, 537),
+    "node_by_node": ("\n".join(f"{start}s: {prompt}" for start, prompt in SEGMENTS), 213),
+    "picture_to_story": (FROM_PICTURES, 372),
+    **{name: (f"{BEGINNING}\n{ending}", BEGINNING_FRAMES + ENDING_FRAMES) for name, ending in ENDINGS.items()},
+}
+
+
+@pytest.fixture(scope="module")
+def models() -> Models:
+    return Models.read(tiny_story.ASSETS)
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_every_prompt_is_followed(name, models):
+    text, frames = STORIES[name]
+    plan = read_schedule(text).place(ChunkGrid(fps=16.0), Time(frames, "frames"))
+    stream = Stream(Backbone(models.tree), LatentShape(SIDE, SIDE, STREAMS), MemoryConfig())
+    prompts = [models.embed([segment.prompt]) for segment in plan.segments]
+    with torch.inference_mode():
+        latents = torch.cat([chunk.latents.movedim(2, 1) for chunk in play(stream, plan, prompts, SEED)], 1)
+    story = story_of([(segment.prompt, segment.end_chunk - segment.start_chunk) for segment in plan.segments])
+    for segment in story.segments:
+        if len(segment.cast) == 1:
+            right = [follows(models, latents[item : item + 1], segment) for item in range(STREAMS)]
+            for asked, least in LEAST.items():
+                told = sum(one[asked] >= least for one in right)
+                assert told > STREAMS / 2, f"{segment.prompt}: {asked} right in {told} of {STREAMS} streams"
+
+
+def follows(models: Models, latents: torch.Tensor, segment) -> dict[str, float]:
+    """Shares of one stream's segment that show what its prompt names."""
+    chunks = range(segment.start_chunk, segment.end_chunk)
+    pictures = models.codec.decode_part(latents, CHUNK * chunks.start, CHUNK * chunks.stop)[0]
+    return read_segment(pictures, segment, chunks, segment.cast[0]).right
