@@ -27,6 +27,20 @@ COMPLAINTS = """() => {
     const kinds = ".p-dialog, .p-toast-message, .comfy-missing-nodes, [role=alertdialog]";
     return [...document.querySelectorAll(kinds)].map(e => e.innerText);
 }"""
+# colours of the canvas inside the node's left edge, at its middle and at its foot, and below the foot
+DRAWN = """() => {
+    const {ds, canvas} = app.canvas, node = app.graph.nodes.find(n => n.type === "MemFlowStreamToVideo");
+    const brush = canvas.getContext("2d"), x = (node.pos[0] + 4 + ds.offset[0]) * ds.scale;
+    const colour = y => String(brush.getImageData(x, (y + ds.offset[1]) * ds.scale, 1, 1).data);
+    const [top, foot] = [node.pos[1], node.pos[1] + node.size[1]];
+    return [(top + foot) / 2, foot - 12, foot + 8].map(colour);
+}"""
+LOWER_END = """() => {
+    const {ds} = app.canvas, node = app.graph.nodes.find(n => n.type === "MemFlowStreamToVideo");
+    const video = document.querySelector("video").getBoundingClientRect();
+    const foot = (node.pos[1] + node.size[1] + ds.offset[1]) * ds.scale;
+    return [video.bottom, foot + app.canvas.canvas.getBoundingClientRect().top];
+}"""
 
 
 def open_workflow(page, workflow: dict) -> None:
@@ -68,3 +82,20 @@ def test_a_video_dropped_on_the_canvas_brings_the_workflow_back(page, comfy):
     page.evaluate(DROP, [file["filename"], base64.b64encode(comfy.view(file)).decode()])
     page.wait_for_function("n => app.graph.nodes.length === n", arg=len(WORKFLOW["nodes"]))
     assert page.evaluate(SHOWN) == shown
+
+
+def test_a_finished_video_lies_within_its_node_as_drawn(page):
+    short = json.loads(json.dumps(WORKFLOW))
+    values = {node["type"]: node["widgets_values"] for node in short["nodes"]}
+    values["MemFlowPromptSchedule"][0] = "0s: the meadow lies empty"
+    values["MemFlowStreamToVideo"][4] = 45
+    open_workflow(page, short)
+    page.evaluate("() => { Object.assign(app.canvas.ds, {scale: 0.5, offset: [-500, 60]}); }")
+    page.mouse.move(1200, 450)
+    page.evaluate("() => { app.queuePrompt(0, 1); }")
+    page.wait_for_function("() => document.querySelector('video')?.readyState > 0", timeout=300_000)
+    page.wait_for_timeout(1000)
+    video, foot = page.evaluate(LOWER_END)
+    assert video <= foot
+    inside, at_foot, below = page.evaluate(DRAWN)
+    assert inside == at_foot != below

@@ -1,4 +1,5 @@
-// The live preview of a node hides the video that it makes: take the preview away when the video is there.
+// The live preview of a node hides the video that it makes: take the preview away when the video is there, and draw
+// the node as high as the video has made it, which ComfyUI leaves to the next mouse move.
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 
@@ -23,8 +24,19 @@ function dropPreview(node) {
   node.setDirtyCanvas(true, true);
 }
 
+function drawWhenResized(node) {
+  const before = node.onResize;
+  node.onResize = function (...size) {
+    before?.apply(this, size);
+    this.setDirtyCanvas(true, true);
+  };
+}
+
 app.registerExtension({
   name: "MemFlow.FinishedVideo",
+  nodeCreated(node) {
+    if (node.comfyClass === NODE) drawWhenResized(node);
+  },
   setup() {
     api.addEventListener("executed", ({ detail }) => {
       const node = findNode(detail.display_node ?? detail.node);
