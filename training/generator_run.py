@@ -40,6 +40,8 @@ class Settings:
     align     weight of the alignment loss.
     focus     how much more an error counts where characters are: in most of a picture nothing is left to learn.
     marks     how much more still where their accessories and patterns are.
+    unknown   what a sample counts whose context does not tell who is to be seen: its error, ten times that of the
+              others, cannot be learnt away, and drowns what they have to teach.
     stories   most of them; at step n there are `first_stories` + n / `steps_a_story`.
     """
 
@@ -52,6 +54,7 @@ class Settings:
     align: float = 0.1
     focus: float = 4.0
     marks: float = 8.0
+    unknown: float = 0.3
     calm: float = 0.15
     own: float = 0.35
     stories: int = 2000
@@ -171,7 +174,8 @@ class Training(Run):
         wanted = (noisy - target[:, None]) / _wide(sigma)
         errors = ((flow - wanted).square() * weights[:, None]).mean((2, 3, 4, 5))  # [B, copies]
         align = alignment_loss(keys, mean_k, batch, batch.prompts[:, -1])
-        self.descend(errors.mean() + self.settings.align * align, self.settings.rate(self.step))
+        counts = torch.where(batch.determined, 1.0, self.settings.unknown)[:, None]
+        self.descend((errors * counts).mean() + self.settings.align * align, self.settings.rate(self.step))
         return _report(errors.detach(), sigma, batch.kind, align.detach())
 
     # -- own roll-outs ------------------------------------------------------------------------------------------------

@@ -6,8 +6,10 @@ empty), so each different one is encoded once for all stories: about a third of 
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -72,14 +74,14 @@ def _filled(kind: str, where: Placement) -> np.ndarray:
 class Library:
     """Story number n is `sample_story(first_seed + n)`.
 
-    folder  where latents are kept, in a file named after the VAE; None: nowhere.
+    folder  where latents are kept, in a file named after the VAE and the stories; None: nowhere.
 
     The same stories in the same order give the same file, so a run that goes on finds in it what it had encoded.
     """
 
     def __init__(self, codec: Codec, first_seed: int, folder: Path | None = None):
         self.codec, self.first_seed, self.tales = codec, first_seed, []
-        self._file = None if folder is None else folder / f"{codec.digest}-{first_seed}.f16"
+        self._file = None if folder is None else folder / f"{codec.digest}-{stories_digest()}-{first_seed}.f16"
         self._known: dict[tuple, int] = {}
         self._latents = self._kept()
         self._ready = len(self._latents)
@@ -131,6 +133,13 @@ class Library:
                 file.seek(self._ready * _BYTES)
                 file.write(latents.numpy().tobytes())
         self._ready = end
+
+
+@cache
+def stories_digest() -> str:
+    """Names what stories look like, and which are told: latents of others are of no use."""
+    code = "".join(inspect.getsource(inspect.getmodule(part)) for part in (figure, sample_story))
+    return hashlib.sha256(code.encode()).hexdigest()[:12]
 
 
 def latent_keys(story: Story) -> list[tuple]:

@@ -19,7 +19,7 @@ import numpy as np
 from .world import IDENTITIES, KINDS, SCENES, SIZE, Identity, Pose, background, place, sprite
 
 CHUNK_FRAMES, HIDDEN_FRAMES = 12, 3  # chunk 0 lacks the 3 pictures that would come before the first
-SHORTEST, LONGEST = 4, 7  # chunks of a sampled segment
+SHORTEST, LONGEST, VERY_LONG = 4, 7, 12  # chunks of a sampled segment, and of one in eight
 LONG_ABSENCE = 11  # chunks
 
 _ANYWHERE = {"meadow": "in the meadow", "beach": "on the beach", "city": "in the city", "snow": "in the snow"}
@@ -292,9 +292,9 @@ def sample_story(seed: int | list[int] | np.random.Generator, plan: str | None =
     scenes = [SCENES[i] for i in rng.permutation(len(SCENES))]
     kinds = [KINDS[i] for i in rng.permutation(len(KINDS))]
     outline = _wander(rng, scenes, kinds) if plan == "wander" else _outline(plan, *scenes[:3], *kinds[:3])
-    if plan != "wander" and rng.random() < 0.3:
-        _let_someone_leave(rng, outline)
-    lengths = [int(rng.integers(SHORTEST, LONGEST + 1)) for _ in outline]
+    if plan != "wander" and rng.random() < 0.6:
+        _let_someone_stay(rng, outline)
+    lengths = [_length(rng) for _ in outline]
     if plan != "wander":
         _lengthen_absences(outline, lengths)
     identities = {kind: IDENTITIES[rng.integers(len(IDENTITIES))] for kind in KINDS}
@@ -321,14 +321,19 @@ def _wander(rng: np.random.Generator, scenes: list[str], kinds: list[str]) -> _O
     for _ in range(rng.integers(3, 9)):
         scene, cast = scenes[rng.integers(3)], casts[rng.integers(len(casts))]
         stays = bool(outline) and outline[-1] == (scene, cast, None) and len(cast) == 1
-        outline.append((scene, cast, "leaves" if stays else None))
+        outline.append((scene, cast, "leaves" if stays and rng.random() < 0.5 else None))
     return outline
 
 
-def _let_someone_leave(rng: np.random.Generator, outline: _Outline) -> None:
+def _let_someone_stay(rng: np.random.Generator, outline: _Outline) -> None:
+    """Give somebody a second segment in the same place: to leave it, or to do something else there."""
     alone = [i for i, (_, cast, _) in enumerate(outline[:-1]) if len(cast) == 1]
     where = alone[rng.integers(len(alone))]
-    outline.insert(where + 1, (*outline[where][:2], "leaves"))
+    outline.insert(where + 1, (*outline[where][:2], "leaves" if rng.random() < 0.5 else None))
+
+
+def _length(rng: np.random.Generator) -> int:
+    return int(rng.integers(SHORTEST, (VERY_LONG if rng.random() < 0.125 else LONGEST) + 1))
 
 
 def _lengthen_absences(outline: _Outline, lengths: list[int]) -> None:
@@ -357,7 +362,8 @@ def _choose_action(
 ) -> str:
     if len(cast) != 1:
         return "meet" if cast else "empty"
-    was_there = before is not None and before.scene == scene and cast[0] in before.cast and before.action != "leaves"
-    back = cast[0] in seen and not was_there
-    actions = (*_SOLO, "returns", "returns") if back else _SOLO
+    if before is not None and before.scene == scene and cast[0] in before.cast and before.action != "leaves":
+        actions = tuple(action for action in _AGAIN if action != before.action)
+    else:
+        actions = (*_SOLO, "returns", "returns") if cast[0] in seen else _SOLO
     return actions[rng.integers(len(actions))]

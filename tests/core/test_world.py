@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,16 @@ def test_the_hero_comes_back_after_a_long_absence_with_somebody_else_in_between(
         between = [s.cast for s in story.segments[first + 1 : last] if hero not in s.cast]
         assert () in between and any(between)
         assert (first == 0) == (plan == "opening")
+
+
+def test_who_stays_in_a_place_does_something_else_there_or_leaves_it():
+    stayed = set()
+    for story in map(sample_story, range(400)):
+        for before, after in pairwise(story.segments):
+            if len(after.cast) == 1 and (after.scene, after.cast) == (before.scene, before.cast):
+                stayed.add((before.action, after.action))
+    assert all(before == "leaves" or after not in (before, "enters", "returns") for before, after in stayed)
+    assert {("stands", "waves"), ("enters", "jumps"), ("across", "leaves")} <= stayed
 
 
 def test_each_plan_and_every_identity_turn_up():
