@@ -19,10 +19,16 @@ step, 0.5 s with --fuse (which first compiles for 4 minutes, once); a step with 
 under torchrun on two such cores: 1.2 steps of 16 samples a second, roll-outs included. Guess for a GPU, not measured:
 --preset large --batch 128 --fuse, 20 steps a second, 20000 steps in half an hour, drawing and encoding included.
 
-The bundled model was made so: 5370 steps in two processes from nothing, errors counting alike everywhere (--focus 0
---marks 0, jumps drawn as often as anything), 1.5 hours; from its files --steps 3600 --calm 0 --own 0.5 --lr 0.0025
---lr-rest 0.0008, 1 hour; with marks and jumps --steps 4000 --own 0.4, then --steps 2000 --marks 12 --lr 0.002 --lr-rest
-0.0006, then --steps 1700 --marks 12, each half an hour to an hour. It is the mean of the last two's weights.
+The bundled model was made so, in two processes, each run from the files before it, all but the first with --calm 0:
+
+1. --steps 5370 --focus 0 --marks 0; 1.5 hours
+2. --steps 3600 --marks 0 --own 0.5 --lr 0.0025 --lr-rest 0.0008; 1 hour; till here jumps drawn as often as anything
+3. --steps 4000 --own 0.4, then --steps 2000 --marks 12 --lr 0.002 --lr-rest 0.0006, then --steps 1700 --marks 12; each
+   half an hour to an hour; the mean of the last two
+4. cat's collar and robot's antenna drawn larger: --steps 1600 --marks 12 --own 0.45 --lr 0.002 --lr-rest 0.0006, then
+   --steps 2400 --marks 12 --own 0.5 --lr 0.0025 --lr-rest 0.0008; 50 minutes both; the mean of the two
+5. some segments longer, some characters doing something else where they stand, --unknown 0.3 (1 until then): --steps
+   5500 --marks 12 --own 0.4 --lr 0.002 --lr-rest 0.0007; 68 minutes beside other work; the mean of this and 4
 
 One thread per process: on shared CPU cores a second one makes it slower.
 """
@@ -110,7 +116,7 @@ def main() -> None:
     parser.add_argument("--preset", choices=PRESETS, help=f"size of the model ({Settings.preset})")
     for name in ("steps", "batch", "copies", "stories", "first_stories", "steps_a_story", "seed"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=f"({getattr(Settings, name)})")
-    for name in ("lr", "lr_rest", "align", "focus", "marks", "calm", "own"):
+    for name in ("lr", "lr_rest", "align", "focus", "marks", "unknown", "calm", "own"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, help=f"({getattr(Settings, name)})")
     parser.add_argument("--pause", type=int, metavar="STEP", help="stop there, with the schedule of --steps")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")

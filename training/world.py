@@ -151,7 +151,7 @@ def _robot(c: Canvas, pose: Pose, pattern: int) -> None:
     for x in (-2, 3):
         c.paint(c.box(x - 1.5, x + 1.5, 23, 26), LIGHT)
     c.paint(c.box(-1, 1, 29, 32), DARK)
-    c.paint(c.oval(0, 34, 3.5, 3.5), ACCESSORY)
+    c.paint(c.oval(0, 34.8, 4.8, 4.8), ACCESSORY)
 
 
 def _cat(c: Canvas, pose: Pose, pattern: int) -> None:
@@ -169,7 +169,7 @@ def _cat(c: Canvas, pose: Pose, pattern: int) -> None:
     c.paint(c.oval(7.5, 20, 7.5, 6.5), BODY)
     for x in (5.5, 11):
         c.paint(c.oval(x, 21, 1.3, 1.8), DARK)
-    c.paint(c.box(2, 13, 11, 15), ACCESSORY)
+    c.paint(c.box(1, 14, 10, 16), ACCESSORY)
 
 
 def _ghost(c: Canvas, pose: Pose, pattern: int) -> None:

@@ -12,7 +12,7 @@ BEGINNING = """\
 BEGINNING_FRAMES = 189
 ENDINGS = {
     "ending_one": "11.75s: the robot returns to the meadow\n17.75s [cut]: the robot waves in the meadow",
-    "ending_two": "11.75s: a cat walks into the city\n17.75s: the robot and the cat meet in the city",
+    "ending_two": "11.75s: a cat walks into the city\n17.75s [cut]: the robot and the cat meet in the city",
 }
 ENDING_FRAMES = 132
 
