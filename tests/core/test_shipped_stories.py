@@ -17,8 +17,15 @@ from memflow_core.schedule_formats import read_schedule
 from memflow_core.story import play
 from memflow_core.stream import LatentShape, Stream
 from memflow_core.timing import ChunkGrid, Time
-from tools.stories.first import SEGMENTS, TINY_STORY_TEXT
-from tools.stories.going_on import BEGINNING, BEGINNING_FRAMES, ENDING_FRAMES, ENDINGS, FROM_PICTURES
+from tools.stories.first import SEGMENTS, SEGMENTS_FRAMES, TINY_STORY_FRAMES, TINY_STORY_TEXT
+from tools.stories.going_on import (
+    BEGINNING,
+    BEGINNING_FRAMES,
+    ENDING_FRAMES,
+    ENDINGS,
+    FROM_PICTURES,
+    PICTURES_FRAMES,
+)
 from tools.stories.parts import SEED
 from training.library import CHUNK, SIDE
 from training.story import Segment, Story, story_of
@@ -27,9 +34,9 @@ STREAMS = 4
 # at the ends of chunks; who leaves is gone by the last ones, and who walks long is not where the drawing has it
 LEAST = {"character": 0.5, "scene": 0.75, "action": 1.0}
 STORIES = {
-    "tiny_story": (TINY_STORY_TEXT, 537),
-    "node_by_node": ("\n".join(f"{start}s: {prompt}" for start, prompt in SEGMENTS), 213),
-    "picture_to_story": (FROM_PICTURES, 372),
+    "tiny_story": (TINY_STORY_TEXT, TINY_STORY_FRAMES),
+    "node_by_node": ("\n".join(f"{start}s: {prompt}" for start, prompt in SEGMENTS), SEGMENTS_FRAMES),
+    "picture_to_story": (FROM_PICTURES, PICTURES_FRAMES),
     **{name: (f"{BEGINNING}\n{ending}", BEGINNING_FRAMES + ENDING_FRAMES) for name, ending in ENDINGS.items()},
 }
 

@@ -14,19 +14,21 @@ TINY_STORY_TEXT = """\
 21s: the robot returns to the meadow
 25.5s [cut]: the robot waves in the meadow
 30s: the robot leaves the meadow"""
+TINY_STORY_FRAMES = 537
 
 SEGMENTS = (
     (0.0, "a robot walks right in the meadow"),
     (5.0, "an empty beach"),
     (9.0, "the robot returns to the meadow"),
 )
+SEGMENTS_FRAMES = 213
 
 
 def tiny_story() -> Story:
     tiny = tiny_model((40, 20))
     prompts = schedule(tiny["clip"], TINY_STORY_TEXT, (400, 20))
     memory = Node("MemFlowMemory", (400, 580), (560, 82))
-    video = tiny_video(tiny, prompts["schedule"], "tiny_story", 537, (1020, 20), memory=memory["memory"])
+    video = tiny_video(tiny, prompts["schedule"], "tiny_story", TINY_STORY_FRAMES, (1020, 20), memory=memory["memory"])
     note = Note(
         "## A tiny story with memory\n\n"
         "**Run** writes half a minute of cartoon, chunk by chunk. No prompt says which colours the robot has, and it "
@@ -56,7 +58,7 @@ def node_by_node() -> Story:
         told = segment["schedule"]
         nodes += [prompt, segment]
     memory = Node("MemFlowMemory", (1080, 430), (270, 82))
-    video = tiny_video(tiny, told, "node_by_node", 213, (1420, 20), memory=memory["memory"])
+    video = tiny_video(tiny, told, "node_by_node", SEGMENTS_FRAMES, (1420, 20), memory=memory["memory"])
     note = Note(
         "## A schedule, node by node\n\n"
         "Each **Prompt Segment** takes any `CONDITIONING` and the time from which it holds. Chain as many as you like, "

@@ -28,6 +28,7 @@ FROM_PICTURES = f"""\
 13.5s: the robot jumps in the city
 16.5s: the beach lies empty
 19.5s: the cat returns to the beach"""
+PICTURES_FRAMES = 372
 
 SMALL_SCHEDULE, SMALL_STREAM = (420, 408), (420, 670)
 
@@ -126,7 +127,7 @@ def picture_to_story() -> Story:
     told = schedule(tiny["clip"], FROM_PICTURES, (1780, 50), "Story: prompts", (400, 440))
     memory = Node("MemFlowMemory", (1440, 500), (300, 82))
     given = {"memory": memory["memory"], "state": remember["state"]}
-    video = tiny_video(tiny, told["schedule"], "picture_to_story", 372, (2220, 50), (370, 670), **given)
+    video = tiny_video(tiny, told["schedule"], "picture_to_story", PICTURES_FRAMES, (2220, 50), (370, 670), **given)
     own = Node("LoadImage", (40, 720), (320, 314), {"image": ["", "image"]}, "Your own picture")
     groups = (
         Group("Two pictures (in the place of your own)", (400, -30, 1000, 1020)),
