@@ -35,13 +35,16 @@ def load_pack(comfyui: Path, base: Path, cpu: bool = False) -> ModuleType:
     return module
 
 
-def node_infos(pack: ModuleType) -> dict[str, dict[str, Any]]:
-    """What ComfyUI tells the front end of each of the pack's nodes (as `/object_info` has it), by id."""
+def node_classes(pack: ModuleType) -> dict[str, Any]:
+    """The class of each of the pack's nodes, by id."""
 
     async def listed() -> list[Any]:
         return await (await pack.comfy_entrypoint()).get_node_list()
 
+    return {node.GET_SCHEMA().node_id: node for node in asyncio.run(listed())}
+
+
+def node_infos(pack: ModuleType) -> dict[str, dict[str, Any]]:
+    """What ComfyUI tells the front end of each of the pack's nodes (as `/object_info` has it), by id."""
     # through JSON, as a page gets it
-    return {
-        node.GET_SCHEMA().node_id: json.loads(json.dumps(node.GET_NODE_INFO_V1())) for node in asyncio.run(listed())
-    }
+    return {name: json.loads(json.dumps(node.GET_NODE_INFO_V1())) for name, node in node_classes(pack).items()}

@@ -1,0 +1,148 @@
+"""Kept files of the nodes: state files, reports and played schedules of earlier code do today what they did then.
+
+How the files were made, and why they are not made anew: tests/golden/kept/make.py. Nodes are asked for by their ids and
+given values by their inputs' names, as ComfyUI does it. The numbers are those of a CPU.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from tools.load_pack import node_classes
+
+KEPT = Path(__file__).resolve().parents[1] / "golden" / "kept" / "nodes"
+INPUTS = json.loads((KEPT / "inputs.json").read_text())
+NEAR = {"rtol": 1e-4, "atol": 1e-4}
+
+on_a_cpu = pytest.mark.skipif(torch.accelerator.is_available(), reason="the numbers that are kept were made on a CPU")
+every_content = pytest.mark.parametrize("content", ["exact", "compact"])
+
+
+@pytest.fixture(scope="module")
+def run(pack):
+    """run(node id, **inputs) -> its outputs."""
+    nodes = node_classes(pack)
+
+    def call(name: str, **inputs) -> tuple:
+        return nodes[name].PREPARE_CLASS_CLONE(None).execute(**inputs).result
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def told(run):
+    """told(name of sizes and steps, prompts) -> the inputs of a sampling node for the whole tale; and the VAE."""
+    model, clip, vae = run("MemFlowTinyStory")
+    (memory,) = run("MemFlowMemory", **INPUTS["memory"])
+
+    def inputs(sizes: str, prompts: str = INPUTS["tale"]["prompts"], **more) -> dict:
+        (schedule,) = run("MemFlowPromptSchedule", clip=clip, prompts=prompts, global_prompt="")
+        return {"model": model, "memory": memory, "schedule": schedule, **INPUTS[sizes], **more}
+
+    return inputs, vae
+
+
+@pytest.fixture
+def folders(pack, tmp_path, monkeypatch):
+    """ComfyUI's folders, with the kept state files in the input folder."""
+    import folder_paths
+
+    for name in ("output", "input"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setattr(folder_paths, f"{name}_directory", str(tmp_path / name))
+    for file in KEPT.glob("state_*.safetensors"):
+        shutil.copy(file, tmp_path / "input")
+    return tmp_path
+
+
+@pytest.fixture
+def loaded(run, folders):
+    """loaded(content) -> state and info."""
+    return lambda content: run("MemFlowLoadState", file=f"state_{content}.safetensors")
+
+
+def assert_told_alike(made, kept) -> None:
+    """The same JSON: decisions exactly, scores nearly. There may be more to read than there was."""
+    if isinstance(kept, dict):
+        assert kept.keys() <= made.keys()
+        for key in kept:
+            assert_told_alike(made[key], kept[key])
+    elif isinstance(kept, list):
+        assert len(made) == len(kept)
+        for one, other in zip(made, kept, strict=True):
+            assert_told_alike(one, other)
+    else:
+        assert made == (pytest.approx(kept, rel=1e-3, abs=1e-4) if isinstance(kept, float) else kept)
+
+
+@every_content
+def test_load_state_says_what_it_said(loaded, content):
+    assert loaded(content)[1] == json.loads((KEPT / "state_infos.json").read_text())[content]
+
+
+@on_a_cpu
+@every_content
+def test_a_kept_state_goes_on_to_the_same_latents(run, told, loaded, content):
+    inputs = told[0]("story", length=INPUTS["more_length"], state=loaded(content)[0])
+    made = run("MemFlowSampler", **inputs)[0]["samples"]
+    torch.testing.assert_close(made, load_file(KEPT / "states_after.safetensors")[f"{content}.latents"], **NEAR)
+
+
+@on_a_cpu
+@every_content
+def test_a_kept_state_goes_on_to_the_same_video(run, told, loaded, content):
+    """With the decoder's carry of an exact state; a compact one reads its newest pictures again."""
+    inputs = told[0]("story", length=INPUTS["more_length"], state=loaded(content)[0], vae=told[1], **INPUTS["video"])
+    video, _, report, _ = run("MemFlowStreamToVideo", **inputs)
+    made = video.get_components().images * 255
+    kept = load_file(KEPT / "states_after.safetensors")[f"{content}.frames"].float()
+    # the same pictures, through an encoder that may be another build
+    assert made.shape == kept.shape and (made - kept).abs().mean() < 0.6 and (made - kept).abs().max() < 6
+    assert set(json.loads((KEPT / "video_report_keys.json").read_text())) <= set(json.loads(report))
+
+
+@pytest.mark.parametrize(("content", "form"), [("exact", "exact"), ("exact", "compact"), ("compact", "compact")])
+def test_a_kept_state_is_saved_again_as_it_was(run, loaded, folders, content, form):
+    """Every tensor of the file, the decoder's carry of an exact one among them."""
+    (name,) = run("MemFlowSaveState", state=loaded(content)[0], filename_prefix="again", content=form)
+    saved = load_file(folders / "output" / name.removesuffix(" [output]"))
+    kept = load_file(KEPT / f"state_{form}.safetensors")
+    assert saved.keys() == kept.keys()
+    assert all(torch.equal(saved[part], tensor) for part, tensor in kept.items())
+
+
+@pytest.mark.parametrize("rows", ["chunks", "prompts"])
+def test_memory_view_draws_a_kept_report_as_it_did(run, rows):
+    sheet, text = run("MemFlowMemoryView", report=(KEPT / "report.json").read_text(), rows=rows)
+    assert_told_alike(json.loads(text), json.loads((KEPT / "view.json").read_text()))
+    drawn = Image.open(KEPT / f"sheet_{rows}.png").convert("RGB")
+    kept, made = np.asarray(drawn, dtype=np.float32), sheet[0].numpy() * 255
+    # the kept picture has few colours
+    assert made.shape == kept.shape and np.abs(made - kept).mean() < 2
+
+
+@on_a_cpu
+def test_a_kept_schedule_that_was_played_plays_the_same(run, told):
+    """The same plan, memory, forwards and latents, and it is told again as the same text."""
+    played = (KEPT / "played.txt").read_text()
+    inputs = told[0]("larger", played, length=INPUTS["tale_length"])
+    latent, _, report, again = run("MemFlowSampler", **inputs)
+    assert again == played
+    torch.testing.assert_close(latent["samples"], load_file(KEPT / "tale.safetensors")["latents"], **NEAR)
+    assert_told_alike(json.loads(report), json.loads((KEPT / "report.json").read_text()))
+
+
+@on_a_cpu
+def test_the_tale_itself_plays_as_it_did(run, told):
+    latent, _, report, played = run("MemFlowSampler", **told[0]("larger", length=INPUTS["tale_length"]))
+    torch.testing.assert_close(latent["samples"], load_file(KEPT / "tale.safetensors")["latents"], **NEAR)
+    assert played == (KEPT / "played.txt").read_text()
+    assert_told_alike(json.loads(report), json.loads((KEPT / "report.json").read_text()))
