@@ -15,13 +15,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from memflow_core.backbone import sdpa
-from memflow_core.backends import ReadShape, attention_backends, memory_readers
-from memflow_core.contest import Ways, flaws, times_ms
-from memflow_core.kernels.topk_attention import take_frames
+from memflow_core.attention import ReadShape, Ways, attention_backends, flaws, memory_readers, take_frames, times_ms
+from memflow_core.model import sdpa
 
 from .machine import conditions, spread
-from .stream_sizes import SIZES
+from .stream.sizes import SIZES
 
 CHUNK, MEMORY, WINDOW, TOP_K = 3, 6, 9, 3  # latent frames
 KINDS = ("dense", "sparse")

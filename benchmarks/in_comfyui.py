@@ -18,9 +18,9 @@ from memflow_core.config import ModelConfig
 from memflow_core.model import WanModel
 from tools.comfy_host import ROOT, Layout, SetupError, comfyui_version
 from tools.load_pack import load_pack
-from training.vae import LATENTS, VideoAutoencoder, wan_weights
+from training.vae.autoencoder import LATENTS, VideoAutoencoder, wan_weights
 
-from .stream_sizes import FPS, SIZES
+from .stream.sizes import FPS, SIZES
 
 STEPS = "1000, 750, 500, 250"
 PROMPTS = ("a robot walks in the meadow", "an empty beach")
@@ -63,37 +63,37 @@ class Filming:
 
     def __init__(self, nodes: ModuleType, size: str, chunks: int):
         self.nodes, shape = nodes, SIZES[size].shape
-        model, clip, self.vae = nodes.tiny.MemFlowTinyStory.execute().result
+        model, clip, self.vae = nodes.loaders.MemFlowTinyStory.execute().result
         script = f"0s: {PROMPTS[0]}\n{6 * chunks / FPS:g}s: {PROMPTS[1]}"
         schedule = nodes.prompts.MemFlowPromptSchedule.execute(clip, script, "").result[0]
         if size != "tiny":
             config, length = SIZES[size].model, SIZES[size].text_length
             model = random_model(nodes, config)
             texts = tuple(torch.randn(1, length, config.text_dim) for _ in schedule.embeddings)
-            schedule = nodes.io_types.Schedule(schedule.prompts, texts)
+            schedule = nodes.run.start_state.Schedule(schedule.prompts, texts)
         if size == "1.3b":
             self.vae = random_vae()
         picture = 8 * shape.columns, 8 * shape.rows
-        self.request = nodes.request.Request(
+        self.request = nodes.run.request.Request(
             model, schedule, 0, *picture, FRAMES * chunks - 3, float(FPS), STEPS, 5.0, None, None
         )
 
     def film(self, path: Path, overlap: Any = None) -> Timing:
         """One file. overlap: what runs beside the sampling; None: what the machine is fit for."""
-        nodes, plan = self.nodes, self.nodes.request.prepare(self.request)
-        with nodes.run.story(self.request, plan, self.vae) as (told, progress):
-            writer = nodes.video.VideoWriter(path, FPS, hardware=True)
+        nodes, plan = self.nodes, self.nodes.run.request.prepare(self.request)
+        with nodes.run.session.story(self.request, plan, self.vae) as (told, progress):
+            writer = nodes.stream_to_video.VideoWriter(path, FPS, hardware=True)
             started, cpu = time.perf_counter(), time.process_time()
-            nodes.video.write_story(told, progress, writer, self.vae, overlap)
+            nodes.stream_to_video.write_story(told, progress, writer, self.vae, overlap)
             return Timing(time.perf_counter() - started, time.process_time() - cpu, writer.frames)
 
     def stages_ms(self, path: Path) -> dict[str, list[float]]:
         """Wall milliseconds that each chunk takes in each stage, one after another."""
-        nodes, plan = self.nodes, self.nodes.request.prepare(self.request)
+        nodes, plan = self.nodes, self.nodes.run.request.prepare(self.request)
         taken: dict[str, list[float]] = {"generator": [], "decode": [], "encode": []}
-        with nodes.run.story(self.request, plan, self.vae) as (told, _):
-            decoder, chunks = nodes.film.decoder_for(told, self.vae), iter(told)
-            with nodes.video.VideoWriter(path, FPS, hardware=True) as writer:
+        with nodes.run.session.story(self.request, plan, self.vae) as (told, _):
+            decoder, chunks = nodes.run.output.decoder_for(told, self.vae), iter(told)
+            with nodes.stream_to_video.VideoWriter(path, FPS, hardware=True) as writer:
                 for _ in range(plan.chunks):
                     chunk = _timed(taken["generator"], lambda: next(chunks))
                     latents = nodes.host.to_latent(self.request.model, chunk.latents)

@@ -17,13 +17,12 @@ from dataclasses import dataclass
 
 import torch
 
-from memflow_core.attention_share import ShareMeter
-from memflow_core.backbone import Backbone
-from memflow_core.config import CACHES, MemoryConfig, ModelConfig, SamplingConfig
-from memflow_core.memory_story import MemoryStory
-from memflow_core.model import WanModel
+from memflow_core.attention import ShareMeter
+from memflow_core.config import CACHES, LatentShape, MemoryConfig, ModelConfig, SamplingConfig
+from memflow_core.model import Backbone, WanModel
+from memflow_core.play import MemoryStory
 from memflow_core.schedule import ChunkGrid
-from memflow_core.stream import LatentShape, Stream
+from memflow_core.stream import Stream
 
 WARM_CHUNKS = 20
 CHUNK_FRAMES = 3

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from memflow_core.contest import time_ms
+from memflow_core.attention import time_ms
 
 PEAK_TRIES = 5
 

@@ -19,7 +19,7 @@ import torch
 
 from . import machine
 from .in_comfyui import STEPS, Filming, Timing, comfyui_folder, pack_nodes
-from .stream_sizes import SIZES
+from .stream.sizes import SIZES
 
 
 def variants(filming: Filming) -> dict[str, Any]:

@@ -7,8 +7,9 @@ medium  random weights (dim 384, 6 heads of 64, ffn 1536, 6 layers, 120 tokens a
 tiny    the tiny story model: the same over its own stories, and recall: how often a character that was long away comes
         back with its own body, and with body, accessory and pattern (`benchmarks.recall`, prefilled, bank by prompt).
 
-FP8 weights are the matrices of the blocks, as `memflow_core.quantised` makes them, with a scale a matrix or, beside it,
-a scale a row. They are multiplied in the precision that activations have, as ComfyUI does with our files.
+FP8 weights are the matrices of the blocks, as `memflow_core.weights.fp8_export` makes them, with a scale a matrix
+or, beside it, a scale a row. They are multiplied in the precision that activations have, as ComfyUI does with our
+files.
 """
 
 from __future__ import annotations
@@ -24,17 +25,16 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from memflow_core import fp8, tiny_story
-from memflow_core.backbone import Backbone
 from memflow_core.config import MemoryConfig
-from memflow_core.model import WanModel
+from memflow_core.model import Backbone, WanModel, fp8
 from memflow_core.stream import Stream
+from memflow_core.weights import tiny as tiny_story
 
 from .machine import conditions
-from .recall import BATCH, Returns, summary
-from .recall_stories import PLANS, cases
-from .recall_stream import Models, Teller, policies
-from .stream_sizes import SIZES
+from .recall.run import BATCH, Returns, summary
+from .recall.stories import PLANS, cases
+from .recall.stream import Models, Teller, policies
+from .stream.sizes import SIZES
 
 CHUNKS = 10
 CPU = torch.device("cpu")

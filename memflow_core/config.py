@@ -7,6 +7,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+
+@dataclass(frozen=True)
+class LatentShape:
+    """Batch and latent size of a stream; rows and columns are an eighth of the picture's."""
+
+    rows: int
+    columns: int
+    batch: int = 1
+
+    def __post_init__(self) -> None:
+        for name, value in (("height", self.rows), ("width", self.columns)):
+            if value < 2 or value % 2:
+                raise ValueError(
+                    f"the picture {name} is {value * 8} pixels, but must be a multiple of 16, at least 16."
+                )
+        if self.batch < 1:
+            raise ValueError(f"the batch is {self.batch}, but must be at least 1.")
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of one latent frame."""
+        return (self.rows // 2) * (self.columns // 2)
+
+
 # RoPE rows that Wan 2.1 was trained with; `absolute` positions end here.
 MAX_ABSOLUTE_FRAMES = 1024
 MAX_BANK_FRAMES = 64

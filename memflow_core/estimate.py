@@ -19,11 +19,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from .chunk import LatentShape
-from .config import MemoryConfig, ModelConfig, SamplingConfig
+from .config import LatentShape, MemoryConfig, ModelConfig, SamplingConfig
 from .memory import MASS_TILE
-from .plan import Plan
 from .rehearsal import Rehearsal, rehearse
+from .schedule import Plan
 
 GB = 2**30
 FLOAT32 = 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .chunk import LatentShape
+from .config import LatentShape
 from .estimate import GB, Estimate, ModelSize
 from .said import Said, say
 

@@ -10,10 +10,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from .cache import Occupancy
 from .config import MemoryConfig, SamplingConfig
-from .plan import PlacedSegment, Plan
-from .reference import published_span
+from .memory import Occupancy, published_span
+from .schedule import PlacedSegment, Plan
 
 
 @dataclass

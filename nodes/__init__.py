@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import host, live, plan_route, schedule_route
-from .loader import MemFlowLoadModel
+from . import host
+from .api import plan as plan_route
+from .api import schedule as schedule_route
+from .images import MemFlowRememberImages, MemFlowStartImages
+from .loaders import MemFlowLoadModel, MemFlowTinyStory
 from .memory import MemFlowMemory
 from .memory_view import MemFlowMemoryView
-from .pictures import MemFlowRememberImages, MemFlowStartImages
 from .prompts import MemFlowPromptSchedule, MemFlowPromptSegment
+from .run import live
 from .sampler import MemFlowSampler
 from .state import MemFlowLoadState, MemFlowSaveState
-from .tiny import MemFlowTinyStory
-from .video import MemFlowStreamToVideo
+from .stream_to_video import MemFlowStreamToVideo
 
 
 class MemFlowExtension(ComfyExtension):

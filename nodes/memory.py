@@ -9,7 +9,7 @@ from comfy_api.latest import io
 
 from ..memflow_core.config import CACHES, MAX_BANK_FRAMES, POSITIONS, RETRIEVALS, MemoryConfig
 from ..memflow_core.presets import MEMORIES, REASONS, memory_words
-from ..memflow_core.timing import show
+from ..memflow_core.schedule import show
 from .io_types import CATEGORY, MemoryType
 
 CUSTOM = "Custom"

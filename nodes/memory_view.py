@@ -14,9 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from .io_types import CATEGORY
-from .memory_report import MemoryReport, Row, read_report
-from .memory_sheet import MOST_ROWS, draw_sheet
-from .thumbnails import picture_of
+from .report import MOST_ROWS, MemoryReport, Row, draw_sheet, picture_of, read_report
 
 ROWS = ("auto", "chunks", "prompts")
 MOST_CHUNK_ROWS = 40  # with more, `auto` draws a row for each prompt

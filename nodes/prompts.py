@@ -5,34 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from comfy_api.latest import io
-from torch import Tensor
 
 from ..memflow_core.config import BLEND_PATHS, SWITCHES
-from ..memflow_core.schedule import Blend, PromptSchedule, Segment, Time
-from ..memflow_core.schedule_formats import read_schedule
-from .io_types import CATEGORY, Schedule, ScheduleType
+from ..memflow_core.schedule import Blend, PromptSchedule, Segment, Time, read_schedule
+from .host import embedding_of, encode
+from .io_types import CATEGORY, ScheduleType
+from .run import Schedule
 
 UNITS = {"seconds": "s", "frames": "frames", "chunks": "chunks"}
 EXAMPLE = "0s: a robot walks across the meadow\n4s: the beach lies empty\n8s: the robot returns to the meadow"
-
-
-def embedding_of(conditioning: list) -> Tensor:
-    """The one embedding [1, length, width] of a `CONDITIONING`. Raises ValueError if it holds none or several."""
-    if len(conditioning) != 1:
-        raise ValueError(
-            f"the conditioning holds {len(conditioning)} entries, but a segment takes exactly one: "
-            f"connect a single CLIP Text Encode, without combining."
-        )
-    return conditioning[0][0]
-
-
-def encode(clip, texts: list[str]) -> tuple[Tensor, ...]:
-    """Embeddings of prompts, each text encoded once."""
-    known: dict[str, Tensor] = {}
-    for text in texts:
-        if text not in known:
-            known[text] = embedding_of(clip.encode_from_tokens_scheduled(clip.tokenize(text)))
-    return tuple(known[text] for text in texts)
 
 
 class MemFlowPromptSchedule(io.ComfyNode):

@@ -7,12 +7,11 @@ from pathlib import Path
 
 from comfy_api.latest import io
 
-from ..memflow_core.compact_state import COMPACT, EXACT
 from ..memflow_core.schedule import ChunkGrid
-from ..memflow_core.state import StreamState, read_meta
-from ..memflow_core.state_check import DECODER
+from ..memflow_core.state import COMPACT, DECODER, EXACT, StreamState, read_meta
 from . import host
-from .io_types import CATEGORY, StateType, StoryState
+from .io_types import CATEGORY, StateType
+from .run import StoryState
 
 
 class MemFlowSaveState(io.ComfyNode):

@@ -9,9 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from memflow_core.lora import read_lora
-from memflow_core.quantised import save_quantised
-from memflow_core.weights import WHICH, read_generator
+from memflow_core.weights import WHICH, read_generator, read_lora, save_quantised
 
 
 def main() -> None:

@@ -18,8 +18,7 @@ import av
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from memflow_core.schedule_formats import read_schedule
-from memflow_core.timing import ChunkGrid, Time
+from memflow_core.schedule import ChunkGrid, Time, read_schedule
 
 from .comfy_host import ROOT, Layout, SetupError, comfyui_version
 from .comfy_server import Server, ServerError, failure, output_files

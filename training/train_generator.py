@@ -45,14 +45,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from memflow_core import tiny_story
+from memflow_core.weights import tiny as tiny_story
 
-from . import generator_run
-from .codec import Codec
-from .generator_model import PRESETS, Generator
-from .generator_run import Settings, Shelf, Training
-from .library import Library
+from .generator import run as generator_run
+from .generator.library import Library
+from .generator.model import PRESETS, Generator
+from .generator.run import Settings, Shelf, Training
 from .run import Pace, join_others, settings_for
+from .vae.codec import Codec
 
 CHECKPOINT = "generator.pt"
 REPORT_EVERY_S = 60.0

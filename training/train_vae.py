@@ -22,12 +22,12 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 
-from . import vae
-from .codec import read_vae
 from .run import Pace, settings_for
-from .vae import wan_weights
-from .vae_run import SEED, Batches, Settings, Training
-from .vae_scores import latent_statistics, scores
+from .vae import autoencoder as vae
+from .vae.autoencoder import wan_weights
+from .vae.codec import read_vae
+from .vae.run import SEED, Batches, Settings, Training
+from .vae.scores import latent_statistics, scores
 
 CHECKPOINT, FILE = "vae.pt", "tiny_story_vae.safetensors"
 REPORT_EVERY_S = 180.0

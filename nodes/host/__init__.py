@@ -1,6 +1,9 @@
 """The one place that touches ComfyUI: models, memory, attention, progress, files, routes."""
 
-from .device import attention_of, back_on_device, from_latent, room, sampling, stop_if_cancelled, to_latent, wan_tree
+from .client import Page, Progress, inform
+from .decode.base import ChunkDecoder
+from .decode.taehv import LightDecoder
+from .decode.wan import StreamingDecoder
 from .files import (
     OutputFile,
     new_output_file,
@@ -11,7 +14,6 @@ from .files import (
     video_from_file,
     workflow_metadata,
 )
-from .light import LIGHT_DECODER, LightLayer, is_light, light_layers
 from .models import (
     DTYPES,
     check_text_width,
@@ -33,61 +35,9 @@ from .overlap import (
     threads_stopped,
     usual_overlap,
 )
-from .page import Page, Progress, inform
 from .routes import Answer, add_get_route, add_json_routes, add_post_route
-from .tiny import text_encoder, vae_from_file
+from .sampling import attention_of, back_on_device, from_latent, room, sampling, stop_if_cancelled, to_latent, wan_tree
+from .taehv import LIGHT_DECODER, LightLayer, is_light, light_layers
+from .text import embedding_of, encode
+from .tiny_model import text_encoder, vae_from_file
 from .vae import check_stream_vae, check_wan_vae, encode_pictures, fit_pictures, video_pictures
-
-__all__ = [
-    "Answer",
-    "DTYPES",
-    "IN_STREAM",
-    "IN_THREAD",
-    "LIGHT_DECODER",
-    "LightLayer",
-    "OFF",
-    "OutputFile",
-    "Overlap",
-    "Page",
-    "Progress",
-    "SideStream",
-    "add_get_route",
-    "add_json_routes",
-    "add_post_route",
-    "attention_of",
-    "back_on_device",
-    "check_stream_vae",
-    "check_text_width",
-    "check_wan_vae",
-    "decode_of",
-    "encode_pictures",
-    "fit_pictures",
-    "from_latent",
-    "inform",
-    "is_light",
-    "light_layers",
-    "model_files",
-    "model_path",
-    "new_output_file",
-    "new_state_file",
-    "overlap_of",
-    "room",
-    "sampling",
-    "state_files",
-    "state_path",
-    "stop_if_cancelled",
-    "text_encoder",
-    "text_tags",
-    "threads_stopped",
-    "to_latent",
-    "usual_dtype",
-    "usual_vae_dtype",
-    "usual_overlap",
-    "vae_from_file",
-    "video_from_file",
-    "video_pictures",
-    "wan_model",
-    "wan_tree",
-    "with_lora",
-    "workflow_metadata",
-]

@@ -10,7 +10,7 @@ import folder_paths
 import torch
 from torch import Tensor
 
-from .device import wan_tree
+from .sampling import wan_tree
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 

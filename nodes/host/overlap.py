@@ -12,9 +12,9 @@ import comfy.model_management
 import torch
 from torch import Tensor
 
+from ...memflow_core.config import LatentShape
 from ...memflow_core.footprint import Decode
-from ...memflow_core.stream import LatentShape
-from .light import is_light
+from .taehv import is_light
 
 IN_STREAM, IN_THREAD = "stream", "thread"
 

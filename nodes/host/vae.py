@@ -8,8 +8,8 @@ from comfy.ldm.wan.vae import WanVAE
 from comfy_api.latest import InputImpl
 from torch import Tensor
 
-from .device import wan_tree
-from .light import is_light
+from .sampling import wan_tree
+from .taehv import is_light
 
 WANTED_VAE = "connect the Wan 2.1 VAE (16 latent channels), for example wan_2.1_vae.safetensors."
 

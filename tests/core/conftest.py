@@ -3,10 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from memflow_core.backbone import Backbone
-from memflow_core.config import MemoryConfig, ModelConfig, SamplingConfig
-from memflow_core.model import WanModel
-from memflow_core.stream import LatentShape, Stream
+from memflow_core.config import LatentShape, MemoryConfig, ModelConfig, SamplingConfig
+from memflow_core.model import Backbone, WanModel
+from memflow_core.stream import Stream
 
 SMALL = ModelConfig(dim=32, num_heads=2, num_layers=2, ffn_dim=48, text_dim=8, freq_dim=16)
 

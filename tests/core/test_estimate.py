@@ -10,18 +10,15 @@ import pytest
 import torch
 
 from memflow_core import rehearsal
-from memflow_core.backbone import Backbone
-from memflow_core.cache import KVCache
-from memflow_core.chunk import LatentShape
-from memflow_core.config import CACHES, MemoryConfig, ModelConfig, SamplingConfig
+from memflow_core.config import CACHES, LatentShape, MemoryConfig, ModelConfig, SamplingConfig
 from memflow_core.estimate import GB, Estimate, ModelSize, estimate
-from memflow_core.model import WanModel
-from memflow_core.plan import Plan
-from memflow_core.schedule import Blend, ChunkGrid, Pin, PromptSchedule, Segment, Time
+from memflow_core.memory import KVCache
+from memflow_core.model import Backbone, WanModel
+from memflow_core.play import play
+from memflow_core.schedule import Blend, ChunkGrid, Pin, Plan, PromptSchedule, Segment, Time
 from memflow_core.state import capture, resume
-from memflow_core.story import play
 from memflow_core.stream import Stream
-from tests.allocations import Allocations
+from tests.core.allocations import Allocations
 
 RETRIEVALS = ["reference", "prompt", "similarity", "attention", "fifo", "none"]
 FULL = ModelSize(layers=30, dim=1536, heads=12, ffn_dim=8960)

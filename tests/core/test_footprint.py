@@ -10,16 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from memflow_core.config import MemoryConfig, ModelConfig, SamplingConfig
+from memflow_core.config import LatentShape, MemoryConfig, ModelConfig, SamplingConfig
 from memflow_core.estimate import GB, ModelSize, estimate
 from memflow_core.footprint import Decode, Footprint, fp8_bytes_of, weights_of
 from memflow_core.model import WanModel
 from memflow_core.presets import MEMORIES, PRESETS, REASONS, memory_words
-from memflow_core.quantised import quantised
 from memflow_core.said import say
-from memflow_core.schedule import ChunkGrid, Time
-from memflow_core.schedule_formats import read_schedule
-from memflow_core.stream import LatentShape
+from memflow_core.schedule import ChunkGrid, Time, read_schedule
+from memflow_core.weights import quantised
 
 FULL = ModelSize(layers=30, dim=1536, heads=12, ffn_dim=8960)
 DOCS = Path(__file__).resolve().parents[2] / "web" / "docs"

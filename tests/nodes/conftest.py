@@ -46,7 +46,7 @@ class Tiny:
 
 @pytest.fixture(scope="session")
 def tiny(pack) -> Tiny:
-    return Tiny(pack.nodes, *pack.nodes.tiny.MemFlowTinyStory.execute().result)
+    return Tiny(pack.nodes, *pack.nodes.loaders.MemFlowTinyStory.execute().result)
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +61,7 @@ def stream(tiny, tmp_path, monkeypatch):
     import folder_paths
 
     monkeypatch.setattr(folder_paths, "output_directory", str(tmp_path))
-    node = tiny.nodes.video.MemFlowStreamToVideo.PREPARE_CLASS_CLONE(None)
+    node = tiny.nodes.stream_to_video.MemFlowStreamToVideo.PREPARE_CLASS_CLONE(None)
 
     def run(**changes):
         inputs = {
@@ -84,7 +84,7 @@ def stream(tiny, tmp_path, monkeypatch):
 def written(tiny, monkeypatch):
     """The frames handed to the encoder."""
     frames = []
-    writer = tiny.nodes.video.VideoWriter
+    writer = tiny.nodes.stream_to_video.VideoWriter
     write = writer.write
     monkeypatch.setattr(writer, "write", lambda self, new: (frames.append(new.clone()), write(self, new))[1])
     return frames

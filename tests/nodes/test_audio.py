@@ -19,7 +19,7 @@ def stream(tiny, tmp_path, monkeypatch):
     import folder_paths
 
     monkeypatch.setattr(folder_paths, "output_directory", str(tmp_path))
-    node = tiny.nodes.video.MemFlowStreamToVideo.PREPARE_CLASS_CLONE(None)
+    node = tiny.nodes.stream_to_video.MemFlowStreamToVideo.PREPARE_CLASS_CLONE(None)
 
     def run(**changes):
         inputs = {"model": tiny.model, "vae": tiny.vae, "schedule": tiny.schedule("0s: a robot walks in the meadow")}

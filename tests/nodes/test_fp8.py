@@ -23,15 +23,15 @@ def folder(pack, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def core(pack):
-    """Of the pack's own core: weights, lora, quantised."""
+    """Of the pack's own core: generator, lora, fp8_export."""
     from importlib import import_module
 
-    return lambda name: import_module(f"{pack.__name__}.memflow_core.{name}")
+    return lambda name: import_module(f"{pack.__name__}.memflow_core.weights.{name}")
 
 
 @pytest.fixture(scope="module")
 def generator(core, generator_file):
-    return core("weights").read_generator(generator_file)
+    return core("generator").read_generator(generator_file)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def exact(tiny) -> torch.Tensor:
 
 
 def load(tiny, name: str, **changes):
-    return tiny.nodes.loader.MemFlowLoadModel.execute(model_name=name, **{**DEFAULTS, **changes}).result[0]
+    return tiny.nodes.loaders.MemFlowLoadModel.execute(model_name=name, **{**DEFAULTS, **changes}).result[0]
 
 
 def error(found: torch.Tensor, true: torch.Tensor) -> float:
@@ -78,7 +78,7 @@ def test_comfyui_reads_our_files_as_its_own_quantised_ones(tiny, core, generator
 
     import nodes
 
-    core("quantised").save_quantised(generator.state_dict, generator.config, folder / "quantised.safetensors")
+    core("fp8_export").save_quantised(generator.state_dict, generator.config, folder / "quantised.safetensors")
     (model,) = nodes.UNETLoader().load_unet("quantised.safetensors", "default")
     tree = model.model.diffusion_model
     assert isinstance(tree.blocks[0].ffn[0].weight, QuantizedTensor)
@@ -148,12 +148,12 @@ def test_the_tool_writes_what_comfyui_reads(tiny, core, generator, folder, lora,
 
     # heads of the tiny model are narrower than Wan's, which only a safetensors file's metadata can say
     source, target = folder / "plain.safetensors", folder / "tool.safetensors"
-    source.write_bytes(Path(core("tiny_story").ASSETS / core("tiny_story").GENERATOR).read_bytes())
+    source.write_bytes(Path(core("tiny").ASSETS / core("tiny").GENERATOR).read_bytes())
     monkeypatch.setattr("sys.argv", ["quantise", str(source), str(target), "--lora", str(folder / lora)])
     quantise.main()
     assert "GB" in capsys.readouterr().out
     merged = core("lora").read_lora(folder / lora).merge(generator.state_dict)
-    written, made = load_file(target), core("quantised").quantised(merged)
+    written, made = load_file(target), core("fp8_export").quantised(merged)
     bits = written["blocks.0.ffn.0.weight"].view(torch.uint8)
     assert torch.equal(bits, made["blocks.0.ffn.0.weight"].view(torch.uint8))
     (model,) = nodes.UNETLoader().load_unet("tool.safetensors", "default")

@@ -79,7 +79,7 @@ def test_frames_of_the_run_show_on_the_sheet(tiny, run):
 
 def test_a_video_serves_as_well_as_its_frames(tiny, run, tmp_path):
     video_path = tmp_path / "red.mp4"
-    with tiny.nodes.video.VideoWriter(video_path) as writer:
+    with tiny.nodes.stream_to_video.VideoWriter(video_path) as writer:
         writer.write(torch.tensor([1.0, 0.0, 0.0]).expand(93, 64, 64, 3))
     video = tiny.nodes.host.video_from_file(video_path)
     sheet, _ = view(tiny, run["report"], images=video)
@@ -152,7 +152,7 @@ def test_the_page_gets_every_chunk_with_a_picture(tiny, run):
 
 
 def test_thumbnails_are_small_whatever_was_decoded(tiny):
-    thumbnails = tiny.nodes.thumbnails
+    thumbnails = tiny.nodes.report.thumbnails
     for height, width in ((480, 832), (832, 480), (16, 16)):
         frame = torch.rand(height, width, 3)
         small = picture(thumbnails.data_url(thumbnails.picture_of(frame)))
@@ -161,7 +161,7 @@ def test_thumbnails_are_small_whatever_was_decoded(tiny):
 
 
 def test_a_long_run_does_not_make_the_result_grow_without_end(tiny, monkeypatch):
-    request, telling = tiny.nodes.request, tiny.nodes.telling
+    request, telling = tiny.nodes.run.request, tiny.nodes.run.events
     monkeypatch.setattr(telling, "MOST_TOLD", 3)
     grid = request.ChunkGrid(3, 16.0)
     told = telling.Telling(tiny.nodes.host.Page(), telling.MemoryStory(grid), "prompt", 0)

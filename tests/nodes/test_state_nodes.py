@@ -83,7 +83,7 @@ def test_a_compact_file_goes_on_near_the_exact_one_and_every_time_the_same(told,
 
 
 def test_both_files_go_on_as_video(tiny, told, files):
-    node = tiny.nodes.video.MemFlowStreamToVideo.PREPARE_CLASS_CLONE(None)
+    node = tiny.nodes.stream_to_video.MemFlowStreamToVideo.PREPARE_CLASS_CLONE(None)
     inputs = {"model": tiny.model, "vae": tiny.vae, "schedule": tiny.schedule(TALE), "seed": 7, "width": 64}
     inputs |= {"height": 64, "fps": 16.0, "steps": "1000, 500", "shift": 5.0, "filename_prefix": "story"}
     inputs |= {"format": "mp4 (h264)", "quality": "high", "save_output": True, "memory": tiny.memory()}
@@ -238,7 +238,7 @@ def test_a_damaged_file_is_refused_in_one_sentence(told, files, content):
 
 
 def test_a_hostile_decoder_is_refused_before_anything_is_sampled(tiny, told, files, monkeypatch):
-    node = tiny.nodes.video.MemFlowStreamToVideo.PREPARE_CLASS_CLONE(None)
+    node = tiny.nodes.stream_to_video.MemFlowStreamToVideo.PREPARE_CLASS_CLONE(None)
     inputs = {"model": tiny.model, "vae": tiny.vae, "schedule": tiny.schedule(TALE), "seed": 7, "width": 64}
     inputs |= {"height": 64, "fps": 16.0, "steps": "1000, 500", "shift": 5.0, "filename_prefix": "story"}
     inputs |= {"format": "mp4 (h264)", "quality": "high", "save_output": True}

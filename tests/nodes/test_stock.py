@@ -57,7 +57,7 @@ def test_stock_loader_and_stock_lora_give_our_loaders_latents(tiny, files):
 
     model = stock.UNETLoader().load_unet("stock.safetensors", "default")[0]
     with_lora = stock.LoraLoaderModelOnly().load_lora_model_only(model, "lora.safetensors", 0.7)[0]
-    ours = tiny.nodes.loader.MemFlowLoadModel.execute("official.pt", "lora.pt", 0.7, 0.0, "auto", "default").result[0]
+    ours = tiny.nodes.loaders.MemFlowLoadModel.execute("official.pt", "lora.pt", 0.7, 0.0, "auto", "default").result[0]
     plain = tiny.sample(model=model)[0]
     assert torch.equal(plain, tiny.sample()[0])
     assert torch.equal(tiny.sample(model=with_lora)[0], tiny.sample(model=ours)[0])
@@ -111,7 +111,7 @@ def test_inside_the_window_the_stock_autoregressive_sampler_makes_the_same(pack,
         def generate_noise(self, _):
             return whole
 
-    core = sys.modules[f"{pack.__name__}.memflow_core.flow"]
+    core = sys.modules[f"{pack.__name__}.memflow_core.stream.flow"]
     timesteps = core.denoising_timesteps(core.SamplingConfig())
     sigmas = torch.tensor([timestep / 1000 for timestep in timesteps] + [0.0])
     theirs = SamplerCustomAdvanced.execute(
@@ -121,7 +121,7 @@ def test_inside_the_window_the_stock_autoregressive_sampler_makes_the_same(pack,
         sigmas,
         latent,
     ).result[0]["samples"]
-    seeded = sys.modules[f"{pack.__name__}.memflow_core.noise"].SeededNoise
+    seeded = sys.modules[f"{pack.__name__}.memflow_core.stream.noise"].SeededNoise
     monkeypatch.setattr(seeded, "chunk", StockNoise(whole, seed).chunk)
     memory = tiny.memory(retrieval="none", sink_size=0, window_size=9)
     inputs = {"length": 33, "steps": "1000, 750, 500, 250", "seed": seed, "memory": memory}

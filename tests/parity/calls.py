@@ -5,15 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from memflow_core.attention import MemoryAttention, Span
-from memflow_core.backends import memory_reader
-from memflow_core.bank import Offer, PromptKeys, Prototype
-from memflow_core.cache import KVCache, Occupancy
+from memflow_core.attention import MemoryAttention, memory_reader
 from memflow_core.config import SamplingConfig
-from memflow_core.flow import FlowSchedule
-from memflow_core.reference import ReferenceMemory, rank
-from memflow_core.rope import Rope
-from memflow_core.trace import Trace
+from memflow_core.memory import KVCache, Occupancy, Offer, PromptKeys, Prototype, ReferenceMemory, Span, Trace, rank
+from memflow_core.model import Rope
+from memflow_core.stream import FlowSchedule
 
 from .case import Case, Check
 

@@ -12,10 +12,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from memflow_core.backbone import Backbone, Compiler
-from memflow_core.config import MemoryConfig, ModelConfig, SamplingConfig
-from memflow_core.model import WanModel
-from memflow_core.stream import LatentShape
+from memflow_core.config import LatentShape, MemoryConfig, ModelConfig, SamplingConfig
+from memflow_core.model import Backbone, Compiler, WanModel
 
 TOLERANCE = 2e-5
 # without a window limit the published program still attends to 21 latent frames at most

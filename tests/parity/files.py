@@ -7,12 +7,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from memflow_core.attention import Span
-from memflow_core.checkpoints import cast
-from memflow_core.flow import FlowSchedule
-from memflow_core.lora import read_lora
-from memflow_core.stream import Stream
-from memflow_core.weights import read_generator
+from memflow_core.memory import Span
+from memflow_core.stream import FlowSchedule, Stream
+from memflow_core.weights import read_generator, read_lora
+from memflow_core.weights.files import cast
 
 from .case import TOLERANCE, Case, Check
 

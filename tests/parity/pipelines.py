@@ -6,10 +6,9 @@ import json
 
 import torch
 
-from memflow_core.flow import denoising_timesteps
+from memflow_core.memory import Trace
 from memflow_core.schedule import ChunkGrid, PromptSchedule, Segment, Time
-from memflow_core.stream import Stream
-from memflow_core.trace import Trace
+from memflow_core.stream import Stream, denoising_timesteps
 
 from .case import Case, Check, RecordedNoise
 

@@ -16,7 +16,7 @@ const PAGE = readdirSync(FOLDER, { recursive: true })
 // what the server has said by the page
 const SERVER = ["memflow_core/", "nodes/"].flatMap((folder) => {
   const home = new URL(`../../${folder}`, import.meta.url);
-  const files = readdirSync(home).filter((name) => name.endsWith(".py")).map((name) => readFileSync(new URL(name, home), "utf8"));
+  const files = readdirSync(home, { recursive: true }).filter((name) => name.endsWith(".py")).map((name) => readFileSync(new URL(name, home), "utf8"));
   return files.filter((source) => /said import .*\bsay\b/.test(source));
 });
 const SOURCES = [...PAGE, ...SERVER];

@@ -29,11 +29,10 @@ sys.path.append(str(ROOT))
 import torch  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
-from memflow_core.backbone import Backbone  # noqa: E402
-from memflow_core.config import MemoryConfig, ModelConfig, SamplingConfig  # noqa: E402
-from memflow_core.model import WanModel  # noqa: E402
+from memflow_core.config import LatentShape, MemoryConfig, ModelConfig, SamplingConfig  # noqa: E402
+from memflow_core.model import Backbone, WanModel  # noqa: E402
 from memflow_core.state import StreamState, capture, resume  # noqa: E402
-from memflow_core.stream import LatentShape, Stream  # noqa: E402
+from memflow_core.stream import Stream  # noqa: E402
 from tools.comfy_host import Layout  # noqa: E402
 from tools.comfy_server import Server, failure, output_files  # noqa: E402
 from tools.load_pack import load_pack, node_classes  # noqa: E402

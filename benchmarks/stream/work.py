@@ -1,0 +1,77 @@
+"""What a chunk takes by counting: operations of its matrix products and attention, and bytes that must move.
+
+A multiplication and an addition are two operations. Bytes are those of an implementation that fuses every step that
+is not a product into its neighbours: each product reads its weights and its input and writes its output once,
+attention reads queries, keys and values once and writes its output.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from memflow_core.config import LatentShape, MemoryConfig, ModelConfig, SamplingConfig
+
+
+@dataclass(frozen=True)
+class Work:
+    """Operations and bytes."""
+
+    flops: float = 0.0
+    bytes: float = 0.0
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.flops + other.flops, self.bytes + other.bytes)
+
+    def __mul__(self, times: int) -> Work:
+        return Work(times * self.flops, times * self.bytes)
+
+
+def frames_read(memory: MemoryConfig) -> int:
+    """Latent frames that a query reads when memory and window are full."""
+    held = memory.sink_frames + memory.bank_slots
+    return memory.window_frames + (held if memory.top_k is None else min(memory.top_k, held))
+
+
+def chunk_work(
+    model: ModelConfig,
+    shape: LatentShape,
+    memory: MemoryConfig,
+    text_length: int,
+    dtype_bytes: int,
+    sampling: SamplingConfig | None = None,
+) -> Work:
+    """Of a chunk when memory and window are full: its denoising steps and its context pass, without a switch."""
+    sampling = sampling or SamplingConfig()
+    layer = _Layer(model, shape.batch * sampling.chunk_frames * shape.tokens, dtype_bytes)
+    whole = layer.whole(frames_read(memory) * shape.tokens, text_length)
+    ends = layer.product(4 * model.in_channels, model.dim) + layer.product(model.dim, 4 * model.out_channels)
+    denoise = whole * model.num_layers + ends
+    context = whole * (model.num_layers - 1) + layer.keys + layer.product(4 * model.in_channels, model.dim)
+    return denoise * len(sampling.steps) + context
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """One block over `rows` tokens."""
+
+    model: ModelConfig
+    rows: int
+    dtype_bytes: int
+
+    def product(self, width: int, out: int) -> Work:
+        moved = self.rows * (width + out) + width * out
+        return Work(2 * self.rows * width * out, self.dtype_bytes * moved)
+
+    def attention(self, read: int) -> Work:
+        """Each token reads `read` others; a batch item's keys are its own."""
+        dim = self.model.dim
+        return Work(4 * self.rows * read * dim, self.dtype_bytes * 2 * dim * (self.rows + read))
+
+    @property
+    def keys(self) -> Work:
+        return self.product(self.model.dim, self.model.dim) * 2
+
+    def whole(self, read: int, text_length: int) -> Work:
+        dim, ffn = self.model.dim, self.model.ffn_dim
+        products = self.product(dim, dim) * 6 + self.product(dim, ffn) + self.product(ffn, dim)
+        return products + self.attention(read) + self.attention(text_length)

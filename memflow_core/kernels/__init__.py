@@ -1,1 +1,0 @@
-"""Kernels, each beside the plain torch function that defines what it computes."""

@@ -1,0 +1,128 @@
+"""The memory bank: slots for older latent frames, and the moves that every retrieval policy is made of.
+
+Layers and batch items may hold different frames, so a slot is named by a tensor [layers, B] that never leaves the
+device; only how many slots are in use is known to the host. `KVCache.order` lists the slots in use: oldest first,
+unless the policy sorts them otherwise.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .cache import KVCache
+from .frame_kv import Offer, Prototype
+
+
+class Bank:
+    """Frames in and out of the bank slots of a cache."""
+
+    def __init__(self, cache: KVCache):
+        self.cache = cache
+        self.slots = cache.at.bank_slots
+        # the prompt under which each bank frame was made, beside `cache.frames`
+        self.prompts = torch.full_like(cache.frames, -1)
+        self._free: list[Prototype] = []
+
+    def copy_frame(self, frame: int) -> Prototype:
+        """Copy a sink or window frame out of its slot. Buffers are reused: a steady stream allocates none."""
+        return self.borrow(self.view_frame(frame))
+
+    def view_frame(self, frame: int) -> Prototype:
+        """A sink or window frame in its slot."""
+        source = self.cache.at.slot(frame)
+        return Prototype(**{name: part[:, :, :, source] for name, part in self.cache.parts.items()})
+
+    def gather_frame(self, frame: int) -> Prototype:
+        """Copy a frame that every layer's bank holds, each in a slot of its own."""
+        place = (self.listed_frames() == frame).int().argmax(dim=-1, keepdim=True)
+        slot = self.listed().gather(-1, place)[..., 0]
+        row, item = self._rows(slot.device)
+        return Prototype(**{name: part[row, item, :, slot] for name, part in self.cache.parts.items()})
+
+    def borrow(self, source: Prototype) -> Prototype:
+        """Copy a prototype from any device into buffers that `release` takes back."""
+        if self._free:
+            prototype = self._free.pop()
+        else:
+            room = {name: torch.empty_like(part, device=self.cache.device) for name, part in source.parts.items()}
+            prototype = Prototype(**room)
+        for name, part in source.parts.items():
+            prototype.parts[name].copy_(part)
+        return prototype
+
+    def holds(self, frame: int) -> bool:
+        """Whether a frame stands in every layer's bank. Waits for the device."""
+        return bool((self.listed_frames() == frame).any(dim=-1).all())
+
+    def _rows(self, device: torch.device, layers: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """Indices of layers [layers, 1] and of batch items [1, B]."""
+        row = torch.arange(len(self.cache.k), device=device)[layers, None]
+        return row, torch.arange(self.cache.batch, device=device)[None]
+
+    def release(self, prototype: Prototype) -> None:
+        """Give a prototype's buffers back for the next copy."""
+        self._free.append(prototype)
+
+    def filled(self) -> slice:
+        """Bank slots in use."""
+        return slice(self.slots - self.cache.at.bank, self.slots)
+
+    def listed(self, layers: slice = slice(None)) -> Tensor:
+        """Slots in use in listed order, [layers, B, n]."""
+        return self.cache.order[layers, :, : self.cache.at.bank]
+
+    def listed_frames(self, layers: slice = slice(None)) -> Tensor:
+        """Latent frames in listed order, [layers, B, n]."""
+        return self.cache.frames[layers].gather(-1, self.listed(layers))
+
+    def listed_prompts(self) -> Tensor:
+        """Prompt numbers in listed order, [layers, B, n]."""
+        return self.prompts.gather(-1, self.listed())
+
+    def relevance(self, text_mean_k: Tensor) -> Tensor:
+        """NAM's score: mean text key . mean visual key / sqrt(head_dim), averaged over heads.
+
+        text_mean_k [layers, B, heads, head_dim] -> [layers, B, n] in listed order.
+        """
+        keys = self.cache.mean_k[:, :, :, self.filled()]
+        scores = torch.einsum("lbhd,lbhnd->lbn", text_mean_k, keys) / (keys.shape[2] * keys.shape[-1] ** 0.5)
+        return scores.gather(-1, self.listed() - self.filled().start)
+
+    def append(self, offer: Offer) -> None:
+        """Fill the next free slot, the same in all layers."""
+        self.cache.at.bank += 1
+        self.overwrite_newest(offer)
+
+    def overwrite_newest(self, offer: Offer) -> None:
+        """Write into the slot that was filled last."""
+        slot = self.filled().start
+        for cached, fresh in self._pairs(offer):
+            cached[:, :, :, slot] = fresh
+        self.cache.frames[:, :, slot] = offer.frame
+        self.prompts[:, :, slot] = offer.prompt
+
+    def replace(self, place: Tensor, offer: Offer, wanted: Tensor, layers: slice = slice(None)) -> None:
+        """Put a frame in place of the `place`-th listed one and list it last.
+
+        place   [layers, B] int64, a different one in each layer and batch item.
+        wanted  [layers, B] bool: where False, nothing changes.
+        """
+        row, item = self._rows(place.device, layers)
+        slot = self.listed(layers).gather(-1, place[..., None])[..., 0]
+        for cached, fresh in self._pairs(offer):
+            old = cached[row, item, :, slot]
+            cached[row, item, :, slot] = torch.where(
+                wanted.view(*wanted.shape, *[1] * (old.ndim - 2)), fresh[layers], old
+            )
+        for tags, tag in ((self.cache.frames, offer.frame), (self.prompts, offer.prompt)):
+            tags[row, item, slot] = torch.where(wanted, tag, tags[row, item, slot])
+        self._list_last(torch.where(wanted, place, self.slots - 1), layers)
+
+    def _pairs(self, offer: Offer) -> tuple[tuple[Tensor, Tensor], ...]:
+        return tuple((self.cache.parts[name], part) for name, part in offer.prototype.parts.items())
+
+    def _list_last(self, place: Tensor, layers: slice) -> None:
+        turn = torch.arange(self.slots, device=place.device).expand(*place.shape, -1)
+        turn = torch.where(turn == place[..., None], self.slots, turn).argsort(dim=-1)
+        self.cache.order[layers] = self.cache.order[layers].gather(-1, turn)

@@ -1,0 +1,118 @@
+"""The KV cache of a stream: bank, sink and window in one row of slots per layer.
+
+A slot is room for one latent frame's keys and values. Frames are written once, in place, and never move:
+
+    | bank: grows from right to left | sink | window: a ring |
+                                     ^ fixed border
+
+Attention does not care in which order keys stand, so the valid slots need only be one contiguous stretch, and
+dense attention is one call on a view. Which frame stands where in sink and window follows from two integers;
+which frames a layer's bank holds is decided on the device (`frames`), layer by layer, without asking the host.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..model import fp8
+from .layout import Occupancy
+
+
+def part_names(in_fp8: bool) -> tuple[str, ...]:
+    """What a cache keeps of each frame."""
+    return ("k", "v", "mean_k", "scale_k", "scale_v") if in_fp8 else ("k", "v", "mean_k")
+
+
+class KVCache:
+    """Keys and values of all layers.
+
+    k, v     [layers, B, heads, slots, tokens, head_dim]; k after RoPE where positions are absolute, before it
+             where they are relative. Kept in fp8 they are bits, see `fp8`: ask `keys` and `values`.
+    scale_k, scale_v  [layers, B, heads, slots] float32 where they are kept in fp8, else None.
+    mean_k   [layers, B, heads, slots, head_dim] float32: mean key of each slot as it was written, all that relevance
+             needs.
+    frames   [layers, B, bank slots] int64: the latent frame in each bank slot, -1 where there is none.
+    order    [layers, B, bank slots] int64: bank slots in the order the policy lists them.
+    dtype    of the keys and values that are written and read.
+    """
+
+    def __init__(
+        self,
+        layers: int,
+        batch: int,
+        heads: int,
+        tokens: int,
+        head_dim: int,
+        occupancy: Occupancy,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+        in_fp8: bool = False,
+    ):
+        if in_fp8:
+            fp8.check_device(device)
+        self.at, self.dtype = occupancy, dtype
+        shape = (layers, batch, heads, occupancy.total, tokens, head_dim)
+        self.k, self.v = (torch.zeros(shape, dtype=torch.uint8 if in_fp8 else dtype, device=device) for _ in "kv")
+        self.scale_k, self.scale_v = (torch.zeros(shape[:4], device=device) if in_fp8 else None for _ in "kv")
+        self.mean_k = torch.zeros((*shape[:4], head_dim), dtype=torch.float32, device=device)
+        bank = occupancy.bank_slots
+        self.frames = torch.full((layers, batch, bank), -1, dtype=torch.int64, device=device)
+        # the bank grows leftwards from the border, so its first slot is the rightmost
+        leftwards = torch.arange(bank - 1, -1, -1, dtype=torch.int64, device=device)
+        self.order = leftwards.expand(layers, batch, bank).contiguous()
+
+    @property
+    def batch(self) -> int:
+        return self.k.shape[1]
+
+    @property
+    def device(self) -> torch.device:
+        return self.k.device
+
+    @property
+    def in_fp8(self) -> bool:
+        return self.scale_k is not None
+
+    @property
+    def parts(self) -> dict[str, Tensor]:
+        """All that is kept of a frame, by name: [layers, B, heads, slots, ...] each."""
+        return {name: getattr(self, name) for name in part_names(self.in_fp8)}
+
+    def keys(self, layer: int, slots: slice) -> Tensor:
+        """Keys of some slots, [B, heads, slots, tokens, head_dim]: a view, or a copy where they are kept in fp8."""
+        return self._read("k", layer, slots)
+
+    def values(self, layer: int, slots: slice) -> Tensor:
+        """Values of some slots, as `keys`."""
+        return self._read("v", layer, slots)
+
+    def _read(self, name: str, layer: int, slots: slice) -> Tensor:
+        stored = getattr(self, name)[layer, :, :, slots]
+        if not self.in_fp8:
+            return stored
+        return fp8.decode(stored, getattr(self, f"scale_{name}")[layer, :, :, slots], self.dtype)
+
+    def write(self, layer: int, start: int, k: Tensor, v: Tensor, draft: bool = False) -> None:
+        """Put frames start, start + 1, ... into their sink and window slots. k, v [B, heads, F, tokens, head_dim].
+
+        draft  nobody will ask for the frames' mean keys before they are written again.
+        """
+        fresh = {} if draft else {"mean_k": k.mean(dim=3, dtype=torch.float32)}
+        if self.in_fp8:
+            (fresh["k"], fresh["scale_k"]), (fresh["v"], fresh["scale_v"]) = fp8.encode(k), fp8.encode(v)
+        else:
+            fresh |= {"k": k, "v": v}
+        for slot, offset, length in self.at.runs(start, k.shape[2]):
+            for name, part in fresh.items():
+                getattr(self, name)[layer, :, :, slot : slot + length] = part[:, :, offset : offset + length]
+
+    def forget_window(self) -> None:
+        """Drop sink and window, keep the bank: the next frame is the first of a new shot."""
+        self.at.origin = self.at.end
+
+    def zero_window(self) -> None:
+        """Overwrite sink and window with zeros, which attention then still reads."""
+        border = self.at.border
+        for part in self.parts.values():
+            part[:, :, :, border:] = 0

@@ -1,0 +1,86 @@
+"""User pins: latent frames that memory keeps whatever the retrieval policy says.
+
+An unnamed pin stands in the bank for good. A named one waits in a store of its own, outside the attended slots, and
+stands in the bank while the prompt asks for it by name; after that its frame is one like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from .frame_kv import Offer
+
+
+@dataclass
+class NamedPin:
+    """A frame under a name. `kept` holds its keys and values as soon as the frame is made; nobody writes to them."""
+
+    frame: int
+    kept: Offer | None = None
+
+
+class Pins:
+    """What is pinned, and which names the current prompt asks for. Knows nothing of slots but their number."""
+
+    def __init__(self, slots: int, frames: Iterable[int] = ()):
+        self.slots = slots
+        self.frames = set(frames)
+        self.named: dict[str, NamedPin] = {}
+        self.recalled: tuple[str, ...] = ()
+
+    @property
+    def listed(self) -> list[tuple[int, str | None]]:
+        """Latent frames and their names, by frame."""
+        named = [(pin.frame, name) for name, pin in self.named.items()]
+        return sorted([*((frame, None) for frame in self.frames), *named], key=lambda pin: (pin[0], pin[1] or ""))
+
+    @property
+    def recalled_frames(self) -> set[int]:
+        return {self.named[name].frame for name in self.recalled}
+
+    @property
+    def protected(self) -> set[int]:
+        """Frames that nothing may drive out of the bank now."""
+        return self.held(self.recalled)
+
+    def held(self, recall: Iterable[str]) -> set[int]:
+        """Frames that need a place while a prompt asks for these names."""
+        return self.frames | {self.named[name].frame for name in recall}
+
+    def has(self, frame: int, name: str | None) -> bool:
+        return frame in self.frames if name is None else name in self.named and self.named[name].frame == frame
+
+    def check_new(self, frame: int, name: str | None, recall: Sequence[str]) -> None:
+        """Raise ValueError unless there is room for a new pin beside those that `recall` asks for."""
+        if name is None:
+            held = self.held(recall)
+            self._check_room(f"latent frame {frame} cannot be pinned", held | {frame}, len(held))
+            return
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"a pin's name is {name!r}, but must be a text that is not empty.")
+        if name in self.named:
+            raise ValueError(
+                f"latent frame {frame} cannot be pinned as {name!r}: that is the name of latent frame "
+                f"{self.named[name].frame}; unpin it first, or choose another name."
+            )
+        self._check_room(f"latent frame {frame} cannot be pinned", {frame}, 0)
+
+    def check_recall(self, names: Sequence[str]) -> None:
+        """Raise ValueError unless all these pins are there and find room in the bank together."""
+        for name in names:
+            if name not in self.named:
+                known = f"there are {', '.join(self.named)}" if self.named else "there is none"
+                raise ValueError(f"the prompt asks for pin {name!r}, but {known}: pin a moment under that name first.")
+            if self.named[name].kept is None:
+                raise ValueError(
+                    f"the prompt asks for pin {name!r}, but its latent frame {self.named[name].frame} is not made yet."
+                )
+        asked = {self.named[name].frame for name in names}
+        self._check_room(f"the prompt cannot have {', '.join(names)} in memory", self.frames | asked, len(self.frames))
+
+    def _check_room(self, what: str, frames: set[int], taken: int) -> None:
+        if len(frames) > self.slots:
+            raise ValueError(
+                f"{what}: the bank holds {self.slots} latent frames, {taken} of them pinned; make the bank larger."
+            )

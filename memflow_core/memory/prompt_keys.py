@@ -1,0 +1,39 @@
+"""Mean text keys of a prompt, which relevance is computed from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..model import TextKV
+
+
+@dataclass(frozen=True)
+class PromptKeys:
+    """What relevance knows of a prompt.
+
+    number   counts the prompts of a stream.
+    mean_k   [layers, B, heads, head_dim] float32: mean cross-attention key, padding included (as published).
+    own_k    the same over the prompt's own tokens.
+    pooled   [B, text_dim] float32, unit length: mean embedding of the prompt's own tokens.
+    """
+
+    number: int
+    mean_k: Tensor
+    own_k: Tensor
+    pooled: Tensor
+
+    @staticmethod
+    def of(number: int, text: Tensor, keys: list[TextKV]) -> PromptKeys:
+        """text [B, length, text_dim], padded with rows of zeros; keys as from `Backbone.embed_text`."""
+        own = text.abs().amax(dim=-1) > 0  # [B, length]
+        # a prompt of nothing but zeros has no own tokens: then all of them speak
+        own = (own | ~own.any(dim=-1, keepdim=True)).float()
+        weight = own / own.sum(dim=-1, keepdim=True)
+        mean_k = torch.stack([layer.k.mean(dim=2, dtype=torch.float32) for layer in keys])
+        own_k = torch.stack([torch.einsum("bl,bhld->bhd", weight, layer.k.float()) for layer in keys])
+        pooled = torch.einsum("bl,blc->bc", weight, text.float())
+        return PromptKeys(number, mean_k, own_k, F.normalize(pooled, dim=-1))

@@ -1,0 +1,39 @@
+"""Errors of schedules, and values cut short for their messages."""
+
+from __future__ import annotations
+
+import reprlib
+
+
+class ScheduleError(ValueError):
+    """A schedule that cannot be read or placed; one sentence with the fix."""
+
+
+def require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ScheduleError(message)
+
+
+def show(value: object) -> str:
+    """Any value for a message, cut short, however large or deeply nested it is."""
+    try:
+        return reprlib.repr(value)
+    except (ValueError, RecursionError):  # an int with thousands of digits, for one
+        return f"a {type(value).__name__} of great size"
+
+
+def shorten(prompt: str, limit: int = 40) -> str:
+    """A prompt quoted for a message, cut to `limit` characters."""
+    return repr(prompt if len(prompt) <= limit else prompt[: limit - 3] + "...")
+
+
+def check_text(name: str, text: object) -> None:
+    """Raise ScheduleError unless `text` is a str that can be written as UTF-8."""
+    if not isinstance(text, str):
+        raise ScheduleError(f"{name} is {show(text)}, but must be text.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ScheduleError(
+            f"{name} holds half a character (a lone surrogate) at position {error.start}: type it anew."
+        ) from None

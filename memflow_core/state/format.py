@@ -1,0 +1,22 @@
+"""Names and versions of the file format of stream states."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+COMPACT, EXACT = "compact", "exact"
+
+
+def trace_tensor(records: list[dict[str, Any]]) -> Tensor:
+    """Trace records as bytes, uint8."""
+    text = json.dumps(records, separators=(",", ":")).encode()
+    return torch.from_numpy(np.frombuffer(text, dtype=np.uint8).copy())
+
+
+FORMAT = "memflow-stream-state"
+VERSION = 2

@@ -1,0 +1,131 @@
+"""A stream's state as a value, and its file."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..config import LatentShape, MemoryConfig, SamplingConfig
+from .compact import compacted
+from .format import COMPACT, FORMAT, VERSION
+from .validate import check_state
+
+
+@dataclass(frozen=True)
+class StreamState:
+    """tensors on the CPU, and `meta`, which is JSON. Treat both as read-only: other streams may start from them."""
+
+    tensors: dict[str, Tensor]
+    meta: dict[str, Any]
+
+    @property
+    def chunks(self) -> int:
+        """Chunks made so far."""
+        return self.meta["chunk"]
+
+    @property
+    def shape(self) -> LatentShape:
+        return LatentShape(**self.meta["shape"])
+
+    @property
+    def memory(self) -> MemoryConfig:
+        return MemoryConfig(**{**self.meta["memory"], "pins": tuple(self.meta["memory"]["pins"])})
+
+    @property
+    def sampling(self) -> SamplingConfig:
+        return SamplingConfig(**{**self.meta["sampling"], "steps": tuple(self.meta["sampling"]["steps"])})
+
+    @property
+    def pins(self) -> list[tuple[int, str | None]]:
+        """Latent frames that are pinned and their names, by frame."""
+        for_good = [(frame, None) for frame in self.meta.get("pins", [])]
+        named = [(frame, name) for name, frame in self.meta.get("named", [])]
+        return sorted([*for_good, *named], key=lambda pin: (pin[0], pin[1] or ""))
+
+    @property
+    def trace(self) -> list[dict[str, Any]]:
+        return json.loads(bytes(self.tensors["trace"].numpy()))
+
+    @property
+    def content(self) -> str:
+        """`exact` or `compact`."""
+        return self.meta["content"]
+
+    @property
+    def pinned_places(self) -> int:
+        """Most places in the bank that pins take, under this prompt and under one that waits."""
+        meta, frames = self.meta, dict(self.meta.get("named", ()))
+        asked = (meta.get("recalled", ()), meta.get("next", {}).get("recall", ()))
+        return max(len({*meta.get("pins", ()), *(frames[name] for name in names)}) for names in asked)
+
+    @property
+    def rebuilds(self) -> int:
+        """Passes through the model that it takes to go on from here."""
+        return len(self.meta["ledger"]["writes"]) if self.content == COMPACT else 0
+
+    def compact(self) -> StreamState:
+        """The same without keys and values; itself if it is compact already."""
+        return self if self.content == COMPACT else StreamState(*compacted(self.tensors, self.meta))
+
+    def save(self, path: str | Path) -> None:
+        """Write a safetensors file."""
+        tensors = {name: tensor.contiguous() for name, tensor in self.tensors.items()}
+        meta = {**self.meta, "checksum": checksum(tensors)}
+        save_file(tensors, path, metadata={"format": FORMAT, "meta": json.dumps(meta)})
+
+    @staticmethod
+    def load(path: str | Path) -> StreamState:
+        """Read a file that `save` wrote. Raises FileNotFoundError or ValueError in one sentence."""
+        name, meta = Path(path).name, read_meta(path)
+        try:
+            with safe_open(path, framework="pt") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError, RuntimeError) as error:
+            raise ValueError(f"{name} is damaged: {error}.") from error
+        if meta.pop("checksum", None) != checksum(tensors):
+            raise ValueError(f"{name} is damaged: its checksum does not fit its contents.")
+        try:
+            check_state(tensors, meta)
+        except ValueError as error:
+            raise ValueError(f"{name} cannot be continued: {str(error).rstrip('.')}.") from error
+        return StreamState(tensors, meta)
+
+
+def read_meta(path: str | Path) -> dict[str, Any]:
+    """What a state's file says of itself, read without its tensors.
+
+    Raises FileNotFoundError, or ValueError in one sentence for a file that is no state of this version.
+    """
+    name = Path(path).name
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no stream state at {path}.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+        meta = json.loads(header["meta"]) if header.get("format") == FORMAT else None
+    except (SafetensorError, KeyError, OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{name} is damaged or not a safetensors file: {error}.") from error
+    if not isinstance(meta, dict):
+        raise ValueError(f"{name} is not a stream state: use a file that was saved from a stream.")
+    if meta.get("version") != VERSION:
+        raise ValueError(
+            f"{name} holds a stream state of version {meta.get('version')!r}, but this program reads version {VERSION}."
+        )
+    return meta
+
+
+def checksum(tensors: dict[str, Tensor]) -> int:
+    """CRC-32 over all numbers, in the order of their names. It finds accidents, not intent."""
+    crc = 0
+    for name in sorted(tensors):
+        flat = tensors[name].contiguous().flatten()
+        crc = zlib.crc32(flat.view(torch.uint8).numpy() if flat.numel() else b"", zlib.crc32(name.encode(), crc))
+    return crc

@@ -1,0 +1,50 @@
+"""Flow matching: the sigma table, the step list, noising and the x0 estimate."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..config import SamplingConfig
+from ..model import widest
+
+TRAIN_STEPS = 1000
+
+
+class FlowSchedule:
+    """Shifted flow-matching schedule: sigma_i = s u / (1 + (s - 1) u), u = 1 - i / 1000, i = 0..999.
+
+    A timestep stands for the sigma of the nearest table entry, so 0 means the last one (0.00498 at shift 5),
+    as in the code the weights were distilled with.
+    """
+
+    def __init__(self, shift: float = 5.0):
+        u = torch.linspace(1.0, 0.0, TRAIN_STEPS + 1)[:-1]
+        self.sigmas = shift * u / (1 + (shift - 1) * u)  # [1000], float32
+        self.timesteps = self.sigmas * TRAIN_STEPS
+
+    def warp(self, steps: tuple[int, ...]) -> list[float]:
+        """Timesteps of a denoising step list, (1000, 750, 500, 250) -> [1000, 937.5, 833.33, 625] at shift 5."""
+        table = torch.cat((self.timesteps, torch.zeros(1)))
+        return [float(table[TRAIN_STEPS - step]) for step in steps]
+
+    def sigma(self, timestep: float) -> float:
+        """Sigma of the nearest table timestep."""
+        return float(self.sigmas[torch.argmin((self.timesteps - timestep).abs())])
+
+    def add_noise(self, x0: Tensor, noise: Tensor, timestep: float) -> Tensor:
+        """(1 - sigma) x0 + sigma noise, in float32, in x0's dtype and shape."""
+        sigma = self.sigma(timestep)
+        return ((1 - sigma) * x0.float() + sigma * noise.float()).to(x0.dtype)
+
+    def x0(self, xt: Tensor, flow: Tensor, timestep: float) -> Tensor:
+        """Clean estimate xt - sigma flow, in float64, in xt's dtype and shape."""
+        wide = widest(xt.device)
+        return (xt.to(wide) - self.sigma(timestep) * flow.to(wide)).to(xt.dtype)
+
+
+def denoising_timesteps(config: SamplingConfig) -> list[float]:
+    """The timesteps a chunk is denoised at, first to last."""
+    if config.warp:
+        return FlowSchedule(config.shift).warp(config.steps)
+    return [float(step) for step in config.steps]

@@ -1,0 +1,183 @@
+"""LoRA files on a generator: low-rank changes W + strength * (alpha / rank) * B A of single linear layers.
+
+Read are PEFT's names (`base_model.model.<module>.lora_A.weight`; in MemFlow's and LongLive's `lora.pt` under
+`generator_lora`) and ComfyUI's (`diffusion_model.<module>.lora_A` or `.lora_down`, with `.alpha`).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .detect import LORA, is_wan, other_kind
+from .files import FLOATS, check_finite, listed, read_checkpoint, unwrapped
+
+_PREFIX = re.compile(r"^(?:(?:generator(?:_lora|_ema)?|state_dict|base_model|model|diffusion_model|module)\.)+")
+_HALF = re.compile(r"^(?P<module>.+)\.lora_(?P<half>A|B|down|up)(?:\.[\w-]+)?\.weight$")
+
+
+@dataclass(frozen=True)
+class LoraLayer:
+    """down [rank, in] (PEFT's A), up [out, rank] (its B), and alpha where the file has one."""
+
+    down: Tensor
+    up: Tensor
+    alpha: float | None = None
+
+    @property
+    def rank(self) -> int:
+        return self.down.shape[0]
+
+    def scale(self, alpha: float | None) -> float:
+        """alpha / rank, with alpha as in `Lora.merge`."""
+        alpha = self.alpha if alpha is None else alpha
+        return 1.0 if alpha is None else alpha / self.rank
+
+
+@dataclass(frozen=True)
+class Lora:
+    """layers by the module they change, in plain Wan names: `blocks.0.self_attn.q`."""
+
+    name: str
+    layers: dict[str, LoraLayer]
+
+    def merge(
+        self, state_dict: Mapping[str, Tensor], strength: float = 1.0, alpha: float | None = None
+    ) -> dict[str, Tensor]:
+        """A state dict with the LoRA added, computed in float32 or better, rounded to each weight's dtype.
+
+        state_dict  a generator's weights in plain Wan keys. It stays as it is; untouched weights are shared.
+        strength    0 gives the same weights, bit for bit.
+        alpha       the training's `lora_alpha`, which PEFT keeps in a config instead of the file. Given, it
+                    wins over the file's; without either, it is taken to be the rank.
+
+        Raises ValueError if the LoRA belongs to another model.
+        """
+        _check_number("LoRA strength", strength)
+        _check_alpha(alpha)
+        self.check_fits(state_dict)
+        merged = dict(state_dict)
+        if strength == 0:
+            return merged
+        for module, layer in self.layers.items():
+            weight = state_dict[f"{module}.weight"]
+            dtype = torch.promote_types(weight.dtype, torch.float32)
+            down, up = (half.to(weight.device, dtype) for half in (layer.down, layer.up))
+            changed = weight.to(dtype) + strength * layer.scale(alpha) * (up @ down)
+            merged[f"{module}.weight"] = changed.to(weight.dtype)
+        return merged
+
+    def to_comfy_keys(self, alpha: float | None = None) -> dict[str, Tensor]:
+        """The same LoRA in names that ComfyUI's own LoRA loading understands; alpha as in `merge`."""
+        _check_alpha(alpha)
+        renamed: dict[str, Tensor] = {}
+        for module, layer in self.layers.items():
+            renamed[f"diffusion_model.{module}.lora_A.weight"] = layer.down
+            renamed[f"diffusion_model.{module}.lora_B.weight"] = layer.up
+            renamed[f"diffusion_model.{module}.alpha"] = torch.tensor(layer.scale(alpha) * layer.rank)
+        return renamed
+
+    def check_fits(self, state_dict: Mapping[str, Tensor]) -> None:
+        """Raise ValueError if the LoRA changes what a generator of these weights does not have."""
+        unknown = [module for module in self.layers if f"{module}.weight" not in state_dict]
+        if unknown:
+            raise ValueError(
+                f"{self.name} is a LoRA for another model: it changes {listed(unknown)}, which the "
+                "generator does not have."
+            )
+        for module, layer in self.layers.items():
+            weight, change = state_dict[f"{module}.weight"], (layer.up.shape[0], layer.down.shape[1])
+            if weight.shape != change:
+                raise ValueError(
+                    f"{self.name} is a LoRA for another model: it changes {module} as {list(change)}, but "
+                    f"the generator's is {list(weight.shape)}."
+                )
+
+
+def read_lora(path: str | Path) -> Lora:
+    """Read a LoRA from a .safetensors or .pt file of either naming, and check that it is whole.
+
+    Raises FileNotFoundError, or ValueError saying what the file is instead, or what is wrong in it.
+    """
+    tensors, name = read_checkpoint(path).tensors, Path(path).name
+    plain = _plain_keys(name, tensors)
+    halves, alphas = _sort(name, plain)
+    lora = Lora(name, dict(_pair(name, halves, alphas)))
+    check_finite(name, plain)
+    return lora
+
+
+def _plain_keys(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    chosen = [key for key in tensors if key.startswith("generator_lora.")] or list(tensors)
+    plain = {unwrapped(key, _PREFIX): tensors[key] for key in chosen}
+    if not any(re.search(LORA, key) for key in plain):
+        raise ValueError(f"{name} {_not_a_lora(plain)}")
+    if all(key.startswith("critic_lora.") for key in plain):
+        raise ValueError(f"{name} holds only the critic's LoRA of a training run: use the file with generator_lora.")
+    if len(plain) < len(chosen):
+        raise ValueError(f"{name} holds the same LoRA layer twice, under different prefixes.")
+    return plain
+
+
+def _not_a_lora(plain: Mapping[str, Tensor]) -> str:
+    if is_wan(plain):
+        return "is a model, not a LoRA: load it as the generator."
+    return other_kind(plain) or f"is not a LoRA: it holds {listed(list(plain)) or 'no tensors'}."
+
+
+def _sort(name: str, plain: Mapping[str, Tensor]) -> tuple[dict[str, dict[str, Tensor]], dict[str, float]]:
+    """Split into {module: {"down", "up"}} and {module: alpha}."""
+    halves: dict[str, dict[str, Tensor]] = {}
+    alphas: dict[str, float] = {}
+    for key, tensor in plain.items():
+        match = _HALF.match(key)
+        if match is None and key.endswith(".alpha") and tensor.numel() == 1:
+            alphas[key.removesuffix(".alpha")] = tensor.item()
+        elif match is None or key.startswith("lora_unet_"):
+            raise ValueError(
+                f"{name} holds {key}, which is no plain LoRA layer: load it with ComfyUI's own LoRA loader."
+            )
+        else:
+            half = "down" if match["half"] in ("A", "down") else "up"
+            pair = halves.setdefault(match["module"], {})
+            if half in pair:
+                raise ValueError(f"{name} holds more than one LoRA: {match['module']} has a second one.")
+            pair[half] = tensor
+    return halves, alphas
+
+
+def _pair(
+    name: str, halves: Mapping[str, Mapping[str, Tensor]], alphas: Mapping[str, float]
+) -> Iterator[tuple[str, LoraLayer]]:
+    for module, pair in halves.items():
+        if len(pair) < 2:
+            raise ValueError(f"{name} is not whole: {module} has only lora_{'A' if 'down' in pair else 'B'}.")
+        down, up = pair["down"], pair["up"]
+        if not {down.dtype, up.dtype} <= set(FLOATS):
+            raise ValueError(f"{name} is quantised ({module}): use the bf16, fp16 or fp32 file of the LoRA.")
+        if down.ndim != 2 or up.ndim != 2 or up.shape[1] != down.shape[0] or not up.shape[1]:
+            raise ValueError(
+                f"{name} does not fit together: {module} has lora_A {list(down.shape)} and lora_B {list(up.shape)}."
+            )
+        yield module, LoraLayer(down, up, alphas.get(module))
+    orphans = [module for module in alphas if module not in halves]
+    if orphans:
+        raise ValueError(f"{name} is not whole: {listed(orphans)} has an alpha, but no weights.")
+
+
+def _check_number(what: str, value: float) -> None:
+    if not math.isfinite(value):
+        raise ValueError(f"{what} is {value}, but must be a finite number.")
+
+
+def _check_alpha(alpha: float | None) -> None:
+    if alpha is not None:
+        _check_number("LoRA alpha", alpha)
+        if alpha <= 0:
+            raise ValueError(f"LoRA alpha is {alpha}, but must be above 0.")

@@ -1,0 +1,132 @@
+"""POST /memflow/plan: what a run will come to, before it is queued. GET /memflow/presets: values for people.
+
+Body    `{"schedule": text, "length": 81, "fps": 16, "width": 832, "height": 480, "steps": "1000, 750, 500, 250"}` in
+        UTF-8, at most MAX_BYTES. `schedule` is anything that MemFlow Prompt Schedule reads, or its list form. May be
+        left out: `"global_prompt"`, a text; `"memory"`, as MemFlow Memory has it, `{"preset": "Story"}` or
+        `{"preset": "Custom", "retrieval": "prompt", "bank_size": 3, ...}` with every setting, and either with
+        `"cache": "fp8"` if it is set to that; `"model"`, `"1.3B"` or `"tiny"`; `"weights"`, `"fp8"` where the model's
+        loader is set to that; `"streamed"`, false where the run ends in a latent. Ranges are those of the nodes'
+        widgets.
+Answer  `{"summary": line, "lines": [line, ...], "said": [...], "plan": {...}}`. `plan` is what a node's report has as
+        `estimate`, made from the model's usual sizes. `said` is the summary and the lines once more, for a page in
+        another language: each a text with {0}, {1} ... and what these stand for, `["{0} chunks", 7]`.
+        `{"error": "one sentence"}` with status 200 where these settings cannot be run: that is what was asked. With
+        status 400 or 413 where the body is not as above.
+
+Presets `{"presets": [{"name", "reason", "words", "said", "widgets": {name: value}, "memory": option of MemFlow
+        Memory, "cache": its precision}]}`. `said` is `words` once more, in the form above.
+
+Nothing is stored. No file is read but those of the tiny model, when it is first asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from ...memflow_core.presets import PRESETS
+from ...memflow_core.rehearsal import without_repeats
+from ...memflow_core.schedule import PromptSchedule, read_schedule, show
+from .. import host
+from ..memory import memory_from_widgets
+from ..run import MOST_FRAMES, Request, Schedule, foreseeable, place
+from ..run import estimate as outlook
+
+PATH, PRESETS_PATH = "/memflow/plan", "/memflow/presets"
+MAX_BYTES = 256 * 1024
+MOST_PAIRS = 1_000_000  # of segments and pins, all of which are compared
+MOST_CHUNKS = 30_000  # that are played through: more than six hours under changing prompts
+REQUIRED = ("schedule", "length", "fps", "width", "height", "steps")
+OPTIONAL = {"global_prompt": "", "memory": None, "model": outlook.USUAL, "weights": "model", "streamed": True}
+
+
+class BadBody(ValueError):
+    """A body that is not of the form asked for."""
+
+
+def answer(body: bytes) -> tuple[int, dict[str, Any]]:
+    """Status and JSON for a request's body."""
+    try:
+        asked = _read(body)
+    except BadBody as error:
+        return 400, {"error": str(error)}
+    try:
+        return 200, tell(asked)
+    except ValueError as error:
+        return 200, {"error": str(error)}
+
+
+def presets() -> dict[str, Any]:
+    told = [
+        {"name": name, "reason": preset.reason, "words": str(preset.words()), "said": preset.words().to_list()}
+        | {"widgets": preset.widgets, "memory": preset.memory, "cache": preset.cache}
+        for name, preset in PRESETS.items()
+    ]
+    return {"presets": told}
+
+
+def tell(asked: dict[str, Any]) -> dict[str, Any]:
+    """The plan of a body whose form is right. Raises ValueError in one sentence where it cannot be run."""
+    prompts = read_schedule(asked["schedule"])
+    _check_room(prompts)
+    if asked["global_prompt"].strip():
+        prompts = PromptSchedule(prompts.segments, asked["global_prompt"].strip(), prompts.length, prompts.pins)
+    memory = None if asked["memory"] is None else memory_from_widgets(asked["memory"])
+    size = {name: asked[name] for name in ("width", "height", "length", "fps", "steps")}
+    request = Request(None, Schedule(prompts, ()), seed=0, **size, shift=1.0, memory=memory)
+    plan = place(request, least_frames=0 if asked["streamed"] else 1)
+    played, _ = without_repeats(foreseeable(request, plan), request.settings, request.done)
+    if played.chunks > MOST_CHUNKS:
+        raise ValueError("the story is too long to be told beforehand: the plan is told when the run starts.")
+    footprint = outlook.of_usual(request, plan, asked["model"], asked["weights"] == "fp8", asked["streamed"])
+    return footprint.told() | {"plan": footprint.to_dict()}
+
+
+def _check_room(prompts: PromptSchedule) -> None:
+    if len(prompts.segments) * len(prompts.pins) > MOST_PAIRS:
+        raise ValueError(
+            f"{len(prompts.segments)} segments and {len(prompts.pins)} pins are too many to be told beforehand: the "
+            f"plan is told when the run starts."
+        )
+
+
+def _read(body: bytes) -> dict[str, Any]:
+    try:
+        asked = json.loads(body)
+    except (ValueError, RecursionError):
+        asked = None
+    if not isinstance(asked, dict) or not all(name in asked for name in REQUIRED):
+        raise BadBody(f"the body must be a JSON object with {', '.join(REQUIRED)}.")
+    if unknown := [name for name in asked if name not in REQUIRED and name not in OPTIONAL]:
+        raise BadBody(f"{show(unknown[0])} means nothing here: use {', '.join((*REQUIRED, *OPTIONAL))}.")
+    asked = OPTIONAL | asked
+    _check("schedule", asked, isinstance(asked["schedule"], (str, list)), "a text, or a list of segments")
+    for name in ("steps", "global_prompt"):
+        _check(name, asked, isinstance(asked[name], str), "a text")
+    for name, low, high in (("length", 0, MOST_FRAMES), ("width", 16, 8192), ("height", 16, 8192)):
+        _check(name, asked, _is_whole(asked[name]) and low <= asked[name] <= high, f"from {low} to {high}")
+    _check("fps", asked, _is_number(asked["fps"]) and 1 <= asked["fps"] <= 120, "from 1 to 120")
+    _check("memory", asked, asked["memory"] is None or isinstance(asked["memory"], dict), 'like {"preset": "Story"}')
+    _check("model", asked, asked["model"] in outlook.MODELS, f"one of {', '.join(outlook.MODELS)}")
+    _check("weights", asked, asked["weights"] in ("model", "fp8"), "model or fp8")
+    _check("streamed", asked, isinstance(asked["streamed"], bool), "true or false")
+    return asked
+
+
+def _check(name: str, asked: dict[str, Any], fits: bool, allowed: str) -> None:
+    if not fits:
+        raise BadBody(f"{name} is {show(asked[name])}, but must be {allowed}.")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def add_routes() -> None:
+    host.add_post_route(PATH, answer, MAX_BYTES)
+    host.add_get_route(PRESETS_PATH, presets())

@@ -1,0 +1,1 @@
+"""Decode one chunk after another, with what the VAE carries between them."""

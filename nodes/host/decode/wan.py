@@ -1,0 +1,127 @@
+"""Streaming decode: latents in, video frames out, chunk by chunk, in constant memory.
+
+The decoder of the Wan 2.1 VAE is causal: of all the latents before a chunk it needs only the last two inputs of each
+of its temporal convolutions. ComfyUI carries them from piece to piece inside one decode; here they are carried from
+chunk to chunk, so that the frames of all chunks together are those of one decode of the whole latent.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .base import CARRIED_FRAMES, FIRST_SEEN, ChunkDecoder
+
+
+class StreamingDecoder(ChunkDecoder):
+    """With the Wan 2.1 VAE."""
+
+    def __init__(self, vae):
+        super().__init__(vae)
+        self._decoder: nn.Module = vae.first_stage_model.decoder
+        # in the order in which the decoder runs them, which is that of its slots
+        self._convs = [m for m in self._decoder.modules() if isinstance(m, nn.Conv3d) and m.kernel_size[0] > 1]
+        self._carry: list[Tensor | str | None] = [None] * len(self._convs)
+
+    def _frames(self, latents: Tensor) -> Tensor:
+        z = self._vae.first_stage_model.conv2(latents)
+        frames = torch.cat([part for piece in self._pieces(z) for part in self._advance(piece)], dim=2)
+        # laid out as a restored carry is: convolutions may round otherwise for another layout
+        self._carry = [carried.contiguous() if isinstance(carried, Tensor) else carried for carried in self._carry]
+        return frames
+
+    def state(self) -> dict[str, Tensor]:
+        if not self._started:
+            return {}
+        # the mark has no numbers: an empty tensor stands for it
+        return {
+            name: torch.empty(0) if carried is FIRST_SEEN else carried.detach().cpu().clone()
+            for name, carried in zip(self._names, self._carry, strict=True)
+        }
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        if state:
+            self._check_state(state)
+            self._carry = [self._restored(state[name]) for name in self._names]
+        else:
+            self._carry = [None] * len(self._convs)
+
+    @property
+    def _started(self) -> bool:
+        return self._carry[0] is not None
+
+    @property
+    def _first_carried(self) -> Tensor | None:
+        return self._carry[0]
+
+    @property
+    def _names(self) -> list[str]:
+        return [f"carry.{slot:02}" for slot in range(len(self._convs))]
+
+    def _pieces(self, z: Tensor) -> tuple[Tensor, ...]:
+        """The latent frames that go through the decoder together: the video's first alone, then as ComfyUI, in twos."""
+        first = [] if self._started else [1]
+        rest = z.shape[2] - len(first)
+        twos = [2] * (rest // 2)
+        if rest % 2:
+            # an odd one joins the last two, since a single frame costs a look back at the old carry
+            twos[-1:] = [3] if twos else [1]
+        return z.split(first + twos, dim=2)
+
+    def _advance(self, piece: Tensor) -> list[Tensor]:
+        """Decode one piece, and carry on what the next one needs."""
+        before = list(self._carry) if piece.shape[2] < CARRIED_FRAMES else None
+        frames = self._decoder(piece, feat_cache=self._carry, feat_idx=[0])
+        if before is not None:
+            self._carry = [_topped_up(old, new) for old, new in zip(before, self._carry, strict=True)]
+        return frames
+
+    def _restored(self, tensor: Tensor) -> Tensor | str:
+        return tensor.to(self._vae.device, copy=True) if tensor.numel() else FIRST_SEEN
+
+    def _scales(self) -> list[int]:
+        """How much larger than the latents each temporal convolution's input is."""
+        scale, scales = 1, []
+        for module in self._decoder.modules():
+            if isinstance(module, nn.Upsample):
+                scale *= 2
+            elif any(module is conv for conv in self._convs):
+                # a temporal upsampler runs before the spatial one that it is listed after
+                scales.append(scale // 2 if module.kernel_size[1] == 1 else scale)
+        return scales
+
+    def _check_state(self, state: dict[str, Tensor]) -> None:
+        if set(state) != set(self._names):
+            raise ValueError(
+                "the state's decoder part does not belong to a Wan 2.1 VAE: use the state of a video node, with the "
+                "VAE it was made with."
+            )
+        size = state[self._names[0]].shape[-2:]
+        for name, conv, scale in zip(self._names, self._convs, self._scales(), strict=True):
+            carried = state[name]
+            # only temporal upsamplers, whose kernels have no width, can be at the mark
+            if carried.numel() == 0 and conv.kernel_size[1] == 1:
+                continue
+            if carried.dtype != self._vae.vae_dtype:
+                raise ValueError(
+                    f"the state was decoded in {_name(carried.dtype)}, but this VAE computes in "
+                    f"{_name(self._vae.vae_dtype)}: start ComfyUI with the VAE precision it was made with."
+                )
+            grown = tuple(carried.shape[-2:]) == tuple(scale * length for length in size)
+            fits = carried.ndim == 5 and carried.shape[1] == conv.in_channels and grown
+            if not fits or carried.shape[0] != 1 or not 1 <= carried.shape[2] <= CARRIED_FRAMES or not carried.numel():
+                raise ValueError(
+                    f"the state was decoded with another VAE: {name} has shape {list(carried.shape)}, but this one "
+                    f"needs [1, {conv.in_channels}, 1 or 2, height, width]; connect the VAE it was made with."
+                )
+
+
+def _topped_up(old: Tensor | str | None, new: Tensor | str | None) -> Tensor | str | None:
+    """ComfyUI keeps the last two frames of a piece; of a piece of one, the second is still in the carry before."""
+    if isinstance(old, Tensor) and isinstance(new, Tensor) and new.shape[2] < CARRIED_FRAMES:
+        return torch.cat((old, new), dim=2)[:, :, -CARRIED_FRAMES:]
+    return new
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,119 @@
+"""A model on its device, sampled on ComfyUI's terms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import comfy.model_management
+import torch
+from comfy.ldm.modules.attention import optimized_attention
+from comfy_api.torch_helpers.torch_compile import TORCH_COMPILE_KWARGS
+from torch import Tensor, nn
+
+from ...memflow_core.model import Backbone, Compiler
+
+
+def wan_tree(model) -> nn.Module:
+    """The Wan-layout module tree inside a `MODEL`. Raises ValueError, naming what it found, for anything else."""
+    tree = model.model.diffusion_model
+    found = type(model.model).__name__
+    parts = ("patch_embedding", "text_embedding", "time_embedding", "time_projection", "blocks", "head")
+    if not all(hasattr(tree, part) for part in parts):
+        raise ValueError(
+            f"the model is a {found}, but MemFlow needs a Wan 2.1 text-to-video model: load MemFlow, "
+            f"Self-Forcing, LongLive or Causal Forcing weights of the 1.3B layout."
+        )
+    channels = tree.patch_embedding.weight.shape[1]
+    if getattr(tree, "img_emb", None) is not None or channels != tree.out_dim:
+        raise ValueError(
+            f"the model is a {found} with {channels} input channels, but MemFlow needs a text-to-video model "
+            f"with {tree.out_dim}: image-to-video and control models cannot be streamed."
+        )
+    return tree
+
+
+@contextmanager
+def sampling(model, latent_shape: tuple[int, ...], needed_bytes: int, vae=None) -> Iterator[Backbone]:
+    """A `MODEL` on its device, patched and ready, as a `Backbone`; beside it a `VAE` to decode with, if there is one.
+
+    ComfyUI makes room for `needed_bytes` beside weights, and offloads, casts and patches as for any sampler. Where its
+    attention builds score matrices, it makes room for a forward over `latent_shape` by its own reckoning too.
+    """
+    models = [model] if vae is None else [model, vae.patcher]
+    management = comfy.model_management
+    if not (management.xformers_enabled() or management.pytorch_attention_flash_attention()):
+        needed_bytes += model.memory_required(list(latent_shape))
+    comfy.model_management.load_models_gpu(models, memory_required=needed_bytes)
+    with comfy.model_management.cuda_device_context(model.load_device):
+        try:
+            model.pre_run()
+            dtype, attention = model.model.get_dtype_inference(), attention_of(model)
+            yield Backbone(wan_tree(model), dtype, attention, reader_of(model), compiler_of(model))
+        finally:
+            model.cleanup()
+
+
+def back_on_device(model, latent_shape: tuple[int, ...], vae=None) -> None:
+    """Inside `sampling`, after another model ran: make sure that what samples is on its device again."""
+    models = [model] if vae is None else [model, vae.patcher]
+    comfy.model_management.load_models_gpu(models, memory_required=model.memory_required(list(latent_shape)))
+
+
+def room(model) -> int | None:
+    """Bytes that a run may take of a `MODEL`'s device once ComfyUI has moved all other models away, and this one too.
+
+    None on the CPU and on devices that share its memory: there it is the system's to find room.
+    """
+    device, management = model.load_device, comfy.model_management
+    if device.type in ("cpu", "mps"):
+        return None
+    loaded = sum(other.model_loaded_memory() for other in management.current_loaded_models if other.device == device)
+    return management.get_free_memory(device) + loaded
+
+
+def stop_if_cancelled() -> None:
+    """Raise ComfyUI's own exception if the user pressed cancel."""
+    comfy.model_management.throw_exception_if_processing_interrupted()
+
+
+def attention_of(model):
+    """ComfyUI's attention, with any override that a node put on the model."""
+    if not _has_override(model):
+        return _comfy_attention  # always the same object, so that what is measured of it is measured once
+    return partial(_comfy_attention, transformer_options=model.model_options["transformer_options"])
+
+
+def reader_of(model) -> str:
+    """How frames that SMA chose are read: the fastest way, or through the override that a node put on the model."""
+    return "gather" if _has_override(model) else "fastest"
+
+
+def _has_override(model) -> bool:
+    return "optimized_attention_override" in model.model_options.get("transformer_options", {})
+
+
+def _comfy_attention(q: Tensor, k: Tensor, v: Tensor, **options) -> Tensor:
+    return optimized_attention(q, k, v, heads=q.shape[1], skip_reshape=True, skip_output_reshape=True, **options)
+
+
+def compiler_of(model) -> Compiler | None:
+    """torch.compile as a Torch Compile Model node on the model asks for it; None without one.
+
+    What the node itself compiles is ComfyUI's forward, which a stream does not use.
+    """
+    options = model.model_options.get(TORCH_COMPILE_KWARGS)
+    # a stream's chunks are all of one size
+    return None if options is None else partial(torch.compile, **options | {"dynamic": False})
+
+
+def to_latent(model, x: Tensor, stay: bool = False) -> Tensor:
+    """From the model's latent space to that of ComfyUI's `LATENT`, on ComfyUI's device for results, or where it is."""
+    latent = model.model.process_latent_out(x)
+    return latent if stay else latent.to(comfy.model_management.intermediate_device())
+
+
+def from_latent(model, x: Tensor) -> Tensor:
+    """From the latent space of ComfyUI's `LATENT` to the model's."""
+    return model.model.process_latent_in(x)

@@ -1,0 +1,76 @@
+"""The tiny story model's VAE and text encoder, as ComfyUI's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import comfy.model_management
+import comfy.sd
+import comfy.utils
+import torch
+from comfy.sd1_clip import escape_important, token_weights, unescape_important
+from comfy.supported_models_base import ClipTarget
+from torch import Tensor, nn
+
+from ...memflow_core.weights import TextConfig, TextEncoder
+
+
+def vae_from_file(path: Path):
+    """A `VAE` from a file that ComfyUI recognises. Raises ValueError if it does not."""
+    weights, metadata = comfy.utils.load_torch_file(str(path), return_metadata=True)
+    vae = comfy.sd.VAE(sd=weights, metadata=metadata)
+    if vae.first_stage_model is None:
+        raise ValueError(f"ComfyUI does not recognise {path.name} as a VAE; update ComfyUI to 0.30 or newer.")
+    return vae
+
+
+def text_encoder(encoder: TextEncoder):
+    """A `CLIP` that reads prompts with a tiny text encoder."""
+    target = ClipTarget(lambda **_: _TinyTokenizer(encoder.config), lambda **_: _TinyClip(encoder))
+    return comfy.sd.CLIP(target, parameters=sum(parameter.numel() for parameter in encoder.parameters()))
+
+
+class _TinyTokenizer:
+    """What ComfyUI asks of a tokenizer."""
+
+    def __init__(self, config: TextConfig):
+        self._config = config
+
+    def tokenize_with_weights(self, text: str, return_word_ids: bool = False, **options) -> dict[str, list]:
+        """Tokens with weights from ComfyUI's (word:1.2) notation. Raises ValueError for unknown words."""
+        parts = [(unescape_important(part), weight) for part, weight in token_weights(escape_important(text), 1.0)]
+        # all of the text at once, so that one error names every unknown word
+        self._config.ids(" ".join(part for part, _ in parts))
+        tokens = [(token, weight) for part, weight in parts for token in self._config.ids(part)]
+        if return_word_ids:
+            tokens = [(*token, word) for word, token in enumerate(tokens, start=1)]
+        return {"tiny": [tokens]}
+
+    def untokenize(self, tokens: list[tuple]) -> list[tuple]:
+        return [(token, self._config.words[token[0] - 1]) for token in tokens]
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {}
+
+
+class _TinyClip(nn.Module):
+    """What ComfyUI asks of a text encoder."""
+
+    # plain torch modules: ComfyUI moves them to a device as a whole
+    disable_offload = True
+
+    def __init__(self, encoder: TextEncoder):
+        super().__init__()
+        self.encoder, self.dtypes = encoder, {torch.float32}
+
+    def set_clip_options(self, options: dict) -> None:
+        pass
+
+    def reset_clip_options(self) -> None:
+        pass
+
+    @torch.inference_mode()
+    def encode_token_weights(self, tokens: dict[str, list]) -> tuple[Tensor, None, dict]:
+        prompt = tokens["tiny"][0]
+        embedding = self.encoder([token[0] for token in prompt], [token[1] for token in prompt])
+        return embedding.to(comfy.model_management.intermediate_device()), None, {}

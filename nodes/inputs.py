@@ -1,0 +1,179 @@
+"""Inputs and outputs that several nodes share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..memflow_core.config import SamplingConfig
+from ..memflow_core.video import Sound
+from .io_types import MemoryType, StateType
+from .run import MOST_FRAMES, parse_steps
+
+THIS_VIDEO, THE_STORY = "this video", "the story"
+
+
+def audio_inputs() -> list[io.Input]:
+    return [
+        io.Audio.Input(
+            "audio",
+            optional=True,
+            tooltip="Sound for the video, mono or stereo, from Load Audio for example. It is cut where the video ends; "
+            "where it ends first, silence follows. AAC in mp4 and mkv, Opus in webm.",
+        ),
+        io.Combo.Input(
+            "audio_start",
+            options=[THIS_VIDEO, THE_STORY],
+            default=THIS_VIDEO,
+            optional=True,
+            advanced=True,
+            tooltip="Only for a run that goes on from a state. this video (default): the sound begins with this file. "
+            "the story: it is the sound of the whole story, and goes on where the story stands.",
+        ),
+    ]
+
+
+def sound_of(audio: dict[str, Any] | None, audio_start: str, story_s: float) -> Sound | None:
+    """The sound of a file that starts `story_s` seconds into the story. Raises ValueError if it cannot be written."""
+    if audio is None:
+        return None
+    waveform = audio["waveform"]
+    if waveform.ndim != 3 or waveform.shape[0] != 1:
+        raise ValueError(f"the audio has shape {list(waveform.shape)}, but must be one clip: [1, channels, samples].")
+    sound = Sound(waveform[0], int(audio["sample_rate"]))
+    return sound.after(story_s) if audio_start == THE_STORY else sound
+
+
+OPEN_END = " 0: until you press Finish now (positions are then relative)."
+MODEL = (
+    "A Wan 2.1 text-to-video model that was distilled for streaming (MemFlow, LongLive, Self-Forcing, Causal Forcing), "
+    "from any loader, with LoRAs if you like. Image-to-video models do not fit."
+)
+SCHEDULE = (
+    "Prompts over time, from MemFlow Prompt Schedule or MemFlow Prompt Segment. They must be of this model's CLIP."
+)
+REPORT = (
+    "JSON: when each prompt really changed, how often the model ran, and what memory recorded, scored and kept. "
+    "MemFlow Memory View draws it."
+)
+STATE = "Where the story stands now: connect to another sampler to go on from here, or to MemFlow Save State."
+STORY_SOCKETS = [
+    (
+        "memory",
+        MemoryType,
+        "What the stream remembers, from MemFlow Memory. Without it: the preset Story, or the memory of the state.",
+    ),
+    (
+        "state",
+        StateType,
+        "Go on where another run stopped, or from pictures (MemFlow Start Images, Remember Images, Load State). Size, "
+        "steps, shift and memory must be those of that run; the schedule is the whole one, from the story's start.",
+    ),
+]
+
+
+def story_inputs(open_end: bool = False) -> list[io.Input]:
+    """Widgets that every sampling node shares, in their order for ever. open_end: whether a length of 0 is allowed."""
+    return [
+        io.Int.Input(
+            "seed",
+            default=0,
+            min=0,
+            max=0xFFFFFFFFFFFFFFFF,
+            control_after_generate=True,
+            tooltip="The same seed, schedule and settings make the same video; another one makes another take. Each "
+            "chunk draws from its own part of the seed, so a longer video starts with the same pictures.",
+        ),
+        io.Int.Input(
+            "width",
+            default=832,
+            min=16,
+            max=8192,
+            step=16,
+            tooltip="Picture width in pixels, a multiple of 16. 832 (default) is what the 1.3B models were trained at; "
+            "the tiny story model makes 64. Smaller pictures take less memory and time.",
+        ),
+        io.Int.Input(
+            "height",
+            default=480,
+            min=16,
+            max=8192,
+            step=16,
+            tooltip="Picture height in pixels, a multiple of 16. 480 (default) is what the 1.3B models were trained "
+            "at; the tiny story model makes 64. Smaller pictures take less memory and time.",
+        ),
+        io.Int.Input(
+            "length",
+            default=81,
+            # a step of 12 from 0 would never meet 9, 21, 33 ...
+            min=0 if open_end else 9,
+            max=MOST_FRAMES,
+            step=3 if open_end else 12,
+            tooltip="Video frames to make in this run: 9, 21, 33 ... (a chunk is 12 frames, the first one 9); others "
+            "are rounded up to a whole chunk. 81 (default) is 5 s at 16 fps. With a state: frames to add. A schedule "
+            "that says its own length ends there." + (OPEN_END if open_end else ""),
+        ),
+        io.Float.Input(
+            "fps",
+            default=16.0,
+            min=1.0,
+            max=120.0,
+            step=0.01,
+            tooltip="Video frames a second, from 1 to 120: the video's speed, and what the schedule's seconds are "
+            "counted by. 16 (default) is what Wan 2.1 was trained at; another value only plays faster or slower.",
+        ),
+    ]
+
+
+def expert_inputs() -> list[io.Input]:
+    return [
+        io.String.Input(
+            "steps",
+            default="1000, 750, 500, 250",
+            advanced=True,
+            tooltip="Denoising steps of each chunk: whole numbers from 1000 (noise) down, with commas. 1000, 750, 500, "
+            "250 (default) is what the few-step models were distilled with; fewer steps are faster and rougher.",
+        ),
+        io.Float.Input(
+            "shift",
+            default=5.0,
+            min=0.01,
+            max=100.0,
+            step=0.01,
+            advanced=True,
+            tooltip="Timestep shift: how much of denoising is spent near the noise, from 0.01 to 100. 5 (default) is "
+            "what the 1.3B models were distilled with; change it only for a model whose authors name another.",
+        ),
+    ]
+
+
+def check_steps(steps: str | None) -> bool | str:
+    """What is wrong with the steps widget, told before anything runs; True for nothing, or where a link feeds it."""
+    try:
+        if steps is not None:
+            SamplingConfig(parse_steps(steps))
+    except ValueError as error:
+        return str(error)
+    return True
+
+
+def story_sockets() -> list[io.Input]:
+    return [kind.Input(name, optional=True, tooltip=tooltip) for name, kind, tooltip in STORY_SOCKETS]
+
+
+def live_input() -> io.Input:
+    return io.Clip.Input(
+        "clip",
+        optional=True,
+        tooltip="Only for live prompts: reads what you type into 'what happens next' while the node runs. Connect the "
+        "text encoder that the schedule was read with.",
+    )
+
+
+def played_output() -> io.Output:
+    return io.String.Output(
+        display_name="played",
+        tooltip="What was played, live prompts and an early end included, as a schedule. In a MemFlow Prompt Schedule, "
+        "with the same seed and settings, it makes the same video. A video file carries it too.",
+    )

@@ -1,0 +1,150 @@
+"""MemFlow Load Model: the official files, which no stock loader reads, as an ordinary `MODEL`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from comfy_api.latest import io
+
+from ..memflow_core.weights import quantised, read_generator, read_lora, read_text_encoder
+from ..memflow_core.weights import tiny as tiny_story
+from . import host
+from .io_types import CATEGORY
+
+NO_LORA = "none"
+FP8 = "fp8"
+DTYPES = ("default", "bf16", "fp16", "fp32", FP8)
+WHICH = ("auto", "generator", "generator_ema")
+
+
+class MemFlowLoadModel(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="MemFlowLoadModel",
+            display_name="MemFlow Load Model",
+            category=CATEGORY,
+            description="Loads the published checkpoints of MemFlow, LongLive, Self-Forcing and Causal Forcing (.pt or "
+            ".safetensors) and the LoRA that goes with them. Files that ComfyUI reads itself work with its own "
+            "loaders just as well.",
+            search_aliases=["load diffusion model", "checkpoint", "base.pt", "lora.pt", "self forcing", "longlive"],
+            inputs=[
+                io.Combo.Input(
+                    "model_name",
+                    options=host.model_files("diffusion_models"),
+                    tooltip="The generator's file, from models/diffusion_models: .pt or .safetensors, of the 1.3B "
+                    "layout of Wan 2.1 text-to-video. It is read as plain numbers: nothing in a .pt file is ever "
+                    "executed. Press R to refresh the list.",
+                ),
+                io.Combo.Input(
+                    "lora_name",
+                    options=[NO_LORA, *host.model_files("loras")],
+                    default=NO_LORA,
+                    tooltip="The LoRA published with the weights (lora.pt of MemFlow or LongLive), from models/loras. "
+                    "none (default): the weights alone. Further LoRAs go into ComfyUI's own LoRA loader behind this "
+                    "node.",
+                ),
+                io.Float.Input(
+                    "lora_strength",
+                    default=1.0,
+                    min=-10.0,
+                    max=10.0,
+                    step=0.01,
+                    tooltip="How strongly the LoRA is applied, from -10 to 10. 1 (default) is what it was trained for; "
+                    "0 leaves it out. Change it only to compare.",
+                ),
+                io.Float.Input(
+                    "lora_alpha",
+                    default=0.0,
+                    min=0.0,
+                    max=65536.0,
+                    step=1.0,
+                    advanced=True,
+                    tooltip="The LoRA's scale: it counts alpha / rank times. 0 (default) takes the file's alpha, or "
+                    "the rank where it has none, as published. Set it only if the LoRA's authors name another.",
+                ),
+                io.Combo.Input(
+                    "weights",
+                    options=list(WHICH),
+                    default="auto",
+                    advanced=True,
+                    tooltip="Which weights of a training checkpoint to use. auto (default): the generator, or its "
+                    "running average (generator_ema) where there is no other. Choose one by name if its authors do.",
+                ),
+                io.Combo.Input(
+                    "weight_dtype",
+                    options=list(DTYPES),
+                    default="default",
+                    advanced=True,
+                    tooltip="Precision the weights are kept in. default: ComfyUI's choice for your device. bf16 and "
+                    "fp16 take half the memory of fp32, which is only for comparing numbers. fp8: the blocks' matrices "
+                    "take half of bf16, for cards of 8 GB, with the LoRA merged before; pictures come out a little "
+                    "different.",
+                ),
+            ],
+            outputs=[
+                io.Model.Output(
+                    display_name="model",
+                    tooltip="An ordinary MODEL: connect to a MemFlow sampler, by way of LoRA and attention nodes if "
+                    "you like.",
+                )
+            ],
+        )
+
+    @classmethod
+    def execute(cls, model_name, lora_name, lora_strength, lora_alpha, weights, weight_dtype) -> io.NodeOutput:
+        lora = None
+        if lora_name != NO_LORA:
+            lora = read_lora(host.model_path("loras", lora_name))
+        generator = read_generator(host.model_path("diffusion_models", model_name), which=weights)
+        if lora is not None:
+            lora.check_fits(generator.state_dict)
+        if weight_dtype == FP8:
+            merged = generator.state_dict
+            if lora is not None:
+                merged = lora.merge(merged, lora_strength, lora_alpha or None)
+            return io.NodeOutput(host.wan_model(replace(generator, state_dict=quantised(merged)), "default"))
+        model = host.wan_model(generator, weight_dtype)
+        if lora is not None:
+            model = host.with_lora(model, lora.to_comfy_keys(lora_alpha or None), lora_strength)
+        return io.NodeOutput(model)
+
+
+class MemFlowTinyStory(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="MemFlowTinyStory",
+            display_name="MemFlow Tiny Story Model",
+            category=CATEGORY,
+            description="A model, text encoder and VAE of a few megabytes that come with this pack: they run on a CPU "
+            "in seconds and show how MemFlow works, through the same nodes as the real weights.",
+            search_aliases=["example", "demo", "test model", "toy", "load model"],
+            inputs=[],
+            outputs=[
+                io.Model.Output(
+                    display_name="model",
+                    tooltip="The generator, in place of the 1.3B weights. It makes pictures of 64 x 64 pixels, at 16 "
+                    "video frames a second.",
+                ),
+                io.Clip.Output(
+                    display_name="clip",
+                    tooltip="The text encoder, in place of umt5-xxl. It knows only the words of the tiny stories, and "
+                    "names any other in its error.",
+                ),
+                io.Vae.Output(
+                    display_name="vae",
+                    tooltip="The VAE, in place of that of Wan 2.1. It is much smaller, and only for this model.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls) -> io.NodeOutput:
+        generator = read_generator(tiny_story.ASSETS / tiny_story.GENERATOR)
+        encoder = read_text_encoder(tiny_story.ASSETS / tiny_story.TEXT)
+        return io.NodeOutput(
+            host.wan_model(generator, "default"),
+            host.text_encoder(encoder),
+            host.vae_from_file(tiny_story.ASSETS / tiny_story.VAE),
+        )

@@ -1,0 +1,52 @@
+"""Whether a run fits on its device: told before its first chunk.
+
+ComfyUI can keep weights in RAM and bring them over when they are needed, which takes time. The cache, the work of a
+pass and what a decode carries have to be on the device.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from ...memflow_core.footprint import Footprint, in_gb
+from ...memflow_core.presets import PRESETS
+from ...memflow_core.schedule import Plan
+from .. import host
+from . import estimate as outlook
+from .request import Request
+
+
+def check_budget(request: Request, plan: Plan, footprint: Footprint, vae: Any) -> str | None:
+    """A sentence where weights will not find room, since that makes a run slower; else None.
+
+    Raises ValueError where the rest does not find room, with the preset that does.
+    """
+    room = host.room(request.model)
+    if room is None or footprint.device_bytes <= room:
+        return None
+    needed, has = in_gb(footprint.fixed_bytes), in_gb(room)
+    if footprint.fixed_bytes > room:
+        raise ValueError(
+            f"the run needs about {needed} of VRAM beside all weights, but ComfyUI can free no more than {has} on this "
+            f"device: {_advice(request, plan, vae, room)}."
+        )
+    missing = in_gb(footprint.device_bytes - room)
+    return (
+        f"About {missing} of weights do not fit into the {has} of VRAM that there are, and are fetched from RAM in "
+        f"every pass, which is slower: a model in FP8 takes half as much, and fp8 as MemFlow Memory's cache too."
+    )
+
+
+def _advice(request: Request, plan: Plan, vae: Any, room: int) -> str:
+    smaller = "make the picture, or the window and the bank of MemFlow Memory, smaller"
+    if request.state is not None:
+        return f"a story that goes on keeps its size, so start it anew, and {smaller}"
+    fitting = [name for name in PRESETS if _fixed_bytes(request, plan, vae, name) <= room]
+    return f"choose the preset {max(fitting, key=lambda name: PRESETS[name].pixels)!r}" if fitting else smaller
+
+
+def _fixed_bytes(request: Request, plan: Plan, vae: Any, name: str) -> int:
+    preset = PRESETS[name]
+    other = replace(request, width=preset.width, height=preset.height, memory=preset.settings)
+    return outlook.of_run(other, plan, vae).fixed_bytes

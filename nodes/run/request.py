@@ -1,0 +1,187 @@
+"""What a sampling node was asked for, and whether it can be done. Everything is checked before the model is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ...memflow_core.config import MAX_ABSOLUTE_FRAMES, LatentShape, MemoryConfig, SamplingConfig, check_fit
+from ...memflow_core.rehearsal import chunks_until_full
+from ...memflow_core.schedule import ChunkGrid, Plan, Time, shorten
+from .. import host
+from .start_state import Schedule, StoryState, check_given, pinned_frames
+
+MOST_FRAMES = 1_000_000  # video frames of one run: more than 17 hours
+
+
+def parse_steps(text: str) -> tuple[int, ...]:
+    """'1000, 750, 500, 250' -> (1000, 750, 500, 250). Raises ValueError, naming the part that is no number."""
+    parts = [part for part in text.replace(",", " ").split() if part]
+    for part in parts:
+        if not (part.isascii() and part.isdigit()) or len(part) > 9:
+            raise ValueError(
+                f"denoising steps are {shorten(text)}, but {shorten(part)} is no whole number: write them as "
+                f"1000, 750, 500, 250."
+            )
+    return tuple(int(part) for part in parts)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a sampling node was asked for. Sizes in pixels, `length` in video frames to be made in this run.
+
+    A length of 0 leaves it to the schedule, or to whoever ends the story.
+    """
+
+    model: Any
+    schedule: Schedule
+    seed: int
+    width: int
+    height: int
+    length: int
+    fps: float
+    steps: str
+    shift: float
+    memory: MemoryConfig | None = None
+    state: StoryState | None = None
+    clip: Any = None  # reads prompts that are asked for while the story plays
+
+    @property
+    def shape(self) -> LatentShape:
+        self.check_size()
+        return LatentShape(self.height // 8, self.width // 8)
+
+    @property
+    def sampling(self) -> SamplingConfig:
+        return SamplingConfig(steps=parse_steps(self.steps), shift=self.shift)
+
+    @property
+    def settings(self) -> MemoryConfig:
+        """Memory settings: the node's, the state's, or the defaults."""
+        return (self.state and self.state.memory) or self.memory or MemoryConfig()
+
+    @property
+    def done(self) -> int:
+        """Chunks that the state has behind it."""
+        return 0 if self.state is None else self.state.chunks(self.sampling.chunk_frames)
+
+    @property
+    def grid(self) -> ChunkGrid:
+        return ChunkGrid(self.sampling.chunk_frames, self.fps)
+
+    @property
+    def open_end(self) -> bool:
+        """Whether nobody knows yet how long the story will be."""
+        return self.length == 0 and self.schedule.prompts.length is None
+
+    @property
+    def most_chunks(self) -> int | None:
+        """Chunks, with those of the state, that the node asks for at most; None where it leaves that open."""
+        made = self.grid.px_frames(self.done) if self.done else 0
+        return self.grid.chunks_for_px(made + self.length) if self.length else None
+
+    def check_size(self) -> None:
+        if self.height % 16 or self.width % 16:
+            raise ValueError(f"the picture is {self.width} x {self.height} pixels, but both must be multiples of 16.")
+
+    @property
+    def latents(self) -> tuple[int, ...]:
+        """Shape of what one forward and its memory are about, for estimates of activations."""
+        frames = self.settings.sink_frames + self.settings.window_frames
+        return (self.shape.batch, 16, frames, self.shape.rows, self.shape.columns)
+
+
+def prepare(request: Request, least_frames: int = 1) -> Plan:
+    """Check everything that can be checked without the model on its device; returns when each prompt will start.
+
+    least_frames  the lowest length that the node takes.
+
+    Raises ValueError in one sentence.
+    """
+    host.wan_tree(request.model)
+    plan = place(request, least_frames)
+    host.check_text_width(request.model, request.schedule.embeddings)
+    if request.state is not None:
+        check_given(request.model, request.state, request.shape, request.settings)
+        if request.state.stream is not None:
+            _check_state(request, request.shape, request.sampling, plan.chunks)
+    return plan
+
+
+def place(request: Request, least_frames: int = 1) -> Plan:
+    """What of `prepare` asks neither for a model nor for prompt embeddings. Raises ValueError in one sentence."""
+    if request.length < least_frames:
+        hint = " 0 is for MemFlow Stream to Video, which can go on until you end it." if least_frames else ""
+        raise ValueError(f"length is {request.length} video frames, but must be at least {least_frames}.{hint}")
+    request.check_size()
+    check_fit(request.settings, request.sampling)
+    chunks = _chunks(request)
+    plan = request.schedule.prompts.place(request.grid, Time(chunks, "chunks"))
+    plan.check_memory(request.settings, pinned_frames(request.state), request.done)
+    if not request.open_end:
+        request.settings.resolve_positions(chunks * request.sampling.chunk_frames)
+    return plan
+
+
+def _chunks(request: Request) -> int:
+    """Chunks of the whole story: what the node asks for, unless the schedule ends before. Where both leave it open, the
+    most there can be."""
+    own, most = request.schedule.prompts.length, request.most_chunks
+    if request.open_end:
+        return _open_chunks(request)
+    chunks = most if own is None else request.grid.chunks_for_px(request.grid.px_of(own))
+    chunks = min(chunks, chunks if most is None else most)
+    if chunks <= request.done:
+        raise ValueError(
+            f"the schedule's length is {own}, but the state has {request.grid.start_s(request.done):.2f} s behind it: "
+            f"make the schedule longer, or take its length out."
+        )
+    return chunks
+
+
+def _open_chunks(request: Request) -> int:
+    for segment in request.schedule.prompts.segments:
+        if segment.start.unit == "percent" and segment.start.value:
+            raise ValueError(
+                f"the prompt {segment.prompt[:40]!r} starts at {segment.start} of the story, but length is 0, which "
+                f"leaves open how long that is: set a length, or write its time in seconds."
+            )
+    stream = None if request.state is None else request.state.stream
+    positions = request.settings.positions if stream is None else stream.meta["positions"]
+    if positions == "absolute":
+        return MAX_ABSOLUTE_FRAMES // request.sampling.chunk_frames
+    return request.done + request.grid.chunks_for_px(MOST_FRAMES)
+
+
+def _check_state(request: Request, shape: LatentShape, sampling: SamplingConfig, chunks: int) -> None:
+    state = request.state.stream
+    if state.shape != shape:
+        raise ValueError(
+            f"the state's picture is {state.shape.columns * 8} x {state.shape.rows * 8} pixels, but the node asks "
+            f"for {request.width} x {request.height}: use the state's size."
+        )
+    if state.sampling != sampling:
+        raise ValueError(
+            f"the state was made with steps {list(state.sampling.steps)} and shift {state.sampling.shift}, but the "
+            f"node asks for {list(sampling.steps)} and {sampling.shift}: use the state's."
+        )
+    if request.memory is not None and request.memory.cache != state.memory.cache:
+        raise ValueError(
+            f"the state remembers with cache {state.memory.cache!r}, but the memory node is set to "
+            f"{request.memory.cache!r}: set it to the state's, or connect none."
+        )
+    if request.memory is not None and request.memory != state.memory:
+        raise ValueError(
+            "the memory settings differ from those the state was made with: connect the same memory node, or none."
+        )
+    if state.meta["positions"] == "absolute":
+        MemoryConfig(positions="absolute").resolve_positions(chunks * sampling.chunk_frames)
+
+
+def foreseeable(request: Request, plan: Plan) -> Plan:
+    """The plan; of one with an open end so much that memory has come to hold as much as it ever will."""
+    if not request.open_end:
+        return plan
+    last = plan.segments[-1]
+    end = min(plan.chunks, max(last.start_chunk, request.done) + chunks_until_full(request.settings))
+    return replace(plan, segments=(*plan.segments[:-1], replace(last, end_chunk=end)), chunks=end)

@@ -1,0 +1,86 @@
+"""What memory is for, shown on the bundled model: a character who was long away comes back as itself.
+
+A small version of `python -m benchmarks.recall`. The same measure is taken of memories broken on purpose: it has to
+notice a bank that stays empty, one that attention does not read, and one that keeps the wrong frames.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from benchmarks.recall.run import Returns, summary
+from benchmarks.recall.stories import cases
+from benchmarks.recall.stream import Models
+from memflow_core.attention import MemoryAttention
+from memflow_core.memory import Bank, NarrativeMemory
+from memflow_core.weights import tiny as tiny_story
+
+STORIES, SEED = 20, 2024
+# by chance a body is right in 1/6 of the stories, an accessory in 1/5, a pattern in 1/4
+REMEMBERED, FORGOTTEN = 0.85, 0.4
+
+
+@pytest.fixture(scope="module")
+def measure():
+    """measure(policy) -> scores of its memory on the same stories."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    returns = Returns(Models.read(tiny_story.ASSETS), cases(STORIES, SEED, "late"), SEED)
+    yield lambda policy: summary(returns.measure(policy))
+    torch.set_num_threads(threads)
+
+
+def test_a_character_comes_back_as_itself_and_does_what_the_prompt_says(measure):
+    found = measure("prompt")
+    assert found["recall"]["body"] >= REMEMBERED
+    assert min(found["recall"]["accessory"], found["recall"]["pattern"]) >= 0.75
+    assert found["retrieval"]["hit"] >= 0.85
+    assert found["follow"]["scene"] >= 0.95
+    assert found["follow"]["character"] >= 0.9
+
+
+def test_without_memory_somebody_else_comes(measure):
+    found = measure("none")
+    assert found["recall"]["body"] <= FORGOTTEN
+    assert found["recall"]["all"] <= 0.2
+    assert found["follow"]["character"] >= 0.8  # one of the right kind
+
+
+def test_another_storys_memories_bring_another_storys_character(measure):
+    found = measure("swapped")
+    assert found["donor_recall"]["body"] >= REMEMBERED
+    assert found["recall"]["body"] <= 0.1
+
+
+# -- broken on purpose ------------------------------------------------------------------------------------------------
+
+
+def _record_nothing(memory, chunk, start, prompt):
+    pass
+
+
+def _read_no_bank(attention):
+    at = attention.cache.at
+    return at.border, at.border + at.sink, at.border + at.sink + at.window
+
+
+_relevance = Bank.relevance
+
+
+def _irrelevance(bank, text_mean_k):
+    return -_relevance(bank, text_mean_k)
+
+
+@pytest.mark.parametrize(
+    ("owner", "method", "fault"),
+    [
+        (NarrativeMemory, "record", _record_nothing),
+        (MemoryAttention, "_bounds", _read_no_bank),
+        (Bank, "relevance", _irrelevance),
+    ],
+    ids=["empty", "ignored", "wrong frames"],
+)
+def test_a_broken_bank_is_noticed(measure, monkeypatch, owner, method, fault):
+    monkeypatch.setattr(owner, method, fault)
+    assert measure("prompt")["recall"]["body"] <= FORGOTTEN

@@ -1,0 +1,144 @@
+"""POST /memflow/plan and GET /memflow/presets: the plan of what could be queued, and nothing else gets through."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from memflow_core.presets import MEMORIES, PRESETS
+from tests.comfyui.routes import post
+
+PATH = "/memflow/plan"
+RUN = {"schedule": "0s: a\n4s [cut]: b", "length": 153, "fps": 16, "width": 832, "height": 480, "steps": "1000, 500"}
+CUSTOM = {"preset": "Custom", "retrieval": "prompt", "bank_size": 3, "record_interval": 3, "top_k": 0, "sink_size": 3}
+CUSTOM |= {"window_size": 9, "positions": "auto", "global_sink": True}
+
+
+def ask(comfy, **changes) -> tuple[int, dict]:
+    return post(comfy, PATH, json.dumps(RUN | changes).encode())
+
+
+def test_a_plan_says_what_will_be(comfy):
+    status, said = ask(comfy)
+    assert status == 200
+    plan = said["plan"]
+    assert (plan["chunks"], plan["video_frames"], plan["seconds"]) == (13, 153, 153 / 16)
+    assert plan["switches"] == [{"start_s": 69 / 16, "start_frame": 69, "kind": "cut", "prompt": "b"}]
+    assert (plan["denoise"], plan["context"], plan["recache"], plan["passes"]) == (26, 13, 0, 39)
+    assert said["lines"][0] == "9.56 s: 153 video frames in 13 chunks, 39 passes through the model."
+    assert said["lines"][1] == "Prompts change at 4.31 s (cut)."
+    assert "a 1.3B model" in said["lines"][2]
+    assert said["summary"].startswith("9.56 s, 39 passes, about ")
+    assert said["said"][1] == [
+        "{0} s: {1} video frames in {2}, {3} through the model.", "9.56", 153, ["{0} chunks", 13], ["{0} passes", 39],
+    ]  # fmt: skip
+
+
+def test_memory_size_and_kind_of_run_count(comfy):
+    plain = ask(comfy)[1]["plan"]
+    assert ask(comfy, memory={"preset": "Story"})[1]["plan"] == ask(comfy, memory=CUSTOM)[1]["plan"] == plain
+    assert ask(comfy, memory={"preset": "Window only"})[1]["plan"]["peak_vram_bytes"] < plain["peak_vram_bytes"]
+    assert ask(comfy, memory={"preset": "Sharper memory"})[1]["plan"]["bank_bytes"] > 1.9 * plain["bank_bytes"]
+    assert ask(comfy, width=416, height=240)[1]["plan"]["window_bytes"] < 0.26 * plain["window_bytes"]
+    latent = ask(comfy, streamed=False)[1]["plan"]
+    assert latent["vae_bytes"] == 0 and latent["picture_bytes"] == 153 * 832 * 480 * 12
+    small = ask(comfy, memory={"preset": "Story", "cache": "fp8"}, weights="fp8")[1]
+    assert small["plan"]["window_bytes"] < 0.51 * plain["window_bytes"]
+    assert small["plan"]["weights_bytes"] < 0.52 * plain["weights_bytes"]
+    assert "a 1.3B model in FP8 1." in small["lines"][2] and "GB in FP8" in small["lines"][2]
+    assert "the tiny story model" in ask(comfy, model="tiny", width=64, height=64)[1]["lines"][2]
+
+
+def test_segments_and_an_open_end(comfy):
+    segments = [{"start_s": 0, "prompt": "segment 1"}, {"start_s": 3.0, "prompt": "segment 2", "switch": "blend"}]
+    said = ask(comfy, schedule=segments, length=0)[1]
+    assert said["plan"]["open_end"] and said["lines"][0] == "Goes on until you press Finish now."
+    assert said["lines"][1] == "Prompts change at 3.56 s (blend)."
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"schedule": "0s: a\n5s [!]: b"}, "option [!] is unknown"),
+        ({"schedule": "0s: a\n60s: b"}, "the story ends at"),
+        ({"schedule": "\ud800"}, "half a character"),
+        ({"schedule": [["x" * 100]] * 3}, "entry 1"),
+        ({"width": 833}, "multiples of 16"),
+        ({"steps": "1000, many"}, "'many' is no whole number"),
+        ({"steps": "9" * 5000}, "is no whole number"),
+        ({"steps": ""}, "at least one"),
+        ({"length": 0, "streamed": False}, "must be at least 1"),
+        ({"memory": {"preset": "Best"}}, "memory preset is 'Best'"),
+        ({"memory": {"preset": ["Story"]}}, "memory preset is"),
+        ({"memory": {"preset": "Custom"}}, "memory retrieval is None"),
+        ({"memory": {"preset": "Story", "cache": "int4"}}, "memory cache is 'int4', which"),
+        ({"memory": {"preset": "Official MemFlow", "cache": "fp8"}}, "'reference' stands for the published code's"),
+        ({"memory": CUSTOM | {"bank_size": 1e9}}, "memory bank_size is 1000000000.0"),
+        ({"memory": CUSTOM | {"window_size": 1}}, "must fit into the window"),
+        ({"schedule": "pin: 1s\n0s: a\n4s: b", "memory": {"preset": "Window only"}}, "keeps no bank"),
+        ({"schedule": "\n".join([*("pin: 9c" for _ in range(2000)), "0s: a", *(f"{n}c: b" for n in range(1, 2000))])},
+         "too many to be told"),
+    ],
+    ids=lambda value: "",
+)  # fmt: skip
+def test_what_cannot_be_run_is_told_in_one_sentence(comfy, changes, words):
+    status, said = ask(comfy, **changes)
+    assert status == 200 and said.keys() == {"error"} and words in said["error"]
+    assert len(said["error"]) < 500 and "\n" not in said["error"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b"{}",
+        *(
+            json.dumps(RUN | change).encode()
+            for change in (
+                {"schedule": 5},
+                {"length": "81"},
+                {"length": -1},
+                {"length": 10**9},
+                {"length": True},
+                {"fps": float("nan")},
+                {"fps": 0},
+                {"width": 16.5},
+                {"height": 10**30},
+                {"steps": [1000]},
+                {"memory": "Story"},
+                {"model": {"layers": 1}},
+                {"streamed": 1},
+                {"global_prompt": None},
+                {"file": "../../etc/passwd"},
+            )
+        ),
+    ],
+    ids=lambda body: "",
+)
+def test_a_body_of_another_form_is_refused(comfy, body):
+    status, said = post(comfy, PATH, body)
+    assert status == 400 and said.keys() == {"error"}
+
+
+def test_a_large_body_is_refused(comfy):
+    assert ask(comfy, schedule="a" * 300_000)[0] == 413
+
+
+def test_a_day_of_video_is_told_as_well(comfy):
+    said = ask(comfy, schedule="0s: a", length=1_000_000)[1]
+    assert said["plan"]["chunks"] == 83334
+    changing = "\n".join(f"{4000 * number}c: {number}" for number in range(20))
+    assert "too long to be told" in ask(comfy, schedule=changing, length=1_000_000)[1]["error"]
+
+
+def test_the_presets_are_those_of_the_core(comfy):
+    told = comfy.get("/memflow/presets")["presets"]
+    assert [preset["name"] for preset in told] == list(PRESETS)
+    options = comfy.get("/object_info/MemFlowMemory")["MemFlowMemory"]["input"]["required"]["preset"][1]["options"]
+    assert [option["key"] for option in options] == [*MEMORIES, "Custom"]
+    for preset in told:
+        assert preset["widgets"] == PRESETS[preset["name"]].widgets and preset["memory"] in MEMORIES

@@ -1,0 +1,110 @@
+"""What is offered, what is chosen, and what is said of it. How fast anything is, no test asks."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from types import ModuleType
+
+import pytest
+import torch
+
+from memflow_core.attention import Gather, ReadShape, attention_backends, fastest_attention
+from memflow_core.attention import select as backends
+from memflow_core.attention.autotune import hold
+from memflow_core.model import sdpa
+
+CPU = torch.device("cpu")
+SHAPE = ReadShape(batch=1, heads=2, head_dim=16, queries=18, tokens=6, memory=6, window=9, top_k=3)
+
+
+def test_a_stream_says_how_its_memory_is_read(backbone, make_stream, play, prompt):
+    made = {}
+    for name in ("gather", "fastest"):
+        backbone.reader = name
+        made[name] = play(make_stream(top_k=2, record_every=1), 6, {0: (prompt(0),)})[-1].latents
+    assert torch.equal(made["gather"], made["fastest"])  # on a CPU, copying is the only way
+    backbone.reader = "quickest"
+    with pytest.raises(ValueError, match="the memory reader is 'quickest', but must be one of gather, fused, fastest"):
+        make_stream()
+
+
+def test_the_fused_reader_asks_for_a_gpu_or_the_interpreter_and_for_triton(backbone, make_stream, monkeypatch):
+    backbone.reader = "fused"
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    with pytest.raises(ValueError, match="'fused', which needs a GPU: choose gather or fastest on a CPU"):
+        make_stream(top_k=2)
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    monkeypatch.setitem(sys.modules, "triton", None)
+    make_stream()  # reads all of its memory, and needs no reader
+    with pytest.raises(ValueError, match="needs the package triton"):
+        make_stream(top_k=2)
+
+
+def test_a_cpu_has_one_attention_and_is_not_timed(monkeypatch):
+    monkeypatch.setattr(backends, "hold", None)
+    assert list(attention_backends(CPU, torch.float32)) == ["torch"]
+    assert fastest_attention(CPU, torch.float32, SHAPE) == "torch"
+
+
+def test_what_is_installed_is_offered_with_its_own_layout(monkeypatch):
+    """FlashAttention 3 takes [B, L, heads, head_dim], SageAttention is told that heads come first."""
+    seen = {}
+
+    def flash(q, k, v):
+        seen["flash"] = q.shape
+        return sdpa(*(x.transpose(1, 2) for x in (q, k, v))).transpose(1, 2), None
+
+    def sage(q, k, v, tensor_layout, is_causal):
+        seen["sage"] = (tensor_layout, is_causal)
+        return sdpa(q, k, v)
+
+    for name, function in (("flash_attn_interface.flash_attn_func", flash), ("sageattention.sageattn", sage)):
+        module, attribute = name.split(".")
+        fake = ModuleType(module)
+        setattr(fake, attribute, function)
+        monkeypatch.setitem(sys.modules, module, fake)
+    monkeypatch.setattr(backends, "find_spec", lambda name: name in sys.modules)
+    offered = attention_backends(torch.device("cuda"), torch.bfloat16)
+    assert list(offered) == ["torch", "cudnn", "flash", "flash 3", "sage"]
+    q, k, v = torch.randn(3, 1, 4, 10, 16).unbind()
+    for name in ("flash 3", "sage"):
+        assert torch.equal(offered[name](q, k, v), sdpa(q, k, v))
+    assert seen == {"flash": (1, 10, 4, 16), "sage": ("HND", False)}
+
+
+def test_the_fastest_is_measured_once_and_said_with_its_numbers(monkeypatch, caplog):
+    asked = []
+
+    def fused(q, keys, values, chosen, memory):
+        asked.append(memory)
+        return Gather(sdpa)(q, keys, values, chosen, memory)
+
+    monkeypatch.setattr(backends, "memory_readers", lambda *_: {"gather": Gather(sdpa), "fused": fused})
+    backends._fastest_reader.cache_clear()
+    with caplog.at_level(logging.INFO):
+        chosen = {backends._fastest_reader(CPU, torch.float32, SHAPE, sdpa) for _ in range(3)}
+    backends._fastest_reader.cache_clear()
+    assert len(caplog.messages) == 1 and chosen <= {"gather", "fused"} and set(asked) == {SHAPE.memory}
+    (said,) = caplog.messages
+    assert "3 of 6 memory frames and a window of 9" in said and said.count(" ms") == 2 and chosen.pop() in said
+
+
+def test_a_way_that_fails_or_is_wrong_takes_no_part():
+    right = torch.ones(4)
+
+    def broken():
+        raise RuntimeError("no kernel image is available\nfor this device")
+
+    ways = {"own": lambda: right, "broken": broken, "wrong": lambda: right * 2, "nan": lambda: right / 0 * 0}
+    contest = hold(ways, right, CPU)
+    assert list(contest.ms) == ["own"] and contest.fastest == "own"
+    assert contest.left_out["broken"] == "no kernel image is available"
+    assert "off by 100.0%" in contest.left_out["wrong"] and "off by nan" in contest.left_out["nan"]
+    assert str(contest).startswith("own ") and "broken left out: no kernel image" in str(contest)
+
+
+def test_the_first_way_takes_part_however_coarse_it_is():
+    """It is the user's own: an attention that rounds is not what everything else is wrong by."""
+    right = torch.ones(4)
+    assert list(hold({"own": lambda: right * 1.2, "exact": lambda: right}, right, CPU).ms) == ["own", "exact"]

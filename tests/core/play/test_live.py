@@ -1,0 +1,256 @@
+"""Directing a story while it plays, and playing again what was played."""
+
+import threading
+
+import pytest
+import torch
+
+from memflow_core.play import LiveScript, Mailbox, NotNow, Script, UnreadablePrompt, play
+from memflow_core.play.encoded_schedule import exact_time
+from memflow_core.play.live import MOST_WAITING
+from memflow_core.schedule import ChunkGrid, PromptSchedule, ScheduleError, Segment, Time, parse_time, to_text
+from memflow_core.schedule.text import from_text
+
+WORDS = ["a robot", "a cat", "a ghost", "a bird", "rain", "snow"]
+TEXT = "0s: a robot\n2s [soft]: a cat\n4s [seed 9]: a ghost"
+
+
+def embedding(text: str) -> torch.Tensor:
+    """Different texts, different embeddings; a word that is no word is refused."""
+    if "xyzzy" in text:
+        raise UnreadablePrompt("xyzzy is unknown.")
+    made = torch.randn(1, 6, 8, generator=torch.Generator().manual_seed(sum(map(ord, text))))
+    made[:, 4:] = 0
+    return made
+
+
+def script(text: str = TEXT, chunks: int = 9, fps: float = 16.0) -> Script:
+    schedule = from_text(text)
+    plan = schedule.place(ChunkGrid(3, fps), Time(chunks, "chunks"))
+    return Script(schedule, plan, tuple(embedding(prompt) for prompt in schedule.full_prompts()))
+
+
+class Run:
+    """A story under way, and what is done to it before chosen chunks."""
+
+    def __init__(self, stream, script: Script, actions=None, mailbox=None, **live):
+        self.mailbox = mailbox or Mailbox()
+        self.stream, self.actions = stream, actions or {}
+        self.live = LiveScript(script, self.mailbox, embedding, **live)
+
+    def changes(self, chunk: int):
+        for act in self.actions.pop(chunk, ()):
+            act(self.mailbox)
+        return self.live.before_chunk(chunk)
+
+    def play(self) -> torch.Tensor:
+        first = self.live.script
+        chunks = play(self.stream, first.plan, first.embeddings, 5, self.changes)
+        return torch.cat([chunk.latents for chunk in chunks], dim=2)
+
+    @property
+    def wishes(self) -> list[dict]:
+        return self.mailbox.state()["prompts"]
+
+
+def ask(prompt: str, switch: str = "recache", at: str | None = None):
+    return lambda mailbox: mailbox.ask(prompt, switch, None if at is None else parse_time(at))
+
+
+def replay(make_stream, text: str, chunks: int | None = None, fps: float = 16.0, **settings) -> torch.Tensor:
+    schedule = from_text(text)
+    plan = schedule.place(ChunkGrid(3, fps), None if chunks is None else Time(chunks, "chunks"))
+    embeddings = [embedding(prompt) for prompt in schedule.full_prompts()]
+    made = play(make_stream(**settings), plan, embeddings, 5)
+    return torch.cat([chunk.latents for chunk in made], dim=2)
+
+
+PINNED = "pin hero: 1s\npin: 25%\npin late: 5s\n0s: a robot\n2s [hero]: a cat\n5.8s [blend 1s] [late]: a ghost"
+
+DIRECTED = {
+    "nothing asked": {},
+    "a prompt in the middle": {3: [ask("rain")]},
+    "before the first chunk": {0: [ask("snow")]},
+    "where a scheduled one starts": {3: [ask("rain", "cut")]},
+    "a blend": {2: [ask("rain", "blend")], 7: [ask("snow", "blend")]},
+    "two at once": {2: [ask("rain"), ask("snow", "soft")]},
+    "for later": {1: [ask("rain", "recache", "3.3s")], 5: [ask("snow", "cut")]},
+    "a time that has passed": {5: [ask("rain", "soft", "1s")]},
+    "finished early": {2: [ask("rain")], 5: [lambda mailbox: mailbox.finish()]},
+    "quotes and lines": {2: [ask('"a\nb" | [cut]: c # d')]},
+}
+
+
+@pytest.mark.parametrize("name", DIRECTED)
+@pytest.mark.parametrize("text", [TEXT, PINNED, "global: a cartoon.\na robot | a cat | a ghost"])
+def test_what_was_played_plays_again_bit_for_bit(make_stream, name, text):
+    run = Run(make_stream(record_every=1), script(text), dict(DIRECTED[name]))
+    made = run.play()
+    played = to_text(run.live.script.played())
+    assert torch.equal(replay(make_stream, played, record_every=1), made)
+    assert made.shape[2] == 3 * (5 if "finished" in name else 9)
+
+
+def test_a_live_prompt_starts_at_the_next_chunk_and_yields_to_the_schedule(make_stream):
+    plain = Run(make_stream(), script()).play()
+    run = Run(make_stream(), script(), {2: [ask("rain")]})
+    made = run.play()
+    assert torch.equal(made[:, :, :6], plain[:, :, :6]) and not torch.equal(made[:, :, 6:9], plain[:, :, 6:9])
+    assert [(s.start_chunk, s.prompt) for s in run.live.script.plan.segments] == [
+        (0, "a robot"),
+        (2, "rain"),
+        (3, "a cat"),
+        (6, "a ghost"),
+    ]
+    (wish,) = run.wishes
+    assert (wish["status"], wish["chunk"], wish["start_s"]) == ("accepted", 2, 1.3125)
+
+
+def test_the_last_of_two_prompts_for_one_chunk_wins(make_stream):
+    run = Run(make_stream(), script(), {2: [ask("rain"), ask("snow")]})
+    run.play()
+    assert [wish["status"] for wish in run.wishes] == ["replaced", "accepted"]
+    assert [s.prompt for s in run.live.script.plan.segments][1] == "snow"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "at", "told"), [("xyzzy", None, "unknown"), ("rain", "60s", "earlier time"), ("rain", "9c", "ends at")]
+)
+def test_a_prompt_that_cannot_be_had_is_answered_and_the_story_goes_on(make_stream, prompt, at, told):
+    run = Run(make_stream(), script(), {2: [ask(prompt, at=at)]})
+    assert torch.equal(run.play(), Run(make_stream(), script()).play())
+    (wish,) = run.wishes
+    assert wish["status"] == "refused" and told in wish["message"]
+
+
+def test_prompts_that_no_segment_can_have_are_answered_too(make_stream):
+    run = Run(make_stream(), script(), {2: [ask("half a \ud800 character"), ask("rain", "jump")]})
+    run.play()
+    assert [wish["status"] for wish in run.wishes] == ["refused", "refused"]
+
+
+def test_the_global_prompt_stands_before_a_live_one(make_stream):
+    text = "global: a cartoon.\n0s: a robot"
+    run = Run(make_stream(), script(text, 5), {2: [ask("rain")]})
+    run.play()
+    assert torch.equal(run.live.script.embeddings[1], embedding("a cartoon. rain"))
+
+
+def test_the_end_can_be_asked_for_at_any_time_and_a_chunk_is_always_made(make_stream):
+    for chunk, kept in ((0, 1), (1, 1), (4, 4), (8, 8)):
+        run = Run(make_stream(), script(), {chunk: [lambda mailbox: mailbox.finish()]})
+        assert run.play().shape[2] == 3 * kept
+        assert run.live.script.plan.chunks == kept
+
+
+def test_an_open_end_goes_on_until_it_is_asked_to_end(make_stream):
+    run = Run(make_stream(frames=None), script("0s: a robot", 4000), {7: [Mailbox.finish]}, open_end=True)
+    made = run.play()
+    assert run.mailbox.state()["chunks"] is None and made.shape[2] == 21
+    assert torch.equal(replay(make_stream, to_text(run.live.script.played()), frames=None), made)
+
+
+def test_a_pause_holds_until_it_is_lifted(make_stream):
+    held, states = threading.Event(), []
+
+    def told(state):
+        states.append(state)
+        if state["holding"]:
+            held.set()
+
+    mailbox = Mailbox(on_change=told)
+    run = Run(make_stream(), script(), {3: [Mailbox.pause]}, mailbox)
+
+    def go_on():
+        assert held.wait(60)
+        # a prompt is read while the story waits
+        mailbox.ask("rain")
+        while mailbox.waiting():
+            held.wait(0.01)
+        assert run.stream.progress.chunk == 3
+        mailbox.resume()
+
+    helper = threading.Thread(target=go_on)
+    helper.start()
+    made = run.play()
+    helper.join()
+    assert torch.equal(made, Run(make_stream(), script(), {3: [ask("rain")]}).play())
+    assert not mailbox.state()["holding"] and any(state["holding"] for state in states)
+
+
+def test_a_paused_story_can_be_cancelled(make_stream):
+    class Cancelled(BaseException):
+        pass
+
+    def cancel():
+        raise Cancelled
+
+    run = Run(make_stream(), script(), {2: [Mailbox.pause]}, on_hold=cancel)
+    with pytest.raises(Cancelled):
+        run.play()
+
+
+def test_finishing_lifts_a_pause(make_stream):
+    run = Run(make_stream(), script(), {2: [Mailbox.pause, Mailbox.finish]})
+    assert run.play().shape[2] == 6
+
+
+def test_a_mailbox_says_no_in_a_sentence():
+    with pytest.raises(NotNow, match="connect a CLIP"):
+        Mailbox(takes_prompts=False).ask("rain")
+    full = Mailbox()
+    for _ in range(MOST_WAITING):
+        full.ask("rain")
+    with pytest.raises(NotNow, match="wait for the next chunk"):
+        full.ask("rain")
+    full.close()
+    assert {wish["status"] for wish in full.state()["prompts"]} == {"refused"}
+    for act in (lambda: full.ask("rain"), full.finish, full.pause, full.resume):
+        with pytest.raises(NotNow, match="at its end"):
+            act()
+
+
+def test_a_change_is_told_with_the_state_it_made():
+    told = []
+    mailbox = Mailbox(on_change=told.append)
+    mailbox.ask("rain", "cut", Time(3, "s"))
+    mailbox.pause()
+    mailbox.finish()
+    assert [len(state["prompts"]) for state in told] == [1, 1, 1]
+    assert [(state["paused"], state["finishing"]) for state in told] == [(False, False), (True, False), (False, True)]
+    assert told[0]["prompts"][0] == {
+        "number": 1,
+        "prompt": "rain",
+        "switch": "cut",
+        "at": "3s",
+        "status": "waiting",
+        "message": "",
+        "chunk": None,
+        "start_s": None,
+    }
+
+
+@pytest.mark.parametrize("fps", [16.0, 23.976, 24.0, 29.97, 120.0, 7.13])
+def test_a_chunk_start_written_as_a_time_is_that_chunk_again(fps):
+    grid = ChunkGrid(3, fps)
+    for chunk in [*range(200), 4999, 83_333]:
+        time = parse_time(to_text(PromptSchedule((Segment(exact_time(grid, chunk), "x"),))).split(":")[0])
+        assert grid.chunk_at_or_after_px(grid.px_of(time)) == chunk
+
+
+def test_a_script_is_a_value():
+    one = script()
+    other = one.with_prompt(1, "rain", "soft", embedding("rain")).ending_at(5)
+    assert (len(one.plan.segments), one.plan.chunks) == (3, 9) and (len(other.plan.segments), other.plan.chunks) == (
+        3,
+        5,
+    )
+    assert [placed.prompt for placed in other.plan.segments] == ["a robot", "rain", "a cat"]
+    with pytest.raises(ScheduleError, match="switch"):
+        one.with_prompt(1, "rain", "sideways", embedding("rain"))
+
+
+def test_played_keeps_the_times_as_they_were_written():
+    written = script("0s: a robot\n0:02 [soft]: a cat").with_prompt(5, "rain", "cut", embedding("rain"))
+    lines = to_text(written.played()).split("\n")
+    assert lines == ["length: 6.562s", "0s: a robot", "2s [soft]: a cat", "3.562s [cut]: rain"]

@@ -1,0 +1,95 @@
+"""Kept state files: what people saved with earlier code goes on, under today's code, to the numbers it went on to then.
+
+How the files were made, and why they are not made anew: tests/golden/kept/make.py.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from memflow_core.config import ModelConfig
+from memflow_core.model import Backbone, WanModel
+from memflow_core.state import StreamState, capture, resume
+
+KEPT = Path(__file__).resolve().parents[2] / "golden" / "kept" / "core"
+CASES = ("story", "waiting", "reference", "attention", "fp8")
+STATES = [f"{case}.{content}" for case in CASES for content in ("exact", "compact")]
+NEAR = {"rtol": 1e-5, "atol": 1e-5}
+
+every_state = pytest.mark.parametrize("name", STATES)
+
+
+def header(file: Path) -> dict:
+    """What a file's header tells, each value read from JSON."""
+    with safe_open(file, framework="pt") as opened:
+        return {key: json.loads(value) for key, value in opened.metadata().items()}
+
+
+def state(name: str) -> StreamState:
+    return StreamState.load(KEPT / f"{name}.safetensors")
+
+
+@pytest.fixture(scope="module")
+def model() -> Backbone:
+    """The model that the streams were made with."""
+    file = KEPT / "model.safetensors"
+    tree = WanModel(ModelConfig(**header(file)["config"]))
+    tree.load_state_dict(load_file(file))
+    return Backbone(tree.requires_grad_(False))
+
+
+def go_on(stream, text: torch.Tensor) -> list:
+    """Two chunks more, and a third under another prompt."""
+    chunks = [next(stream), next(stream)]
+    stream.set_prompt(text, "recache")
+    return [*chunks, next(stream)]
+
+
+def assert_told_alike(made, kept) -> None:
+    """The same records: decisions exactly, scores nearly."""
+    if isinstance(kept, dict):
+        assert made.keys() == kept.keys()
+        for key in kept:
+            assert_told_alike(made[key], kept[key])
+    elif isinstance(kept, list):
+        assert len(made) == len(kept)
+        for one, other in zip(made, kept, strict=True):
+            assert_told_alike(one, other)
+    else:
+        assert made == (pytest.approx(kept, rel=1e-4, abs=1e-5) if isinstance(kept, float) else kept)
+
+
+@every_state
+def test_a_kept_state_goes_on_as_it_did(name, model):
+    """Latents of the next chunks, passes through the model, and every decision of the memory."""
+    file = KEPT / f"{name}.after.safetensors"
+    after, chunks = load_file(file), header(file)["chunks"]
+    made = go_on(resume(state(name), model), after["text"])
+    torch.testing.assert_close(torch.cat([chunk.latents for chunk in made], dim=2), after["latents"], **NEAR)
+    assert [[forward.kind for forward in chunk.forwards] for chunk in made] == [told["forwards"] for told in chunks]
+    assert_told_alike([chunk.trace for chunk in made], [told["trace"] for told in chunks])
+
+
+@every_state
+def test_a_kept_state_says_of_itself_what_it_said(name):
+    kept, said = state(name), header(KEPT / f"{name}.after.safetensors")["said"]
+    assert name.endswith(kept.content) and kept.chunks == said["chunks"]
+    assert [list(pin) for pin in kept.pins] == said["pins"]
+    assert (kept.pinned_places, kept.rebuilds) == (said["places"], said["rebuilds"])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_saved_again_it_is_the_same_state(case, model):
+    """Resumed and captured anew, a state has the tensors and the JSON of its file, and so has its compact form."""
+    again = capture(resume(state(f"{case}.exact"), model))
+    for made, kept in ((again, state(f"{case}.exact")), (again.compact(), state(f"{case}.compact"))):
+        assert json.loads(json.dumps(made.meta)) == kept.meta
+        assert made.tensors.keys() == kept.tensors.keys()
+        for name, tensor in kept.tensors.items():
+            assert made.tensors[name].dtype == tensor.dtype and torch.equal(made.tensors[name], tensor), name

@@ -1,0 +1,114 @@
+"""The nodes' words in the real front end, in English and in Chinese: labels, tooltips, help pages."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.docs import help_pages
+from tools import locale_words
+from tools.pin_schemas import PINNED
+
+ARTIFACTS = Path(__file__).resolve().parents[1] / "artifacts"
+NODES = list(json.loads(PINNED.read_text()))
+
+# each node with its title and labels, by the names in the locale files
+SHOWN = """([type, choice]) => {
+    app.graph.clear();
+    const node = LiteGraph.createNode(type);
+    app.graph.add(node);
+    node.pos = [200, 200];
+    if (choice) node.widgets.find(w => w.name === choice[0]).value = choice[1];
+    app.canvas.ds.scale = 1;
+    app.canvas.ds.offset = [100, 100];
+    app.canvas.selectNode(node);
+    app.canvas.setDirty(true, true);
+    const key = name => name.replaceAll(".", "_");
+    const labels = {};
+    for (const input of node.inputs ?? []) labels[key(input.name)] = input.label ?? input.localized_name;
+    for (const widget of node.widgets ?? []) if (widget.label) labels[key(widget.name)] = widget.label;
+    return {title: node.title, labels, outputs: node.outputs.map(o => o.label ?? o.localized_name)};
+}"""
+# in pixels of the page
+WIDGET = """name => {
+    const [node] = app.graph.nodes;
+    const widget = node.widgets.find(w => w.name === name);
+    const {left, top} = app.canvasEl.getBoundingClientRect();
+    const [dx, dy] = app.canvas.ds.offset;
+    return [node.pos[0] + dx + left + 60, node.pos[1] + widget.last_y + dy + top + 10];
+}"""
+HELP = ".node-help-content"
+NOT_SERVED = """async names => {
+    const answers = names.map(async name => [name, (await fetch(`/extensions/memflow/docs/${name}`)).status]);
+    return (await Promise.all(answers)).filter(([, status]) => status !== 200);
+}"""
+LOADED = f"() => [...document.querySelectorAll('{HELP} img')].every(i => i.complete && i.naturalWidth > 0)"
+
+
+@pytest.fixture
+def open_in(comfy, new_page):
+    """Call it with a language, for a page whose user has chosen it."""
+    pages = []
+
+    def opened(language: str):
+        comfy.post("/settings", {"Comfy.Locale": language})
+        pages.append(new_page())
+        return pages[-1]
+
+    yield opened
+    comfy.post("/settings", {"Comfy.Locale": "en"})
+    for page in pages:
+        page.close()
+
+
+def _is_shown(page, node: str, words: dict) -> None:
+    choice = ["preset", "Custom"] if node == "MemFlowMemory" else None
+    shown = page.evaluate(SHOWN, [node, choice])
+    told = words[node]
+    assert shown["title"] == told["display_name"]
+    assert shown["labels"].items() >= {key: text["name"] for key, text in told.get("inputs", {}).items()}.items()
+    assert shown["outputs"] == [text["name"] for text in told["outputs"].values()]
+
+
+def _tooltip(page, widget: str) -> str:
+    page.mouse.move(300, 850)
+    page.mouse.move(*page.evaluate(WIDGET, widget))
+    tooltip = page.locator(".node-tooltip")
+    tooltip.wait_for(timeout=20_000)
+    return tooltip.inner_text()
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_the_page_speaks_its_users_language(open_in, language):
+    page = open_in(language)
+    words = locale_words.read(language)
+    for node in NODES:
+        _is_shown(page, node, words)
+    _is_shown(page, "MemFlowMemory", words)
+    told = words["MemFlowMemory"]["inputs"]
+    page.wait_for_timeout(500)
+    for widget in ("preset", "preset.bank_size"):
+        assert _tooltip(page, widget) == told[widget.replace(".", "_")]["tooltip"]
+    _help_is_shown(page, "MemFlowMemory", language)
+    ARTIFACTS.mkdir(exist_ok=True)
+    page.screenshot(path=ARTIFACTS / f"words_{language}.png")
+
+
+def test_every_page_and_picture_is_served(open_in):
+    files = [file.relative_to(help_pages.DOCS).as_posix() for file in help_pages.DOCS.rglob("*.*")]
+    assert len(files) >= 3 * len(NODES)
+    assert open_in("en").evaluate(NOT_SERVED, files) == []
+
+
+def _help_is_shown(page, node: str, language: str) -> None:
+    text = help_pages.page_of(node, language).read_text(encoding="utf-8")
+    page.locator("[data-testid=info-button]").click()
+    page.locator(f"{HELP} h1").wait_for(timeout=20_000)
+    assert page.locator(f"{HELP} h1").inner_text() == text.splitlines()[0].removeprefix("# ")
+    assert page.locator(f"{HELP} img").count() == text.count("![")
+    page.wait_for_function(LOADED)
+    # every table is one, and none is left as text
+    assert page.locator(f"{HELP} table").count() == text.count("| --- |\n")
+    assert "| " not in page.locator(HELP).inner_text()

@@ -1,0 +1,213 @@
+"""Chunks are decoded and written beside the sampling: the same file, the same events, a clean end in all trouble."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import av
+import numpy as np
+import pytest
+import torch
+
+SMALL = {"width": 32, "height": 32, "steps": "1000", "length": 57}
+CUDA = ["stream"] if torch.cuda.is_available() else []
+KINDS = ["off", "encode", "thread", *CUDA]
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left():
+    yield
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("memflow")] == []
+
+
+@pytest.fixture
+def overlap(tiny, monkeypatch):
+    """overlap(kind) is what this machine is fit for."""
+    host = tiny.nodes.host
+    kinds = {
+        "off": host.OFF,
+        "encode": host.Overlap(None, True, "for the test."),
+        "thread": host.Overlap(host.IN_THREAD, True, "for the test."),
+        "stream": host.Overlap(host.IN_STREAM, True, "for the test."),
+    }
+    return lambda kind: monkeypatch.setattr(host, "overlap_of", lambda *devices: kinds[kind])
+
+
+@pytest.fixture
+def events(tiny, monkeypatch):
+    """What the page is told, in order."""
+    told = []
+    page, progress = tiny.nodes.host.Page, tiny.nodes.host.Progress
+    monkeypatch.setattr(page, "send", lambda self, event, data: told.append((event, data)))
+    monkeypatch.setattr(progress, "say", lambda self, text: told.append(("say", text)))
+    return told
+
+
+def tags_of(path) -> dict:
+    with av.open(path) as container:
+        return dict(container.metadata)
+
+
+def frames_in(path) -> np.ndarray:
+    with av.open(path) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
+
+@pytest.mark.parametrize("kind", KINDS[1:])
+def test_pictures_state_and_events_are_those_without_it(stream, written, overlap, events, kind):
+    made = {}
+    for each in ("off", kind):
+        overlap(each)
+        path, state, report = stream(**SMALL)
+        made[each] = (torch.cat(written), state, list(events), report, path)
+        written.clear(), events.clear()
+    (pictures, state, told, report, path), (others, other, heard, reported, file) = made["off"], made[kind]
+    assert torch.equal(pictures, others) and len(pictures) == 57
+    assert state.decoder.keys() == other.decoder.keys()
+    assert all(torch.equal(state.decoder[name], other.decoder[name]) for name in state.decoder)
+    assert all(torch.equal(state.stream.tensors[name], other.stream.tensors[name]) for name in state.stream.tensors)
+    assert json.dumps(told, sort_keys=True) == json.dumps(heard, sort_keys=True)
+    assert (frames_in(path) == frames_in(file)).all()
+    assert tags_of(path)["memflow_played"] == tags_of(file)["memflow_played"]
+    assert report["overlap"] == {"decode": False, "encode": False, "why": "it is switched off."}
+    assert reported["overlap"]["decode"] == (kind != "encode") and reported["overlap"]["encode"]
+    assert report["encoder"] == reported["encoder"]
+
+
+def test_a_chunk_is_told_when_it_is_in_the_file_and_with_its_own_picture(tiny, stream, overlap, events, monkeypatch):
+    overlap("thread")
+    writer, counts, firsts = tiny.nodes.stream_to_video.VideoWriter, [], []
+    write, send = writer.write, tiny.nodes.host.Page.send
+
+    def noted(self, frames):
+        firsts.append(frames[0])
+        write(self, frames)
+        counts.append(self.frames)
+
+    def sent(self, event, data):
+        if event == "memflow.chunk":
+            assert len(counts) > data["chunk"]
+        send(self, event, data)
+
+    monkeypatch.setattr(writer, "write", noted)
+    monkeypatch.setattr(tiny.nodes.host.Page, "send", sent)
+    stream(**SMALL)
+    chunks = [data for event, data in events if event == "memflow.chunk"]
+    assert [chunk["chunk"] for chunk in chunks] == [0, 1, 2, 3, 4]
+    thumbnails = tiny.nodes.report.thumbnails
+    assert [chunk["thumbnail"] for chunk in chunks] == [thumbnails.data_url(thumbnails.picture_of(f)) for f in firsts]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_cancel_keeps_a_file_that_plays_up_to_where_it_says(
+    tiny, stream, overlap, events, monkeypatch, tmp_path, kind
+):
+    import comfy.model_management
+
+    overlap(kind)
+
+    def cancel_at_third_chunk(self, text):
+        if "chunk 3" in text:
+            comfy.model_management.interrupt_current_processing()
+
+    monkeypatch.setattr(tiny.nodes.host.Progress, "say", cancel_at_third_chunk)
+    cancelled = comfy.model_management.InterruptProcessingException
+    with pytest.raises(cancelled):
+        stream(**SMALL | {"length": 1197, "filename_prefix": "cancelled"})
+    assert not comfy.model_management.processing_interrupted()
+    (left,) = tmp_path.glob("*unfinished*")
+    frames = len(frames_in(left))
+    told = [data["chunk"] for event, data in events if event == "memflow.chunk"]
+    # of what was put, everything that was decoded is in the file and told of
+    assert told == list(range(len(told))) and frames == 12 * len(told) - 3 and 33 <= frames < 200
+    assert [data["ended"] for event, data in events if event == "memflow.done"] == ["stopped"]
+    # what the file says was played is what it shows
+    length_s = float(tags_of(left)["memflow_played"].removeprefix("length: ").partition("s")[0])
+    assert length_s == pytest.approx(frames / 16, abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_writer_that_fails_stops_the_sampling_soon(tiny, stream, overlap, monkeypatch, kind):
+    overlap(kind)
+    sampled, writer = [], tiny.nodes.stream_to_video.VideoWriter
+    write, add = writer.write, tiny.nodes.run.output.Film.add
+
+    def full(self, frames):
+        if self.frames >= 21:
+            raise OSError("story.mp4 could not be written past frame 21: No space left on device.")
+        write(self, frames)
+
+    monkeypatch.setattr(writer, "write", full)
+    monkeypatch.setattr(
+        tiny.nodes.run.output.Film, "add", lambda self, chunk: (sampled.append(chunk.index), add(self, chunk))
+    )
+    with pytest.raises(OSError, match="past frame 21"):
+        stream(**SMALL | {"length": 1197})
+    # the third chunk cannot be written; others wait for it only within the bounds of the queues
+    assert len(sampled) <= 3 + (0 if kind == "off" else 4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_decode_that_fails_is_named_and_keeps_what_is_written(tiny, stream, overlap, monkeypatch, tmp_path, kind):
+    overlap(kind)
+    decoder = tiny.nodes.host.decode.base.ChunkDecoder
+    decode, calls = decoder.decode_there, []
+
+    def broken(self, latents):
+        calls.append(latents)
+        return decode(self, latents) * (float("nan") if len(calls) == 3 else 1)
+
+    monkeypatch.setattr(decoder, "decode_there", broken)
+    with pytest.raises(ValueError, match="NaN, which is no colour"):
+        stream(**SMALL)
+    (left,) = tmp_path.glob("*unfinished*")
+    assert len(frames_in(left)) == 21
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_uses_the_vae_while_a_prompt_is_read(tiny, stream, overlap, monkeypatch, kind):
+    """Another model may drive model and VAE from their device."""
+    overlap(kind)
+    decoder = tiny.nodes.host.decode.base.ChunkDecoder
+    decode, busy, read = decoder.decode_there, [], []
+
+    def noted(self, latents):
+        busy.append(1)
+        frames = decode(self, latents)
+        busy.pop()
+        return frames
+
+    monkeypatch.setattr(decoder, "decode_there", noted)
+    script, encode = tiny.nodes.run.live.LiveScript, tiny.nodes.run.live.encode
+    before = script.before_chunk
+
+    def reading(clip, prompts):
+        read.append(list(busy))
+        return encode(clip, prompts)
+
+    def asked(self, chunk):
+        if chunk == 2 and not read:
+            self.mailbox.ask("a cat jumps")
+        return before(self, chunk)
+
+    monkeypatch.setattr(tiny.nodes.run.live, "encode", reading)
+    monkeypatch.setattr(script, "before_chunk", asked)
+    _, _, report = stream(**SMALL, clip=tiny.clip)
+    assert read == [[]] and "a cat jumps" in report["played"]
+
+
+@pytest.mark.parametrize(
+    ("devices", "threads", "decode", "word"),
+    [
+        (("cuda", "cuda"), 8, "stream", "stream of its own"),
+        (("cuda", "cpu"), 8, "thread", "on the CPU while the model samples on cuda"),
+        (("mps", "mps"), 8, None, "no second stream"),
+        (("cpu", "cpu"), 10_000, None, "too few are left over"),
+        (("cpu", "cpu"), 0, "thread", "others can decode"),
+    ],
+)
+def test_what_runs_beside_the_sampling_depends_on_the_devices(tiny, monkeypatch, devices, threads, decode, word):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    found = tiny.nodes.host.overlap_of(*map(torch.device, devices))
+    assert found.decode == decode and found.encode and word in found.why

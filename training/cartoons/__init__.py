@@ -1,0 +1,1 @@
+"""The cartoon stories that the tiny model learns and is judged by."""

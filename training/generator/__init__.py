@@ -1,0 +1,1 @@
+"""The small causal generator and its training."""
