@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from memflow_core.config import MemoryConfig
 from memflow_core.model import Backbone, WanModel, fp8
 from memflow_core.stream import Stream
-from memflow_core.weights import tiny as tiny_story
+from memflow_core.weights import ASSETS
 
 from .machine import conditions
 from .recall.run import BATCH, Returns, summary
@@ -159,7 +159,7 @@ def main() -> None:
     on = conditions(CPU)
     print(f"{on['device']}, 1 thread, torch {on['torch']}, seed {asked.seed}, {asked.stories} stories\n")
     chosen = [precision for precision in PRECISIONS if precision.name in asked.only]
-    models, result = Models.read(tiny_story.ASSETS), {"stories": asked.stories, "seed": asked.seed}
+    models, result = Models.read(ASSETS), {"stories": asked.stories, "seed": asked.seed}
     measures = {"medium": medium_errors, "tiny": partial(tiny_errors, models)}
     for name, measure in measures.items():
         errors = result[name] = measure(chosen, asked.seed)

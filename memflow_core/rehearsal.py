@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from .config import MemoryConfig, SamplingConfig
-from .memory import Occupancy, published_span
+from .memory import SlotLayout, published_span
 from .schedule import PlacedSegment, Plan
 
 
@@ -21,7 +21,7 @@ class Rehearsal:
 
     forwards    passes through the model by kind, as in `Forward`.
     span        most latent frames in one pass.
-    at          occupancy of the cache at the end.
+    at          layout of the cache at the end.
     waiting     frames that wait outside the cache at the end, each with keys and values of its own.
     prototypes  most of them at any time: an upper bound where a pin is recalled, which may stand in the bank already.
     named       named pins that are made by the end.
@@ -29,7 +29,7 @@ class Rehearsal:
     recent      latent frames whose latents are kept for a recache, at the end.
     """
 
-    at: Occupancy
+    at: SlotLayout
     forwards: Counter[str] = field(default_factory=Counter)
     span: int = 0
     waiting: int = 0
@@ -71,7 +71,7 @@ class _Stage:
 
     def __init__(self, plan: Plan, memory: MemoryConfig, sampling: SamplingConfig):
         self.plan, self.memory, self.sampling = plan, memory, sampling
-        self.at = Occupancy(memory.sink_frames, memory.window_frames, memory.bank_slots)
+        self.at = SlotLayout(memory.sink_frames, memory.window_frames, memory.bank_slots)
         self.told = Rehearsal(self.at)
         self.pinned = set(memory.pins) | {pin.frame for pin in plan.pins if pin.name is None}
         self.named = {pin.name: pin.frame for pin in plan.pins if pin.name is not None}

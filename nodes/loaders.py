@@ -6,8 +6,16 @@ from dataclasses import replace
 
 from comfy_api.latest import io
 
-from ..memflow_core.weights import quantised, read_generator, read_lora, read_text_encoder
-from ..memflow_core.weights import tiny as tiny_story
+from ..memflow_core.weights import (
+    ASSETS,
+    TINY_GENERATOR,
+    TINY_TEXT,
+    TINY_VAE,
+    quantised,
+    read_generator,
+    read_lora,
+    read_text_encoder,
+)
 from . import host
 from .io_types import CATEGORY
 
@@ -141,10 +149,10 @@ class MemFlowTinyStory(io.ComfyNode):
 
     @classmethod
     def execute(cls) -> io.NodeOutput:
-        generator = read_generator(tiny_story.ASSETS / tiny_story.GENERATOR)
-        encoder = read_text_encoder(tiny_story.ASSETS / tiny_story.TEXT)
+        generator = read_generator(ASSETS / TINY_GENERATOR)
+        encoder = read_text_encoder(ASSETS / TINY_TEXT)
         return io.NodeOutput(
             host.wan_model(generator, "default"),
             host.text_encoder(encoder),
-            host.vae_from_file(tiny_story.ASSETS / tiny_story.VAE),
+            host.vae_from_file(ASSETS / TINY_VAE),
         )

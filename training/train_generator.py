@@ -45,7 +45,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from memflow_core.weights import tiny as tiny_story
+from memflow_core.weights import ASSETS, TINY_GENERATOR, TINY_TEXT, TINY_VAE
 
 from .generator import run as generator_run
 from .generator.library import Library
@@ -86,8 +86,8 @@ def export(generator: Generator, folder: Path) -> list[Path]:
     written = []
     for name, module, metadata in (
         # the width of the text shows in no other way to ComfyUI's loader
-        (tiny_story.GENERATOR, generator.tree, {"config": json.dumps({"transformer": sizes})}),
-        (tiny_story.TEXT, generator.text, generator.text.config.to_metadata()),
+        (TINY_GENERATOR, generator.tree, {"config": json.dumps({"transformer": sizes})}),
+        (TINY_TEXT, generator.text, generator.text.config.to_metadata()),
     ):
         weights = {key: value.detach().half().cpu().contiguous() for key, value in module.state_dict().items()}
         path = folder / name
@@ -99,7 +99,7 @@ def export(generator: Generator, folder: Path) -> list[Path]:
 
 def exported(folder: Path) -> dict[str, Tensor]:
     """Weights of `Generator` from what `export` wrote."""
-    files = {"tree": tiny_story.GENERATOR, "text": tiny_story.TEXT}
+    files = {"tree": TINY_GENERATOR, "text": TINY_TEXT}
     return {f"{part}.{key}": value for part, name in files.items() for key, value in load_file(folder / name).items()}
 
 
@@ -111,7 +111,7 @@ def mean_of(models: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the tiny story model's generator and text encoder.")
     parser.add_argument("--folder", type=Path, default=Path(".train/generator"), help="where the checkpoint is kept")
-    parser.add_argument("--vae", type=Path, default=tiny_story.ASSETS / tiny_story.VAE, help="the VAE to train with")
+    parser.add_argument("--vae", type=Path, default=ASSETS / TINY_VAE, help="the VAE to train with")
     parser.add_argument("--latents", type=Path, default=Path(".train/latents"), help="where encoded stories are kept")
     parser.add_argument("--preset", choices=PRESETS, help=f"size of the model ({Settings.preset})")
     for name in ("steps", "batch", "copies", "stories", "first_stories", "steps_a_story", "seed"):

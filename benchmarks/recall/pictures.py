@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from memflow_core.weights import tiny as tiny_story
+from memflow_core.weights import ASSETS
 from training.cartoons.story import start_frame
 from training.cartoons.world import SIZE
 
@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--story", type=int, default=0, help="number of the story (0)")
     parser.add_argument("--seed", type=int, default=0, help="as of benchmarks.recall (0)")
     parser.add_argument("--plan", choices=PLANS, default=PLANS[0], help=f"({PLANS[0]})")
-    parser.add_argument("--assets", type=Path, default=tiny_story.ASSETS, help="folder of the model (the pack's own)")
+    parser.add_argument("--assets", type=Path, default=ASSETS, help="folder of the model (the pack's own)")
     parser.add_argument("--policies", nargs="+", default=list(SHOWN), metavar="NAME", help=", ".join(SHOWN))
     arguments = parser.parse_args()
     torch.set_num_threads(1)

@@ -29,7 +29,7 @@ import numpy as np
 import torch
 
 from memflow_core.config import MemoryConfig
-from memflow_core.weights import tiny as tiny_story
+from memflow_core.weights import ASSETS
 from training.cartoons.story import start_frame
 from training.cartoons.world import FPS, Identity
 
@@ -218,7 +218,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the stories and their noise (0)")
     parser.add_argument("--json", type=Path, help="also write all numbers there")
     parser.add_argument("--markdown", type=Path, help="also write the table of prefilled stories there")
-    parser.add_argument("--assets", type=Path, default=tiny_story.ASSETS, help="folder of the model (the pack's own)")
+    parser.add_argument("--assets", type=Path, default=ASSETS, help="folder of the model (the pack's own)")
     parser.add_argument("--policies", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--prefilled-only", action="store_true", help="leave out the self-generated stories")
     parser.add_argument("--minutes", type=float, default=0.0, help="length of the streams for drift; 0: none (0)")

@@ -12,8 +12,7 @@ from torch import Tensor
 from memflow_core.config import LatentShape, MemoryConfig
 from memflow_core.model import Attend, Backbone, TextKV, WanModel
 from memflow_core.stream import Draw, FlowSchedule, Forward, SeededNoise, Stream
-from memflow_core.weights import TextEncoder, read_generator, read_text_encoder
-from memflow_core.weights import tiny as tiny_story
+from memflow_core.weights import TINY_GENERATOR, TINY_TEXT, TINY_VAE, TextEncoder, read_generator, read_text_encoder
 from training.cartoons.story import Story
 from training.generator.library import SIDE, Library
 from training.vae.codec import Codec
@@ -31,11 +30,11 @@ class Models:
     @staticmethod
     def read(folder: Path) -> Models:
         """Read the files of a folder. Raises FileNotFoundError or ValueError for what is not there or not whole."""
-        weights = read_generator(folder / tiny_story.GENERATOR)
+        weights = read_generator(folder / TINY_GENERATOR)
         tree = WanModel(weights.config)
         tree.load_state_dict({name: value.float() for name, value in weights.state_dict.items()})
-        text = read_text_encoder(folder / tiny_story.TEXT)
-        return Models(tree.eval().requires_grad_(False), text, Codec(folder / tiny_story.VAE))
+        text = read_text_encoder(folder / TINY_TEXT)
+        return Models(tree.eval().requires_grad_(False), text, Codec(folder / TINY_VAE))
 
     def embed(self, prompts: Sequence[str]) -> Tensor:
         """[prompts, length, width]."""
@@ -149,7 +148,7 @@ class Teller:
                 backbone.given = self._given(chunk) if chunk < given_chunks else None
                 made.append(next(stream).latents.movedim(2, 1))
                 if last and chunk == segment.start_chunk and policy.memory.bank_slots:
-                    filled = slice(stream.cache.at.bank_slots - stream.cache.at.bank, None)
+                    filled = slice(stream.cache.layout.bank_slots - stream.cache.layout.bank, None)
                     bank = stream.cache.frames[:, :, filled].clone()
                 self.on_chunk(chunk)
         return Told(torch.cat(made, 1), bank)
@@ -162,9 +161,9 @@ def swap_banks(stream: Stream) -> None:
     """Exchange the banks of stories 2n and 2n + 1, in every layer."""
     cache = stream.cache
     partner = torch.arange(cache.batch) ^ 1
-    slots = slice(0, cache.at.bank_slots)
+    slots = slice(0, cache.layout.bank_slots)
     for tensor, place in (*((part, 3) for part in cache.parts.values()), (cache.frames, 2)):
-        view = tensor.narrow(place, 0, cache.at.bank_slots)
+        view = tensor.narrow(place, 0, cache.layout.bank_slots)
         view.copy_(view[:, partner].clone())
     cache.order.copy_(cache.order[:, partner].clone())
     stream.memory.bank.prompts[..., slots] = stream.memory.bank.prompts[:, partner][..., slots].clone()

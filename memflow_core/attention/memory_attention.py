@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..memory import KVCache, LayerHook, Span, frames_of_slots
+from ..memory import FrameSpan, KVCache, LayerHook, frames_of_slots
 from ..model import AttentionBackend, Rope, Rotation
 from .share import BANK, SINK, UNREAD, WINDOW
 from .sparse import Gather, MemoryReader
@@ -55,18 +55,18 @@ class MemoryAttention:
 
     def begin(
         self,
-        span: Span,
+        span: FrameSpan,
         before_layer: LayerHook | None = None,
         observer: AttentionObserver | None = None,
         draft: bool = False,
     ) -> None:
-        """Set up one forward. `cache.at` must already say which slots hold these frames.
+        """Set up one forward. `cache.layout` must already say which slots hold these frames.
 
         draft  another forward will write the same frames before a chunk after them does.
         """
         self.span, self.before_layer, self.observer = span, before_layer, observer
         # SMA may read a sink that is just being made
-        self.draft = draft and not self.cache.at.in_sink(span.start)
+        self.draft = draft and not self.cache.layout.in_sink(span.start)
         self.activation = []
         frames = torch.arange(span.start, span.start + span.frames, device=self.cache.device)
         self._rotation = self.rope.at(self._places(frames))
@@ -105,7 +105,7 @@ class MemoryAttention:
 
     def activated_frames(self) -> list[Tensor]:
         """What `activation` chose, as latent frames: one [B, heads, k] a layer."""
-        at = self.cache.at
+        at = self.cache.layout
         return [
             frames_of_slots(slots, self.cache.frames[layer], at.border, at.origin)
             for layer, slots in enumerate(self.activation)
@@ -113,7 +113,7 @@ class MemoryAttention:
 
     def _bounds(self) -> tuple[int, int, int]:
         """(first bank slot, first window slot, end) of the stretch of slots that is read."""
-        at = self.cache.at
+        at = self.cache.layout
         bank = 0 if self.zero_sink and at.sink_slots == 0 else at.bank
         sink = at.sink_slots if self.zero_sink else at.sink
         return at.border - bank, at.border + sink, at.border + sink + at.window
@@ -132,7 +132,7 @@ class MemoryAttention:
 
     def _activate(self, layer: int, q: Tensor) -> Tensor | None:
         """The memory frames that each head reads, [B, heads, k] counted from the first readable one; None: all."""
-        sparse = self.top_k is not None and not (self.zero_sink and self.cache.at.sink_slots == 0)
+        sparse = self.top_k is not None and not (self.zero_sink and self.cache.layout.sink_slots == 0)
         if not sparse or self._memory == 0:
             return None
         chosen = activate(q, self.cache.mean_k[layer, :, :, self._first : self._border], min(self.top_k, self._memory))
@@ -142,7 +142,7 @@ class MemoryAttention:
     def _kinds(self, chosen: Tensor | None) -> Tensor:
         """SINK, BANK or WINDOW for each readable frame, [frames]; with `chosen` [B, heads, frames], the rest UNREAD."""
         slots = torch.arange(self._first, self._end, device=self.cache.device)
-        kinds = torch.where(slots < self._border, torch.where(slots < self.cache.at.border, BANK, SINK), WINDOW)
+        kinds = torch.where(slots < self._border, torch.where(slots < self.cache.layout.border, BANK, SINK), WINDOW)
         if chosen is None:
             return kinds
         kinds = kinds.expand(*chosen.shape[:2], -1)
@@ -153,13 +153,13 @@ class MemoryAttention:
         """Positions of sink and window frames: the frame itself, or its place in the attended set."""
         if not self.relative:
             return frames
-        at = self.cache.at
+        at = self.cache.layout
         in_window = at.sink_slots + at.bank + frames - at.window_start
         return torch.where(frames - at.origin < at.sink_slots, frames - at.origin, in_window)
 
     def _rotate_read(self, layer: int, keys: Tensor, first: int) -> Tensor:
         """Rotate stored keys by their place: sink first, then the bank by age, then the window."""
-        at, device = self.cache.at, keys.device
+        at, device = self.cache.layout, keys.device
         age = self.cache.frames[layer, :, first : at.border].argsort(dim=-1, stable=True).argsort(dim=-1)
         sink = torch.arange(at.sink_slots, device=device)
         ring = torch.arange(at.window_slots, device=device)

@@ -1,36 +1,36 @@
 """KV cache slots, the memory bank and its retrieval policies (NAM), pins, provenance, trace."""
 
-from .bank import Bank
+from .bank import MemoryBank
 from .cache import KVCache, part_names
-from .frame_kv import Offer, Prototype
-from .layout import Occupancy, Span, frames_of_slots
+from .frame_kv import Candidate, FrameKV
+from .layout import FrameSpan, SlotLayout, frames_of_slots
 from .narrative import MASS_TILE, NarrativeMemory
 from .pins import NamedPin
 from .policy import LayerHook
 from .prompt_keys import PromptKeys
-from .provenance import WRITES, Ledger, Write
+from .provenance import WRITES, KVProvenance, KVWrite
 from .reference import ReferenceMemory, published_span, rank
 from .trace import KINDS, Record, Trace
 
 __all__ = [
-    "Bank",
+    "MemoryBank",
     "KINDS",
     "KVCache",
     "LayerHook",
-    "Ledger",
+    "KVProvenance",
     "MASS_TILE",
     "NamedPin",
     "NarrativeMemory",
-    "Occupancy",
-    "Offer",
+    "SlotLayout",
+    "Candidate",
     "PromptKeys",
-    "Prototype",
+    "FrameKV",
     "Record",
     "ReferenceMemory",
-    "Span",
+    "FrameSpan",
     "Trace",
     "WRITES",
-    "Write",
+    "KVWrite",
     "frames_of_slots",
     "part_names",
     "published_span",

@@ -11,42 +11,42 @@ import torch
 from torch import Tensor
 
 from .cache import KVCache
-from .frame_kv import Offer, Prototype
+from .frame_kv import Candidate, FrameKV
 
 
-class Bank:
+class MemoryBank:
     """Frames in and out of the bank slots of a cache."""
 
     def __init__(self, cache: KVCache):
         self.cache = cache
-        self.slots = cache.at.bank_slots
+        self.slots = cache.layout.bank_slots
         # the prompt under which each bank frame was made, beside `cache.frames`
         self.prompts = torch.full_like(cache.frames, -1)
-        self._free: list[Prototype] = []
+        self._free: list[FrameKV] = []
 
-    def copy_frame(self, frame: int) -> Prototype:
+    def copy_frame(self, frame: int) -> FrameKV:
         """Copy a sink or window frame out of its slot. Buffers are reused: a steady stream allocates none."""
         return self.borrow(self.view_frame(frame))
 
-    def view_frame(self, frame: int) -> Prototype:
+    def view_frame(self, frame: int) -> FrameKV:
         """A sink or window frame in its slot."""
-        source = self.cache.at.slot(frame)
-        return Prototype(**{name: part[:, :, :, source] for name, part in self.cache.parts.items()})
+        source = self.cache.layout.slot(frame)
+        return FrameKV(**{name: part[:, :, :, source] for name, part in self.cache.parts.items()})
 
-    def gather_frame(self, frame: int) -> Prototype:
+    def gather_frame(self, frame: int) -> FrameKV:
         """Copy a frame that every layer's bank holds, each in a slot of its own."""
         place = (self.listed_frames() == frame).int().argmax(dim=-1, keepdim=True)
         slot = self.listed().gather(-1, place)[..., 0]
         row, item = self._rows(slot.device)
-        return Prototype(**{name: part[row, item, :, slot] for name, part in self.cache.parts.items()})
+        return FrameKV(**{name: part[row, item, :, slot] for name, part in self.cache.parts.items()})
 
-    def borrow(self, source: Prototype) -> Prototype:
+    def borrow(self, source: FrameKV) -> FrameKV:
         """Copy a prototype from any device into buffers that `release` takes back."""
         if self._free:
             prototype = self._free.pop()
         else:
             room = {name: torch.empty_like(part, device=self.cache.device) for name, part in source.parts.items()}
-            prototype = Prototype(**room)
+            prototype = FrameKV(**room)
         for name, part in source.parts.items():
             prototype.parts[name].copy_(part)
         return prototype
@@ -60,17 +60,17 @@ class Bank:
         row = torch.arange(len(self.cache.k), device=device)[layers, None]
         return row, torch.arange(self.cache.batch, device=device)[None]
 
-    def release(self, prototype: Prototype) -> None:
+    def release(self, prototype: FrameKV) -> None:
         """Give a prototype's buffers back for the next copy."""
         self._free.append(prototype)
 
     def filled(self) -> slice:
         """Bank slots in use."""
-        return slice(self.slots - self.cache.at.bank, self.slots)
+        return slice(self.slots - self.cache.layout.bank, self.slots)
 
     def listed(self, layers: slice = slice(None)) -> Tensor:
         """Slots in use in listed order, [layers, B, n]."""
-        return self.cache.order[layers, :, : self.cache.at.bank]
+        return self.cache.order[layers, :, : self.cache.layout.bank]
 
     def listed_frames(self, layers: slice = slice(None)) -> Tensor:
         """Latent frames in listed order, [layers, B, n]."""
@@ -89,12 +89,12 @@ class Bank:
         scores = torch.einsum("lbhd,lbhnd->lbn", text_mean_k, keys) / (keys.shape[2] * keys.shape[-1] ** 0.5)
         return scores.gather(-1, self.listed() - self.filled().start)
 
-    def append(self, offer: Offer) -> None:
+    def append(self, offer: Candidate) -> None:
         """Fill the next free slot, the same in all layers."""
-        self.cache.at.bank += 1
+        self.cache.layout.bank += 1
         self.overwrite_newest(offer)
 
-    def overwrite_newest(self, offer: Offer) -> None:
+    def overwrite_newest(self, offer: Candidate) -> None:
         """Write into the slot that was filled last."""
         slot = self.filled().start
         for cached, fresh in self._pairs(offer):
@@ -102,7 +102,7 @@ class Bank:
         self.cache.frames[:, :, slot] = offer.frame
         self.prompts[:, :, slot] = offer.prompt
 
-    def replace(self, place: Tensor, offer: Offer, wanted: Tensor, layers: slice = slice(None)) -> None:
+    def replace(self, place: Tensor, offer: Candidate, wanted: Tensor, layers: slice = slice(None)) -> None:
         """Put a frame in place of the `place`-th listed one and list it last.
 
         place   [layers, B] int64, a different one in each layer and batch item.
@@ -119,7 +119,7 @@ class Bank:
             tags[row, item, slot] = torch.where(wanted, tag, tags[row, item, slot])
         self._list_last(torch.where(wanted, place, self.slots - 1), layers)
 
-    def _pairs(self, offer: Offer) -> tuple[tuple[Tensor, Tensor], ...]:
+    def _pairs(self, offer: Candidate) -> tuple[tuple[Tensor, Tensor], ...]:
         return tuple((self.cache.parts[name], part) for name, part in offer.prototype.parts.items())
 
     def _list_last(self, place: Tensor, layers: slice) -> None:

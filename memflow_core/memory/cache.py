@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..model import fp8
-from .layout import Occupancy
+from .layout import SlotLayout
 
 
 def part_names(in_fp8: bool) -> tuple[str, ...]:
@@ -44,19 +44,19 @@ class KVCache:
         heads: int,
         tokens: int,
         head_dim: int,
-        occupancy: Occupancy,
+        layout: SlotLayout,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
         in_fp8: bool = False,
     ):
         if in_fp8:
             fp8.check_device(device)
-        self.at, self.dtype = occupancy, dtype
-        shape = (layers, batch, heads, occupancy.total, tokens, head_dim)
+        self.layout, self.dtype = layout, dtype
+        shape = (layers, batch, heads, layout.total, tokens, head_dim)
         self.k, self.v = (torch.zeros(shape, dtype=torch.uint8 if in_fp8 else dtype, device=device) for _ in "kv")
         self.scale_k, self.scale_v = (torch.zeros(shape[:4], device=device) if in_fp8 else None for _ in "kv")
         self.mean_k = torch.zeros((*shape[:4], head_dim), dtype=torch.float32, device=device)
-        bank = occupancy.bank_slots
+        bank = layout.bank_slots
         self.frames = torch.full((layers, batch, bank), -1, dtype=torch.int64, device=device)
         # the bank grows leftwards from the border, so its first slot is the rightmost
         leftwards = torch.arange(bank - 1, -1, -1, dtype=torch.int64, device=device)
@@ -103,16 +103,16 @@ class KVCache:
             (fresh["k"], fresh["scale_k"]), (fresh["v"], fresh["scale_v"]) = fp8.encode(k), fp8.encode(v)
         else:
             fresh |= {"k": k, "v": v}
-        for slot, offset, length in self.at.runs(start, k.shape[2]):
+        for slot, offset, length in self.layout.runs(start, k.shape[2]):
             for name, part in fresh.items():
                 getattr(self, name)[layer, :, :, slot : slot + length] = part[:, :, offset : offset + length]
 
     def forget_window(self) -> None:
         """Drop sink and window, keep the bank: the next frame is the first of a new shot."""
-        self.at.origin = self.at.end
+        self.layout.origin = self.layout.end
 
     def zero_window(self) -> None:
         """Overwrite sink and window with zeros, which attention then still reads."""
-        border = self.at.border
+        border = self.layout.border
         for part in self.parts.values():
             part[:, :, :, border:] = 0

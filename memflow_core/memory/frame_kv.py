@@ -11,7 +11,7 @@ from ..model import fp8
 
 
 @dataclass
-class Prototype:
+class FrameKV:
     """One latent frame's keys and values in all layers, waiting outside the attended slots.
 
     k, v [layers, B, heads, tokens, head_dim]; mean_k [layers, B, heads, head_dim]; scale_k, scale_v [layers, B, heads]
@@ -29,8 +29,8 @@ class Prototype:
         """By the names that they have in the cache."""
         return {name: part for name, part in vars(self).items() if part is not None}
 
-    def copy(self, device: torch.device) -> Prototype:
-        return Prototype(**{name: part.to(device, copy=True) for name, part in self.parts.items()})
+    def copy(self, device: torch.device) -> FrameKV:
+        return FrameKV(**{name: part.to(device, copy=True) for name, part in self.parts.items()})
 
     def keys(self, layer: int, dtype: torch.dtype) -> Tensor:
         """Of one layer, [B, heads, tokens, head_dim]."""
@@ -39,10 +39,10 @@ class Prototype:
 
 
 @dataclass(frozen=True)
-class Offer:
+class Candidate:
     """A frame on its way to the bank, made under prompt number `prompt`. `prototype` is None while the frame is
     safe in the sink, whose slots are not overwritten."""
 
     frame: int
     prompt: int
-    prototype: Prototype | None
+    prototype: FrameKV | None

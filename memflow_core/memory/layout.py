@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Span:
+class FrameSpan:
     """The latent frames of one forward. The first `unwritten` of them only ask: their keys are not stored."""
 
     start: int
@@ -18,7 +18,7 @@ class Span:
 
 
 @dataclass
-class Occupancy:
+class SlotLayout:
     """Which slots are taken, in host integers. Latent frames count from `origin`, the frame of the last cut.
 
     end   one past the newest latent frame written.

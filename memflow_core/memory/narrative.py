@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from ..config import MemoryConfig
-from .bank import Bank
+from .bank import MemoryBank
 from .cache import KVCache
-from .frame_kv import Offer, Prototype
+from .frame_kv import Candidate, FrameKV
 from .pins import NamedPin, Pins
 from .policy import LayerHook
 from .prompt_keys import PromptKeys
@@ -41,9 +41,9 @@ class NarrativeMemory:
     """
 
     def __init__(self, cache: KVCache, config: MemoryConfig, trace: Trace, chunk_frames: int, pin_device: torch.device):
-        self.bank, self.config, self.trace, self.chunk_frames = Bank(cache), config, trace, chunk_frames
-        self.offers: deque[Offer] = deque()
-        self.undecided: list[Offer] = []  # offers that wait for the coming chunk's queries
+        self.bank, self.config, self.trace, self.chunk_frames = MemoryBank(cache), config, trace, chunk_frames
+        self.offers: deque[Candidate] = deque()
+        self.undecided: list[Candidate] = []  # offers that wait for the coming chunk's queries
         self.pins, self.pin_device = Pins(self.bank.slots, config.pins), pin_device
         self._entered: set[int] = set()  # recalled frames that were seen to stand in the bank since
         self.pooled: list[Tensor] = []  # mean embedding of every prompt so far, by number
@@ -83,7 +83,7 @@ class NarrativeMemory:
         if self.pins.has(frame, name):
             return
         self.pins.check_new(frame, name, upcoming)
-        made = frame < self.bank.cache.at.end
+        made = frame < self.bank.cache.layout.end
         if name is not None:
             self.pins.named[name] = NamedPin(frame, self._keep(frame, prompt) if made else None)
         else:
@@ -116,18 +116,18 @@ class NarrativeMemory:
         frames = [self.pins.named[name].frame for name in names]
         self.trace.add("recall", chunk, names=list(names), frames=frames)
 
-    def take_in(self, chunk: int, frame: int, prompt: PromptKeys, prototype: Prototype) -> None:
+    def take_in(self, chunk: int, frame: int, prompt: PromptKeys, prototype: FrameKV) -> None:
         """Put a frame that the stream never made into the bank, for good. Raises ValueError if that is full of pins."""
         self.pins.check_new(frame, None, self.pins.recalled)
         self._remember(prompt)
         self.pins.frames.add(frame)
         self.trace.add("pin", chunk, frame=frame, name=None)
-        self._consider(chunk, Offer(frame, prompt.number, prototype), prompt)
+        self._consider(chunk, Candidate(frame, prompt.number, prototype), prompt)
 
     def meet(self, chunk: int, first_frame: int, prompt: PromptKeys) -> None:
         """Before a chunk: let in the frames that this chunk pushes out of the window."""
         self._remember(prompt)
-        at, oldest = self.bank.cache.at, first_frame + self.chunk_frames - self.config.window_frames
+        at, oldest = self.bank.cache.layout, first_frame + self.chunk_frames - self.config.window_frames
         gone = {frame for frame in self.pins.recalled_frames if frame < max(oldest, at.origin)}
         self._bring_in(chunk, {frame for frame in gone if not at.in_sink(frame)}, prompt)
         due = [offer for offer in self.offers if offer.prototype is not None and offer.frame < oldest]
@@ -142,7 +142,7 @@ class NarrativeMemory:
         while self.offers:
             offer = self.offers.popleft()
             if offer.prototype is None:
-                offer = Offer(offer.frame, offer.prompt, self.bank.copy_frame(offer.frame))
+                offer = Candidate(offer.frame, offer.prompt, self.bank.copy_frame(offer.frame))
             self._let_in(chunk, offer, prompt)
 
     def open(self, chunk: int, prompt: PromptKeys, text_known: bool) -> LayerHook | None:
@@ -164,20 +164,20 @@ class NarrativeMemory:
         self.undecided = []
 
     def _offer(self, frame: int, prompt: int) -> None:
-        safe = self.bank.cache.at.in_sink(frame)
-        self.offers.append(Offer(frame, prompt, None if safe else self.bank.copy_frame(frame)))
+        safe = self.bank.cache.layout.in_sink(frame)
+        self.offers.append(Candidate(frame, prompt, None if safe else self.bank.copy_frame(frame)))
 
     def _ensure_offered(self, frame: int, prompt: int) -> None:
         """See to it that a frame is in the bank, or will be when it leaves the window."""
         if any(offer.frame == frame for offer in self.offers):
             return
-        if self.bank.cache.at.stands(frame):
+        if self.bank.cache.layout.stands(frame):
             self._offer(frame, prompt)
         elif not self.bank.holds(frame):
             kept = self._keep(frame, prompt)
-            self.offers.append(Offer(frame, kept.prompt, self.bank.borrow(kept.prototype)))
+            self.offers.append(Candidate(frame, kept.prompt, self.bank.borrow(kept.prototype)))
 
-    def _keep(self, frame: int, prompt: int) -> Offer:
+    def _keep(self, frame: int, prompt: int) -> Candidate:
         """A frame's keys and values for the store of named pins, from wherever they are."""
         for pin in self.pins.named.values():
             if pin.frame == frame and pin.kept is not None:
@@ -187,7 +187,7 @@ class NarrativeMemory:
             prompt = offer.prompt
         if offer is not None and offer.prototype is not None:
             source = offer.prototype
-        elif self.bank.cache.at.stands(frame):
+        elif self.bank.cache.layout.stands(frame):
             source = self.bank.view_frame(frame)
         elif self.bank.holds(frame):
             source = self.bank.gather_frame(frame)
@@ -195,7 +195,7 @@ class NarrativeMemory:
             raise ValueError(
                 f"latent frame {frame} is no longer held in memory: pin a frame while it is in sink, window or bank."
             )
-        return Offer(frame, prompt, source.copy(self.pin_device))
+        return Candidate(frame, prompt, source.copy(self.pin_device))
 
     def _bring_in(self, chunk: int, frames: Iterable[int], prompt: PromptKeys) -> None:
         """Let recalled pins in that do not stand in the bank yet."""
@@ -203,22 +203,22 @@ class NarrativeMemory:
         for frame in sorted(set(frames) - self._entered):
             self._entered.add(frame)
             if not self.bank.holds(frame):
-                offer = Offer(frame, kept[frame].prompt, self.bank.borrow(kept[frame].prototype))
+                offer = Candidate(frame, kept[frame].prompt, self.bank.borrow(kept[frame].prototype))
                 self._consider(chunk, offer, prompt)
 
     def _remember(self, prompt: PromptKeys) -> None:
         if prompt.number == len(self.pooled):
             self.pooled.append(prompt.pooled)
 
-    def _let_in(self, chunk: int, offer: Offer, prompt: PromptKeys) -> None:
+    def _let_in(self, chunk: int, offer: Candidate, prompt: PromptKeys) -> None:
         """A frame leaves the window; as a recalled pin it stands in the bank already."""
         if offer.frame in self._entered:
             self.bank.release(offer.prototype)
         else:
             self._consider(chunk, offer, prompt)
 
-    def _consider(self, chunk: int, offer: Offer, prompt: PromptKeys) -> None:
-        if self.bank.cache.at.bank < self.bank.slots:
+    def _consider(self, chunk: int, offer: Candidate, prompt: PromptKeys) -> None:
+        if self.bank.cache.layout.bank < self.bank.slots:
             before = self.bank.listed_frames()
             self.bank.append(offer)
             self._note(chunk, offer, before, None, ALL)
@@ -229,7 +229,7 @@ class NarrativeMemory:
             self._admit(chunk, offer, *self._scores(offer, prompt), ALL)
         self.bank.release(offer.prototype)
 
-    def _scores(self, offer: Offer, prompt: PromptKeys) -> tuple[Tensor, Tensor | None]:
+    def _scores(self, offer: Candidate, prompt: PromptKeys) -> tuple[Tensor, Tensor | None]:
         """Scores of the bank [layers, B, n] in listed order, and of the candidate [layers, B] if it competes."""
         frames = self.bank.listed_frames()
         if self.config.retrieval == "prompt":
@@ -239,13 +239,13 @@ class NarrativeMemory:
             return likeness.gather(-1, self.bank.listed_prompts()), likeness[..., offer.prompt]
         return frames.float(), None
 
-    def _attention_mass(self, layer: int, q: Tensor, offer: Offer) -> tuple[Tensor, Tensor]:
+    def _attention_mass(self, layer: int, q: Tensor, offer: Candidate) -> tuple[Tensor, Tensor]:
         """Share of attention over sink, bank and candidate, averaged over queries and heads.
 
         q [B, heads, L, head_dim] -> bank [1, B, n] in listed order, candidate [1, B].
         """
         cache, first = self.bank.cache, self.bank.filled().start
-        held = cache.keys(layer, slice(first, cache.at.border + cache.at.sink))
+        held = cache.keys(layer, slice(first, cache.layout.border + cache.layout.sink))
         candidate = offer.prototype.keys(layer, cache.dtype)
         keys = torch.cat((held, candidate[:, :, None]), dim=2)  # [B, heads, frames, tokens, head_dim]
         mass = torch.zeros(keys.shape[0], keys.shape[2], device=q.device)
@@ -255,7 +255,7 @@ class NarrativeMemory:
         mass /= q.shape[1] * q.shape[2]
         return mass.gather(-1, self.bank.listed(slice(layer, layer + 1))[0] - first)[None], mass[None, :, -1]
 
-    def _admit(self, chunk: int, offer: Offer, scores: Tensor, candidate: Tensor | None, layers: slice) -> None:
+    def _admit(self, chunk: int, offer: Candidate, scores: Tensor, candidate: Tensor | None, layers: slice) -> None:
         """Let `offer` take the place of the lowest score; a competing candidate must reach that score itself."""
         frames, protected = self.bank.listed_frames(layers), self.pins.protected
         contest = scores
@@ -271,7 +271,7 @@ class NarrativeMemory:
         shown = scores if candidate is None else torch.cat((scores, candidate[..., None]), dim=-1)
         self._note(chunk, offer, frames, shown, layers)
 
-    def _note(self, chunk: int, offer: Offer, before: Tensor, scores: Tensor | None, layers: slice) -> None:
+    def _note(self, chunk: int, offer: Candidate, before: Tensor, scores: Tensor | None, layers: slice) -> None:
         self.trace.add(
             "retrieve",
             chunk,

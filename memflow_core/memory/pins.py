@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .frame_kv import Offer
+from .frame_kv import Candidate
 
 
 @dataclass
@@ -17,7 +17,7 @@ class NamedPin:
     """A frame under a name. `kept` holds its keys and values as soon as the frame is made; nobody writes to them."""
 
     frame: int
-    kept: Offer | None = None
+    kept: Candidate | None = None
 
 
 class Pins:

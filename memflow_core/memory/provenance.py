@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from .layout import Occupancy, Span
+from .layout import FrameSpan, SlotLayout
 
 WRITES = ("context", "recache", "picture")
 
 
 @dataclass(eq=False)
-class Write:
+class KVWrite:
     """One forward over clean latents that left keys behind.
 
     kind      `context`: a finished chunk. `recache`: frames read anew at a prompt change. `picture`: a frame that no
@@ -29,7 +29,7 @@ class Write:
     """
 
     kind: str
-    span: Span
+    span: FrameSpan
     text: Tensor
     timestep: float = 0.0
     standing: set[int] = field(default_factory=set)
@@ -40,7 +40,7 @@ class Write:
         return range(self.span.start, self.span.start + self.span.frames)
 
 
-class Ledger:
+class KVProvenance:
     """The writes behind everything that a cache holds, oldest first.
 
     sources  the write whose keys were copied for the bank, by latent frame.
@@ -48,12 +48,12 @@ class Ledger:
     """
 
     def __init__(self) -> None:
-        self.writes: list[Write] = []
-        self.sources: dict[int, Write] = {}
+        self.writes: list[KVWrite] = []
+        self.sources: dict[int, KVWrite] = {}
         self.latents: dict[int, Tensor] = {}
         self._fresh: dict[int, Tensor] = {}  # on the stream's device, until `settle`
 
-    def wrote(self, write: Write, latents: Tensor) -> None:
+    def wrote(self, write: KVWrite, latents: Tensor) -> None:
         """Note a write of latents [B, C, F, h, w]. Nothing is copied before `settle`."""
         if write.kind == "picture":
             self.sources |= dict.fromkeys(write.frames, write)
@@ -69,7 +69,7 @@ class Ledger:
         for write in self.writes:
             write.standing = set()
 
-    def settle(self, at: Occupancy, copied: Iterable[int]) -> None:
+    def settle(self, at: SlotLayout, copied: Iterable[int]) -> None:
         """After a chunk: keep what is still held, on the CPU.
 
         at      which frames stand in sink and window.

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from ..config import MemoryConfig
-from .bank import Bank
+from .bank import MemoryBank
 from .cache import KVCache
-from .frame_kv import Offer
-from .layout import Occupancy, Span
+from .frame_kv import Candidate
+from .layout import FrameSpan, SlotLayout
 from .pins import Pins
 from .prompt_keys import PromptKeys
 from .trace import Trace
@@ -22,14 +22,14 @@ def rank(scores: Tensor) -> Tensor:
     return scores.sort(dim=-1, descending=True, stable=True).indices
 
 
-def published_span(at: Occupancy) -> Span | None:
+def published_span(at: SlotLayout) -> FrameSpan | None:
     """The latent frames that a recache reads again: sink + window frames are recomputed, but the keys of as many as
     the sink holds are dropped; in a stream no longer than sink + window, the sink itself is rewritten."""
     made = at.end - at.origin
     if made == 0:
         return None
     frames = min(at.sink_slots + at.window_slots, made)
-    return Span(at.end - frames, frames, unwritten=at.sink_slots if made > frames else 0)
+    return FrameSpan(at.end - frames, frames, unwritten=at.sink_slots if made > frames else 0)
 
 
 class ReferenceMemory:
@@ -42,13 +42,13 @@ class ReferenceMemory:
     """
 
     def __init__(self, cache: KVCache, config: MemoryConfig, trace: Trace, rank: Callable[[Tensor], Tensor] = rank):
-        self.bank, self.config, self.trace, self.rank = Bank(cache), config, trace, rank
-        self.newest: Offer | None = None
+        self.bank, self.config, self.trace, self.rank = MemoryBank(cache), config, trace, rank
+        self.newest: Candidate | None = None
         self.pins = Pins(0)  # there are none
         self.promised = 0  # recorded frames that the bank has been promised a slot for; may exceed its size
 
     @property
-    def offers(self) -> list[Offer]:
+    def offers(self) -> list[Candidate]:
         """Frames that are not in the bank yet."""
         return [] if self.newest is None else [self.newest]
 
@@ -80,7 +80,7 @@ class ReferenceMemory:
             return
         if self.newest is not None:
             self.bank.release(self.newest.prototype)
-        self.newest = Offer(frame, prompt.number, self.bank.copy_frame(frame))
+        self.newest = Candidate(frame, prompt.number, self.bank.copy_frame(frame))
         self.promised += int(due)
         self.trace.add("record", chunk, frame=frame)
 
@@ -92,7 +92,7 @@ class ReferenceMemory:
         if self.promised > self.bank.slots:
             scores = self.bank.relevance(prompt.mean_k if text_known else torch.zeros_like(prompt.mean_k))
             self._compress(scores)
-        elif self.promised > self.bank.cache.at.bank:
+        elif self.promised > self.bank.cache.layout.bank:
             self.bank.append(self.newest)
         else:
             self.bank.overwrite_newest(self.newest)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..memory import NamedPin, NarrativeMemory, Offer, Prototype, part_names
+from ..memory import Candidate, FrameKV, NamedPin, NarrativeMemory, part_names
 from ..model import Backbone
 from ..stream import Forward, PromptChange, SeededNoise, Stream, TextBlend
 from .compact import Rebuild, Rebuilt
@@ -67,7 +67,7 @@ def resume(
 
 def _stretch(stream: Stream) -> slice:
     """Slots that hold frames."""
-    at = stream.cache.at
+    at = stream.cache.layout
     return slice(at.border - at.bank, at.border + at.sink_slots + at.window)
 
 
@@ -82,7 +82,7 @@ def _capture_cache(stream: Stream) -> dict[str, Tensor]:
 
 
 def _capture_meta(stream: Stream) -> dict[str, Any]:
-    at, progress = stream.cache.at, stream.progress
+    at, progress = stream.cache.layout, stream.progress
     return {
         "version": VERSION,
         "content": EXACT,
@@ -147,7 +147,7 @@ def _capture_offers(stream: Stream, tensors: dict[str, Tensor], meta: dict[str, 
     meta["offers"] = _put("offer", offers, tensors)
 
 
-def _put(kind: str, offers: Sequence[Offer | None], tensors: dict[str, Tensor]) -> list[list | None]:
+def _put(kind: str, offers: Sequence[Candidate | None], tensors: dict[str, Tensor]) -> list[list | None]:
     """What is to be known of each offer; its keys and values go into `tensors`."""
     for number, offer in enumerate(offers):
         if offer is not None and offer.prototype is not None:
@@ -155,19 +155,19 @@ def _put(kind: str, offers: Sequence[Offer | None], tensors: dict[str, Tensor]) 
     return [offer and [offer.frame, offer.prompt, offer.prototype is not None] for offer in offers]
 
 
-def _take(kind: str, state: StreamState, device: torch.device, rebuilt: dict[int, Prototype]) -> list[Offer | None]:
+def _take(kind: str, state: StreamState, device: torch.device, rebuilt: dict[int, FrameKV]) -> list[Candidate | None]:
     """The offers that `_put` put there, with keys and values that were made anew, or else copies of those in the state,
     since the stream may reuse them."""
-    offers: list[Offer | None] = []
+    offers: list[Candidate | None] = []
     for number, said in enumerate(state.meta["offers" if kind == "offer" else kind]):
         prototype = None
         if said is not None and said[2] and state.content == COMPACT:
             prototype = rebuilt[said[0]]
         elif said is not None and said[2]:
             names = part_names(state.memory.cache == "fp8")
-            stored = Prototype(**{name: state.tensors[f"{kind}.{number}.{name}"] for name in names})
+            stored = FrameKV(**{name: state.tensors[f"{kind}.{number}.{name}"] for name in names})
             prototype = stored.copy(device)
-        offers.append(said and Offer(said[0], said[1], prototype))
+        offers.append(said and Candidate(said[0], said[1], prototype))
     return offers
 
 
@@ -197,7 +197,7 @@ def _check_model(state: StreamState, backbone: Backbone) -> None:
 def _restore_memory(stream: Stream, state: StreamState) -> Rebuilt:
     """Cache, bank and ledger. Returns what stands outside the cache, where it had to be made anew."""
     tensors, meta, cache = state.tensors, state.meta, stream.cache
-    cache.at.origin, cache.at.end, cache.at.bank = (meta["at"][name] for name in ("origin", "end", "bank"))
+    cache.layout.origin, cache.layout.end, cache.layout.bank = (meta["at"][name] for name in ("origin", "end", "bank"))
     cache.frames.copy_(tensors["frames"])
     cache.order.copy_(tensors["order"])
     stream.memory.bank.prompts.copy_(tensors["prompts"])

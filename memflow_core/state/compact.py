@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..memory import Occupancy, Prototype, Span, Write, part_names
+from ..memory import FrameKV, FrameSpan, KVWrite, SlotLayout, part_names
 from ..model import TextKV
 from ..stream import Forward, Stream, keys_alone
 from .format import COMPACT, trace_tensor
@@ -37,12 +37,12 @@ class Rebuilt:
     named    of frames under a name, where named pins wait.
     """
 
-    waiting: dict[int, Prototype] = field(default_factory=dict)
-    named: dict[int, Prototype] = field(default_factory=dict)
+    waiting: dict[int, FrameKV] = field(default_factory=dict)
+    named: dict[int, FrameKV] = field(default_factory=dict)
 
 
 class Rebuild:
-    """Fills the cache of a stream, whose ledger, bank frames and occupancy are restored, with keys and values.
+    """Fills the cache of a stream, whose ledger, bank frames and layout are restored, with keys and values.
 
     waiting, named  frames whose keys and values `run` returns as well, see `Rebuilt`.
     """
@@ -55,7 +55,7 @@ class Rebuild:
 
     @torch.inference_mode()
     def run(self) -> Rebuilt:
-        at = self.cache.at
+        at = self.cache.layout
         origin, end, bank = at.origin, at.end, at.bank
         at.end = origin
         banked = set(self.cache.frames.unique().tolist())
@@ -64,16 +64,16 @@ class Rebuild:
             # a bank is seen once it is complete
             at.bank = bank if number > last else 0
             self._write(write, origin)
-        moved = Occupancy(at.sink_slots, at.window_slots, at.bank_slots, at.origin, at.end)
+        moved = SlotLayout(at.sink_slots, at.window_slots, at.bank_slots, at.origin, at.end)
         at.origin, at.end, at.bank = origin, end, bank
         self._put_window_in_place(moved)
         return self._rebuilt
 
-    def _copies(self, write: Write) -> set[int]:
+    def _copies(self, write: KVWrite) -> set[int]:
         """Frames whose keys, as this write left them, the bank holds or waits for."""
         return {frame for frame, source in self.ledger.sources.items() if source is write}
 
-    def _write(self, write: Write, origin: int) -> None:
+    def _write(self, write: KVWrite, origin: int) -> None:
         stream = self.stream
         stream.announce(Forward("rebuild", stream.progress.chunk))
         latents = torch.stack([self.ledger.latents[frame] for frame in write.frames], dim=2)
@@ -81,7 +81,7 @@ class Rebuild:
         if write.kind == "picture":
             made = {frame: keys_alone(stream, frame, x, text) for frame in copies}
         else:
-            _place(self.cache.at, write.span, origin)
+            _place(self.cache.layout, write.span, origin)
             stream.attention.begin(write.span)
             stream.backbone.write(x, write.timestep, text, stream.attention)
             made = {frame: stream.memory.bank.copy_frame(frame) for frame in copies}
@@ -90,7 +90,7 @@ class Rebuild:
             self._fill_bank(frame, prototype)
             self._hand_out(frame, prototype)
 
-    def _hand_out(self, frame: int, prototype: Prototype) -> None:
+    def _hand_out(self, frame: int, prototype: FrameKV) -> None:
         memory = self.stream.memory
         if frame in self.named:
             self._rebuilt.named[frame] = prototype.copy(memory.pin_device)
@@ -99,27 +99,27 @@ class Rebuild:
         else:
             memory.bank.release(prototype)
 
-    def _empty_sink(self, write: Write) -> None:
+    def _empty_sink(self, write: KVWrite) -> None:
         """The published sink is read even where it holds nothing: a frame written for the bank alone must not stay."""
-        at = self.cache.at
+        at = self.cache.layout
         slots = [at.slot(frame) for frame in write.frames[write.span.unwritten :] if frame not in write.standing]
         for part in self.cache.parts.values():
             part[:, :, :, [slot for slot in slots if slot < at.border + at.sink_slots]] = 0
 
-    def _text(self, write: Write) -> list[TextKV]:
+    def _text(self, write: KVWrite) -> list[TextKV]:
         if id(write.text) not in self._texts:
             # one at a time: a prompt's keys weigh as much as some latent frames'
             self._texts = {id(write.text): self.stream.backbone.embed_text(write.text.to(self.stream.device))}
         return self._texts[id(write.text)]
 
-    def _fill_bank(self, frame: int, prototype: Prototype) -> None:
+    def _fill_bank(self, frame: int, prototype: FrameKV) -> None:
         """Put a frame's keys into the slots that hold it, which may be others in every layer."""
         for layer, item, slot in (self.cache.frames == frame).nonzero().tolist():
             for name, part in self.cache.parts.items():
                 part[layer, item, :, slot] = prototype.parts[name][layer, item]
 
-    def _put_window_in_place(self, moved: Occupancy) -> None:
-        at = self.cache.at
+    def _put_window_in_place(self, moved: SlotLayout) -> None:
+        at = self.cache.layout
         frames = [frame for frame in range(at.window_start, at.end) if moved.slot(frame) != at.slot(frame)]
         source, target = [moved.slot(frame) for frame in frames], [at.slot(frame) for frame in frames]
         for part in self.cache.parts.values():
@@ -128,7 +128,7 @@ class Rebuild:
                 layer[:, :, target] = layer[:, :, source]
 
 
-def _place(at: Occupancy, span: Span, origin: int) -> None:
+def _place(at: SlotLayout, span: FrameSpan, origin: int) -> None:
     """Make room for the frames that `span` writes, beside those of before that they can still see.
 
     The window wants frames without gaps, so behind a gap it starts anew, as if the sink had just ended; positions are

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..memory import Ledger, Span, Write
+from ..memory import FrameSpan, KVProvenance, KVWrite
 
 
 class Texts:
@@ -45,7 +45,7 @@ def _without_padding(text: Tensor) -> Tensor:
     return text[:, : int(spoken[-1]) + 1 if len(spoken) else 1]
 
 
-def pack(ledger: Ledger, texts: Texts, recent: range) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def pack(ledger: KVProvenance, texts: Texts, recent: range) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and JSON of a ledger. recent: latent frames whose latents the state keeps anyway."""
     frames = sorted(ledger.latents.keys() - set(recent))
     tensors = {"ledger.latents": torch.stack([ledger.latents[frame] for frame in frames], dim=2)} if frames else {}
@@ -69,12 +69,14 @@ def pack(ledger: Ledger, texts: Texts, recent: range) -> tuple[dict[str, Tensor]
     return tensors, meta
 
 
-def unpack(tensors: dict[str, Tensor], meta: dict[str, Any], texts: list[Tensor], recent: Tensor, first: int) -> Ledger:
+def unpack(
+    tensors: dict[str, Tensor], meta: dict[str, Any], texts: list[Tensor], recent: Tensor, first: int
+) -> KVProvenance:
     """The ledger that `pack` wrote. recent: latents [B, C, F, h, w] from latent frame `first` on."""
-    ledger = Ledger()
+    ledger = KVProvenance()
     for kept in meta["writes"]:
-        span = Span(kept["start"], kept["frames"], kept["unwritten"])
-        write = Write(kept["kind"], span, texts[kept["text"]], kept["timestep"], set(kept["standing"]))
+        span = FrameSpan(kept["start"], kept["frames"], kept["unwritten"])
+        write = KVWrite(kept["kind"], span, texts[kept["text"]], kept["timestep"], set(kept["standing"]))
         ledger.writes.append(write)
     ledger.sources = {frame: ledger.writes[number] for frame, number in meta["sources"]}
     known = dict(zip(meta["frames"], tensors["ledger.latents"].unbind(dim=2), strict=True)) if meta["frames"] else {}

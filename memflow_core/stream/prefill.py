@@ -13,22 +13,22 @@ from torch import Tensor
 
 from ..attention import MemoryAttention
 from ..config import MemoryConfig
-from ..memory import KVCache, NarrativeMemory, Occupancy, PromptKeys, Prototype, Span, Write
+from ..memory import FrameKV, FrameSpan, KVCache, KVWrite, NarrativeMemory, PromptKeys, SlotLayout
 from ..model import TextKV
 from .chunk import Forward
 from .stream import Stream
 
 
-def keys_alone(stream: Stream, frame: int, latents: Tensor, text: list[TextKV]) -> Prototype:
+def keys_alone(stream: Stream, frame: int, latents: Tensor, text: list[TextKV]) -> FrameKV:
     """Keys and values of a latent frame that has seen nothing but itself. latents [B, C, 1, h, w]."""
     bone, cache, attention = stream.backbone, stream.cache, stream.attention
-    at = Occupancy(sink_slots=1, window_slots=0, bank_slots=0, origin=frame, end=frame + 1)
+    at = SlotLayout(sink_slots=1, window_slots=0, bank_slots=0, origin=frame, end=frame + 1)
     shape = (bone.layers, cache.batch, bone.heads, stream.shape.tokens, bone.head_dim)
     alone = KVCache(*shape, at, bone.dtype, stream.device, cache.in_fp8)
     reading = MemoryAttention(alone, attention.rope, bone.attention, relative=attention.relative)
-    reading.begin(Span(frame, 1))
+    reading.begin(FrameSpan(frame, 1))
     bone.write(latents.to(stream.device, torch.float32), stream.sampling.context_noise, text, reading)
-    return Prototype(**{name: part[:, :, :, 0] for name, part in alone.parts.items()})
+    return FrameKV(**{name: part[:, :, :, 0] for name, part in alone.parts.items()})
 
 
 FIRST_PICTURE = -2  # pictures count down from here, before the story; -1 is an empty slot
@@ -135,5 +135,5 @@ def _remember(stream: Stream, latents: Tensor, text: Tensor) -> None:
         frame = min(FIRST_PICTURE, min(stream.ledger.sources, default=0) - 1)
         stream.announce(Forward("picture", stream.progress.chunk))
         prototype = keys_alone(stream, frame, picture, kv)
-        stream.ledger.wrote(Write("picture", Span(frame, 1), text, stream.sampling.context_noise), picture)
+        stream.ledger.wrote(KVWrite("picture", FrameSpan(frame, 1), text, stream.sampling.context_noise), picture)
         memory.take_in(stream.progress.chunk, frame, keys, prototype)

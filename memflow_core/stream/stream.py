@@ -18,15 +18,15 @@ from ..attention import MemoryAttention, ShareMeter, memory_reader
 from ..config import MAX_ABSOLUTE_FRAMES, LatentShape, MemoryConfig, SamplingConfig, check_fit, check_switch
 from ..memory import (
     KINDS,
+    FrameSpan,
     KVCache,
+    KVProvenance,
+    KVWrite,
     LayerHook,
-    Ledger,
     NarrativeMemory,
-    Occupancy,
     ReferenceMemory,
-    Span,
+    SlotLayout,
     Trace,
-    Write,
     published_span,
 )
 from ..model import Backbone, Rope
@@ -84,7 +84,7 @@ class Stream:
         self.positions = positions or self.memory_config.resolve_positions(frames)
         self.on_forward = on_forward
         self.trace = Trace()
-        self.ledger = Ledger()
+        self.ledger = KVProvenance()
         self.meter: ShareMeter | None = None
         self.progress = _Progress()
         self.timesteps = denoising_timesteps(self.sampling)
@@ -98,7 +98,7 @@ class Stream:
     def _build_memory(self, pin_device: torch.device) -> None:
         config, bone = self.memory_config, self.backbone
         self._published = config.retrieval == "reference"
-        at = Occupancy(config.sink_frames, config.window_frames, config.bank_slots)
+        at = SlotLayout(config.sink_frames, config.window_frames, config.bank_slots)
         self.cache = KVCache(
             *(bone.layers, self.shape.batch, bone.heads, self.shape.tokens, bone.head_dim, at, bone.dtype, self.device),
             in_fp8=config.cache == "fp8",
@@ -260,15 +260,15 @@ class Stream:
 
     def _make_chunk(self, x0: Tensor | None) -> Tensor:
         """The coming chunk: denoised, unless its clean latents are given."""
-        span = Span(self._start, self.sampling.chunk_frames)
+        span = FrameSpan(self._start, self.sampling.chunk_frames)
         hook = self.memory.open(self.progress.chunk, self.prompt.keys, self.progress.text_known)
-        self.cache.at.end = span.start + span.frames
+        self.cache.layout.end = span.start + span.frames
         if x0 is None:
             x0, hook = self._denoise(span, hook), None
         self._context_pass(x0, span, hook)
         return x0
 
-    def _denoise(self, span: Span, hook: LayerHook | None) -> Tensor:
+    def _denoise(self, span: FrameSpan, hook: LayerHook | None) -> Tensor:
         draw, steps = self.noise.chunk(self.progress.chunk), len(self.timesteps)
         x, *renoise = draws_on(self.device, draw, self._chunk_size, steps)
         for step, timestep in enumerate(self.timesteps):
@@ -282,7 +282,7 @@ class Stream:
                 x = self._flow.add_noise(x0, renoise[step], self.timesteps[step + 1])
         return x0
 
-    def _context_pass(self, x0: Tensor, span: Span, hook: LayerHook | None) -> None:
+    def _context_pass(self, x0: Tensor, span: FrameSpan, hook: LayerHook | None) -> None:
         """Leave the finished chunk's keys and values in the cache, and offer its first frame to the bank."""
         if self._published and len(self.timesteps) == 1 and self.memory_config.record == "interval":
             # the published multi-prompt program updates its bank again here when there is only one step
@@ -290,11 +290,11 @@ class Stream:
         timestep = self.sampling.context_noise
         self._forward(Forward("context", self.progress.chunk), x0, timestep, span, hook)
         self._settle_memory()
-        self.ledger.wrote(Write("context", span, self.prompt.spoken, timestep), x0)
+        self.ledger.wrote(KVWrite("context", span, self.prompt.spoken, timestep), x0)
         self.memory.record(self.progress.chunk, span.start, self.prompt.keys)
 
     def _forward(
-        self, forward: Forward, x: Tensor, timestep: float, span: Span, hook: LayerHook | None = None
+        self, forward: Forward, x: Tensor, timestep: float, span: FrameSpan, hook: LayerHook | None = None
     ) -> Tensor:
         self.announce(forward)
         meter = self.meter if forward.kind == "denoise" and forward.step == 0 else None
@@ -374,30 +374,30 @@ class Stream:
         if span is not None:
             x = torch.cat(tuple(self.progress.recent), dim=2)[:, :, -span.frames :]
             self._forward(Forward("recache", self.progress.chunk), x, 0.0, span)
-            self.ledger.wrote(Write("recache", span, self.prompt.spoken), x)
+            self.ledger.wrote(KVWrite("recache", span, self.prompt.spoken), x)
 
-    def _window_to_recache(self) -> Span | None:
+    def _window_to_recache(self) -> FrameSpan | None:
         """The window's frames that the coming chunk will still see; the sink is never touched."""
-        at = self.cache.at
+        at = self.cache.layout
         first = at.first_seen_after(self.sampling.chunk_frames)
-        return Span(first, at.end - first) if first < at.end else None
+        return FrameSpan(first, at.end - first) if first < at.end else None
 
-    def _published_recache(self) -> Span | None:
+    def _published_recache(self) -> FrameSpan | None:
         self.progress.text_known = False
         if not self.memory_config.global_sink:
             self.cache.zero_window()
             self.ledger.forget_standing()
-        span = published_span(self.cache.at)
+        span = published_span(self.cache.layout)
         if span is not None:
             self.memory.update(self.progress.chunk, self.prompt.keys, text_known=False)
         return span
 
     def _keep_recent(self, latents: Tensor) -> None:
-        at, recent = self.cache.at, self.progress.recent
+        at, recent = self.cache.layout, self.progress.recent
         recent.append(latents)
         while (len(recent) - 1) * self.sampling.chunk_frames >= at.sink_slots + at.window_slots:
             recent.popleft()
 
     def settle_ledger(self) -> None:
         """Keep the latents and prompts behind what sink, window and bank hold, and no others."""
-        self.ledger.settle(self.cache.at, self.memory.copied)
+        self.ledger.settle(self.cache.layout, self.memory.copied)

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from .files import Checkpoint, check_finite, read_checkpoint
 
 ASSETS = Path(__file__).parents[1] / "assets"
-GENERATOR = "tiny_story_generator.safetensors"
-VAE = "tiny_story_vae.safetensors"
-TEXT = "tiny_story_text.safetensors"
+TINY_GENERATOR = "tiny_story_generator.safetensors"
+TINY_VAE = "tiny_story_vae.safetensors"
+TINY_TEXT = "tiny_story_text.safetensors"
 
 METADATA_KEY = "tiny_text"
 END = 0  # the mark after the last word: embedding row 0, so that an empty prompt has a token too

@@ -9,8 +9,7 @@ from ...memflow_core.estimate import ModelSize, estimate
 from ...memflow_core.footprint import Decode, Footprint, fp8_bytes_of, weights_of
 from ...memflow_core.said import Said, say
 from ...memflow_core.schedule import Plan
-from ...memflow_core.weights import read_generator, read_text_encoder
-from ...memflow_core.weights import tiny as tiny_story
+from ...memflow_core.weights import ASSETS, TINY_GENERATOR, TINY_TEXT, TINY_VAE, read_generator, read_text_encoder
 from .. import host
 from .request import Request, foreseeable
 from .start_state import forwards_before
@@ -85,9 +84,9 @@ def _usual(dtype_bytes: int) -> tuple[ModelSize, int, int]:
 @cache
 def _tiny(dtype_bytes: int) -> tuple[ModelSize, int, int]:
     """The bundled model: its size, and how many numbers it and its VAE hold."""
-    generator = read_generator(tiny_story.ASSETS / tiny_story.GENERATOR)
-    length = read_text_encoder(tiny_story.ASSETS / tiny_story.TEXT).config.length
-    vae = host.vae_from_file(tiny_story.ASSETS / tiny_story.VAE)
+    generator = read_generator(ASSETS / TINY_GENERATOR)
+    length = read_text_encoder(ASSETS / TINY_TEXT).config.length
+    vae = host.vae_from_file(ASSETS / TINY_VAE)
     weights = sum(tensor.numel() for tensor in generator.state_dict.values())
     numbers = sum(parameter.numel() for parameter in vae.first_stage_model.parameters())
     return ModelSize.of(generator.config, dtype_bytes, length), weights, numbers

@@ -13,8 +13,8 @@ from benchmarks.recall.run import Returns, summary
 from benchmarks.recall.stories import cases
 from benchmarks.recall.stream import Models
 from memflow_core.attention import MemoryAttention
-from memflow_core.memory import Bank, NarrativeMemory
-from memflow_core.weights import tiny as tiny_story
+from memflow_core.memory import MemoryBank, NarrativeMemory
+from memflow_core.weights import ASSETS
 
 STORIES, SEED = 20, 2024
 # by chance a body is right in 1/6 of the stories, an accessory in 1/5, a pattern in 1/4
@@ -26,7 +26,7 @@ def measure():
     """measure(policy) -> scores of its memory on the same stories."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    returns = Returns(Models.read(tiny_story.ASSETS), cases(STORIES, SEED, "late"), SEED)
+    returns = Returns(Models.read(ASSETS), cases(STORIES, SEED, "late"), SEED)
     yield lambda policy: summary(returns.measure(policy))
     torch.set_num_threads(threads)
 
@@ -61,11 +61,11 @@ def _record_nothing(memory, chunk, start, prompt):
 
 
 def _read_no_bank(attention):
-    at = attention.cache.at
+    at = attention.cache.layout
     return at.border, at.border + at.sink, at.border + at.sink + at.window
 
 
-_relevance = Bank.relevance
+_relevance = MemoryBank.relevance
 
 
 def _irrelevance(bank, text_mean_k):
@@ -77,7 +77,7 @@ def _irrelevance(bank, text_mean_k):
     [
         (NarrativeMemory, "record", _record_nothing),
         (MemoryAttention, "_bounds", _read_no_bank),
-        (Bank, "relevance", _irrelevance),
+        (MemoryBank, "relevance", _irrelevance),
     ],
     ids=["empty", "ignored", "wrong frames"],
 )

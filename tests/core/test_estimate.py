@@ -129,7 +129,7 @@ def test_the_cache_takes_exactly_the_bytes_of_its_tensors(retrieval, precision, 
     said = told(backbone, stream, planned(9))
     cache: KVCache = stream.cache
     assert said.cache_bytes == sum(x.nbytes for x in (*cache.parts.values(), cache.frames, cache.order))
-    sink = slice(cache.at.border, cache.at.border + 2)
+    sink = slice(cache.layout.border, cache.layout.border + 2)
     assert said.sink_bytes == sum(x[:, :, :, sink].contiguous().nbytes for x in cache.parts.values())
 
 

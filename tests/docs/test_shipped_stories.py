@@ -15,7 +15,7 @@ from memflow_core.model import Backbone
 from memflow_core.play import play
 from memflow_core.schedule import ChunkGrid, Time, read_schedule
 from memflow_core.stream import Stream
-from memflow_core.weights import tiny as tiny_story
+from memflow_core.weights import ASSETS
 from tools.stories.first import SEGMENTS, SEGMENTS_FRAMES, TINY_STORY_FRAMES, TINY_STORY_TEXT
 from tools.stories.going_on import BEGINNING, BEGINNING_FRAMES, ENDING_FRAMES, ENDINGS, FROM_PICTURES, PICTURES_FRAMES
 from tools.stories.parts import SEED
@@ -35,7 +35,7 @@ STORIES = {
 
 @pytest.fixture(scope="module")
 def models() -> Models:
-    return Models.read(tiny_story.ASSETS)
+    return Models.read(ASSETS)
 
 
 @pytest.mark.parametrize("name", STORIES)

@@ -23,15 +23,15 @@ def folder(pack, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def core(pack):
-    """Of the pack's own core: generator, lora, fp8_export."""
+    """Modules of the pack's own core, by room and name."""
     from importlib import import_module
 
-    return lambda name: import_module(f"{pack.__name__}.memflow_core.weights.{name}")
+    return lambda name: import_module(f"{pack.__name__}.memflow_core.{name}")
 
 
 @pytest.fixture(scope="module")
 def generator(core, generator_file):
-    return core("generator").read_generator(generator_file)
+    return core("weights.generator").read_generator(generator_file)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_comfyui_reads_our_files_as_its_own_quantised_ones(tiny, core, generator
 
     import nodes
 
-    core("fp8_export").save_quantised(generator.state_dict, generator.config, folder / "quantised.safetensors")
+    core("weights.fp8_export").save_quantised(generator.state_dict, generator.config, folder / "quantised.safetensors")
     (model,) = nodes.UNETLoader().load_unet("quantised.safetensors", "default")
     tree = model.model.diffusion_model
     assert isinstance(tree.blocks[0].ffn[0].weight, QuantizedTensor)
@@ -92,7 +92,7 @@ def test_what_comfyui_computes_with_is_what_we_rounded_to(tiny, core, generator,
     """Scales are powers of two: no further rounding, in whatever precision ComfyUI computes."""
     import nodes
 
-    fp8 = core("fp8")
+    fp8 = core("model.fp8")
     (model,) = nodes.UNETLoader().load_unet("quantised.safetensors", "default")
     weight = model.model.diffusion_model.blocks[0].self_attn.k.weight
     ours = fp8.decode(*fp8.encode(generator.state_dict["blocks.0.self_attn.k.weight"].float()), torch.float32)
@@ -148,12 +148,12 @@ def test_the_tool_writes_what_comfyui_reads(tiny, core, generator, folder, lora,
 
     # heads of the tiny model are narrower than Wan's, which only a safetensors file's metadata can say
     source, target = folder / "plain.safetensors", folder / "tool.safetensors"
-    source.write_bytes(Path(core("tiny").ASSETS / core("tiny").GENERATOR).read_bytes())
+    source.write_bytes(Path(core("weights.tiny").ASSETS / core("weights.tiny").TINY_GENERATOR).read_bytes())
     monkeypatch.setattr("sys.argv", ["quantise", str(source), str(target), "--lora", str(folder / lora)])
     quantise.main()
     assert "GB" in capsys.readouterr().out
-    merged = core("lora").read_lora(folder / lora).merge(generator.state_dict)
-    written, made = load_file(target), core("fp8_export").quantised(merged)
+    merged = core("weights.lora").read_lora(folder / lora).merge(generator.state_dict)
+    written, made = load_file(target), core("weights.fp8_export").quantised(merged)
     bits = written["blocks.0.ffn.0.weight"].view(torch.uint8)
     assert torch.equal(bits, made["blocks.0.ffn.0.weight"].view(torch.uint8))
     (model,) = nodes.UNETLoader().load_unet("tool.safetensors", "default")

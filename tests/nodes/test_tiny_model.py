@@ -11,8 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from benchmarks.recall.reading import read_segment
-from memflow_core.weights import TextConfig, TextEncoder, read_text_encoder
-from memflow_core.weights import tiny as tiny_story
+from memflow_core.weights import ASSETS, TINY_GENERATOR, TINY_TEXT, TINY_VAE, TextConfig, TextEncoder, read_text_encoder
 from memflow_core.weights.tiny import METADATA_KEY
 from training.cartoons.story import render, sample_story, story_of, vocabulary
 from training.generator.run import Settings, Training
@@ -99,12 +98,12 @@ def test_the_vae_works_in_comfyuis_own_nodes(tiny, frames, latent_frames):
 
 def test_the_files_hold_all_the_weights_and_nothing_else(tiny):
     trees = {
-        tiny_story.VAE: tiny.vae.first_stage_model,
-        tiny_story.GENERATOR: tiny.model.model.diffusion_model,
-        tiny_story.TEXT: tiny.clip.cond_stage_model.encoder,
+        TINY_VAE: tiny.vae.first_stage_model,
+        TINY_GENERATOR: tiny.model.model.diffusion_model,
+        TINY_TEXT: tiny.clip.cond_stage_model.encoder,
     }
     for name, tree in trees.items():
-        assert set(load_file(tiny_story.ASSETS / name)) == set(tree.state_dict()), name
+        assert set(load_file(ASSETS / name)) == set(tree.state_dict()), name
 
 
 def test_it_shows_what_the_prompt_says(tiny):
@@ -128,16 +127,16 @@ def test_comfyuis_decoder_shows_stories_as_they_were_drawn(tiny, seed):
 
 
 def test_every_prompt_of_the_stories_can_be_read(tiny):
-    words = read_text_encoder(tiny_story.ASSETS / tiny_story.TEXT).config.words
+    words = read_text_encoder(ASSETS / TINY_TEXT).config.words
     assert words == vocabulary()
 
 
 def test_the_files_are_small_and_training_can_go_on_from_them(tmp_path):
-    assert sum(file.stat().st_size for file in tiny_story.ASSETS.iterdir()) < 24_000_000
+    assert sum(file.stat().st_size for file in ASSETS.iterdir()) < 24_000_000
     run = Training(Settings(), "cpu")
-    run.start_from(exported(tiny_story.ASSETS))
+    run.start_from(exported(ASSETS))
     for written in export(run.average, tmp_path):
-        new, shipped = load_file(written), load_file(tiny_story.ASSETS / written.name)
+        new, shipped = load_file(written), load_file(ASSETS / written.name)
         assert {name: value.dtype for name, value in new.items()} == dict.fromkeys(shipped, torch.float16)
         assert all(torch.equal(value, shipped[name]) for name, value in new.items())
 
@@ -155,7 +154,7 @@ def _damaged(path: Path) -> Path:
 
 
 BAD_TEXT_FILES = {
-    "is not the text encoder": lambda path: tiny_story.ASSETS / tiny_story.GENERATOR,
+    "is not the text encoder": lambda path: ASSETS / TINY_GENERATOR,
     "does not fit together": lambda path: _save(path, {"words": ["robot", "cat", "ghost"]}),
     "different words": lambda path: _save(path, {"words": ["robot", "robot"]}),
     "length is 1000000000": lambda path: _save(path, {"words": ["robot", "cat"], "length": 10**9}),

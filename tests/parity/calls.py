@@ -7,7 +7,17 @@ from torch import Tensor
 
 from memflow_core.attention import MemoryAttention, memory_reader
 from memflow_core.config import SamplingConfig
-from memflow_core.memory import KVCache, Occupancy, Offer, PromptKeys, Prototype, ReferenceMemory, Span, Trace, rank
+from memflow_core.memory import (
+    Candidate,
+    FrameKV,
+    FrameSpan,
+    KVCache,
+    PromptKeys,
+    ReferenceMemory,
+    SlotLayout,
+    Trace,
+    rank,
+)
 from memflow_core.model import Rope
 from memflow_core.stream import FlowSchedule
 
@@ -24,7 +34,7 @@ class UnitCall:
         batch, frames = self.x.shape[0], self.x.shape[2]
         indices = tensors["pre.idx.0"].tolist()
         self.end, self.promised, self.text_known = indices[0], indices[3], bool(indices[4])
-        at = Occupancy(self.memory.sink_frames, self.memory.window_frames, self.memory.bank_slots, end=self.end)
+        at = SlotLayout(self.memory.sink_frames, self.memory.window_frames, self.memory.bank_slots, end=self.end)
         shape = case.shape(batch)
         self.cache = KVCache(model.num_layers, batch, model.num_heads, shape.tokens, model.head_dim, at)
         rope = Rope(model.head_dim, shape.rows // 2, shape.columns // 2)
@@ -34,7 +44,7 @@ class UnitCall:
             self.cache, rope, self.backbone.attention, self.memory.top_k, zero_sink=True, reader=reader
         )
         self.bank = ReferenceMemory(self.cache, self.memory, Trace(), self._rank)
-        self.span = Span(self.flags["current_start_frame"], frames)
+        self.span = FrameSpan(self.flags["current_start_frame"], frames)
         self._restore()
 
     def _rank(self, scores: Tensor) -> Tensor:
@@ -52,12 +62,12 @@ class UnitCall:
 
     def _window_slots(self) -> list[int]:
         """Our slots in the order of the published cache: sink, then window from old to new."""
-        at = self.cache.at
+        at = self.cache.layout
         sink = range(at.origin, at.origin + at.sink)
         return [at.slot(frame) for frame in [*sink, *range(at.window_start, at.end)]]
 
     def _bank_slots(self) -> list[int]:
-        return [self.cache.at.bank_slots - 1 - place for place in range(self.cache.at.bank_slots)]
+        return [self.cache.layout.bank_slots - 1 - place for place in range(self.cache.layout.bank_slots)]
 
     def _restore(self) -> None:
         tensors = self.case.tensors
@@ -71,7 +81,7 @@ class UnitCall:
                 ours[layer, :, :, slots] = cached[:, :, : len(slots)]
                 ours[layer, :, :, self._bank_slots()] = banked
         self.cache.mean_k.copy_(self.cache.k.mean(dim=4))
-        self.cache.at.bank = min(self.promised, self.memory.bank_slots)
+        self.cache.layout.bank = min(self.promised, self.memory.bank_slots)
         self.bank.promised = self.promised
         if self.promised:
             k, v = (
@@ -83,7 +93,7 @@ class UnitCall:
                 )
                 for name in ("k", "v")
             )
-            self.bank.newest = Offer(0, 0, Prototype(k, v, k.mean(dim=3)))
+            self.bank.newest = Candidate(0, 0, FrameKV(k, v, k.mean(dim=3)))
 
     def run(self, check: Check) -> None:
         tensors, flags = self.case.tensors, self.flags
@@ -91,9 +101,9 @@ class UnitCall:
         keys = PromptKeys.of(0, tensors["text"], kv)
         if flags["q_bank"]:
             self.bank.update(0, keys, self.text_known)
-        at, cur_end = self.cache.at, self.span.start + self.span.frames
+        at, cur_end = self.cache.layout, self.span.start + self.span.frames
         if cur_end <= self.end and self.span.start > 0:
-            self.span = Span(self.span.start, self.span.frames, unwritten=self.memory.sink_frames)
+            self.span = FrameSpan(self.span.start, self.span.frames, unwritten=self.memory.sink_frames)
         at.end = max(at.end, cur_end)
         self.attention.begin(self.span)
         flow = self.backbone(self.x, tensors["t"][0], kv, self.attention)
@@ -110,7 +120,7 @@ class UnitCall:
         for layer in range(len(self.cache.k)):
             for name, ours in (("k", self.cache.k), ("v", self.cache.v)):
                 self._compare(check, f"post.kv.{layer}.{name}", ours[layer], window)
-                listed = self.cache.order[layer, :, : self.cache.at.bank]
+                listed = self.cache.order[layer, :, : self.cache.layout.bank]
                 self._compare(check, f"post.bank.{layer}.{name}", ours[layer], listed)
                 if f"post.bank.{layer}.{name}_new" in tensors:
                     new = getattr(self.bank.newest.prototype, name)[layer][:, :, None]
@@ -118,7 +128,7 @@ class UnitCall:
         if self.flags["update_cache"]:
             check.equal(
                 "indices",
-                [self.cache.at.end, self.bank.promised],
+                [self.cache.layout.end, self.bank.promised],
                 tensors.get("post.idx.0", tensors["pre.idx.0"])[[0, 3]].tolist(),
             )
 

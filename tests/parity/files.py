@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from memflow_core.memory import Span
+from memflow_core.memory import FrameSpan
 from memflow_core.stream import FlowSchedule, Stream
 from memflow_core.weights import read_generator, read_lora
 from memflow_core.weights.files import cast
@@ -38,8 +38,8 @@ def compare_checkpoints(case: Case, check: Check) -> None:
 
     def compare(name: str, state_dict: dict[str, Tensor], tolerance: float, dtype: torch.dtype = torch.float32) -> None:
         stream = Stream(case.backbone(state_dict, dtype), case.shape(x.shape[0]), case.memory)
-        stream.cache.at.end = x.shape[2]
-        stream.attention.begin(Span(0, x.shape[2]))
+        stream.cache.layout.end = x.shape[2]
+        stream.attention.begin(FrameSpan(0, x.shape[2]))
         kv = stream.backbone.embed_text(tensors["text"])
         flow = stream.backbone(x.to(dtype), t, kv, stream.attention)
         check.close(f"flow_{name}", flow.transpose(1, 2).float(), tensors[f"flow_{name}"], tolerance)

@@ -4,23 +4,23 @@ import pytest
 import torch
 
 from memflow_core.attention import MemoryAttention
-from memflow_core.memory import KVCache, Occupancy, Span
+from memflow_core.memory import FrameSpan, KVCache, SlotLayout
 from memflow_core.model import Rope, sdpa
 from tests.core.attention.plain_attention import attention_with_memory
 
 BATCH, HEADS, TOKENS, HEAD_DIM = 2, 3, 6, 12
 
 
-def stream_frames(occupancy: Occupancy, chunks: int, top_k: int | None, relative: bool):
+def stream_frames(layout: SlotLayout, chunks: int, top_k: int | None, relative: bool):
     """Feed random chunks through one layer; returns the attention, the last q, k, v and every frame's raw k and v."""
-    cache = KVCache(1, BATCH, HEADS, TOKENS, HEAD_DIM, occupancy)
+    cache = KVCache(1, BATCH, HEADS, TOKENS, HEAD_DIM, layout)
     attention = MemoryAttention(cache, Rope(HEAD_DIM, 2, 3), sdpa, top_k, relative)
     raw = []
     for chunk in range(chunks):
         q, k, v = torch.randn(3, BATCH, HEADS, 3 * TOKENS, HEAD_DIM)
         raw += [(k[:, :, i * TOKENS : (i + 1) * TOKENS], v[:, :, i * TOKENS : (i + 1) * TOKENS]) for i in range(3)]
-        cache.at.end = 3 * chunk + 3
-        attention.begin(Span(3 * chunk, 3))
+        cache.layout.end = 3 * chunk + 3
+        attention.begin(FrameSpan(3 * chunk, 3))
         out = attention(0, q, k, v)
     return cache, attention, q, out, raw
 
@@ -51,7 +51,7 @@ def expected(q, raw, memory_frames, window_frames, places, top_k, item, head):
     ],
 )
 def test_sink_and_window_are_what_is_read(chunks, sink, window, sinks, windows, relative):
-    _, _, q, out, raw = stream_frames(Occupancy(sink, window, 0), chunks, None, relative)
+    _, _, q, out, raw = stream_frames(SlotLayout(sink, window, 0), chunks, None, relative)
     order = sinks + windows
     places = {f: order.index(f) for f in order} if relative else {f: f for f in order}
     for item in range(BATCH):
@@ -61,7 +61,7 @@ def test_sink_and_window_are_what_is_read(chunks, sink, window, sinks, windows, 
 
 
 def test_sparse_memory_activation_reads_the_frames_with_the_best_mean_key():
-    cache, attention, q, out, raw = stream_frames(Occupancy(3, 9, 0), 7, 2, False)
+    cache, attention, q, out, raw = stream_frames(SlotLayout(3, 9, 0), 7, 2, False)
     places = {f: f for f in range(21)}
     for item in range(BATCH):
         for head in range(HEADS):
@@ -72,21 +72,21 @@ def test_sparse_memory_activation_reads_the_frames_with_the_best_mean_key():
 
 def test_top_k_of_all_memory_is_dense():
     torch.manual_seed(3)
-    dense = stream_frames(Occupancy(3, 9, 0), 6, None, False)[3]
+    dense = stream_frames(SlotLayout(3, 9, 0), 6, None, False)[3]
     torch.manual_seed(3)
-    assert torch.equal(stream_frames(Occupancy(3, 9, 0), 6, 3, False)[3], dense)
+    assert torch.equal(stream_frames(SlotLayout(3, 9, 0), 6, 3, False)[3], dense)
 
 
 def test_bank_frames_are_read_at_their_place():
     """A bank frame is read with its own position (absolute), or by its age inside the attended set (relative)."""
     for relative in (False, True):
-        occupancy = Occupancy(3, 6, 2)
-        cache = KVCache(1, BATCH, HEADS, TOKENS, HEAD_DIM, occupancy)
+        layout = SlotLayout(3, 6, 2)
+        cache = KVCache(1, BATCH, HEADS, TOKENS, HEAD_DIM, layout)
         rope = Rope(HEAD_DIM, 2, 3)
         attention = MemoryAttention(cache, rope, sdpa, None, relative)
         bank = {5: 1, 4: 0}  # the younger frame stands in the slot that was filled first
         kept = {f: torch.randn(2, BATCH, HEADS, TOKENS, HEAD_DIM) for f in bank}
-        occupancy.bank = 2
+        layout.bank = 2
         for frame, slot in bank.items():
             k, v = kept[frame]
             cache.k[0, :, :, slot] = k if relative else rope.at(torch.tensor([frame])).apply(k[:, :, None])[:, :, 0]
@@ -98,8 +98,8 @@ def test_bank_frames_are_read_at_their_place():
             for i in range(3):
                 if 3 * chunk + i not in bank:
                     raw[3 * chunk + i] = torch.stack((k, v))[:, :, :, i * TOKENS : (i + 1) * TOKENS]
-            occupancy.end = 3 * chunk + 3
-            attention.begin(Span(3 * chunk, 3))
+            layout.end = 3 * chunk + 3
+            attention.begin(FrameSpan(3 * chunk, 3))
             out = attention(0, q, k, v)
         order = [0, 1, 2, 4, 5, *range(9, 15)]
         places = {f: order.index(f) if relative else f for f in order}

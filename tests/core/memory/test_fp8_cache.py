@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from memflow_core.config import MemoryConfig
-from memflow_core.memory import KVCache, Occupancy
+from memflow_core.memory import KVCache, SlotLayout
 from memflow_core.model import Backbone, fp8
 from memflow_core.state import StreamState, capture, resume
 
@@ -55,7 +55,7 @@ def test_zeros_and_single_large_numbers_are_kept():
 
 
 def test_a_cache_in_the_models_precision_is_read_in_place():
-    cache = KVCache(1, 1, 2, 5, 8, Occupancy(1, 2, 1, end=3))
+    cache = KVCache(1, 1, 2, 5, 8, SlotLayout(1, 2, 1, end=3))
     cache.write(0, 0, keys(1, 2, 3, 5, 8), keys(1, 2, 3, 5, 8))
     for read, kept in ((cache.keys(0, slice(1, 4)), cache.k), (cache.values(0, slice(1, 4)), cache.v)):
         assert read.untyped_storage().data_ptr() == kept.untyped_storage().data_ptr()
@@ -64,7 +64,7 @@ def test_a_cache_in_the_models_precision_is_read_in_place():
 def test_relevance_knows_the_keys_as_they_were():
     made, caches = keys(1, 2, 3, 5, 8), []
     for in_fp8 in (False, True):
-        caches.append(KVCache(1, 1, 2, 5, 8, Occupancy(1, 2, 1, end=3), in_fp8=in_fp8))
+        caches.append(KVCache(1, 1, 2, 5, 8, SlotLayout(1, 2, 1, end=3), in_fp8=in_fp8))
         caches[-1].write(0, 0, made, made)
     plain, small = caches
     assert torch.equal(small.mean_k, plain.mean_k)
@@ -124,7 +124,7 @@ def test_a_compact_state_rebuilds_a_cache_in_fp8(make_stream, backbone, play, pr
     play(stream, 6, {0: (prompt(0),), 3: (prompt(1),)})
     resumed = resume(capture(stream).compact(), backbone)
     assert resumed.cache.in_fp8 and torch.equal(resumed.cache.frames, stream.cache.frames)
-    slots = slice(stream.cache.at.border - stream.cache.at.bank, None)
+    slots = slice(stream.cache.layout.border - stream.cache.layout.bank, None)
     # frames of before have seen what nothing holds any more
     assert relative_error(resumed.cache.keys(0, slots), stream.cache.keys(0, slots)) < 0.01
     assert relative_error(next(resumed).latents, next(stream).latents) < 0.3

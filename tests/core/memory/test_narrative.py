@@ -27,7 +27,7 @@ def test_no_frame_stands_twice_in_sink_bank_and_window(make_stream, play, prompt
     stream = make_stream(retrieval=retrieval, record_every=1, bank_frames=4)
     for _ in range(18):
         play(stream, 1, story(prompt))
-        at = stream.cache.at
+        at = stream.cache.layout
         standing = set(range(at.sink)) | set(range(at.window_start, at.end))
         for layer in banks(stream):
             for held in layer:
@@ -110,7 +110,7 @@ def test_attention_keeps_what_the_coming_queries_look_at_most(make_stream, play,
     offer = next(o for o in stream.memory.offers if o.frame == 15)
     q, first = torch.randn(1, 2, 18, 16), stream.memory.bank.filled().start
     bank, candidate = stream.memory._attention_mass(1, q, offer)
-    held = stream.cache.k[1, :, :, first : stream.cache.at.border + 3]
+    held = stream.cache.k[1, :, :, first : stream.cache.layout.border + 3]
     keys = torch.cat((held, offer.prototype.k[1][:, :, None]), dim=2)
     weights = (q @ keys.flatten(2, 3).transpose(-1, -2) / 4).softmax(-1).unflatten(-1, (7, 6)).sum(-1).mean(dim=(1, 2))
     listed = stream.memory.bank.listed()[1, 0] - first
@@ -165,7 +165,7 @@ def test_a_cut_keeps_the_first_shot_in_the_bank(make_stream, play, prompt):
     stream = make_stream(retrieval="prompt", record_every=1, bank_frames=6)
     play(stream, 5, {0: (prompt(0),), 4: (prompt(1), "cut")})
     assert all(set(held) == {0, 3, 6, 9} for layer in banks(stream) for held in layer)
-    assert stream.cache.at.sink == 3 and stream.cache.at.window == 0
+    assert stream.cache.layout.sink == 3 and stream.cache.layout.window == 0
 
 
 @pytest.mark.parametrize("retrieval", ["reference", *POLICIES])
@@ -179,7 +179,7 @@ def test_the_bank_is_used(make_stream, play, prompt, retrieval):
     assert (with_bank[-1].latents - without[-1].latents).abs().max() > 1e-3
     for stream in (donor, swapped):
         play(stream, 7, {0: (prompt(0),)})
-    bank = slice(0, swapped.cache.at.bank_slots)
+    bank = slice(0, swapped.cache.layout.bank_slots)
     for name in ("k", "v", "mean_k"):
         getattr(swapped.cache, name)[:, :, :, bank] = getattr(donor.cache, name)[:, :, :, bank]
     [last] = play(swapped, 1, {})

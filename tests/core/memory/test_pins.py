@@ -23,7 +23,7 @@ def banks(stream: Stream) -> list[set[int]]:
 
 def standing(stream: Stream) -> set[int]:
     """Latent frames in sink and window."""
-    at = stream.cache.at
+    at = stream.cache.layout
     return set(range(at.origin, at.origin + at.sink)) | set(range(at.window_start, at.end))
 
 
@@ -245,7 +245,7 @@ def test_pins_hold_through_any_story(make_stream, prompt, backbone, retrieval, s
             switch = rng.choice(("recache", "cut", "soft", "blend"))
             stream.set_prompt(prompt(chunk), switch, recall=recall)
         [done] = run(stream, 1)
-        protected = {frame for frame in stream.memory.pins.protected if frame < stream.cache.at.end}
+        protected = {frame for frame in stream.memory.pins.protected if frame < stream.cache.layout.end}
         for frames in banks(stream):
             assert not frames & standing(stream)
             assert protected <= frames | standing(stream)
@@ -312,7 +312,7 @@ def test_a_schedule_pins_and_recalls(make_stream, prompt, backbone, retrieval):
     for chunk in play_plan(stream, plan, texts, 5):
         made.append(chunk)
         wanted = {4} | next((asked[start] for start in (18, 14, 10) if start <= chunk.index), set())
-        away = {frame for frame in wanted if frame < stream.cache.at.end} - standing(stream)
+        away = {frame for frame in wanted if frame < stream.cache.layout.end} - standing(stream)
         assert all(away <= held for held in banks(stream))
         if chunk.index == 12:
             state = capture(stream)

@@ -148,7 +148,7 @@ def test_the_share_is_that_of_the_softmax(make_stream, play, prompt, monkeypatch
         stream.attention, "backend", lambda q, k, v: (given.append((q, k.clone())), backend(q, k, v))[1]
     )
     (chunk,) = play(stream, 1, scenes(prompt))
-    at, tokens = stream.cache.at, stream.shape.tokens
+    at, tokens = stream.cache.layout, stream.shape.tokens
     mass = torch.zeros(3)
     for q, k in given[:2]:  # two layers of the denoise step; the context pass follows
         frames = (q @ k.mT / q.shape[-1] ** 0.5).softmax(dim=-1).unflatten(-1, (-1, tokens)).sum(-1).mean((0, 1, 2))

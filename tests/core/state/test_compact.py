@@ -38,7 +38,7 @@ def told(make_stream, play, prompt):
 
 def keys(stream) -> dict[str, torch.Tensor]:
     """Keys and values of everything that attention can read, [layers, B, heads, slots, tokens, head_dim]."""
-    at = stream.cache.at
+    at = stream.cache.layout
     held = slice(at.border - at.bank, at.border + at.sink + at.window)
     return {name: getattr(stream.cache, name)[:, :, :, held] for name in ("k", "v")}
 

@@ -39,7 +39,7 @@ def test_a_start_is_what_the_stream_would_have_made(make_stream, play, prompt):
 def test_a_long_start_fills_sink_window_and_bank(make_stream, start, retrieval):
     stream = make_stream(retrieval=retrieval, record_every=1)
     take_given(stream, start(9))
-    assert stream.progress.chunk == 9 and (stream.cache.at.sink, stream.cache.at.window) == (3, 9)
+    assert stream.progress.chunk == 9 and (stream.cache.layout.sink, stream.cache.layout.window) == (3, 9)
     assert stream.memory.bank.listed_frames().shape[-1] == (0 if retrieval == "none" else 3)
     assert next(stream).start == 27
 

@@ -50,7 +50,7 @@ def test_recache_recomputes_only_the_window_it_keeps(make_stream, play, prompt, 
 def test_the_sink_is_never_touched_by_a_switch(make_stream, play, prompt):
     stream = make_stream(retrieval="prompt")
     play(stream, 2, {0: (prompt(0),)})
-    border = stream.cache.at.border
+    border = stream.cache.layout.border
     before = stream.cache.k[:, :, :, border : border + 3].clone()
     play(stream, 4, {2: (prompt(1),), 4: (prompt(2),)})
     assert torch.equal(stream.cache.k[:, :, :, border : border + 3], before)

@@ -9,7 +9,7 @@ from benchmarks.stream.baseline import PlainStream
 from benchmarks.stream.work import chunk_work
 from memflow_core.attention import MemoryAttention
 from memflow_core.config import LatentShape, MemoryConfig, ModelConfig, SamplingConfig
-from memflow_core.memory import KVCache, Occupancy, Span
+from memflow_core.memory import FrameSpan, KVCache, SlotLayout
 from memflow_core.model import Backbone, Rope, WanModel
 from memflow_core.stream import Stream
 from tests.core.allocations import Allocations
@@ -90,10 +90,10 @@ def test_one_timestep_for_all_frames_is_the_same_as_one_for_each(backbone, promp
     x, kv = torch.randn(1, 16, 3, 4, 6), backbone.embed_text(prompt(0))
     flows = []
     for timesteps in (500.0, torch.full((3,), 500.0)):
-        at = Occupancy(3, 9, 3, end=3)
+        at = SlotLayout(3, 9, 3, end=3)
         cache = KVCache(backbone.layers, 1, backbone.heads, 6, backbone.head_dim, at)
         attention = MemoryAttention(cache, Rope(backbone.head_dim, 2, 3), backbone.attention)
-        attention.begin(Span(0, 3))
+        attention.begin(FrameSpan(0, 3))
         flows.append((backbone(x, timesteps, kv, attention), cache.k.clone()))
     (shared, shared_k), (each, each_k) = flows
     assert torch.allclose(shared, each, atol=1e-5) and torch.allclose(shared_k, each_k, atol=1e-5)
@@ -103,10 +103,10 @@ def test_one_timestep_for_all_frames_is_the_same_as_one_for_each(backbone, promp
 def test_a_pass_that_only_writes_leaves_the_same_keys(backbone, prompt):
     x, kv, caches = torch.randn(1, 16, 3, 4, 6), backbone.embed_text(prompt(0)), []
     for run in (backbone, backbone.write):
-        at = Occupancy(3, 9, 3, end=3)
+        at = SlotLayout(3, 9, 3, end=3)
         cache = KVCache(backbone.layers, 1, backbone.heads, 6, backbone.head_dim, at)
         attention = MemoryAttention(cache, Rope(backbone.head_dim, 2, 3), backbone.attention)
-        attention.begin(Span(0, 3))
+        attention.begin(FrameSpan(0, 3))
         run(x, 0.0, kv, attention)
         caches.append(cache)
     for name in ("k", "v", "mean_k"):
