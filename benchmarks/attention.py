@@ -15,7 +15,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from memflow_core.attention import ReadShape, Ways, attention_backends, flaws, memory_readers, take_frames, times_ms
+from memflow_core.attention import (
+    ReadShape,
+    Variants,
+    attention_backends,
+    failures,
+    memory_readers,
+    take_frames,
+    times_ms,
+)
 from memflow_core.model import sdpa
 
 from .machine import conditions, spread
@@ -31,7 +39,7 @@ def shape_of(size: str, heads: int | None) -> ReadShape:
     return ReadShape(1, heads or model.num_heads, model.head_dim, CHUNK * tokens, tokens, MEMORY, WINDOW, TOP_K)
 
 
-def ways_of(shape: ReadShape, device: torch.device, dtype: torch.dtype) -> Ways:
+def ways_of(shape: ReadShape, device: torch.device, dtype: torch.dtype) -> Variants:
     """Names start with `dense` or `sparse`; with `not offered` where the pack has it for no device, since it lost."""
     q, keys, values, chosen = shape.draw(dtype, device)
     whole, read = (q, keys.flatten(2, 3), values.flatten(2, 3)), (q, keys, values, chosen, shape.memory)
@@ -61,7 +69,7 @@ def measure(size: str, shape: ReadShape, device: torch.device, dtype: torch.dtyp
     left_out: dict[str, str] = {}
     for dense in (True, False):  # a sparse result is not the dense one: each kind is held to its own
         kind = {name: way for name, way in ways.items() if name.startswith("dense") == dense}
-        left_out |= flaws(kind, next(iter(kind.values()))())
+        left_out |= failures(kind, next(iter(kind.values()))())
     running = {name: way for name, way in ways.items() if name not in left_out}
     ms = times_ms(running, device, rounds)
     best = {kind: min(statistics.median(ms[name]) for name in ms if name.startswith(kind)) for kind in KINDS}

@@ -1,27 +1,27 @@
 """Attention over bank, sink and window; top-k per head (SMA); kernels and their choice."""
 
-from .autotune import Ways, flaws, time_ms, times_ms
+from .autotune import Variants, failures, time_ms, times_ms
 from .memory_attention import MemoryAttention
 from .select import ReadShape, attention_backends, fastest_attention, memory_reader, memory_readers
-from .share import BANK, SINK, UNREAD, WINDOW, ShareMeter
-from .sparse import Fused, Gather, MemoryReader
+from .share import BANK, SINK, UNREAD, WINDOW, AttentionShareMeter
+from .sparse import GatherAttention, SparseAttention, TritonAttention
 from .topk_naive import take_frames, topk_attention
 
 __all__ = [
     "BANK",
-    "Fused",
-    "Gather",
+    "TritonAttention",
+    "GatherAttention",
     "MemoryAttention",
-    "MemoryReader",
+    "SparseAttention",
     "ReadShape",
     "SINK",
-    "ShareMeter",
+    "AttentionShareMeter",
     "UNREAD",
     "WINDOW",
-    "Ways",
+    "Variants",
     "attention_backends",
     "fastest_attention",
-    "flaws",
+    "failures",
     "memory_reader",
     "memory_readers",
     "take_frames",

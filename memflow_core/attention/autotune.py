@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-Ways = dict[str, Callable[[], Tensor]]
+Variants = dict[str, Callable[[], Tensor]]
 CLOSE = {torch.float32: 1e-4, torch.float16: 4e-3, torch.bfloat16: 3e-2}
 """How far a result may be from what is expected, as a share of the largest number in that."""
 
 
 @dataclass(frozen=True)
-class Contest:
+class Timings:
     """Milliseconds of each way, round by round, and why others did not take part."""
 
     ms: dict[str, list[float]]
@@ -31,27 +31,27 @@ class Contest:
         return "; ".join([*timed, *(f"{name} left out: {reason}" for name, reason in self.left_out.items())])
 
 
-def hold(ways: Ways, expected: Tensor, device: torch.device, rounds: int = 10) -> Contest:
+def autotune(ways: Variants, expected: Tensor, device: torch.device, rounds: int = 10) -> Timings:
     """Time all ways. One that fails, or whose result is not about `expected`, is left out.
 
     The first way always takes part: it is what there is without a choice.
     """
     first = next(iter(ways))
-    left_out = flaws({name: way for name, way in ways.items() if name != first}, expected)
-    return Contest(
+    left_out = failures({name: way for name, way in ways.items() if name != first}, expected)
+    return Timings(
         times_ms({name: way for name, way in ways.items() if name not in left_out}, device, rounds), left_out
     )
 
 
 @torch.inference_mode()
-def flaws(ways: Ways, expected: Tensor) -> dict[str, str]:
+def failures(ways: Variants, expected: Tensor) -> dict[str, str]:
     """What is wrong with the ways that something is wrong with."""
-    found = {name: _flaw(way, expected) for name, way in ways.items()}
+    found = {name: _failure(way, expected) for name, way in ways.items()}
     return {name: flaw for name, flaw in found.items() if flaw is not None}
 
 
 @torch.inference_mode()
-def times_ms(ways: Ways, device: torch.device, rounds: int) -> dict[str, list[float]]:
+def times_ms(ways: Variants, device: torch.device, rounds: int) -> dict[str, list[float]]:
     """`time_ms` of every round: all ways in turn, so that what else the machine does falls on all alike."""
     for way in ways.values():
         way()
@@ -62,7 +62,7 @@ def times_ms(ways: Ways, device: torch.device, rounds: int) -> dict[str, list[fl
     return ms
 
 
-def _flaw(way: Callable[[], Tensor], expected: Tensor) -> str | None:
+def _failure(way: Callable[[], Tensor], expected: Tensor) -> str | None:
     try:
         result = way()
         error = (result.float() - expected.float()).abs().max() / expected.abs().max()

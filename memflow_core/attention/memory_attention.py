@@ -10,7 +10,7 @@ from torch import Tensor
 from ..memory import FrameSpan, KVCache, LayerHook, frames_of_slots
 from ..model import AttentionBackend, Rope, Rotation
 from .share import BANK, SINK, UNREAD, WINDOW
-from .sparse import Gather, MemoryReader
+from .sparse import GatherAttention, SparseAttention
 
 
 def activate(q: Tensor, mean_k: Tensor, top_k: int) -> Tensor:
@@ -46,11 +46,11 @@ class MemoryAttention:
         top_k: int | None = None,
         relative: bool = False,
         zero_sink: bool = False,
-        reader: MemoryReader | None = None,
+        reader: SparseAttention | None = None,
     ):
         self.cache, self.rope, self.backend = cache, rope, backend
         self.top_k, self.relative, self.zero_sink = top_k, relative, zero_sink
-        self.reader = reader or Gather(backend)
+        self.reader = reader or GatherAttention(backend)
         self.activation: list[Tensor] = []
 
     def begin(
@@ -76,13 +76,13 @@ class MemoryAttention:
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         q, k, v = (self._by_frame(x) for x in (q, k, v))
         # the hook of a stream with relative positions meets keys with queries that are not rotated
-        rotated_q = self._rotation.apply(q) if self.relative else self._rotation.turn(q)
+        rotated_q = self._rotation.apply(q) if self.relative else self._rotation.apply_(q)
         self._write(layer, k, v)
-        meeting_q = (q if self.relative else rotated_q).flatten(2, 3)
+        stored_space_q = (q if self.relative else rotated_q).flatten(2, 3)
         if self.before_layer is not None:
-            self.before_layer(layer, meeting_q)
+            self.before_layer(layer, stored_space_q)
         keys, values = self._readable(layer)
-        chosen = self._activate(layer, meeting_q)
+        chosen = self._activate(layer, stored_space_q)
         rotated_q = rotated_q.flatten(2, 3)
         if self.observer is not None:
             self.observer(layer, rotated_q, keys, self._kinds(chosen))
@@ -100,7 +100,7 @@ class MemoryAttention:
 
     def _write(self, layer: int, k: Tensor, v: Tensor) -> None:
         keep = self.span.unwritten
-        k = k if self.relative else self._rotation.turn(k)
+        k = k if self.relative else self._rotation.apply_(k)
         self.cache.write(layer, self.span.start + keep, k[:, :, keep:], v[:, :, keep:], self.draft)
 
     def activated_frames(self) -> list[Tensor]:

@@ -22,8 +22,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..config import LatentShape, MemoryConfig, SamplingConfig
 from ..model import AttentionBackend, Backbone, sdpa
-from .autotune import Ways, hold
-from .sparse import Fused, Gather, MemoryReader, PartialAttention
+from .autotune import Variants, autotune
+from .sparse import GatherAttention, PartialAttention, SparseAttention, TritonAttention
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class ReadShape:
         )
 
     def draw(self, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Random q, keys and values as a layer has them, and chosen frames, as a `MemoryReader` takes them."""
+        """Random q, keys and values as a layer has them, and chosen frames, as a `SparseAttention` takes them."""
         generator = torch.Generator(device).manual_seed(0)
         draw = partial(torch.randn, generator=generator, device=device, dtype=dtype)
         stretch = (self.batch, self.heads, self.memory + self.window, self.tokens, self.head_dim)
@@ -112,22 +112,22 @@ def fastest_attention(device: torch.device, dtype: torch.dtype, shape: ReadShape
 # -- sparse memory ----------------------------------------------------------------------------------------------------
 
 
-def memory_readers(device: torch.device, dtype: torch.dtype, attention: AttentionBackend) -> dict[str, MemoryReader]:
+def memory_readers(device: torch.device, dtype: torch.dtype, attention: AttentionBackend) -> dict[str, SparseAttention]:
     """Every reader that may run there, the one that copies first. Which do shows when they are tried."""
-    readers: dict[str, MemoryReader] = {"gather": Gather(attention)}
+    readers: dict[str, SparseAttention] = {"gather": GatherAttention(attention)}
     if device.type != "cuda" or find_spec("triton") is None:
         return readers
     from .topk_triton import tilings
 
-    readers |= {f"fused ({tiling})": Fused(tiling) for tiling in tilings(dtype)}
+    readers |= {f"fused ({tiling})": TritonAttention(tiling) for tiling in tilings(dtype)}
     if dtype in HALF:
-        readers |= {f"{name} + fused": Fused(window=window) for name, window in PARTIAL.items()}
+        readers |= {f"{name} + fused": TritonAttention(window=window) for name, window in PARTIAL.items()}
     return readers
 
 
 def memory_reader(
     backbone: Backbone, memory: MemoryConfig, sampling: SamplingConfig, shape: LatentShape, device: torch.device
-) -> MemoryReader | None:
+) -> SparseAttention | None:
     """The reader that `backbone.reader` names, for a stream of these settings; None if its heads read all of memory.
 
     Raises ValueError for a name that is none of READERS, or that this machine has no means for.
@@ -138,11 +138,11 @@ def memory_reader(
     if memory.top_k is None or memory.top_k == held:
         return None
     if backbone.reader == "gather" or (backbone.reader == "fastest" and device.type != "cuda"):
-        return Gather(backbone.attention)
+        return GatherAttention(backbone.attention)
     if backbone.reader == "fused":
         if device.type == "cpu" and os.environ.get("TRITON_INTERPRET") != "1":
             raise ValueError("the memory reader is 'fused', which needs a GPU: choose gather or fastest on a CPU.")
-        return Fused()
+        return TritonAttention()
     queries = sampling.chunk_frames * shape.tokens
     size = ReadShape(shape.batch, backbone.heads, backbone.head_dim, queries, shape.tokens, held, memory.window_frames,
                      memory.top_k)  # fmt: skip
@@ -158,7 +158,7 @@ def _fastest_reader(device: torch.device, dtype: torch.dtype, shape: ReadShape, 
         return next(iter(readers))
     drawn = (*shape.draw(dtype, device), shape.memory)
     tried = {name: partial(reader, *drawn) for name, reader in readers.items()}
-    return _measure(f"sparse memory, {shape}", tried, Gather(sdpa)(*drawn), device)
+    return _measure(f"sparse memory, {shape}", tried, GatherAttention(sdpa)(*drawn), device)
 
 
 def _cudnn_partial(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -173,10 +173,10 @@ def _flash_partial(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
 PARTIAL: dict[str, PartialAttention] = {"cudnn": _cudnn_partial, "flash": _flash_partial}
 
 
-def _measure(what: str, ways: Ways, expected: Tensor, device: torch.device) -> str:
+def _measure(what: str, ways: Variants, expected: Tensor, device: torch.device) -> str:
     """The name of the fastest way; said once, since who asks remembers it."""
     started = time.perf_counter()
-    contest = hold(ways, expected, device)
+    contest = autotune(ways, expected, device)
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     took = time.perf_counter() - started
     logger.info("MemFlow: %s on %s: %s: %s. Measured in %.1f s.", what, where, contest, contest.fastest, took)

@@ -16,7 +16,7 @@ SINK, BANK, WINDOW = range(3)
 UNREAD = -1
 
 
-class ShareMeter:
+class AttentionShareMeter:
     """An `AttentionObserver` that adds up attention mass by kind of memory, on the device.
 
     queries  how many of the chunk's queries are asked in each layer, evenly spread over the chunk.

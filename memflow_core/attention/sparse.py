@@ -22,7 +22,7 @@ PartialAttention = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 """An attention backend that returns the log-sum-exp of its logits too, [B, heads, L] float32."""
 
 
-class MemoryReader(Protocol):
+class SparseAttention(Protocol):
     """Attention over the chosen memory frames and the window: -> [B, heads, L, head_dim].
 
     q [B, heads, L, head_dim]; keys and values [B, heads, frames, tokens, head_dim], of which the first `memory` frames
@@ -32,7 +32,7 @@ class MemoryReader(Protocol):
     def __call__(self, q: Tensor, keys: Tensor, values: Tensor, chosen: Tensor, memory: int) -> Tensor: ...
 
 
-class Gather:
+class GatherAttention:
     """Copies what is read side by side, then attends to the copy with `backend`.
 
     The copies go into two buffers that are kept: new memory in each layer would take longer than the copying.
@@ -76,7 +76,7 @@ def _frame_rows(x: Tensor) -> Tensor:
     return x.as_strided((last + 1, x.shape[3] * x.shape[4]), (step, 1))
 
 
-class Fused:
+class TritonAttention:
     """Reads every frame where it stands, in one Triton kernel. For a GPU, or Triton's interpreter.
 
     tiling   how the kernel is cut; None: its own likeliest.

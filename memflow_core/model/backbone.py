@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from .block import AttentionBackend, TextKV, enter, enter_to_write, leave, text_keys
+from .block import AttentionBackend, TextKV, post_attention, pre_attention, project_kv, text_keys
 from .functional import Modulation, modulated_norm, widest
 
 Compiler = Callable[[Callable], Callable]
@@ -33,7 +33,7 @@ class Attend(Protocol):
 
 
 @dataclass(frozen=True)
-class Moment:
+class TimestepModulation:
     """What a timestep says to every layer: (self-attention, feed-forward) of each block, and the head."""
 
     blocks: list[tuple[Modulation, Modulation]]
@@ -81,8 +81,8 @@ class Backbone:
         self.channels = tree.patch_embedding.weight.shape[1]
         self.text_dim = tree.text_embedding[0].in_features
         self._freq_dim = tree.time_embedding[0].in_features
-        self._moments: dict[float, Moment] = {}
-        self._compiled = None if compiler is None else (compiler(enter), compiler(leave))
+        self._modulations: dict[float, TimestepModulation] = {}
+        self._compiled = None if compiler is None else (compiler(pre_attention), compiler(post_attention))
         self._compiled_size: torch.Size | None = None
 
     def embed_text(self, text: Tensor) -> list[TextKV]:
@@ -95,22 +95,24 @@ class Backbone:
 
         timesteps  0 to 1000: [F], or one for all of them, whose embedding is kept.
         """
-        moment = self._moment(timesteps, x.device)
-        tokens = self._blocks(self._embed_patches(x), self.layers, moment, text, attend)
-        return self._head(tokens, moment.head, x.shape[-2] // 2, x.shape[-1] // 2).to(x.dtype)
+        modulation = self._modulation(timesteps, x.device)
+        tokens = self._blocks(self._embed_patches(x), self.layers, modulation, text, attend)
+        return self._head(tokens, modulation.head, x.shape[-2] // 2, x.shape[-1] // 2).to(x.dtype)
 
     def write(self, x: Tensor, timesteps: Tensor | float, text: list[TextKV], attend: Attend) -> None:
         """The same pass for the keys and values alone that it leaves in memory: the last layer ends with its own."""
-        moment, last = self._moment(timesteps, x.device), self.layers - 1
-        tokens = self._blocks(self._embed_patches(x), last, moment, text, attend)
-        attend.store(last, *enter_to_write(self.tree.blocks[last], tokens, moment.blocks[last][0]))
+        modulation, last = self._modulation(timesteps, x.device), self.layers - 1
+        tokens = self._blocks(self._embed_patches(x), last, modulation, text, attend)
+        attend.store(last, *project_kv(self.tree.blocks[last], tokens, modulation.blocks[last][0]))
 
-    def _blocks(self, x: Tensor, count: int, moment: Moment, text: list[TextKV], attend: Attend) -> Tensor:
+    def _blocks(
+        self, x: Tensor, count: int, modulation: TimestepModulation, text: list[TextKV], attend: Attend
+    ) -> Tensor:
         """The first `count` blocks over tokens [B, F, tokens, dim]."""
-        before, after = self._compiled if self._is_compiled_for(x) else (enter, leave)
+        before, after = self._compiled if self._is_compiled_for(x) else (pre_attention, post_attention)
         for layer, block in zip(range(count), self.tree.blocks, strict=False):
-            read = attend(layer, *before(block, x, moment.blocks[layer][0]))
-            x = after(block, x, read, moment.blocks[layer], text[layer], self.attention)
+            read = attend(layer, *before(block, x, modulation.blocks[layer][0]))
+            x = after(block, x, read, modulation.blocks[layer], text[layer], self.attention)
         return x
 
     def _is_compiled_for(self, x: Tensor) -> bool:
@@ -119,15 +121,15 @@ class Backbone:
         self._compiled_size = self._compiled_size or x.shape
         return x.shape == self._compiled_size
 
-    def _moment(self, timesteps: Tensor | float, device: torch.device) -> Moment:
+    def _modulation(self, timesteps: Tensor | float, device: torch.device) -> TimestepModulation:
         """For timesteps [F], or for one of all frames, which is reckoned once."""
         if isinstance(timesteps, Tensor):
-            return self._reckon(timesteps)
-        if timesteps not in self._moments:
-            self._moments[timesteps] = self._reckon(torch.full((1,), timesteps, device=device))
-        return self._moments[timesteps]
+            return self._modulation_at(timesteps)
+        if timesteps not in self._modulations:
+            self._modulations[timesteps] = self._modulation_at(torch.full((1,), timesteps, device=device))
+        return self._modulations[timesteps]
 
-    def _reckon(self, timesteps: Tensor) -> Moment:
+    def _modulation_at(self, timesteps: Tensor) -> TimestepModulation:
         time = self.tree.time_embedding(sinusoid(timesteps, self._freq_dim).to(self.dtype))  # [rows, dim]
         shifts = self.tree.time_projection(time).unflatten(-1, (6, self.dim))  # [rows, 6, dim]
         blocks = []
@@ -135,7 +137,7 @@ class Backbone:
             shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = self._modulate(block.modulation, shifts)
             blocks.append((Modulation(shift_a, 1 + scale_a, gate_a), Modulation(shift_f, 1 + scale_f, gate_f)))
         shift, scale = self._modulate(self.tree.head.modulation, time[:, None])
-        return Moment(blocks, Modulation(shift, 1 + scale))
+        return TimestepModulation(blocks, Modulation(shift, 1 + scale))
 
     def _embed_patches(self, x: Tensor) -> Tensor:
         """[B, C, F, h, w] -> [B, F, tokens, dim]."""

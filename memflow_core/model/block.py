@@ -35,19 +35,19 @@ def merge_heads(x: Tensor) -> Tensor:
     return x.transpose(1, 2).flatten(2)
 
 
-def enter(block: nn.Module, x: Tensor, by: Modulation) -> tuple[Tensor, Tensor, Tensor]:
+def pre_attention(block: nn.Module, x: Tensor, by: Modulation) -> tuple[Tensor, Tensor, Tensor]:
     """What self-attention asks: x [B, F, tokens, dim] -> q, k, v [B, heads, L, head_dim], before RoPE."""
     flat, attn = modulated_norm(block.norm1, x, by).flatten(1, 2), block.self_attn
     q = split_heads(rms_norm(attn.norm_q, attn.q(flat)), attn.num_heads)
     return q, *_keys_values(attn, flat)
 
 
-def enter_to_write(block: nn.Module, x: Tensor, by: Modulation) -> tuple[Tensor, Tensor]:
+def project_kv(block: nn.Module, x: Tensor, by: Modulation) -> tuple[Tensor, Tensor]:
     """The keys and values alone."""
     return _keys_values(block.self_attn, modulated_norm(block.norm1, x, by).flatten(1, 2))
 
 
-def leave(
+def post_attention(
     block: nn.Module,
     x: Tensor,
     read: Tensor,

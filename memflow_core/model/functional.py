@@ -11,22 +11,22 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Modulation:
-    """What a timestep does to a norm's output, and to what is made of it: LN(x) gain + shift, times gate.
+    """What a timestep does to a norm's output, and to what is made of it: LN(x) scale + shift, times gate.
 
     Each [rows, 1, dim], with one row where all frames share the timestep, else one a frame; the head has no gate.
     """
 
     shift: Tensor
-    gain: Tensor
+    scale: Tensor
     gate: Tensor | None = None
 
 
 def modulated_norm(norm: nn.Module, x: Tensor, by: Modulation) -> Tensor:
-    """LN(x) gain + shift over x [B, F, tokens, dim], for a layer norm that has no weights of its own."""
+    """LN(x) scale + shift over x [B, F, tokens, dim], for a layer norm that has no weights of its own."""
     if by.shift.numel() == x.shape[-1]:
         # what all frames share is to the kernel as weights are: no pass over x of its own
-        return F.layer_norm(x, x.shape[-1:], by.gain.flatten(), by.shift.flatten(), norm.eps)
-    return torch.addcmul(by.shift, norm(x), by.gain)
+        return F.layer_norm(x, x.shape[-1:], by.scale.flatten(), by.shift.flatten(), norm.eps)
+    return torch.addcmul(by.shift, norm(x), by.scale)
 
 
 def rms_norm(norm: nn.Module, x: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ class Rotation:
             rotated = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(self.table))
         return rotated.flatten(-2).to(x.dtype)
 
-    def turn(self, x: Tensor) -> Tensor:
+    def apply_(self, x: Tensor) -> Tensor:
         """The same of an x that nobody needs any more: it is overwritten where that is faster."""
         if x.dtype != torch.float32 or x.device.type == "mps" or torch.is_grad_enabled():
             return self.apply(x)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from ..attention import MemoryAttention, ShareMeter, memory_reader
+from ..attention import AttentionShareMeter, MemoryAttention, memory_reader
 from ..config import MAX_ABSOLUTE_FRAMES, LatentShape, MemoryConfig, SamplingConfig, check_fit, check_switch
 from ..memory import (
     KINDS,
@@ -85,7 +85,7 @@ class Stream:
         self.on_forward = on_forward
         self.trace = Trace()
         self.ledger = KVProvenance()
-        self.meter: ShareMeter | None = None
+        self.meter: AttentionShareMeter | None = None
         self.progress = _Progress()
         self.timesteps = denoising_timesteps(self.sampling)
         self._flow = FlowSchedule(self.sampling.shift)

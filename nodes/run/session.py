@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...memflow_core.attention import ShareMeter
+from ...memflow_core.attention import AttentionShareMeter
 from ...memflow_core.footprint import Footprint
 from ...memflow_core.play import LiveScript, MemoryStory, Script, play
 from ...memflow_core.rehearsal import Rehearsal, rehearse
@@ -129,7 +129,7 @@ def story(request: Request, plan: Plan, vae: Any = None) -> Iterator[tuple[Story
 
         stream = _stream(request, backbone, before_forward)
         read_given(stream, request.model, request.state)
-        stream.meter = ShareMeter()
+        stream.meter = AttentionShareMeter()
         if request.settings.positions == "auto" and stream.positions == "relative":
             host.inform("the story may be longer than 1024 latent frames, so positions are relative.")
         directed, telling = _live(request, plan, page, vae, beside), _telling(request, page, stream)

@@ -9,9 +9,9 @@ from types import ModuleType
 import pytest
 import torch
 
-from memflow_core.attention import Gather, ReadShape, attention_backends, fastest_attention
-from memflow_core.attention import select as backends
-from memflow_core.attention.autotune import hold
+from memflow_core.attention import GatherAttention, ReadShape, attention_backends, fastest_attention
+from memflow_core.attention import select
+from memflow_core.attention.autotune import autotune
 from memflow_core.model import sdpa
 
 CPU = torch.device("cpu")
@@ -42,7 +42,7 @@ def test_the_fused_reader_asks_for_a_gpu_or_the_interpreter_and_for_triton(backb
 
 
 def test_a_cpu_has_one_attention_and_is_not_timed(monkeypatch):
-    monkeypatch.setattr(backends, "hold", None)
+    monkeypatch.setattr(select, "autotune", None)
     assert list(attention_backends(CPU, torch.float32)) == ["torch"]
     assert fastest_attention(CPU, torch.float32, SHAPE) == "torch"
 
@@ -64,7 +64,7 @@ def test_what_is_installed_is_offered_with_its_own_layout(monkeypatch):
         fake = ModuleType(module)
         setattr(fake, attribute, function)
         monkeypatch.setitem(sys.modules, module, fake)
-    monkeypatch.setattr(backends, "find_spec", lambda name: name in sys.modules)
+    monkeypatch.setattr(select, "find_spec", lambda name: name in sys.modules)
     offered = attention_backends(torch.device("cuda"), torch.bfloat16)
     assert list(offered) == ["torch", "cudnn", "flash", "flash 3", "sage"]
     q, k, v = torch.randn(3, 1, 4, 10, 16).unbind()
@@ -78,13 +78,13 @@ def test_the_fastest_is_measured_once_and_said_with_its_numbers(monkeypatch, cap
 
     def fused(q, keys, values, chosen, memory):
         asked.append(memory)
-        return Gather(sdpa)(q, keys, values, chosen, memory)
+        return GatherAttention(sdpa)(q, keys, values, chosen, memory)
 
-    monkeypatch.setattr(backends, "memory_readers", lambda *_: {"gather": Gather(sdpa), "fused": fused})
-    backends._fastest_reader.cache_clear()
+    monkeypatch.setattr(select, "memory_readers", lambda *_: {"gather": GatherAttention(sdpa), "fused": fused})
+    select._fastest_reader.cache_clear()
     with caplog.at_level(logging.INFO):
-        chosen = {backends._fastest_reader(CPU, torch.float32, SHAPE, sdpa) for _ in range(3)}
-    backends._fastest_reader.cache_clear()
+        chosen = {select._fastest_reader(CPU, torch.float32, SHAPE, sdpa) for _ in range(3)}
+    select._fastest_reader.cache_clear()
     assert len(caplog.messages) == 1 and chosen <= {"gather", "fused"} and set(asked) == {SHAPE.memory}
     (said,) = caplog.messages
     assert "3 of 6 memory frames and a window of 9" in said and said.count(" ms") == 2 and chosen.pop() in said
@@ -97,7 +97,7 @@ def test_a_way_that_fails_or_is_wrong_takes_no_part():
         raise RuntimeError("no kernel image is available\nfor this device")
 
     ways = {"own": lambda: right, "broken": broken, "wrong": lambda: right * 2, "nan": lambda: right / 0 * 0}
-    contest = hold(ways, right, CPU)
+    contest = autotune(ways, right, CPU)
     assert list(contest.ms) == ["own"] and contest.fastest == "own"
     assert contest.left_out["broken"] == "no kernel image is available"
     assert "off by 100.0%" in contest.left_out["wrong"] and "off by nan" in contest.left_out["nan"]
@@ -107,4 +107,4 @@ def test_a_way_that_fails_or_is_wrong_takes_no_part():
 def test_the_first_way_takes_part_however_coarse_it_is():
     """It is the user's own: an attention that rounds is not what everything else is wrong by."""
     right = torch.ones(4)
-    assert list(hold({"own": lambda: right * 1.2, "exact": lambda: right}, right, CPU).ms) == ["own", "exact"]
+    assert list(autotune({"own": lambda: right * 1.2, "exact": lambda: right}, right, CPU).ms) == ["own", "exact"]

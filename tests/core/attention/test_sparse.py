@@ -16,7 +16,7 @@ from random import Random
 import pytest
 import torch
 
-from memflow_core.attention import Fused, Gather, ShareMeter, topk_attention
+from memflow_core.attention import AttentionShareMeter, GatherAttention, TritonAttention, topk_attention
 from memflow_core.attention.select import PARTIAL
 from memflow_core.model import sdpa
 from tests.core.attention.plain_attention import attention_with_memory
@@ -39,9 +39,9 @@ def window_attention(q, k, v):
     return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, v)
 
 
-READERS = {"gather": lambda: Gather(sdpa)}
+READERS = {"gather": lambda: GatherAttention(sdpa)}
 if find_spec("triton"):
-    READERS |= {"fused": Fused, "split": lambda: Fused(window=window_attention)}
+    READERS |= {"fused": TritonAttention, "split": lambda: TritonAttention(window=window_attention)}
 
 
 def stretch(seed: int, dtype=torch.float32, tokens=6, head_dim=64, batch=None):
@@ -125,7 +125,7 @@ def test_a_stream_is_the_same_by_every_reader(positions, backbone, make_stream, 
     made = {}
     for backbone.reader in ("gather", "fused"):
         stream = make_stream(top_k=2, record_every=1, bank_frames=2, steps=(1000,), positions=positions)
-        stream.meter = ShareMeter()
+        stream.meter = AttentionShareMeter()
         chunks = play(stream, 6, {0: (prompt(0),), 4: (prompt(1),)})
         shares = [[r["bank"], r["window"]] for r in stream.trace.records if r["event"] == "share"]
         made[backbone.reader] = torch.stack([chunk.latents for chunk in chunks]), torch.tensor(shares)

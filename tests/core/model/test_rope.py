@@ -44,4 +44,4 @@ def test_late_frames_stay_distinct_in_bfloat16():
 def test_what_may_be_overwritten_is_turned_alike(dtype):
     rotation = Rope(16, 2, 3).at(torch.arange(3))
     x = torch.randn(1, 2, 3, 6, 16).to(dtype)
-    assert torch.allclose(rotation.turn(x.clone()).float(), rotation.apply(x).float(), atol=1e-6)
+    assert torch.allclose(rotation.apply_(x.clone()).float(), rotation.apply(x).float(), atol=1e-6)

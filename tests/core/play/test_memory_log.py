@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from memflow_core.attention import ShareMeter
+from memflow_core.attention import AttentionShareMeter
 from memflow_core.config import SamplingConfig
 from memflow_core.play import MemoryStory, tell
 from memflow_core.schedule import ChunkGrid
@@ -76,7 +76,7 @@ def test_layers_that_decide_one_by_one_are_one_decision():
 @pytest.mark.parametrize("retrieval", ["reference", "prompt", "similarity", "attention", "fifo", "none"])
 def test_the_story_ends_with_what_the_bank_holds(make_stream, play, prompt, retrieval):
     stream = make_stream(retrieval=retrieval, record_every=1, batch=2)
-    stream.meter = ShareMeter()
+    stream.meter = AttentionShareMeter()
     chunks = play(stream, 18, scenes(prompt))
     story = MemoryStory(GRID)
     told = [story.chunk(chunk.index, chunk.trace) for chunk in chunks]
@@ -126,7 +126,7 @@ def _shares(records) -> list[dict]:
 @pytest.mark.parametrize("settings", [{}, {"top_k": 3}, {"positions": "relative", "top_k": 2}, {"sink_frames": 0}])
 def test_shares_are_measured_once_a_chunk_and_change_nothing(make_stream, play, prompt, settings):
     plain, metered = (make_stream(record_every=1, **settings) for _ in range(2))
-    metered.meter = ShareMeter()
+    metered.meter = AttentionShareMeter()
     expected, chunks = (play(stream, 9, scenes(prompt)) for stream in (plain, metered))
     assert all(torch.equal(one.latents, other.latents) for one, other in zip(expected, chunks, strict=True))
     assert _shares(plain.trace.records) == []
@@ -141,7 +141,7 @@ def test_the_share_is_that_of_the_softmax(make_stream, play, prompt, monkeypatch
     """Asking every query gives the attention mass itself, worked out here from what the backend was given."""
     given = []
     stream = make_stream(steps=(1000,), record_every=1)
-    stream.meter = ShareMeter(queries=10_000)
+    stream.meter = AttentionShareMeter(queries=10_000)
     play(stream, 8, scenes(prompt))
     backend = stream.attention.backend
     monkeypatch.setattr(
