@@ -20,7 +20,7 @@ import torch
 from memflow_core.attention import AttentionShareMeter
 from memflow_core.config import CACHES, LatentShape, MemoryConfig, ModelConfig, SamplingConfig
 from memflow_core.model import Backbone, WanModel
-from memflow_core.play import MemoryStory
+from memflow_core.play import MemoryLog
 from memflow_core.schedule import ChunkGrid
 from memflow_core.stream import Stream
 
@@ -60,7 +60,7 @@ def measure(frames: int, cache: str = "model", seed: int = 0) -> Flatness:
         noise=seed,
         frames=frames,
     )
-    stream.meter, story = AttentionShareMeter(), MemoryStory(ChunkGrid(CHUNK_FRAMES, 16.0))
+    stream.meter, story = AttentionShareMeter(), MemoryLog(ChunkGrid(CHUNK_FRAMES, 16.0))
     prompts = torch.randn(4, 1, 12, 16)
     chunk_ms: list[float] = []
     early = 0

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..memflow_core.config import MAX_BANK_FRAMES
 from ..memflow_core.schedule import ChunkGrid
-from ..memflow_core.stream import Given, Pictures
+from ..memflow_core.stream import EncodedImages, InitialFrames
 from . import host
 from .host import embedding_of
 from .io_types import CATEGORY, StateType
@@ -98,8 +98,8 @@ class MemFlowStartImages(io.ComfyNode):
         text = embedding_of(conditioning)
         pictures = images if isinstance(images, Tensor) else host.video_pictures(images, fps, length)
         fitted = host.fit_pictures(on_grid(_checked(pictures), length), width, height)
-        start = Pictures(host.encode_pictures(vae, fitted), text)
-        return io.NodeOutput(StoryState(None, given=Given(start)))
+        start = EncodedImages(host.encode_pictures(vae, fitted), text)
+        return io.NodeOutput(StoryState(None, given=InitialFrames(start)))
 
 
 class MemFlowRememberImages(io.ComfyNode):
@@ -156,7 +156,7 @@ class MemFlowRememberImages(io.ComfyNode):
             )
         fitted = host.fit_pictures(pictures, width, height)
         latents = torch.cat([host.encode_pictures(vae, picture[None]) for picture in fitted], dim=2)
-        given = replace(before.given, remembered=(*before.given.remembered, Pictures(latents, text)))
+        given = replace(before.given, remembered=(*before.given.remembered, EncodedImages(latents, text)))
         return io.NodeOutput(replace(before, given=given))
 
 

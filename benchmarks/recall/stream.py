@@ -11,7 +11,7 @@ from torch import Tensor
 
 from memflow_core.config import LatentShape, MemoryConfig
 from memflow_core.model import Attend, Backbone, TextKV, WanModel
-from memflow_core.stream import Draw, FlowSchedule, Forward, SeededNoise, Stream
+from memflow_core.stream import Draw, FlowSchedule, ForwardPass, SeededNoise, Stream
 from memflow_core.weights import TINY_GENERATOR, TINY_TEXT, TINY_VAE, TextEncoder, read_generator, read_text_encoder
 from training.cartoons.story import Story
 from training.generator.library import SIDE, Library
@@ -88,10 +88,10 @@ class GivenBackbone(Backbone):
         super().__init__(tree, dtype)
         self._listens = listens
         self.given: Tensor | None = None  # [B, C, F, h, w]: what the coming chunk shall be
-        self._now: Forward | None = None
+        self._now: ForwardPass | None = None
         self._flow = FlowSchedule()
 
-    def announce(self, forward: Forward) -> None:
+    def announce(self, forward: ForwardPass) -> None:
         """For `Stream(on_forward=...)`."""
         self._now = forward
 

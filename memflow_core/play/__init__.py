@@ -1,20 +1,20 @@
 """A schedule played on a stream, changed live, and a log of what memory did."""
 
-from .encoded_schedule import Script
-from .live import LiveScript, Mailbox, NotNow, UnreadablePrompt
-from .memory_log import ChunkMemory, MemoryStory, Moment, tell
+from .encoded_schedule import EncodedSchedule
+from .live import LiveConflict, LiveControl, LiveSchedule, PromptEncodingError
+from .memory_log import ChunkMemory, MemoryLog, RememberedFrame, read_log
 from .player import Changes, play
 
 __all__ = [
     "Changes",
     "ChunkMemory",
-    "LiveScript",
-    "Mailbox",
-    "MemoryStory",
-    "Moment",
-    "NotNow",
-    "Script",
-    "UnreadablePrompt",
+    "LiveSchedule",
+    "LiveControl",
+    "MemoryLog",
+    "RememberedFrame",
+    "LiveConflict",
+    "EncodedSchedule",
+    "PromptEncodingError",
     "play",
-    "tell",
+    "read_log",
 ]

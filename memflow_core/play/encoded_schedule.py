@@ -14,14 +14,14 @@ from ..schedule import ChunkGrid, Pin, Plan, PromptSchedule, Segment, Time
 
 
 @dataclass(frozen=True)
-class Script:
+class EncodedSchedule:
     """A schedule, where its segments fall, and one embedding [1, length, text_dim] for each of them."""
 
     schedule: PromptSchedule
     plan: Plan
     embeddings: tuple[Tensor, ...]
 
-    def with_prompt(self, chunk: int, prompt: str, switch: str, embedding: Tensor) -> Script:
+    def with_prompt(self, chunk: int, prompt: str, switch: str, embedding: Tensor) -> EncodedSchedule:
         """The same with another prompt from a chunk on, until the next segment; a segment that starts there gives way.
 
         Raises ScheduleError for a prompt or a switch that no segment can have.
@@ -30,7 +30,7 @@ class Script:
         parts = [part for part in self._parts() if part[0] != chunk] + [(chunk, segment, embedding)]
         return self._of(sorted(parts, key=lambda part: part[0]), self.plan.chunks)
 
-    def ending_at(self, chunks: int) -> Script:
+    def ending_at(self, chunks: int) -> EncodedSchedule:
         """The same, `chunks` chunks long, which must not be longer than it was."""
         return self._of([part for part in self._parts() if part[0] < chunks], chunks)
 
@@ -56,11 +56,11 @@ class Script:
                 exact = Time(grid.latent_start_px(placed.frame), "frames")
                 yield replace(pin, time=exact) if pin.time.unit == "percent" else pin
 
-    def _of(self, parts: list[tuple[int, Segment, Tensor]], chunks: int) -> Script:
+    def _of(self, parts: list[tuple[int, Segment, Tensor]], chunks: int) -> EncodedSchedule:
         segments = tuple(segment for _, segment, _ in parts)
         schedule = replace(self.schedule, segments=segments, pins=tuple(self._pins(chunks)))
         plan = schedule.place(self.plan.grid, Time(chunks, "chunks"))
-        return Script(schedule, plan, tuple(embedding for _, _, embedding in parts))
+        return EncodedSchedule(schedule, plan, tuple(embedding for _, _, embedding in parts))
 
 
 def exact_time(grid: ChunkGrid, chunk: int) -> Time:

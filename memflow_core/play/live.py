@@ -12,23 +12,23 @@ from torch import Tensor
 
 from ..config import SWITCHES
 from ..schedule import Plan, ScheduleError, Time, format_time
-from .encoded_schedule import Script
+from .encoded_schedule import EncodedSchedule
 
 MOST_WAITING = 16  # prompts that may wait for one chunk boundary
 MOST_REMEMBERED = 64  # prompts whose fate can still be asked for
 PAUSE_CHECK_S = 0.1  # how often a paused story looks whether it was cancelled
 
 
-class NotNow(Exception):
+class LiveConflict(Exception):
     """What was asked for cannot be had of this story, or not any more; one sentence."""
 
 
-class UnreadablePrompt(ValueError):
+class PromptEncodingError(ValueError):
     """A prompt that the text encoder does not take; one sentence."""
 
 
 @dataclass
-class Wish:
+class PromptRequest:
     """A prompt that was asked for.
 
     at       the time of the story from which it is wanted; None: as soon as possible.
@@ -49,7 +49,7 @@ class Wish:
         return {**asdict(self), "at": None if self.at is None else format_time(self.at)}
 
 
-class Mailbox:
+class LiveControl:
     """What is asked of a running story: written by any thread, read between chunks by the thread that plays it.
 
     takes_prompts  whether anything can encode a new prompt.
@@ -59,7 +59,7 @@ class Mailbox:
     def __init__(self, takes_prompts: bool = True, on_change: Callable[[dict[str, Any]], None] = lambda state: None):
         self.takes_prompts, self._on_change = takes_prompts, on_change
         self._changed = threading.Condition()
-        self._wishes: deque[Wish] = deque(maxlen=MOST_REMEMBERED)
+        self._wishes: deque[PromptRequest] = deque(maxlen=MOST_REMEMBERED)
         self._asked = 0
         self._paused = self._finishing = self._holding = self._ended = False
         self._chunk, self._chunks, self._time_s = 0, None, 0.0
@@ -74,11 +74,11 @@ class Mailbox:
         with self._changed:
             self._require_running()
             if not self.takes_prompts:
-                raise NotNow("this story cannot read new prompts: connect a CLIP to the sampler's clip input.")
+                raise LiveConflict("this story cannot read new prompts: connect a CLIP to the sampler's clip input.")
             if sum(wish.status == "waiting" for wish in self._wishes) >= MOST_WAITING:
-                raise NotNow(f"{MOST_WAITING} prompts wait for the next chunk already: ask again after it.")
+                raise LiveConflict(f"{MOST_WAITING} prompts wait for the next chunk already: ask again after it.")
             self._asked += 1
-            self._wishes.append(Wish(self._asked, prompt, switch, at))
+            self._wishes.append(PromptRequest(self._asked, prompt, switch, at))
             number = self._asked
         self._tell()
         return number
@@ -133,12 +133,12 @@ class Mailbox:
     def finishing(self) -> bool:
         return self._finishing
 
-    def waiting(self) -> list[Wish]:
+    def waiting(self) -> list[PromptRequest]:
         """Prompts that nothing was answered to yet, in the order they were asked for."""
         with self._changed:
             return [wish for wish in self._wishes if wish.status == "waiting"]
 
-    def accept(self, wish: Wish, chunk: int, start_s: float) -> None:
+    def accept(self, wish: PromptRequest, chunk: int, start_s: float) -> None:
         with self._changed:
             for other in self._wishes:
                 if other.status == "accepted" and other.chunk == chunk:
@@ -146,7 +146,7 @@ class Mailbox:
             wish.status, wish.chunk, wish.start_s = "accepted", chunk, start_s
         self._tell()
 
-    def refuse(self, wish: Wish, message: str) -> None:
+    def refuse(self, wish: PromptRequest, message: str) -> None:
         with self._changed:
             wish.status, wish.message = "refused", message
         self._tell()
@@ -184,7 +184,7 @@ class Mailbox:
 
     def _require_running(self) -> None:
         if self._ended or self._finishing:
-            raise NotNow("this story is at its end: it takes no more changes.")
+            raise LiveConflict("this story is at its end: it takes no more changes.")
 
     def _tell(self) -> None:
         with self._changed:
@@ -192,7 +192,7 @@ class Mailbox:
         self._on_change(self.state())
 
 
-class LiveScript:
+class LiveSchedule:
     """The source of changes of a story that plays: takes up, before each chunk, what lies in a mailbox.
 
     script    what is to be played if nobody asks for anything.
@@ -205,8 +205,8 @@ class LiveScript:
 
     def __init__(
         self,
-        script: Script,
-        mailbox: Mailbox,
+        script: EncodedSchedule,
+        mailbox: LiveControl,
         encode: Callable[[str], Tensor],
         first: int = 0,
         open_end: bool = False,
@@ -234,12 +234,12 @@ class LiveScript:
             try:
                 start = self._start(wish, chunk)
                 self.script = self.script.with_prompt(start, wish.prompt, wish.switch, self._embedding(wish.prompt))
-            except (UnreadablePrompt, ScheduleError) as error:
+            except (PromptEncodingError, ScheduleError) as error:
                 self.mailbox.refuse(wish, str(error))
             else:
                 self.mailbox.accept(wish, start, self.script.plan.grid.start_s(start))
 
-    def _start(self, wish: Wish, chunk: int) -> int:
+    def _start(self, wish: PromptRequest, chunk: int) -> int:
         """The first chunk at or after the time that was asked for; the coming one if that has passed."""
         if wish.at is None:
             return chunk

@@ -20,7 +20,7 @@ UNSCORED = ("fifo",)
 
 
 @dataclass(frozen=True)
-class Moment:
+class RememberedFrame:
     """One remembered latent frame.
 
     time_s, frame  where it stands in the video: in seconds, and its first video frame. A picture that was given to be
@@ -53,9 +53,9 @@ class ChunkMemory:
     """
 
     chunk: int
-    bank: tuple[Moment, ...]
-    dropped: tuple[Moment, ...]
-    recorded: tuple[Moment, ...]
+    bank: tuple[RememberedFrame, ...]
+    dropped: tuple[RememberedFrame, ...]
+    recorded: tuple[RememberedFrame, ...]
     share: Mapping[str, float] | None
 
     def to_dict(self) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class ChunkMemory:
         return {**told, "share": None if self.share is None else dict(self.share)}
 
 
-class MemoryStory:
+class MemoryLog:
     """Follows a stream chunk by chunk.
 
     grid  where chunks fall.
@@ -120,13 +120,13 @@ class MemoryStory:
         lists = [set(frames) for layer in self._held.values() for frames in layer]
         return {frame: sum(frame in held for held in lists) / len(lists) for frame in set().union(*lists)}
 
-    def _moment(self, frame: int, score: float | None = None, layers: float = 0.0) -> Moment:
+    def _moment(self, frame: int, score: float | None = None, layers: float = 0.0) -> RememberedFrame:
         if frame <= FIRST_PICTURE:
-            return Moment(0.0, frame, -1, score, round(layers, 4), frame in self.pins)
+            return RememberedFrame(0.0, frame, -1, score, round(layers, 4), frame in self.pins)
         px = int(self.grid.px_of(Time(frame, "latent")))
         made_in = frame // self.grid.latent_frames
         pinned = (frame in self.pins, self.pins.get(frame))
-        return Moment(round(px / self.grid.fps, 4), px, made_in, score, round(layers, 4), *pinned)
+        return RememberedFrame(round(px / self.grid.fps, 4), px, made_in, score, round(layers, 4), *pinned)
 
 
 class _Scores:
@@ -153,9 +153,9 @@ def _flat(by_layer: list[list[list[Any]]]) -> list[list[Any]]:
     return [row for layer in by_layer for row in layer]
 
 
-def tell(records: Iterable[Record], grid: ChunkGrid, chunks: int, pins: Iterable[int] = ()) -> list[ChunkMemory]:
+def read_log(records: Iterable[Record], grid: ChunkGrid, chunks: int, pins: Iterable[int] = ()) -> list[ChunkMemory]:
     """The memory of chunks 0 to `chunks` - 1, from all the records of a stream."""
-    story, by_chunk = MemoryStory(grid, pins), {}
+    story, by_chunk = MemoryLog(grid, pins), {}
     for record in records:
         by_chunk.setdefault(record["chunk"], []).append(record)
     return [story.chunk(index, by_chunk.get(index, ())) for index in range(chunks)]

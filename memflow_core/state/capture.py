@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..memory import Candidate, FrameKV, NamedPin, NarrativeMemory, part_names
 from ..model import Backbone
-from ..stream import Forward, PromptChange, SeededNoise, Stream, TextBlend
+from ..stream import ForwardPass, PromptChange, SeededNoise, Stream, TextBlend
 from .compact import Rebuild, Rebuilt
 from .format import COMPACT, EXACT, VERSION, trace_tensor
 from .provenance import Texts, pack, read_texts, unpack
@@ -39,7 +39,7 @@ def resume(
     state: StreamState,
     backbone: Backbone,
     device: torch.device | str = "cpu",
-    on_forward: Callable[[Forward], None] | None = None,
+    on_forward: Callable[[ForwardPass], None] | None = None,
     pin_device: torch.device | str | None = None,
 ) -> Stream:
     """A new stream that goes on from a state, which stays as it is. Raises ValueError if the model does not fit."""

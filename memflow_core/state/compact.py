@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..memory import FrameKV, FrameSpan, KVWrite, SlotLayout, part_names
 from ..model import TextKV
-from ..stream import Forward, Stream, keys_alone
+from ..stream import ForwardPass, Stream, keys_alone
 from .format import COMPACT, trace_tensor
 
 
@@ -75,7 +75,7 @@ class Rebuild:
 
     def _write(self, write: KVWrite, origin: int) -> None:
         stream = self.stream
-        stream.announce(Forward("rebuild", stream.progress.chunk))
+        stream.announce(ForwardPass("rebuild", stream.progress.chunk))
         latents = torch.stack([self.ledger.latents[frame] for frame in write.frames], dim=2)
         x, text, copies = latents.to(stream.device, torch.float32), self._text(write), sorted(self._copies(write))
         if write.kind == "picture":

@@ -1,9 +1,9 @@
 """The chunk loop: denoise, context pass, recache, prefill."""
 
-from .chunk import Chunk, Forward
+from .chunk import Chunk, ForwardPass
 from .flow import FlowSchedule, denoising_timesteps
 from .noise import Draw, Noise, SeededNoise
-from .prefill import FIRST_PICTURE, Given, Pictures, keys_alone, take_given
+from .prefill import FIRST_PICTURE, EncodedImages, InitialFrames, keys_alone, load_initial_frames
 from .prompt import PromptChange, TextBlend
 from .stream import Stream
 
@@ -12,15 +12,15 @@ __all__ = [
     "Draw",
     "FIRST_PICTURE",
     "FlowSchedule",
-    "Forward",
-    "Given",
+    "ForwardPass",
+    "InitialFrames",
     "Noise",
-    "Pictures",
+    "EncodedImages",
     "PromptChange",
     "SeededNoise",
     "Stream",
     "TextBlend",
     "denoising_timesteps",
     "keys_alone",
-    "take_given",
+    "load_initial_frames",
 ]

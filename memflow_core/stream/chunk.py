@@ -10,7 +10,7 @@ from ..memory import Record
 
 
 @dataclass(frozen=True)
-class Forward:
+class ForwardPass:
     """One pass through the model, announced before it runs.
 
     `kind`: recache, denoise or context; before the first chunk of a run also rebuild (keys of a compact state) and
@@ -30,5 +30,5 @@ class Chunk:
     start: int
     latents: Tensor
     prompt: int
-    forwards: tuple[Forward, ...]
+    forwards: tuple[ForwardPass, ...]
     trace: list[Record]

@@ -15,7 +15,7 @@ from ..attention import MemoryAttention
 from ..config import MemoryConfig
 from ..memory import FrameKV, FrameSpan, KVCache, KVWrite, NarrativeMemory, PromptKeys, SlotLayout
 from ..model import TextKV
-from .chunk import Forward
+from .chunk import ForwardPass
 from .stream import Stream
 
 
@@ -35,7 +35,7 @@ FIRST_PICTURE = -2  # pictures count down from here, before the story; -1 is an 
 
 
 @dataclass(frozen=True)
-class Pictures:
+class EncodedImages:
     """Latents [B, C, F, h, w] and the prompt that describes them, [1 or B, length, text_dim]."""
 
     latents: Tensor
@@ -43,15 +43,15 @@ class Pictures:
 
 
 @dataclass(frozen=True)
-class Given:
+class InitialFrames:
     """What a stream is given before it makes its next chunk.
 
     start       whole chunks, for the start of the story.
     remembered  each latent frame is one picture for the bank, which keeps it for good.
     """
 
-    start: Pictures | None = None
-    remembered: tuple[Pictures, ...] = ()
+    start: EncodedImages | None = None
+    remembered: tuple[EncodedImages, ...] = ()
 
     @property
     def start_frames(self) -> int:
@@ -63,7 +63,7 @@ class Given:
         return sum(pictures.latents.shape[2] for pictures in self.remembered)
 
     @property
-    def all(self) -> tuple[Pictures, ...]:
+    def all(self) -> tuple[EncodedImages, ...]:
         return (*self.remembered, *([self.start] if self.start else []))
 
     def check_room(self, memory: MemoryConfig, pinned: int = 0) -> None:
@@ -86,7 +86,9 @@ class Given:
         return self.remembered_frames + self.start_frames // chunk_frames
 
 
-def take_given(stream: Stream, given: Given, to_model: Callable[[Tensor], Tensor] = lambda latents: latents) -> None:
+def load_initial_frames(
+    stream: Stream, given: InitialFrames, to_model: Callable[[Tensor], Tensor] = lambda latents: latents
+) -> None:
     """Let a stream read what it is given, before its next chunk.
 
     to_model  from the latent space of `given` to the model's.
@@ -111,10 +113,10 @@ def take_given(stream: Stream, given: Given, to_model: Callable[[Tensor], Tensor
     if given.start is not None:
         stream.set_prompt(given.start.text)
         for latents in to_model(given.start.latents).split(stream.sampling.chunk_frames, dim=2):
-            stream.give(latents)
+            stream.prefill(latents)
 
 
-def _check_size(stream: Stream, pictures: Pictures) -> None:
+def _check_size(stream: Stream, pictures: EncodedImages) -> None:
     shape, found = stream.shape, pictures.latents.shape
     if (found[0], *found[-2:]) != (shape.batch, shape.rows, shape.columns):
         raise ValueError(
@@ -133,7 +135,7 @@ def _remember(stream: Stream, latents: Tensor, text: Tensor) -> None:
     stream.progress.prompts += 1
     for picture in latents.to(stream.device, torch.float32).split(1, dim=2):
         frame = min(FIRST_PICTURE, min(stream.ledger.sources, default=0) - 1)
-        stream.announce(Forward("picture", stream.progress.chunk))
+        stream.announce(ForwardPass("picture", stream.progress.chunk))
         prototype = keys_alone(stream, frame, picture, kv)
         stream.ledger.wrote(KVWrite("picture", FrameSpan(frame, 1), text, stream.sampling.context_noise), picture)
         memory.take_in(stream.progress.chunk, frame, keys, prototype)

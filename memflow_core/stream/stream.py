@@ -30,7 +30,7 @@ from ..memory import (
     published_span,
 )
 from ..model import Backbone, Rope
-from .chunk import Chunk, Forward
+from .chunk import Chunk, ForwardPass
 from .flow import FlowSchedule, denoising_timesteps
 from .noise import Noise, SeededNoise, draws_on
 from .prompt import Prompt, PromptChange, TextBlend, check_embedding
@@ -73,7 +73,7 @@ class Stream:
         noise: int | Noise = 0,
         frames: int | None = None,
         device: torch.device | str = "cpu",
-        on_forward: Callable[[Forward], None] | None = None,
+        on_forward: Callable[[ForwardPass], None] | None = None,
         positions: str | None = None,
         pin_device: torch.device | str | None = None,
     ):
@@ -91,7 +91,7 @@ class Stream:
         self._flow = FlowSchedule(self.sampling.shift)
         self.prompt: Prompt | None = None
         self.waiting: PromptChange | None = None
-        self._forwards: list[Forward] = []
+        self._forwards: list[ForwardPass] = []
         self._finished = self.broken = False
         self._build_memory(self.device if pin_device is None else torch.device(pin_device))
 
@@ -206,7 +206,7 @@ class Stream:
         return self._advance()
 
     @torch.inference_mode()
-    def give(self, latents: Tensor) -> Chunk:
+    def prefill(self, latents: Tensor) -> Chunk:
         """A chunk that is not made but given: its context pass alone writes it into memory.
 
         Passes are counted with the next chunk that is made.
@@ -273,7 +273,7 @@ class Stream:
         x, *renoise = draws_on(self.device, draw, self._chunk_size, steps)
         for step, timestep in enumerate(self.timesteps):
             flow = self._forward(
-                Forward("denoise", self.progress.chunk, step), x, timestep, span, hook if step == 0 else None
+                ForwardPass("denoise", self.progress.chunk, step), x, timestep, span, hook if step == 0 else None
             )
             x0 = self._flow.x0(x, flow, timestep)
             if step == 0:
@@ -288,13 +288,13 @@ class Stream:
             # the published multi-prompt program updates its bank again here when there is only one step
             self.memory.update(self.progress.chunk, self.prompt.keys, text_known=True)
         timestep = self.sampling.context_noise
-        self._forward(Forward("context", self.progress.chunk), x0, timestep, span, hook)
+        self._forward(ForwardPass("context", self.progress.chunk), x0, timestep, span, hook)
         self._settle_memory()
         self.ledger.wrote(KVWrite("context", span, self.prompt.spoken, timestep), x0)
         self.memory.record(self.progress.chunk, span.start, self.prompt.keys)
 
     def _forward(
-        self, forward: Forward, x: Tensor, timestep: float, span: FrameSpan, hook: LayerHook | None = None
+        self, forward: ForwardPass, x: Tensor, timestep: float, span: FrameSpan, hook: LayerHook | None = None
     ) -> Tensor:
         self.announce(forward)
         meter = self.meter if forward.kind == "denoise" and forward.step == 0 else None
@@ -314,7 +314,7 @@ class Stream:
             )
         return flow
 
-    def announce(self, forward: Forward) -> None:
+    def announce(self, forward: ForwardPass) -> None:
         """Tell of a pass that is about to run; it is counted with the next chunk."""
         if self.on_forward is not None:
             self.on_forward(forward)
@@ -373,7 +373,7 @@ class Stream:
         self.trace.add("switch", self.progress.chunk, kind=kind, recomputed=recomputed)
         if span is not None:
             x = torch.cat(tuple(self.progress.recent), dim=2)[:, :, -span.frames :]
-            self._forward(Forward("recache", self.progress.chunk), x, 0.0, span)
+            self._forward(ForwardPass("recache", self.progress.chunk), x, 0.0, span)
             self.ledger.wrote(KVWrite("recache", span, self.prompt.spoken), x)
 
     def _window_to_recache(self) -> FrameSpan | None:

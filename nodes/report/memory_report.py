@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ...memflow_core.play import ChunkMemory, Moment, tell
+from ...memflow_core.play import ChunkMemory, RememberedFrame, read_log
 from ...memflow_core.schedule import ChunkGrid
 
 MOST_CHUNKS = 1_000_000
@@ -20,11 +20,11 @@ class Row:
     start_s: float
     end_s: float
     prompt: str
-    bank: tuple[Moment, ...]
-    dropped: tuple[Moment, ...]
+    bank: tuple[RememberedFrame, ...]
+    dropped: tuple[RememberedFrame, ...]
     share: dict[str, float] | None
 
-    def moments(self) -> tuple[Moment, ...]:
+    def moments(self) -> tuple[RememberedFrame, ...]:
         return (*self.bank, *self.dropped)
 
 
@@ -105,4 +105,4 @@ def _read(report: dict[str, Any]) -> MemoryReport:
     edges = [0, *(end for _, end, _ in segments)]
     if [start for start, _, _ in segments] != edges[:-1] or edges[-1] != chunks or sorted(edges) != edges:
         raise ValueError("segments do not join")
-    return MemoryReport(grid, segments, tuple(tell(report["memory"], grid, chunks, report.get("pins", ()))), first)
+    return MemoryReport(grid, segments, tuple(read_log(report["memory"], grid, chunks, report.get("pins", ()))), first)

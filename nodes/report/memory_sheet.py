@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from PIL import Image, ImageDraw, ImageFont
 
 from ...memflow_core.memory import KINDS
-from ...memflow_core.play import Moment
+from ...memflow_core.play import RememberedFrame
 from .memory_report import Row
 
 MOST_ROWS = 120
@@ -88,7 +88,7 @@ def _draw_row(
 def _draw_moment(
     sheet: Image.Image,
     draw: ImageDraw.ImageDraw,
-    moment: Moment,
+    moment: RememberedFrame,
     picture: Image.Image | None,
     x: int,
     y: int,

@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...memflow_core.play import MemoryStory
+from ...memflow_core.play import MemoryLog
 from ...memflow_core.schedule import Plan
 from ...memflow_core.stream import Chunk
 from .. import host
@@ -25,7 +25,7 @@ class Telling:
     """Follows one run. `first` is its first chunk, `policy` how its bank decides."""
 
     page: host.Page
-    story: MemoryStory
+    story: MemoryLog
     policy: str
     first: int
     _told: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=MOST_TOLD), init=False)

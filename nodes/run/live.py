@@ -1,6 +1,6 @@
 """Stories that can be directed while they play: the HTTP side, and the way in for a sampling node.
 
-    GET  /memflow/live/{prompt_id}/{node_id}   the story's state, as `Mailbox.state` tells it
+    GET  /memflow/live/{prompt_id}/{node_id}   the story's state, as `LiveControl.state` tells it
     POST /memflow/live/{prompt_id}/{node_id}   one change, which takes effect between two chunks:
          {"prompt": "a cat runs by", "switch": "cut", "at": "12s"}     switch and at may be left out
          {"action": "finish"}, {"action": "pause"}, {"action": "resume"}
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ...memflow_core.config import SWITCHES
-from ...memflow_core.play import LiveScript, Mailbox, NotNow, Script, UnreadablePrompt
+from ...memflow_core.play import EncodedSchedule, LiveConflict, LiveControl, LiveSchedule, PromptEncodingError
 from ...memflow_core.schedule import ScheduleError, Segment, Time, parse_time, show
 from .. import host
 from ..host import encode
@@ -30,10 +30,10 @@ PATH = "/memflow/live/{prompt_id}/{node_id}"
 EVENT = "memflow.live"
 MOST_BYTES = 64 * 1024
 MOST_CHARACTERS = 8000
-ACTIONS: dict[str, Callable[[Mailbox], None]] = {
-    "finish": Mailbox.finish,
-    "pause": Mailbox.pause,
-    "resume": Mailbox.resume,
+ACTIONS: dict[str, Callable[[LiveControl], None]] = {
+    "finish": LiveControl.finish,
+    "pause": LiveControl.pause,
+    "resume": LiveControl.resume,
 }
 USAGE = 'write {"prompt": text} or {"action": "finish"}, "pause" or "resume".'
 
@@ -43,10 +43,10 @@ class RunningStories:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._mailboxes: dict[tuple[str, str], Mailbox] = {}
+        self._mailboxes: dict[tuple[str, str], LiveControl] = {}
 
     @contextmanager
-    def open(self, page: host.Page, mailbox: Mailbox) -> Iterator[None]:
+    def open(self, page: host.Page, mailbox: LiveControl) -> Iterator[None]:
         """A story can be found for as long as the context lasts, however it ends."""
         key = (page.prompt_id, page.node_id)
         with self._lock:
@@ -71,11 +71,11 @@ class RunningStories:
             more = _ask(mailbox, body)
         except ScheduleError as error:
             return 400, {"error": str(error)}
-        except NotNow as error:
+        except LiveConflict as error:
             return 409, {"error": str(error)}
         return 200, {**more, "state": mailbox.state()}
 
-    def _find(self, prompt_id: str, node_id: str) -> Mailbox | None:
+    def _find(self, prompt_id: str, node_id: str) -> LiveControl | None:
         with self._lock:
             return self._mailboxes.get((prompt_id, node_id))
 
@@ -92,7 +92,7 @@ def _no_story(prompt_id: str, node_id: str) -> host.Answer:
     return 404, {"error": f"no story runs in node {show(node_id)} of prompt {show(prompt_id)}: it may have ended."}
 
 
-def _ask(mailbox: Mailbox, body: Any) -> dict[str, Any]:
+def _ask(mailbox: LiveControl, body: Any) -> dict[str, Any]:
     """Do what a body asks for. Raises ScheduleError for a body that asks for nothing, and NotNow."""
     if not isinstance(body, dict) or not ({"prompt", "action"} & body.keys()):
         raise ScheduleError(f"the body is {show(body)}, which asks for nothing: {USAGE}")
@@ -139,24 +139,24 @@ def _at(at: Any) -> Time | None:
 
 
 def direct(
-    script: Script,
+    script: EncodedSchedule,
     page: host.Page,
     read_prompt: Callable[[str], Tensor] | None,
     first: int,
     open_end: bool,
     on_hold: Callable[[], None],
-) -> LiveScript:
+) -> LiveSchedule:
     """A script that can be changed while it plays, by whoever finds its mailbox.
 
     read_prompt  see `prompt_reader`; None where no text encoder is at hand.
     on_hold      called again and again while the story is paused; may raise to stop it.
     """
-    mailbox = Mailbox(read_prompt is not None, lambda state: page.send(EVENT, state))
-    return LiveScript(script, mailbox, read_prompt or _no_reader, first, open_end, on_hold)
+    mailbox = LiveControl(read_prompt is not None, lambda state: page.send(EVENT, state))
+    return LiveSchedule(script, mailbox, read_prompt or _no_reader, first, open_end, on_hold)
 
 
 def _no_reader(prompt: str) -> Tensor:
-    raise UnreadablePrompt("there is no text encoder.")
+    raise PromptEncodingError("there is no text encoder.")
 
 
 def prompt_reader(
@@ -176,7 +176,7 @@ def prompt_reader(
                 raise ValueError("its embedding holds NaN or infinity: check the text encoder's weights.")
         # whatever a text encoder may raise: the story must go on
         except Exception as error:
-            raise UnreadablePrompt(_sentence(error)) from error
+            raise PromptEncodingError(_sentence(error)) from error
         finally:
             back_on_device()
         return embedding

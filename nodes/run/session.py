@@ -10,11 +10,11 @@ from typing import Any
 
 from ...memflow_core.attention import AttentionShareMeter
 from ...memflow_core.footprint import Footprint
-from ...memflow_core.play import LiveScript, MemoryStory, Script, play
+from ...memflow_core.play import EncodedSchedule, LiveSchedule, MemoryLog, play
 from ...memflow_core.rehearsal import Rehearsal, rehearse
 from ...memflow_core.schedule import Plan, to_text
 from ...memflow_core.state import capture, resume
-from ...memflow_core.stream import Chunk, Forward, Stream
+from ...memflow_core.stream import Chunk, ForwardPass, Stream
 from .. import host
 from . import estimate as outlook
 from . import live
@@ -50,14 +50,14 @@ class Story:
     request: Request
     stream: Stream
     backbone_dtype: str
-    live: LiveScript
+    live: LiveSchedule
     telling: Telling
     footprint: Footprint
     beside: Beside
     forwards: dict[str, int] = field(default_factory=dict)
 
     @property
-    def script(self) -> Script:
+    def script(self) -> EncodedSchedule:
         """What was played so far, or before the first chunk what is to be played."""
         script, made = self.live.script, self.stream.progress.chunk
         return script.ending_at(made) if 0 < made < script.plan.chunks else script
@@ -123,7 +123,7 @@ def story(request: Request, plan: Plan, vae: Any = None) -> Iterator[tuple[Story
     with host.sampling(request.model, request.latents, _room(request, footprint), vae) as backbone:
         beside = Beside()
 
-        def before_forward(forward: Forward) -> None:
+        def before_forward(forward: ForwardPass) -> None:
             progress.step(forward.chunk)
             beside.look()
 
@@ -138,7 +138,7 @@ def story(request: Request, plan: Plan, vae: Any = None) -> Iterator[tuple[Story
             yield Story(request, stream, dtype, directed, telling, footprint, beside), progress
 
 
-def _live(request: Request, plan: Plan, page: host.Page, vae: Any, beside: Beside) -> LiveScript:
+def _live(request: Request, plan: Plan, page: host.Page, vae: Any, beside: Beside) -> LiveSchedule:
     def on_hold() -> None:
         host.stop_if_cancelled()
         beside.look()
@@ -151,17 +151,17 @@ def _live(request: Request, plan: Plan, page: host.Page, vae: Any, beside: Besid
             lambda: beside.settle(),
             lambda: host.back_on_device(request.model, request.latents, vae),
         )
-    script = Script(request.schedule.prompts, plan, request.schedule.embeddings)
+    script = EncodedSchedule(request.schedule.prompts, plan, request.schedule.embeddings)
     return live.direct(script, page, reader, request.done, request.open_end, on_hold)
 
 
 def _telling(request: Request, page: host.Page, stream: Stream) -> Telling:
-    memory = MemoryStory(request.grid, stream.memory_config.pins)
+    memory = MemoryLog(request.grid, stream.memory_config.pins)
     memory.skip(stream.trace.records)
     return Telling(page, memory, stream.memory_config.retrieval, request.done)
 
 
-def _stream(request: Request, backbone: Any, on_forward: Callable[[Forward], None]) -> Stream:
+def _stream(request: Request, backbone: Any, on_forward: Callable[[ForwardPass], None]) -> Stream:
     device = request.model.load_device
     if request.state is not None and request.state.stream is not None:
         return resume(request.state.stream, backbone, device, on_forward, PIN_DEVICE)

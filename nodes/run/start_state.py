@@ -10,7 +10,7 @@ from torch import Tensor
 from ...memflow_core.config import LatentShape, MemoryConfig
 from ...memflow_core.schedule import PromptSchedule
 from ...memflow_core.state import StreamState
-from ...memflow_core.stream import FIRST_PICTURE, Given, Stream, take_given
+from ...memflow_core.stream import FIRST_PICTURE, InitialFrames, Stream, load_initial_frames
 from .. import host
 
 
@@ -46,7 +46,7 @@ def pinned_frames(state: StoryState | None) -> list[int]:
 def read_given(stream: Stream, model: Any, state: StoryState | None) -> None:
     """Let a stream read a state's pictures."""
     if state is not None:
-        take_given(stream, state.given, lambda latents: host.from_latent(model, latents))
+        load_initial_frames(stream, state.given, lambda latents: host.from_latent(model, latents))
 
 
 def forwards_before(state: StoryState | None, chunk_frames: int) -> int:
@@ -75,7 +75,7 @@ class StoryState:
 
     stream: StreamState | None
     decoder: dict[str, Tensor] | None = None
-    given: Given = field(default_factory=Given)
+    given: InitialFrames = field(default_factory=InitialFrames)
 
     @property
     def memory(self) -> MemoryConfig | None:

@@ -9,8 +9,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from memflow_core.attention import GatherAttention, ReadShape, attention_backends, fastest_attention
-from memflow_core.attention import select
+from memflow_core.attention import GatherAttention, ReadShape, attention_backends, fastest_attention, select
 from memflow_core.attention.autotune import autotune
 from memflow_core.model import sdpa
 

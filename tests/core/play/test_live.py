@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from memflow_core.play import LiveScript, Mailbox, NotNow, Script, UnreadablePrompt, play
+from memflow_core.play import EncodedSchedule, LiveConflict, LiveControl, LiveSchedule, PromptEncodingError, play
 from memflow_core.play.encoded_schedule import exact_time
 from memflow_core.play.live import MOST_WAITING
 from memflow_core.schedule import ChunkGrid, PromptSchedule, ScheduleError, Segment, Time, parse_time, to_text
@@ -18,25 +18,25 @@ TEXT = "0s: a robot\n2s [soft]: a cat\n4s [seed 9]: a ghost"
 def embedding(text: str) -> torch.Tensor:
     """Different texts, different embeddings; a word that is no word is refused."""
     if "xyzzy" in text:
-        raise UnreadablePrompt("xyzzy is unknown.")
+        raise PromptEncodingError("xyzzy is unknown.")
     made = torch.randn(1, 6, 8, generator=torch.Generator().manual_seed(sum(map(ord, text))))
     made[:, 4:] = 0
     return made
 
 
-def script(text: str = TEXT, chunks: int = 9, fps: float = 16.0) -> Script:
+def script(text: str = TEXT, chunks: int = 9, fps: float = 16.0) -> EncodedSchedule:
     schedule = from_text(text)
     plan = schedule.place(ChunkGrid(3, fps), Time(chunks, "chunks"))
-    return Script(schedule, plan, tuple(embedding(prompt) for prompt in schedule.full_prompts()))
+    return EncodedSchedule(schedule, plan, tuple(embedding(prompt) for prompt in schedule.full_prompts()))
 
 
 class Run:
     """A story under way, and what is done to it before chosen chunks."""
 
-    def __init__(self, stream, script: Script, actions=None, mailbox=None, **live):
-        self.mailbox = mailbox or Mailbox()
+    def __init__(self, stream, script: EncodedSchedule, actions=None, mailbox=None, **live):
+        self.mailbox = mailbox or LiveControl()
         self.stream, self.actions = stream, actions or {}
-        self.live = LiveScript(script, self.mailbox, embedding, **live)
+        self.live = LiveSchedule(script, self.mailbox, embedding, **live)
 
     def changes(self, chunk: int):
         for act in self.actions.pop(chunk, ()):
@@ -144,7 +144,7 @@ def test_the_end_can_be_asked_for_at_any_time_and_a_chunk_is_always_made(make_st
 
 
 def test_an_open_end_goes_on_until_it_is_asked_to_end(make_stream):
-    run = Run(make_stream(frames=None), script("0s: a robot", 4000), {7: [Mailbox.finish]}, open_end=True)
+    run = Run(make_stream(frames=None), script("0s: a robot", 4000), {7: [LiveControl.finish]}, open_end=True)
     made = run.play()
     assert run.mailbox.state()["chunks"] is None and made.shape[2] == 21
     assert torch.equal(replay(make_stream, to_text(run.live.script.played()), frames=None), made)
@@ -158,8 +158,8 @@ def test_a_pause_holds_until_it_is_lifted(make_stream):
         if state["holding"]:
             held.set()
 
-    mailbox = Mailbox(on_change=told)
-    run = Run(make_stream(), script(), {3: [Mailbox.pause]}, mailbox)
+    mailbox = LiveControl(on_change=told)
+    run = Run(make_stream(), script(), {3: [LiveControl.pause]}, mailbox)
 
     def go_on():
         assert held.wait(60)
@@ -185,34 +185,34 @@ def test_a_paused_story_can_be_cancelled(make_stream):
     def cancel():
         raise Cancelled
 
-    run = Run(make_stream(), script(), {2: [Mailbox.pause]}, on_hold=cancel)
+    run = Run(make_stream(), script(), {2: [LiveControl.pause]}, on_hold=cancel)
     with pytest.raises(Cancelled):
         run.play()
 
 
 def test_finishing_lifts_a_pause(make_stream):
-    run = Run(make_stream(), script(), {2: [Mailbox.pause, Mailbox.finish]})
+    run = Run(make_stream(), script(), {2: [LiveControl.pause, LiveControl.finish]})
     assert run.play().shape[2] == 6
 
 
 def test_a_mailbox_says_no_in_a_sentence():
-    with pytest.raises(NotNow, match="connect a CLIP"):
-        Mailbox(takes_prompts=False).ask("rain")
-    full = Mailbox()
+    with pytest.raises(LiveConflict, match="connect a CLIP"):
+        LiveControl(takes_prompts=False).ask("rain")
+    full = LiveControl()
     for _ in range(MOST_WAITING):
         full.ask("rain")
-    with pytest.raises(NotNow, match="wait for the next chunk"):
+    with pytest.raises(LiveConflict, match="wait for the next chunk"):
         full.ask("rain")
     full.close()
     assert {wish["status"] for wish in full.state()["prompts"]} == {"refused"}
     for act in (lambda: full.ask("rain"), full.finish, full.pause, full.resume):
-        with pytest.raises(NotNow, match="at its end"):
+        with pytest.raises(LiveConflict, match="at its end"):
             act()
 
 
 def test_a_change_is_told_with_the_state_it_made():
     told = []
-    mailbox = Mailbox(on_change=told.append)
+    mailbox = LiveControl(on_change=told.append)
     mailbox.ask("rain", "cut", Time(3, "s"))
     mailbox.pause()
     mailbox.finish()

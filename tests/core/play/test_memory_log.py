@@ -7,7 +7,7 @@ import torch
 
 from memflow_core.attention import AttentionShareMeter
 from memflow_core.config import SamplingConfig
-from memflow_core.play import MemoryStory, tell
+from memflow_core.play import MemoryLog, read_log
 from memflow_core.schedule import ChunkGrid
 from memflow_core.state import capture, resume
 
@@ -29,7 +29,7 @@ def seen(moments) -> dict:
 
 
 def test_moments_stand_where_they_do_in_the_video():
-    story = MemoryStory(GRID)
+    story = MemoryLog(GRID)
     told = story.chunk(0, [{"event": "record", "chunk": 0, "frame": frame} for frame in (0, 1, 3, 17)])
     assert [(m.frame, m.time_s, m.chunk) for m in told.recorded] == [
         (0, 0.0, 0),
@@ -40,13 +40,13 @@ def test_moments_stand_where_they_do_in_the_video():
 
 
 def test_a_picture_that_was_given_has_a_number_and_no_time():
-    told = MemoryStory(GRID).chunk(0, [{"event": "pin", "chunk": 0, "frame": -3}, retrieve(0, -3, [[[]]], [[[-3]]])])
+    told = MemoryLog(GRID).chunk(0, [{"event": "pin", "chunk": 0, "frame": -3}, retrieve(0, -3, [[[]]], [[[-3]]])])
     (moment,) = told.bank
     assert (moment.frame, moment.chunk, moment.label, moment.pinned) == (-3, -1, "picture 2", True)
 
 
 def test_what_came_went_and_was_turned_away():
-    story = MemoryStory(GRID)
+    story = MemoryLog(GRID)
     story.chunk(3, [retrieve(3, 0, [[[]], [[]]], [[[0]], [[0]]])])
     # the first layer lets frame 3 in beside 0, the second swaps
     told = story.chunk(6, [retrieve(6, 3, [[[0]], [[0]]], [[[0, 3]], [[3]]], [[[0.5]], [[0.25]]])])
@@ -61,15 +61,15 @@ def test_what_came_went_and_was_turned_away():
 
 
 def test_the_age_of_a_frame_is_no_score():
-    told = MemoryStory(GRID).chunk(1, [retrieve(1, 3, [[[0]]], [[[3]]], [[[0.0]]], policy="fifo")])
+    told = MemoryLog(GRID).chunk(1, [retrieve(1, 3, [[[0]]], [[[3]]], [[[0.0]]], policy="fifo")])
     assert [moment.score for moment in told.bank] == [None]
-    told = MemoryStory(GRID).chunk(1, [retrieve(1, 3, [[[0]]], [[[0]]], [[[0.0]]], policy="fifo")])
+    told = MemoryLog(GRID).chunk(1, [retrieve(1, 3, [[[0]]], [[[0]]], [[[0.0]]], policy="fifo")])
     assert [(moment.frame, moment.score) for moment in told.dropped] == [(9, None)]
 
 
 def test_layers_that_decide_one_by_one_are_one_decision():
     records = [retrieve(4, 3, [[[0]]], [[[0, 3]]], [[[1.0, 2.0]]], layer) for layer in range(3)]
-    told = MemoryStory(GRID).chunk(4, records)
+    told = MemoryLog(GRID).chunk(4, records)
     assert {moment.frame: (moment.layers, moment.score) for moment in told.bank} == {0: (1.0, 1.0), 9: (1.0, 2.0)}
 
 
@@ -78,9 +78,9 @@ def test_the_story_ends_with_what_the_bank_holds(make_stream, play, prompt, retr
     stream = make_stream(retrieval=retrieval, record_every=1, batch=2)
     stream.meter = AttentionShareMeter()
     chunks = play(stream, 18, scenes(prompt))
-    story = MemoryStory(GRID)
+    story = MemoryLog(GRID)
     told = [story.chunk(chunk.index, chunk.trace) for chunk in chunks]
-    assert told == tell(stream.trace.records, GRID, 18)
+    assert told == read_log(stream.trace.records, GRID, 18)
     lists = [set(held) for layer in stream.memory.bank.listed_frames().tolist() for held in layer]
     frames = set().union(*lists)
     assert {m.frame: m.layers for m in told[-1].bank} == {
@@ -95,13 +95,13 @@ def test_pins_are_marked_however_they_were_made(make_stream, play, prompt):
     chunks = play(stream, 3, scenes(prompt))
     stream.pin(6)
     chunks += play(stream, 12, scenes(prompt))
-    story = MemoryStory(GRID, pins=(4,))
+    story = MemoryLog(GRID, pins=(4,))
     told = [story.chunk(chunk.index, chunk.trace) for chunk in chunks]
     assert {moment.frame for moment in told[-1].bank if moment.pinned} == {13, 21}
 
 
 def test_a_pin_has_a_name_and_can_be_taken_back():
-    story = MemoryStory(GRID)
+    story = MemoryLog(GRID)
     held = retrieve(3, 4, [[[]]], [[[4]]])
     named = story.chunk(3, [{"event": "pin", "chunk": 3, "frame": 4, "name": "hero"}, held]).bank[0]
     assert (named.pinned, named.name) == (True, "hero")
@@ -113,10 +113,10 @@ def test_a_resumed_stream_is_told_from_where_it_stands(make_stream, play, prompt
     whole = make_stream(retrieval="prompt", record_every=1)
     play(whole, 7, scenes(prompt))
     resumed = resume(capture(whole), backbone)
-    story = MemoryStory(GRID)
+    story = MemoryLog(GRID)
     story.skip(resumed.trace.records)
     chunks = play(resumed, 4, scenes(prompt))
-    assert [story.chunk(c.index, c.trace) for c in chunks] == tell(resumed.trace.records, GRID, 11)[7:]
+    assert [story.chunk(c.index, c.trace) for c in chunks] == read_log(resumed.trace.records, GRID, 11)[7:]
 
 
 def _shares(records) -> list[dict]:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from memflow_core.state import capture, resume
-from memflow_core.stream import Given, Pictures, take_given
+from memflow_core.stream import EncodedImages, InitialFrames, load_initial_frames
 
 
 def latents(frames: int, seed: int = 0) -> torch.Tensor:
@@ -13,12 +13,12 @@ def latents(frames: int, seed: int = 0) -> torch.Tensor:
 
 @pytest.fixture
 def start(prompt):
-    return lambda chunks: Given(start=Pictures(latents(3 * chunks), prompt(5)))
+    return lambda chunks: InitialFrames(start=EncodedImages(latents(3 * chunks), prompt(5)))
 
 
 @pytest.fixture
 def portraits(prompt):
-    return lambda count, seed=1: Given(remembered=(Pictures(latents(count, seed), prompt(6)),))
+    return lambda count, seed=1: InitialFrames(remembered=(EncodedImages(latents(count, seed), prompt(6)),))
 
 
 def banked(stream) -> set[int]:
@@ -30,7 +30,9 @@ def test_a_start_is_what_the_stream_would_have_made(make_stream, play, prompt):
     made = make_stream(retrieval="attention", record_every=1)
     chunks = play(made, 8, {0: (prompt(5),)})
     given = make_stream(retrieval="attention", record_every=1)
-    take_given(given, Given(Pictures(torch.cat([chunk.latents for chunk in chunks[:2]], dim=2), prompt(5))))
+    load_initial_frames(
+        given, InitialFrames(EncodedImages(torch.cat([chunk.latents for chunk in chunks[:2]], dim=2), prompt(5)))
+    )
     for chunk in chunks[2:]:
         assert torch.equal(next(given).latents, chunk.latents)
 
@@ -38,7 +40,7 @@ def test_a_start_is_what_the_stream_would_have_made(make_stream, play, prompt):
 @pytest.mark.parametrize("retrieval", ["prompt", "attention", "similarity", "fifo", "none", "reference"])
 def test_a_long_start_fills_sink_window_and_bank(make_stream, start, retrieval):
     stream = make_stream(retrieval=retrieval, record_every=1)
-    take_given(stream, start(9))
+    load_initial_frames(stream, start(9))
     assert stream.progress.chunk == 9 and (stream.cache.layout.sink, stream.cache.layout.window) == (3, 9)
     assert stream.memory.bank.listed_frames().shape[-1] == (0 if retrieval == "none" else 3)
     assert next(stream).start == 27
@@ -46,8 +48,8 @@ def test_a_long_start_fills_sink_window_and_bank(make_stream, start, retrieval):
 
 def test_what_is_given_changes_what_is_made_and_is_read_only_once(make_stream, start, portraits, prompt):
     streams = [make_stream(), make_stream(), make_stream()]
-    take_given(streams[1], start(1))
-    take_given(streams[2], portraits(2))
+    load_initial_frames(streams[1], start(1))
+    load_initial_frames(streams[2], portraits(2))
     made = []
     for stream in streams:
         stream.set_prompt(prompt(0))
@@ -60,7 +62,7 @@ def test_what_is_given_changes_what_is_made_and_is_read_only_once(make_stream, s
 @pytest.mark.parametrize("retrieval", ["prompt", "attention", "similarity", "fifo"])
 def test_a_remembered_picture_stays_for_good(make_stream, play, prompt, portraits, retrieval):
     stream = make_stream(retrieval=retrieval, record_every=1, bank_frames=3)
-    take_given(stream, portraits(2))
+    load_initial_frames(stream, portraits(2))
     play(stream, 14, {0: (prompt(0),), 5: (prompt(1), "recache"), 9: (prompt(2), "cut")})
     frames = stream.memory.bank.listed_frames()
     assert all({-2, -3} <= set(layer.tolist()) for layer in frames[:, 0])
@@ -77,20 +79,20 @@ def test_pictures_can_join_a_story_that_is_under_way(
     play(stream, 9, {0: (prompt(0),)})
     state = capture(stream)
     going = resume(state if content == "exact" else state.compact(), backbone)
-    take_given(going, portraits(1))
+    load_initial_frames(going, portraits(1))
     plain = next(resume(state, backbone)).latents
     assert not torch.equal(next(going).latents, plain)
     play(going, 3, {10: (prompt(1), "recache")})
     assert -2 in banked(going)
     again = resume(capture(going), backbone)
-    take_given(again, portraits(1, seed=2))
+    load_initial_frames(again, portraits(1, seed=2))
     play(again, 2, {})
     assert {-2, -3} <= banked(again)
 
 
 def test_a_story_with_pictures_is_saved_and_goes_on(make_stream, play, prompt, start, portraits, backbone):
     stream = make_stream(retrieval="similarity", record_every=1)
-    take_given(stream, Given(start(2).start, portraits(1).remembered))
+    load_initial_frames(stream, InitialFrames(start(2).start, portraits(1).remembered))
     play(stream, 6, {2: (prompt(0), "recache"), 5: (prompt(1), "recache")})
     state = capture(stream)
     exact, compact = resume(state, backbone), resume(state.compact(), backbone)
@@ -115,7 +117,7 @@ def test_what_does_not_fit_is_refused_before_the_model_runs(make_stream, portrai
     calls = []
     stream = make_stream(on_forward=calls.append, **settings)
     with pytest.raises(ValueError, match=told):
-        take_given(stream, portraits(count))
+        load_initial_frames(stream, portraits(count))
     assert calls == []
 
 
@@ -123,14 +125,20 @@ def test_other_sizes_and_prompts_are_refused(make_stream, prompt, start):
     calls = []
     stream = make_stream(on_forward=calls.append)
     for given, told in (
-        (Given(Pictures(torch.zeros(1, 16, 3, 8, 6), prompt(0))), "48 x 64 pixels, but the video is 48 x 32"),
-        (Given(Pictures(torch.zeros(1, 16, 4, 4, 6), prompt(0))), "whole chunks of 3"),
-        (Given(Pictures(torch.zeros(1, 16, 3, 4, 6), torch.zeros(1, 4, 9))), "prompt embedding"),
-        (Given(remembered=(Pictures(torch.zeros(1, 16, 1, 4, 6), torch.zeros(1, 4, 9)),)), "prompt embedding"),
+        (
+            InitialFrames(EncodedImages(torch.zeros(1, 16, 3, 8, 6), prompt(0))),
+            "48 x 64 pixels, but the video is 48 x 32",
+        ),
+        (InitialFrames(EncodedImages(torch.zeros(1, 16, 4, 4, 6), prompt(0))), "whole chunks of 3"),
+        (InitialFrames(EncodedImages(torch.zeros(1, 16, 3, 4, 6), torch.zeros(1, 4, 9))), "prompt embedding"),
+        (
+            InitialFrames(remembered=(EncodedImages(torch.zeros(1, 16, 1, 4, 6), torch.zeros(1, 4, 9)),)),
+            "prompt embedding",
+        ),
     ):
         with pytest.raises(ValueError, match=told):
-            take_given(stream, given)
+            load_initial_frames(stream, given)
     assert calls == []
-    take_given(stream, start(1))
+    load_initial_frames(stream, start(1))
     with pytest.raises(ValueError, match="come before all others"):
-        take_given(stream, start(1))
+        load_initial_frames(stream, start(1))

@@ -179,7 +179,7 @@ def test_nothing_uses_the_vae_while_a_prompt_is_read(tiny, stream, overlap, monk
         return frames
 
     monkeypatch.setattr(decoder, "decode_there", noted)
-    script, encode = tiny.nodes.run.live.LiveScript, tiny.nodes.run.live.encode
+    script, encode = tiny.nodes.run.live.LiveSchedule, tiny.nodes.run.live.encode
     before = script.before_chunk
 
     def reading(clip, prompts):
