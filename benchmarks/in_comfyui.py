@@ -81,7 +81,7 @@ class Filming:
     def film(self, path: Path, overlap: Any = None) -> Timing:
         """One file. overlap: what runs beside the sampling; None: what the machine is fit for."""
         nodes, plan = self.nodes, self.nodes.run.request.prepare(self.request)
-        with nodes.run.session.story(self.request, plan, self.vae) as (told, progress):
+        with nodes.run.session.open_run(self.request, plan, self.vae) as (told, progress):
             writer = nodes.stream_to_video.VideoWriter(path, FPS, hardware=True)
             started, cpu = time.perf_counter(), time.process_time()
             nodes.stream_to_video.write_story(told, progress, writer, self.vae, overlap)
@@ -91,7 +91,7 @@ class Filming:
         """Wall milliseconds that each chunk takes in each stage, one after another."""
         nodes, plan = self.nodes, self.nodes.run.request.prepare(self.request)
         taken: dict[str, list[float]] = {"generator": [], "decode": [], "encode": []}
-        with nodes.run.session.story(self.request, plan, self.vae) as (told, _):
+        with nodes.run.session.open_run(self.request, plan, self.vae) as (told, _):
             decoder, chunks = nodes.run.output.decoder_for(told, self.vae), iter(told)
             with nodes.stream_to_video.VideoWriter(path, FPS, hardware=True) as writer:
                 for _ in range(plan.chunks):

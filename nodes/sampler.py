@@ -19,7 +19,7 @@ from .inputs import (
     story_sockets,
 )
 from .io_types import CATEGORY, ScheduleType, StateType
-from .run import Request, prepare, story
+from .run import Request, open_run, prepare
 
 
 class MemFlowSampler(io.ComfyNode):
@@ -71,7 +71,7 @@ class MemFlowSampler(io.ComfyNode):
         request = Request(model, schedule, seed, width, height, length, fps, steps, shift, memory, state, clip=clip)
         plan = prepare(request)
         made = []
-        with story(request, plan) as (told, progress):
+        with open_run(request, plan) as (told, progress):
             for chunk in told:
                 made.append(host.to_latent(model, chunk.latents))
                 progress.chunk(chunk)

@@ -24,7 +24,7 @@ from .inputs import (
     story_sockets,
 )
 from .io_types import CATEGORY, ScheduleType, StateType
-from .run import Film, Request, Story, StoryState, prepare, story
+from .run import Request, Run, StoryState, VideoOutput, open_run, prepare
 
 # what the widget says -> file ending and codec
 FORMATS = {
@@ -143,7 +143,7 @@ class MemFlowStreamToVideo(io.ComfyNode):
         metadata = host.workflow_metadata(cls.hidden.prompt, cls.hidden.extra_pnginfo)
         sound = sound_of(audio, audio_start, plan.grid.start_s(request.done))
         writer = VideoWriter(file.path, fps, codec=codec, crf=crf, metadata=metadata, sound=sound, hardware=True)
-        with story(request, plan, vae) as (told, progress):
+        with open_run(request, plan, vae) as (told, progress):
             final, made = write_story(told, progress, writer, vae)
         saved = ui.SavedResult(file.path.name, file.subfolder, io.FolderType(file.folder))
         return io.NodeOutput(
@@ -156,7 +156,7 @@ class MemFlowStreamToVideo(io.ComfyNode):
 
 
 def write_story(
-    told: Story, progress: host.Progress, writer: VideoWriter, vae, overlap: host.Overlap | None = None
+    told: Run, progress: host.Progress, writer: VideoWriter, vae, overlap: host.Overlap | None = None
 ) -> tuple[StoryState, dict]:
     """Decode and write the chunks while others are sampled; where the story stands then, and how its file was made.
 
@@ -171,7 +171,7 @@ def write_story(
     if overlap.decode is None:
         host.inform(f"chunks are decoded before the next is sampled: {overlap.why}")
     try:
-        with writer, Film(told, progress, writer, vae, overlap, lambda: _tags(told)) as film:
+        with writer, VideoOutput(told, progress, writer, vae, overlap, lambda: _tags(told)) as film:
             for chunk in told:
                 film.add(chunk)
             final = film.finish()
@@ -185,7 +185,7 @@ def _decoder(vae) -> dict[str, str]:
     return {"decoder": host.LIGHT_DECODER} if host.is_light(vae) else {}
 
 
-def _tags(told: Story) -> dict[str, str]:
+def _tags(told: Run) -> dict[str, str]:
     return host.text_tags({PLAYED_TAG: told.played()})
 
 

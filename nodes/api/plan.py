@@ -79,7 +79,7 @@ def tell(asked: dict[str, Any]) -> dict[str, Any]:
     played, _ = without_repeats(foreseeable(request, plan), request.settings, request.done)
     if played.chunks > MOST_CHUNKS:
         raise ValueError("the story is too long to be told beforehand: the plan is told when the run starts.")
-    footprint = outlook.of_usual(request, plan, asked["model"], asked["weights"] == "fp8", asked["streamed"])
+    footprint = outlook.estimate_usual(request, plan, asked["model"], asked["weights"] == "fp8", asked["streamed"])
     return footprint.told() | {"plan": footprint.to_dict()}
 
 

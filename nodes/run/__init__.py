@@ -1,20 +1,20 @@
 """One run of a sampling node: request, plan, session, live control, output, events."""
 
-from .output import Film
+from .output import VideoOutput
 from .request import MOST_FRAMES, Request, foreseeable, parse_steps, place, prepare
-from .session import Story, story
+from .session import Run, open_run
 from .start_state import Schedule, StoryState
 
 __all__ = [
-    "Film",
+    "VideoOutput",
     "MOST_FRAMES",
     "Request",
     "Schedule",
-    "Story",
+    "Run",
     "StoryState",
     "foreseeable",
     "parse_steps",
     "place",
     "prepare",
-    "story",
+    "open_run",
 ]

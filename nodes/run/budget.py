@@ -49,4 +49,4 @@ def _advice(request: Request, plan: Plan, vae: Any, room: int) -> str:
 def _fixed_bytes(request: Request, plan: Plan, vae: Any, name: str) -> int:
     preset = PRESETS[name]
     other = replace(request, width=preset.width, height=preset.height, memory=preset.settings)
-    return outlook.of_run(other, plan, vae).fixed_bytes
+    return outlook.estimate_run(other, plan, vae).fixed_bytes

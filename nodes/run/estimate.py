@@ -19,7 +19,7 @@ MODELS = (USUAL, TINY)
 VAE_NUMBERS = 126_892_531  # in the weights of the Wan 2.1 VAE
 
 
-def of_run(request: Request, plan: Plan, vae: Any) -> Footprint:
+def estimate_run(request: Request, plan: Plan, vae: Any) -> Footprint:
     """Of a run of a real model. vae: None where the run ends in a latent."""
     tree, dtype = host.wan_tree(request.model), request.model.model.get_dtype_inference()
     embeddings = request.schedule.embeddings
@@ -41,7 +41,7 @@ def of_run(request: Request, plan: Plan, vae: Any) -> Footprint:
     return told.within(host.room(request.model))
 
 
-def of_usual(request: Request, plan: Plan, model: str, in_fp8: bool, streamed: bool) -> Footprint:
+def estimate_usual(request: Request, plan: Plan, model: str, in_fp8: bool, streamed: bool) -> Footprint:
     """Of a run of one of MODELS, as this machine would run it.
 
     in_fp8    whether the 1.3B model's weights are in FP8.

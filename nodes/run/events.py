@@ -21,7 +21,7 @@ MOST_TOLD = 400  # newest chunks that a summary tells of; the report has them al
 
 
 @dataclass
-class Telling:
+class RunEvents:
     """Follows one run. `first` is its first chunk, `policy` how its bank decides."""
 
     page: host.Page
@@ -45,7 +45,7 @@ class Telling:
         self._keep(told, thumbnail)
         self.page.send("memflow.chunk", {**told, "chunks": chunks, "thumbnail": thumbnail})
 
-    def __enter__(self) -> Telling:
+    def __enter__(self) -> RunEvents:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:

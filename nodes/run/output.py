@@ -19,7 +19,7 @@ from ...memflow_core.video import NAN, LeavingFrames, Pipeline, VideoWriter, eig
 from .. import host
 from ..host import ChunkDecoder, LightDecoder, StreamingDecoder
 from ..report import picture_of
-from .session import Story
+from .session import Run
 from .start_state import StoryState
 
 
@@ -48,7 +48,7 @@ class _Written:
     picture: Image.Image
 
 
-class Film:
+class VideoOutput:
     """Takes the chunks of a story in their order. A context manager: it ends its threads, however the story ends.
 
     writer  open until this has ended.
@@ -57,7 +57,7 @@ class Film:
 
     def __init__(
         self,
-        told: Story,
+        told: Run,
         progress: host.Progress,
         writer: VideoWriter,
         vae: Any,
@@ -86,7 +86,7 @@ class Film:
         self._pipeline = Pipeline(beside, meanwhile=self._wait)
         told.beside.look, told.beside.settle = self.look, self._pipeline.settle
 
-    def __enter__(self) -> Film:
+    def __enter__(self) -> VideoOutput:
         return self
 
     def __exit__(
@@ -153,7 +153,7 @@ class Film:
             self._told.tell(written.chunk, written.picture)
 
 
-def decoder_for(told: Story, vae: Any) -> ChunkDecoder:
+def decoder_for(told: Run, vae: Any) -> ChunkDecoder:
     """A decoder at the point of the story where the stream stands."""
     decoder, state = (LightDecoder if host.is_light(vae) else StreamingDecoder)(vae), told.request.state
     if state is None:

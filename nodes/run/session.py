@@ -19,7 +19,7 @@ from .. import host
 from . import estimate as outlook
 from . import live
 from .budget import check_budget
-from .events import Telling
+from .events import RunEvents
 from .request import Request, foreseeable
 from .start_state import StoryState, forwards_before, read_given
 
@@ -32,7 +32,7 @@ def _nothing() -> None:
 
 
 @dataclass
-class Beside:
+class OverlapHooks:
     """What goes on beside a story: whoever starts something there says how to look after it.
 
     look    called before every pass through the model, and again and again while the story is paused; may raise.
@@ -44,16 +44,16 @@ class Beside:
 
 
 @dataclass
-class Story:
+class Run:
     """A stream under way: iterate it for its chunks, then ask it for its state and its report."""
 
     request: Request
     stream: Stream
     backbone_dtype: str
     live: LiveSchedule
-    telling: Telling
+    telling: RunEvents
     footprint: Footprint
-    beside: Beside
+    beside: OverlapHooks
     forwards: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -108,12 +108,12 @@ class Story:
 
 
 @contextmanager
-def story(request: Request, plan: Plan, vae: Any = None) -> Iterator[tuple[Story, host.Progress]]:
+def open_run(request: Request, plan: Plan, vae: Any = None) -> Iterator[tuple[Run, host.Progress]]:
     """The model on its device, with the VAE if there is one, and a stream on it, for as long as the context lasts."""
     rehearsal = rehearse(foreseeable(request, plan), request.settings, request.sampling, request.done)
     progress = host.Progress(request.model, *_work(request, plan, rehearsal))
     page = host.Page()
-    footprint = outlook.of_run(request, plan, vae)
+    footprint = outlook.estimate_run(request, plan, vae)
     told = footprint.told()
     page.send("memflow.plan", told)
     slower = check_budget(request, plan, footprint, vae)
@@ -121,7 +121,7 @@ def story(request: Request, plan: Plan, vae: Any = None) -> Iterator[tuple[Story
         host.inform(slower)
     progress.say("\n".join((*told["lines"], *([slower] if slower else []))))
     with host.sampling(request.model, request.latents, _room(request, footprint), vae) as backbone:
-        beside = Beside()
+        beside = OverlapHooks()
 
         def before_forward(forward: ForwardPass) -> None:
             progress.step(forward.chunk)
@@ -135,10 +135,10 @@ def story(request: Request, plan: Plan, vae: Any = None) -> Iterator[tuple[Story
         directed, telling = _live(request, plan, page, vae, beside), _telling(request, page, stream)
         with live.RUNNING.open(page, directed.mailbox), telling:
             dtype = str(backbone.dtype).removeprefix("torch.")
-            yield Story(request, stream, dtype, directed, telling, footprint, beside), progress
+            yield Run(request, stream, dtype, directed, telling, footprint, beside), progress
 
 
-def _live(request: Request, plan: Plan, page: host.Page, vae: Any, beside: Beside) -> LiveSchedule:
+def _live(request: Request, plan: Plan, page: host.Page, vae: Any, beside: OverlapHooks) -> LiveSchedule:
     def on_hold() -> None:
         host.stop_if_cancelled()
         beside.look()
@@ -155,10 +155,10 @@ def _live(request: Request, plan: Plan, page: host.Page, vae: Any, beside: Besid
     return live.direct(script, page, reader, request.done, request.open_end, on_hold)
 
 
-def _telling(request: Request, page: host.Page, stream: Stream) -> Telling:
+def _telling(request: Request, page: host.Page, stream: Stream) -> RunEvents:
     memory = MemoryLog(request.grid, stream.memory_config.pins)
     memory.skip(stream.trace.records)
-    return Telling(page, memory, stream.memory_config.retrieval, request.done)
+    return RunEvents(page, memory, stream.memory_config.retrieval, request.done)
 
 
 def _stream(request: Request, backbone: Any, on_forward: Callable[[ForwardPass], None]) -> Stream:

@@ -161,10 +161,10 @@ def test_thumbnails_are_small_whatever_was_decoded(tiny):
 
 
 def test_a_long_run_does_not_make_the_result_grow_without_end(tiny, monkeypatch):
-    request, telling = tiny.nodes.run.request, tiny.nodes.run.events
-    monkeypatch.setattr(telling, "MOST_TOLD", 3)
+    request, events = tiny.nodes.run.request, tiny.nodes.run.events
+    monkeypatch.setattr(events, "MOST_TOLD", 3)
     grid = request.ChunkGrid(3, 16.0)
-    told = telling.Telling(tiny.nodes.host.Page(), telling.MemoryStory(grid), "prompt", 0)
+    told = events.RunEvents(tiny.nodes.host.Page(), events.MemoryLog(grid), "prompt", 0)
     plan = tiny.schedule("0s: a robot").prompts.place(grid, request.Time(40, "chunks"))
     # the bank holds the first frame of chunk 1 for ever
     held = {"event": "retrieve", "chunk": 2, "policy": "fifo", "candidate": 3, "first_layer": 0, "scores": None}

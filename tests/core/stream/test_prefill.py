@@ -123,14 +123,18 @@ def test_what_does_not_fit_is_refused_before_the_model_runs(make_stream, portrai
 
 def test_other_sizes_and_prompts_are_refused(make_stream, prompt, start):
     calls = []
+
+    def images(frames, rows, columns, text):
+        return EncodedImages(torch.zeros(1, 16, frames, rows, columns), text)
+
     stream = make_stream(on_forward=calls.append)
     for given, told in (
         (
             InitialFrames(EncodedImages(torch.zeros(1, 16, 3, 8, 6), prompt(0))),
             "48 x 64 pixels, but the video is 48 x 32",
         ),
-        (InitialFrames(EncodedImages(torch.zeros(1, 16, 4, 4, 6), prompt(0))), "whole chunks of 3"),
-        (InitialFrames(EncodedImages(torch.zeros(1, 16, 3, 4, 6), torch.zeros(1, 4, 9))), "prompt embedding"),
+        (InitialFrames(images(4, 4, 6, prompt(0))), "whole chunks of 3"),
+        (InitialFrames(images(3, 4, 6, torch.zeros(1, 4, 9))), "prompt embedding"),
         (
             InitialFrames(remembered=(EncodedImages(torch.zeros(1, 16, 1, 4, 6), torch.zeros(1, 4, 9)),)),
             "prompt embedding",

@@ -122,7 +122,7 @@ def test_a_story_goes_through_it_in_parts_and_says_so(tiny, light, stream, writt
 def test_the_plan_says_so(tiny, light):
     request = tiny.nodes.run.request.Request(tiny.model, tiny.schedule(), 7, 64, 64, 45, 16.0, "1000", 5.0, None, None)
     plan = tiny.nodes.run.request.prepare(request)
-    told = {vae: tiny.nodes.run.estimate.of_run(request, plan, vae) for vae in (light, tiny.vae)}
+    told = {vae: tiny.nodes.run.estimate.estimate_run(request, plan, vae) for vae in (light, tiny.vae)}
     assert any("light decoder" in str(line) for line in told[light].lines())
     assert not any("light decoder" in str(line) for line in told[tiny.vae].lines())
     assert told[light].decode.carry < told[tiny.vae].decode.carry

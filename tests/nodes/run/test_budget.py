@@ -24,7 +24,7 @@ def said(tiny, monkeypatch) -> list[str]:
 def footprint(tiny, **changes):
     """Of a run of the tiny model that does not take place."""
     request = tiny.nodes.run.request.Request(tiny.model, tiny.schedule(), 7, **(SIZES | changes))
-    return tiny.nodes.run.estimate.of_run(request, tiny.nodes.run.request.prepare(request), None)
+    return tiny.nodes.run.estimate.estimate_run(request, tiny.nodes.run.request.prepare(request), None)
 
 
 SIZES = {"width": 64, "height": 64, "length": 45, "fps": 16.0, "steps": "1000, 500", "shift": 5.0}

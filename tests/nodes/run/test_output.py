@@ -131,7 +131,7 @@ def test_a_cancel_keeps_a_file_that_plays_up_to_where_it_says(
 def test_a_writer_that_fails_stops_the_sampling_soon(tiny, stream, overlap, monkeypatch, kind):
     overlap(kind)
     sampled, writer = [], tiny.nodes.stream_to_video.VideoWriter
-    write, add = writer.write, tiny.nodes.run.output.Film.add
+    write, add = writer.write, tiny.nodes.run.output.VideoOutput.add
 
     def full(self, frames):
         if self.frames >= 21:
@@ -140,7 +140,7 @@ def test_a_writer_that_fails_stops_the_sampling_soon(tiny, stream, overlap, monk
 
     monkeypatch.setattr(writer, "write", full)
     monkeypatch.setattr(
-        tiny.nodes.run.output.Film, "add", lambda self, chunk: (sampled.append(chunk.index), add(self, chunk))
+        tiny.nodes.run.output.VideoOutput, "add", lambda self, chunk: (sampled.append(chunk.index), add(self, chunk))
     )
     with pytest.raises(OSError, match="past frame 21"):
         stream(**SMALL | {"length": 1197})
