@@ -8,7 +8,7 @@ from .narrative import MASS_TILE, NarrativeMemory
 from .pins import NamedPin
 from .policy import LayerHook
 from .prompt_keys import PromptKeys
-from .provenance import WRITES, KVProvenance, KVWrite
+from .provenance import UNKNOWN, WRITES, KVProvenance, KVWrite
 from .reference import ReferenceMemory, published_span, rank
 from .trace import KINDS, Record, Trace
 
@@ -29,6 +29,7 @@ __all__ = [
     "ReferenceMemory",
     "FrameSpan",
     "Trace",
+    "UNKNOWN",
     "WRITES",
     "KVWrite",
     "frames_of_slots",

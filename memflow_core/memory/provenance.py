@@ -13,7 +13,8 @@ from torch import Tensor
 
 from .layout import FrameSpan, SlotLayout
 
-WRITES = ("context", "recache", "picture")
+UNKNOWN = "unknown"
+WRITES = ("context", "recache", "picture", UNKNOWN)
 
 
 @dataclass(eq=False)
@@ -21,7 +22,8 @@ class KVWrite:
     """One forward over clean latents that left keys behind.
 
     kind      `context`: a finished chunk. `recache`: frames read anew at a prompt change. `picture`: a frame that no
-              chunk made, read alone.
+              chunk made, read alone. `unknown`: a frame that came with a state of before there were ledgers; of what
+              and how its keys were made is not known, so span and text only say which frame it is.
     span      its latent frames; the first `unwritten` of them only asked.
     text      the prompt's embedding, [B, length, text_dim].
     timestep  0 is clean.
@@ -38,6 +40,11 @@ class KVWrite:
     def frames(self) -> range:
         """All latent frames that took part."""
         return range(self.span.start, self.span.start + self.span.frames)
+
+    @property
+    def needed(self) -> range:
+        """Latent frames whose latents it takes to write the same again."""
+        return range(0) if self.kind == UNKNOWN else self.frames
 
 
 class KVProvenance:
@@ -81,7 +88,7 @@ class KVProvenance:
         self._find_sources(copied)
         sources = set(self.sources.values())
         self.writes = [write for write in self.writes if write.standing or write in sources]
-        self._keep_latents({frame for write in self.writes for frame in write.frames})
+        self._keep_latents({frame for write in self.writes for frame in write.needed})
 
     def _find_sources(self, copied: Iterable[int]) -> None:
         standing = {frame: write for write in self.writes for frame in write.standing}

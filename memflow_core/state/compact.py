@@ -14,14 +14,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..memory import FrameKV, FrameSpan, KVWrite, SlotLayout, part_names
+from ..memory import UNKNOWN, FrameKV, FrameSpan, KVWrite, SlotLayout, part_names
 from ..model import TextKV
 from ..stream import ForwardPass, Stream, keys_alone
 from .format import COMPACT, trace_tensor
 
 
 def compacted(tensors: dict[str, Tensor], meta: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and JSON of a state, less its keys and values, and less the trace of each head's choices."""
+    """Tensors and JSON of a state, less its keys and values, and less the trace of each head's choices.
+
+    Raises ValueError where something that is held could not be made again.
+    """
+    if any(write["kind"] == UNKNOWN for write in meta["ledger"]["writes"]):
+        raise ValueError(
+            "what the stream remembers began in a state file of version 1, which does not say what it was made of, so "
+            "it cannot be saved as compact: save it as exact."
+        )
     keys, outside = part_names(in_fp8=True), ("offer.", "kept.")
     kept = {name: tensor for name, tensor in tensors.items() if name not in keys and not name.startswith(outside)}
     records = json.loads(bytes(tensors["trace"].numpy()))

@@ -9,6 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+FORMAT = "memflow-stream-state"
+VERSION = 2
+READABLE = (1, 2)
+CHECKED_SINCE = 2  # files of before have no checksum
 COMPACT, EXACT = "compact", "exact"
 
 
@@ -16,7 +20,3 @@ def trace_tensor(records: list[dict[str, Any]]) -> Tensor:
     """Trace records as bytes, uint8."""
     text = json.dumps(records, separators=(",", ":")).encode()
     return torch.from_numpy(np.frombuffer(text, dtype=np.uint8).copy())
-
-
-FORMAT = "memflow-stream-state"
-VERSION = 2

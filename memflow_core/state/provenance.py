@@ -81,6 +81,6 @@ def unpack(
     ledger.sources = {frame: ledger.writes[number] for frame, number in meta["sources"]}
     known = dict(zip(meta["frames"], tensors["ledger.latents"].unbind(dim=2), strict=True)) if meta["frames"] else {}
     known |= dict(enumerate(recent.unbind(dim=2), start=first))
-    needed = {frame for write in ledger.writes for frame in write.frames}
+    needed = {frame for write in ledger.writes for frame in write.needed}
     ledger.latents = {frame: known[frame].clone() for frame in needed}
     return ledger

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from ..config import LatentShape, MemoryConfig, SamplingConfig
 from .compact import compacted
-from .format import COMPACT, FORMAT, VERSION
+from .format import CHECKED_SINCE, COMPACT, FORMAT
 from .validate import check_state
+from .versions import refusal, to_current
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,10 @@ class StreamState:
         return len(self.meta["ledger"]["writes"]) if self.content == COMPACT else 0
 
     def compact(self) -> StreamState:
-        """The same without keys and values; itself if it is compact already."""
+        """The same without keys and values; itself if it is compact already.
+
+        Raises ValueError where it holds keys and values that cannot be made again.
+        """
         return self if self.content == COMPACT else StreamState(*compacted(self.tensors, self.meta))
 
     def save(self, path: str | Path) -> None:
@@ -83,16 +87,20 @@ class StreamState:
 
     @staticmethod
     def load(path: str | Path) -> StreamState:
-        """Read a file that `save` wrote. Raises FileNotFoundError or ValueError in one sentence."""
+        """Read a file that `save` wrote, in this version or a readable earlier one.
+
+        Raises FileNotFoundError or ValueError in one sentence.
+        """
         name, meta = Path(path).name, read_meta(path)
         try:
             with safe_open(path, framework="pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError, RuntimeError) as error:
             raise ValueError(f"{name} is damaged: {error}.") from error
-        if meta.pop("checksum", None) != checksum(tensors):
+        if meta["version"] >= CHECKED_SINCE and meta.pop("checksum", None) != checksum(tensors):
             raise ValueError(f"{name} is damaged: its checksum does not fit its contents.")
         try:
+            tensors, meta = to_current(tensors, meta)
             check_state(tensors, meta)
         except ValueError as error:
             raise ValueError(f"{name} cannot be continued: {str(error).rstrip('.')}.") from error
@@ -100,9 +108,9 @@ class StreamState:
 
 
 def read_meta(path: str | Path) -> dict[str, Any]:
-    """What a state's file says of itself, read without its tensors.
+    """What a state's file says of itself, in its own version, read without its tensors.
 
-    Raises FileNotFoundError, or ValueError in one sentence for a file that is no state of this version.
+    Raises FileNotFoundError, or ValueError in one sentence for a file that is no state of a readable version.
     """
     name = Path(path).name
     if not Path(path).is_file():
@@ -115,10 +123,8 @@ def read_meta(path: str | Path) -> dict[str, Any]:
         raise ValueError(f"{name} is damaged or not a safetensors file: {error}.") from error
     if not isinstance(meta, dict):
         raise ValueError(f"{name} is not a stream state: use a file that was saved from a stream.")
-    if meta.get("version") != VERSION:
-        raise ValueError(
-            f"{name} holds a stream state of version {meta.get('version')!r}, but this program reads version {VERSION}."
-        )
+    if (problem := refusal(meta.get("version"))) is not None:
+        raise ValueError(f"{name} {problem}.")
     return meta
 
 

@@ -6,13 +6,15 @@ Each check raises ValueError with what is wrong, as the end of a sentence.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..config import LatentShape, MemoryConfig, SamplingConfig, check_fit, check_switch
-from ..memory import WRITES, part_names
+from ..memory import UNKNOWN, WRITES, part_names
 from ..stream import SeededNoise
 from .format import COMPACT, EXACT
 
@@ -26,8 +28,8 @@ DECODER = "decoder."  # tensors of a video decoder that went along with the stre
 
 def check_state(tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
     """Raise ValueError unless a stream can go on from this."""
-    try:
-        shape, memory = LatentShape(**meta["shape"]), _memory(meta)
+    with named_problems():
+        shape, memory = LatentShape(**meta["shape"]), memory_of(meta)
         sampling = SamplingConfig(**{**meta["sampling"], "steps": tuple(meta["sampling"]["steps"])})
         check_fit(memory, sampling)
         _check_counters(meta, memory, sampling)
@@ -41,14 +43,21 @@ def check_state(tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
         sizes.check_ledger()
         sizes.check_keys()
         _check_trace(tensors["trace"])
+    sizes.check_nothing_else()
+
+
+@contextmanager
+def named_problems() -> Iterator[None]:
+    """What a file from a stranger may do to code that takes it at its word, as a ValueError that says what is wrong."""
+    try:
+        yield
     except KeyError as error:
         raise ValueError(f"it lacks {error.args[0]!r}") from error
     except (TypeError, AttributeError, IndexError, OverflowError) as error:
         raise ValueError(f"a value is of the wrong kind ({error})") from error
-    sizes.check_nothing_else()
 
 
-def _memory(meta: dict[str, Any]) -> MemoryConfig:
+def memory_of(meta: dict[str, Any]) -> MemoryConfig:
     return MemoryConfig(**{**meta["memory"], "pins": tuple(meta["memory"]["pins"])})
 
 
@@ -263,15 +272,16 @@ class _Sizes:
     def _check_write(self, write: dict[str, Any]) -> None:
         start, frames = write["start"], write["frames"]
         _need(write["kind"] in WRITES, f"a write is of kind {write['kind']!r}")
-        picture = write["kind"] == "picture"
+        picture, unknown = (write["kind"] == kind for kind in ("picture", UNKNOWN))
+        _need(not unknown or self.meta["content"] == EXACT, "it has to make keys again that nothing is known of")
         in_range = _whole(start, -MAX_COUNT, -2) if picture else _whole(start, 0, self.end)
-        _need(in_range and _whole(frames, 1, 1 if picture else self._longest), "a write is out of range")
+        _need(in_range and _whole(frames, 1, 1 if picture or unknown else self._longest), "a write is out of range")
         _need(picture or start + frames <= self.end, "a write is out of range")
         _need(_whole(write["unwritten"], 0, frames - 1), "a write leaves nothing")
         self._check_text_number(write["text"])
         timestep = write["timestep"]
         _need(isinstance(timestep, (int, float)) and 0 <= timestep < 1000, f"a write is at timestep {timestep!r}")
         taking_part = set(range(start, start + frames))
-        _need(taking_part <= self.latents, "a write has no latents")
+        _need(unknown or taking_part <= self.latents, "a write has no latents")
         _need(isinstance(write["standing"], list), "a write stands nowhere")
         _need(set(write["standing"]) <= taking_part, "a write stands where it never was")

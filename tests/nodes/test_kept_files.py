@@ -119,6 +119,16 @@ def test_a_kept_state_is_saved_again_as_it_was(run, loaded, folders, content, fo
     assert all(torch.equal(saved[part], tensor) for part, tensor in kept.items())
 
 
+def test_a_state_of_version_1_is_loaded_and_saved_again_but_not_as_compact(run, folders):
+    shutil.copy(KEPT.parent / "core" / "v1_prompt.safetensors", folders / "input")
+    state, info = run("MemFlowLoadState", file="v1_prompt.safetensors")
+    assert info.startswith("93 video frames made, 32 x 16") and info.endswith("retrieval prompt, exact")
+    with pytest.raises(ValueError, match="of version 1.*save it as exact"):
+        run("MemFlowSaveState", state=state, filename_prefix="old", content="compact")
+    (name,) = run("MemFlowSaveState", state=state, filename_prefix="old", content="exact")
+    assert run("MemFlowLoadState", file=name)[1] == info
+
+
 @pytest.mark.parametrize("rows", ["chunks", "prompts"])
 def test_memory_view_draws_a_kept_report_as_it_did(run, rows):
     sheet, text = run("MemFlowMemoryView", report=(KEPT / "report.json").read_text(), rows=rows)

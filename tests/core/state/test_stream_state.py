@@ -142,5 +142,5 @@ def test_files_that_are_no_states_are_named(tmp_path):
         tmp_path / "new.safetensors",
         metadata={"format": "memflow-stream-state", "meta": json.dumps({"version": 99})},
     )
-    with pytest.raises(ValueError, match="version 99, but this program reads version 2"):
+    with pytest.raises(ValueError, match="version 99, but this program reads versions 1 and 2"):
         StreamState.load(tmp_path / "new.safetensors")
