@@ -55,9 +55,9 @@ def measure(frames: int, cache: str = "model", seed: int = 0) -> Flatness:
     stream = Stream(
         Backbone(model),
         LatentShape(8, 12),
-        MemoryConfig(top_k=3, record_every=1, cache=cache),
-        SamplingConfig(steps=(1000, 500)),
-        noise=seed,
+        memory=MemoryConfig(top_k=3, record_every=1, cache=cache),
+        sampling=SamplingConfig(steps=(1000, 500)),
+        seed=seed,
         frames=frames,
     )
     stream.meter, story = AttentionShareMeter(), MemoryLog(ChunkGrid(CHUNK_FRAMES, 16.0))

@@ -100,7 +100,7 @@ def medium_errors(precisions: Sequence[Precision], seed: int) -> dict[str, list[
     def tell(precision: Precision) -> list[Tensor]:
         backbone = Backbone(precision.of(tree), precision.dtype)
         memory = MemoryConfig(cache=precision.cache)
-        stream = Stream(backbone, MEDIUM.shape, memory, noise=seed, frames=3 * CHUNKS)
+        stream = Stream(backbone, MEDIUM.shape, memory=memory, seed=seed, frames=3 * CHUNKS)
         made = []
         for chunk in range(CHUNKS):
             if chunk % (CHUNKS // 2) == 0:

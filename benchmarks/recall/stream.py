@@ -135,7 +135,14 @@ class Teller:
         end_chunk = self.stories[0].chunks if end_chunk is None else end_chunk
         shape = LatentShape(SIDE, SIDE, len(self.stories))
         noise = StoryNoise([self.seed * 1_000_003 + number for number in range(len(self.stories))])
-        stream = Stream(backbone, shape, policy.memory, noise=noise, frames=3 * end_chunk, on_forward=backbone.announce)
+        stream = Stream(
+            backbone,
+            shape,
+            memory=policy.memory,
+            noise=noise,
+            frames=3 * end_chunk,
+            on_forward=backbone.announce,
+        )
         made, bank = [], None
         for number, segment in enumerate(segments):
             if segment.start_chunk >= end_chunk:

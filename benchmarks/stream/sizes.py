@@ -121,7 +121,15 @@ class Weights:
         compiler = partial(torch.compile, dynamic=False) if variant.compiled else None
         backbone = Backbone(tree, variant.dtype or self.dtype, self.attention, "fastest", compiler)
         frames = self.size.latent_frames
-        return Stream(backbone, shape, variant.memory, sampling, self.seed, frames=frames, device=self.device)
+        return Stream(
+            backbone,
+            shape,
+            memory=variant.memory,
+            sampling=sampling,
+            seed=self.seed,
+            frames=frames,
+            device=self.device,
+        )
 
     def turns(self) -> Iterator[tuple[int, Tensor | None]]:
         """(chunk, the prompt that begins there or None), one after another."""

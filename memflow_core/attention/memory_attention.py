@@ -1,4 +1,4 @@
-"""Self-attention over a chunk and its memory, and Sparse Memory Activation (paper section 3.3)."""
+"""Self-attention over a chunk and its memory, with Sparse Memory Activation (SMA, section 3.3 of arXiv 2512.14699)."""
 
 from __future__ import annotations
 
@@ -12,132 +12,166 @@ from ..model import AttentionBackend, Rope, Rotation
 from .share import BANK, SINK, UNREAD, WINDOW
 from .sparse import GatherAttention, SparseAttention
 
+AttentionObserver = Callable[[int, Tensor, Tensor, Tensor], None]
+"""Called with (layer, q, keys, kinds) as a layer attends: see `share.AttentionShareMeter`."""
+
 
 def activate(q: Tensor, mean_k: Tensor, top_k: int) -> Tensor:
-    """SMA: the memory frames each head reads.
+    """SMA: choose the memory frames that each head reads.
 
-    A frame's relevance is the dot product of the chunk's mean query and the frame's mean key, per head.
-    q [B, heads, L, head_dim], mean_k [B, heads, n, head_dim] -> frame indices [B, heads, top_k], ascending.
+    A frame's relevance is the dot product of the chunk's mean query and the frame's mean key, per head (section 3.3 of
+    arXiv 2512.14699).
+
+    q       [B, heads, L, head_dim], rotated as stored keys are.
+    mean_k  [B, heads, n, head_dim] float32.
+
+    Returns frame indices [B, heads, top_k] int64, ascending.
     """
     relevance = torch.einsum("bhd,bhnd->bhn", q.mean(dim=2, dtype=torch.float32), mean_k)
     return relevance.topk(top_k, dim=-1).indices.sort(dim=-1).values
 
 
-AttentionObserver = Callable[[int, Tensor, Tensor, Tensor], None]
-"""Called with (layer, q, keys, kinds) as a layer attends: see `attention_share.ShareMeter`."""
-
-
 class MemoryAttention:
-    """The `Attend` of a stream: writes a chunk's keys into its slots, then reads bank, sink and window.
+    """Self-attention of a stream over bank, sink, window and the chunk itself; `begin` makes one pass of it.
 
-    top_k       SMA over sink + bank; None reads every frame.
-    relative    keys are stored before RoPE and rotated when read, by their place in the attended set.
-    zero_sink   published behaviour: the sink is read whole even while its slots are still empty, and a stream
-                without a sink reads no bank.
-    reader      how the frames that SMA chose are read; None: copied side by side, then read by `backend`.
-    activation  the frames chosen by SMA in this forward, one [B, heads, k] of slot numbers a layer.
+    top_k             SMA over sink + bank; None reads every frame.
+    relative          keys are stored before RoPE and rotated when read, by their place in the attended set.
+    reads_empty_sink  published behaviour: the sink is read whole even while its slots are still empty, and a stream
+                      without a sink reads no bank.
+    reader            how the frames that SMA chose are read; None: copied side by side, then read by `backend`.
     """
 
     def __init__(
         self,
         cache: KVCache,
         rope: Rope,
+        *,
         backend: AttentionBackend,
         top_k: int | None = None,
         relative: bool = False,
-        zero_sink: bool = False,
+        reads_empty_sink: bool = False,
         reader: SparseAttention | None = None,
     ):
-        self.cache, self.rope, self.backend = cache, rope, backend
-        self.top_k, self.relative, self.zero_sink = top_k, relative, zero_sink
+        self.cache = cache
+        self.rope = rope
+        self.backend = backend
+        self.top_k = top_k
+        self.relative = relative
+        self.reads_empty_sink = reads_empty_sink
         self.reader = reader or GatherAttention(backend)
-        self.activation: list[Tensor] = []
 
     def begin(
         self,
         span: FrameSpan,
+        *,
         before_layer: LayerHook | None = None,
         observer: AttentionObserver | None = None,
         draft: bool = False,
-    ) -> None:
-        """Set up one forward. `cache.layout` must already say which slots hold these frames.
+    ) -> AttentionPass:
+        """Set up one forward pass over `span`. `cache.layout` must already say which slots hold these frames.
 
-        draft  another forward will write the same frames before a chunk after them does.
+        before_layer  called before each layer attends.
+        observer      called as each layer attends.
+        draft         another pass will write the same frames before a chunk after them does.
         """
-        self.span, self.before_layer, self.observer = span, before_layer, observer
-        # SMA may read a sink that is just being made
-        self.draft = draft and not self.cache.layout.in_sink(span.start)
-        self.activation = []
-        frames = torch.arange(span.start, span.start + span.frames, device=self.cache.device)
-        self._rotation = self.rope.at(self._places(frames))
+        # SMA may read a sink that is just being made, so its mean keys are always written
+        draft = draft and not self.cache.layout.in_sink(span.start)
+        return AttentionPass(self, span, before_layer=before_layer, observer=observer, draft=draft)
+
+
+class AttentionPass:
+    """Self-attention of one forward pass, an `Attend`: writes keys into their slots, then reads bank, sink and window.
+
+    activation  slot numbers chosen by SMA, [B, heads, k] int64 a layer.
+    """
+
+    def __init__(
+        self,
+        attention: MemoryAttention,
+        span: FrameSpan,
+        *,
+        before_layer: LayerHook | None,
+        observer: AttentionObserver | None,
+        draft: bool,
+    ):
+        self.attention = attention
+        self.cache = attention.cache
+        self.span = span
+        self.activation: list[Tensor] = []
+        self._relative = attention.relative
+        self._before_layer = before_layer
+        self._observer = observer
+        self._draft = draft
+        self._rotation = attention.rope.at(self._positions())
         # the same in every layer
         self._first, self._border, self._end = self._bounds()
+        self._memory = self._border - self._first  # sink and bank frames that can be read
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attend in one layer: q, k, v [B, heads, L, head_dim] before RoPE -> [B, heads, L, head_dim]."""
         q, k, v = (self._by_frame(x) for x in (q, k, v))
-        # the hook of a stream with relative positions meets keys with queries that are not rotated
-        rotated_q = self._rotation.apply(q) if self.relative else self._rotation.apply_(q)
+        # keys stored before RoPE are met with queries that are not rotated either
+        rotated_q = self._rotation.apply(q) if self._relative else self._rotation.apply_(q)
         self._write(layer, k, v)
-        stored_space_q = (q if self.relative else rotated_q).flatten(2, 3)
-        if self.before_layer is not None:
-            self.before_layer(layer, stored_space_q)
+        stored_space_q = (q if self._relative else rotated_q).flatten(2, 3)
+        if self._before_layer is not None:
+            self._before_layer(layer, stored_space_q)
         keys, values = self._readable(layer)
         chosen = self._activate(layer, stored_space_q)
         rotated_q = rotated_q.flatten(2, 3)
-        if self.observer is not None:
-            self.observer(layer, rotated_q, keys, self._kinds(chosen))
+        if self._observer is not None:
+            self._observer(layer, rotated_q, keys, self._kinds(chosen))
         if chosen is None:
-            return self.backend(rotated_q, keys.flatten(2, 3), values.flatten(2, 3))
-        return self.reader(rotated_q, keys, values, chosen, self._memory)
+            return self.attention.backend(rotated_q, keys.flatten(2, 3), values.flatten(2, 3))
+        return self.attention.reader(rotated_q, keys, values, chosen, self._memory)
 
     def store(self, layer: int, k: Tensor, v: Tensor) -> None:
-        """Only write a chunk's keys and values into its slots."""
+        """Only write keys and values [B, heads, L, head_dim] into their slots."""
         self._write(layer, self._by_frame(k), self._by_frame(v))
+
+    def activated_frames(self) -> list[Tensor]:
+        """Latent frames that `activation` chose, [B, heads, k] int64 a layer."""
+        layout = self.cache.layout
+        return [
+            frames_of_slots(slots, self.cache.frames[layer], layout.border, layout.origin)
+            for layer, slots in enumerate(self.activation)
+        ]
 
     def _by_frame(self, x: Tensor) -> Tensor:
         """[B, heads, L, head_dim] -> [B, heads, frames, tokens, head_dim]."""
         return x.unflatten(2, (self.span.frames, -1))
 
     def _write(self, layer: int, k: Tensor, v: Tensor) -> None:
-        keep = self.span.unwritten
-        k = k if self.relative else self._rotation.apply_(k)
-        self.cache.write(layer, self.span.start + keep, k[:, :, keep:], v[:, :, keep:], self.draft)
-
-    def activated_frames(self) -> list[Tensor]:
-        """What `activation` chose, as latent frames: one [B, heads, k] a layer."""
-        at = self.cache.layout
-        return [
-            frames_of_slots(slots, self.cache.frames[layer], at.border, at.origin)
-            for layer, slots in enumerate(self.activation)
-        ]
+        skip = self.span.query_only
+        k = k if self._relative else self._rotation.apply_(k)
+        self.cache.write(layer, self.span.start + skip, k[:, :, skip:], v[:, :, skip:], self._draft)
 
     def _bounds(self) -> tuple[int, int, int]:
         """(first bank slot, first window slot, end) of the stretch of slots that is read."""
-        at = self.cache.layout
-        bank = 0 if self.zero_sink and at.sink_slots == 0 else at.bank
-        sink = at.sink_slots if self.zero_sink else at.sink
-        return at.border - bank, at.border + sink, at.border + sink + at.window
-
-    @property
-    def _memory(self) -> int:
-        """How many of the frames that can be read are sink and bank."""
-        return self._border - self._first
+        layout, whole_sink = self.cache.layout, self.attention.reads_empty_sink
+        bank = 0 if whole_sink and layout.sink_slots == 0 else layout.bank
+        sink = layout.sink_slots if whole_sink else layout.sink
+        return layout.border - bank, layout.border + sink, layout.border + sink + layout.window
 
     def _readable(self, layer: int) -> tuple[Tensor, Tensor]:
-        """Keys and values of bank, sink and window, [B, heads, frames, tokens, head_dim]: views, unless rotated or
-        kept in fp8."""
+        """Keys and values of bank, sink and window, [B, heads, frames, tokens, head_dim].
+
+        Views, unless keys are rotated here or the cache keeps fp8.
+        """
         slots = slice(self._first, self._end)
         keys, values = self.cache.keys(layer, slots), self.cache.values(layer, slots)
-        return (self._rotate_read(layer, keys, self._first) if self.relative else keys), values
+        return (self._rotate_read(layer, keys) if self._relative else keys), values
 
     def _activate(self, layer: int, q: Tensor) -> Tensor | None:
         """The memory frames that each head reads, [B, heads, k] counted from the first readable one; None: all."""
-        sparse = self.top_k is not None and not (self.zero_sink and self.cache.layout.sink_slots == 0)
-        if not sparse or self._memory == 0:
+        top_k = self.attention.top_k
+        no_sink = self.attention.reads_empty_sink and self.cache.layout.sink_slots == 0
+        if top_k is None or no_sink or self._memory == 0:
             return None
-        chosen = activate(q, self.cache.mean_k[layer, :, :, self._first : self._border], min(self.top_k, self._memory))
+        mean_k = self.cache.mean_k[layer, :, :, self._first : self._border]
+        chosen = activate(q, mean_k, min(top_k, self._memory))
         self.activation.append(chosen + self._first)
-        return chosen if self.top_k < self._memory else None
+        return chosen if top_k < self._memory else None
 
     def _kinds(self, chosen: Tensor | None) -> Tensor:
         """SINK, BANK or WINDOW for each readable frame, [frames]; with `chosen` [B, heads, frames], the rest UNREAD."""
@@ -149,21 +183,23 @@ class MemoryAttention:
         read = (slots >= self._border).expand_as(kinds).scatter(-1, chosen, True)
         return torch.where(read, kinds, UNREAD)
 
-    def _places(self, frames: Tensor) -> Tensor:
-        """Positions of sink and window frames: the frame itself, or its place in the attended set."""
-        if not self.relative:
+    def _positions(self) -> Tensor:
+        """RoPE positions of the span's frames: the frame itself, or its place in the attended set."""
+        frames = torch.arange(self.span.start, self.span.end, device=self.cache.device)
+        if not self._relative:
             return frames
-        at = self.cache.layout
-        in_window = at.sink_slots + at.bank + frames - at.window_start
-        return torch.where(frames - at.origin < at.sink_slots, frames - at.origin, in_window)
+        layout = self.cache.layout
+        in_window = layout.sink_slots + layout.bank + frames - layout.window_start
+        return torch.where(frames - layout.origin < layout.sink_slots, frames - layout.origin, in_window)
 
-    def _rotate_read(self, layer: int, keys: Tensor, first: int) -> Tensor:
+    def _rotate_read(self, layer: int, keys: Tensor) -> Tensor:
         """Rotate stored keys by their place: sink first, then the bank by age, then the window."""
-        at, device = self.cache.layout, keys.device
-        age = self.cache.frames[layer, :, first : at.border].argsort(dim=-1, stable=True).argsort(dim=-1)
-        sink = torch.arange(at.sink_slots, device=device)
-        ring = torch.arange(at.window_slots, device=device)
-        turned = (ring - (at.window_start - at.origin - at.sink_slots)) % at.window_slots
-        rest = torch.cat((sink, at.sink_slots + at.bank + turned))[: keys.shape[2] - age.shape[-1]]
-        places = torch.cat((age + at.sink_slots, rest.expand(age.shape[0], -1)), dim=-1)  # [B, slots]
-        return Rotation(self.rope.at(places).table[:, None]).apply(keys)
+        layout, device = self.cache.layout, keys.device
+        bank_frames = self.cache.frames[layer, :, self._first : layout.border]
+        age = bank_frames.argsort(dim=-1, stable=True).argsort(dim=-1)
+        sink = torch.arange(layout.sink_slots, device=device)
+        ring = torch.arange(layout.window_slots, device=device)
+        turned = (ring - (layout.window_start - layout.origin - layout.sink_slots)) % layout.window_slots
+        rest = torch.cat((sink, layout.sink_slots + layout.bank + turned))[: keys.shape[2] - age.shape[-1]]
+        places = torch.cat((age + layout.sink_slots, rest.expand(age.shape[0], -1)), dim=-1)  # [B, slots]
+        return Rotation(self.attention.rope.at(places).table[:, None]).apply(keys)

@@ -2,38 +2,48 @@
 
 from .bank import MemoryBank
 from .cache import KVCache, part_names
-from .frame_kv import Candidate, FrameKV
+from .factory import make_memory
+from .frame_kv import Candidate, FrameKV, RebuiltKV
 from .layout import FrameSpan, SlotLayout, frames_of_slots
-from .narrative import MASS_TILE, NarrativeMemory
-from .pins import NamedPin
-from .policy import LayerHook
+from .narrative import NarrativeMemory
+from .pins import NamedPin, Pins
+from .policy import LayerHook, MemoryPolicy
 from .prompt_keys import PromptKeys
 from .provenance import UNKNOWN, WRITES, KVProvenance, KVWrite
 from .reference import ReferenceMemory, published_span, rank
+from .retrieval import MASS_TILE
+from .state_dict import EmbeddingTable, StateDict, read_embeddings
 from .trace import KINDS, Record, Trace
 
 __all__ = [
-    "MemoryBank",
     "KINDS",
-    "KVCache",
-    "LayerHook",
-    "KVProvenance",
     "MASS_TILE",
-    "NamedPin",
-    "NarrativeMemory",
-    "SlotLayout",
-    "Candidate",
-    "PromptKeys",
-    "FrameKV",
-    "Record",
-    "ReferenceMemory",
-    "FrameSpan",
-    "Trace",
     "UNKNOWN",
     "WRITES",
+    "Candidate",
+    "EmbeddingTable",
+    "FrameKV",
+    "FrameSpan",
+    "KVCache",
+    "KVProvenance",
     "KVWrite",
+    "LayerHook",
+    "MemoryBank",
+    "MemoryPolicy",
+    "NamedPin",
+    "NarrativeMemory",
+    "Pins",
+    "PromptKeys",
+    "RebuiltKV",
+    "Record",
+    "ReferenceMemory",
+    "SlotLayout",
+    "StateDict",
+    "Trace",
     "frames_of_slots",
+    "make_memory",
     "part_names",
     "published_span",
     "rank",
+    "read_embeddings",
 ]

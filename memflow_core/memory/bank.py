@@ -1,4 +1,4 @@
-"""The memory bank: slots for older latent frames, and the moves that every retrieval policy is made of.
+"""Memory bank: slots for older latent frames, and the operations that retrieval policies are made of.
 
 Layers and batch items may hold different frames, so a slot is named by a tensor [layers, B] that never leaves the
 device; only how many slots are in use is known to the host. `KVCache.order` lists the slots in use: oldest first,
@@ -12,26 +12,32 @@ from torch import Tensor
 
 from .cache import KVCache
 from .frame_kv import Candidate, FrameKV
+from .state_dict import StateDict
 
 
 class MemoryBank:
-    """Frames in and out of the bank slots of a cache."""
+    """Moves frames in and out of the bank slots of a cache.
+
+    slots    how many bank slots the cache has.
+    prompts  [layers, B, slots] int64: number of the prompt that the frame in each slot was made under, -1 for none.
+    """
 
     def __init__(self, cache: KVCache):
         self.cache = cache
         self.slots = cache.layout.bank_slots
-        # the prompt under which each bank frame was made, beside `cache.frames`
         self.prompts = torch.full_like(cache.frames, -1)
         self._free: list[FrameKV] = []
 
-    def copy_frame(self, frame: int) -> FrameKV:
-        """Copy a sink or window frame out of its slot. Buffers are reused: a steady stream allocates none."""
-        return self.borrow(self.view_frame(frame))
+    # -- frames outside the bank --------------------------------------------------------------------------------------
 
     def view_frame(self, frame: int) -> FrameKV:
-        """A sink or window frame in its slot."""
-        source = self.cache.layout.slot(frame)
-        return FrameKV(**{name: part[:, :, :, source] for name, part in self.cache.parts.items()})
+        """View a sink or window frame in its slot."""
+        slot = self.cache.layout.slot(frame)
+        return FrameKV(**{name: part[:, :, :, slot] for name, part in self.cache.parts.items()})
+
+    def copy_frame(self, frame: int) -> FrameKV:
+        """Copy a sink or window frame out of its slot."""
+        return self.borrow(self.view_frame(frame))
 
     def gather_frame(self, frame: int) -> FrameKV:
         """Copy a frame that every layer's bank holds, each in a slot of its own."""
@@ -41,68 +47,71 @@ class MemoryBank:
         return FrameKV(**{name: part[row, item, :, slot] for name, part in self.cache.parts.items()})
 
     def borrow(self, source: FrameKV) -> FrameKV:
-        """Copy a prototype from any device into buffers that `release` takes back."""
+        """Copy a frame from any device into buffers that `release` takes back: a steady stream allocates none."""
         if self._free:
-            prototype = self._free.pop()
+            kv = self._free.pop()
         else:
             room = {name: torch.empty_like(part, device=self.cache.device) for name, part in source.parts.items()}
-            prototype = FrameKV(**room)
+            kv = FrameKV(**room)
         for name, part in source.parts.items():
-            prototype.parts[name].copy_(part)
-        return prototype
+            kv.parts[name].copy_(part)
+        return kv
 
-    def holds(self, frame: int) -> bool:
-        """Whether a frame stands in every layer's bank. Waits for the device."""
-        return bool((self.listed_frames() == frame).any(dim=-1).all())
+    def release(self, kv: FrameKV) -> None:
+        """Take a frame's buffers back for the next copy."""
+        self._free.append(kv)
 
-    def _rows(self, device: torch.device, layers: slice = slice(None)) -> tuple[Tensor, Tensor]:
-        """Indices of layers [layers, 1] and of batch items [1, B]."""
-        row = torch.arange(len(self.cache.k), device=device)[layers, None]
-        return row, torch.arange(self.cache.batch, device=device)[None]
-
-    def release(self, prototype: FrameKV) -> None:
-        """Give a prototype's buffers back for the next copy."""
-        self._free.append(prototype)
+    # -- what the bank holds ------------------------------------------------------------------------------------------
 
     def filled(self) -> slice:
         """Bank slots in use."""
         return slice(self.slots - self.cache.layout.bank, self.slots)
 
     def listed(self, layers: slice = slice(None)) -> Tensor:
-        """Slots in use in listed order, [layers, B, n]."""
+        """Slots in use in listed order, [layers, B, n] int64."""
         return self.cache.order[layers, :, : self.cache.layout.bank]
 
     def listed_frames(self, layers: slice = slice(None)) -> Tensor:
-        """Latent frames in listed order, [layers, B, n]."""
+        """Latent frames in listed order, [layers, B, n] int64."""
         return self.cache.frames[layers].gather(-1, self.listed(layers))
 
     def listed_prompts(self) -> Tensor:
-        """Prompt numbers in listed order, [layers, B, n]."""
+        """Prompt numbers in listed order, [layers, B, n] int64."""
         return self.prompts.gather(-1, self.listed())
 
-    def relevance(self, text_mean_k: Tensor) -> Tensor:
-        """NAM's score: mean text key . mean visual key / sqrt(head_dim), averaged over heads.
+    def holds(self, frame: int) -> bool:
+        """Whether every layer's bank holds a frame. Waits for the device."""
+        return bool((self.listed_frames() == frame).any(dim=-1).all())
 
-        text_mean_k [layers, B, heads, head_dim] -> [layers, B, n] in listed order.
+    def relevance(self, text_mean_k: Tensor) -> Tensor:
+        """NAM's score of each frame: mean text key . mean visual key / sqrt(head_dim), averaged over heads.
+
+        Section 3.2 of arXiv 2512.14699; the score is bilinear, so means of keys stand for the token-by-token matrix.
+
+        text_mean_k  [layers, B, heads, head_dim] float32.
+
+        Returns [layers, B, n] float32 in listed order.
         """
         keys = self.cache.mean_k[:, :, :, self.filled()]
         scores = torch.einsum("lbhd,lbhnd->lbn", text_mean_k, keys) / (keys.shape[2] * keys.shape[-1] ** 0.5)
         return scores.gather(-1, self.listed() - self.filled().start)
 
-    def append(self, offer: Candidate) -> None:
+    # -- changes ------------------------------------------------------------------------------------------------------
+
+    def append(self, candidate: Candidate) -> None:
         """Fill the next free slot, the same in all layers."""
         self.cache.layout.bank += 1
-        self.overwrite_newest(offer)
+        self.overwrite_newest(candidate)
 
-    def overwrite_newest(self, offer: Candidate) -> None:
-        """Write into the slot that was filled last."""
+    def overwrite_newest(self, candidate: Candidate) -> None:
+        """Write a frame into the slot that was filled last."""
         slot = self.filled().start
-        for cached, fresh in self._pairs(offer):
+        for cached, fresh in self._pairs(candidate):
             cached[:, :, :, slot] = fresh
-        self.cache.frames[:, :, slot] = offer.frame
-        self.prompts[:, :, slot] = offer.prompt
+        self.cache.frames[:, :, slot] = candidate.frame
+        self.prompts[:, :, slot] = candidate.prompt
 
-    def replace(self, place: Tensor, offer: Candidate, wanted: Tensor, layers: slice = slice(None)) -> None:
+    def replace(self, place: Tensor, candidate: Candidate, wanted: Tensor, layers: slice = slice(None)) -> None:
         """Put a frame in place of the `place`-th listed one and list it last.
 
         place   [layers, B] int64, a different one in each layer and batch item.
@@ -110,17 +119,32 @@ class MemoryBank:
         """
         row, item = self._rows(place.device, layers)
         slot = self.listed(layers).gather(-1, place[..., None])[..., 0]
-        for cached, fresh in self._pairs(offer):
+        for cached, fresh in self._pairs(candidate):
             old = cached[row, item, :, slot]
             cached[row, item, :, slot] = torch.where(
                 wanted.view(*wanted.shape, *[1] * (old.ndim - 2)), fresh[layers], old
             )
-        for tags, tag in ((self.cache.frames, offer.frame), (self.prompts, offer.prompt)):
+        for tags, tag in ((self.cache.frames, candidate.frame), (self.prompts, candidate.prompt)):
             tags[row, item, slot] = torch.where(wanted, tag, tags[row, item, slot])
         self._list_last(torch.where(wanted, place, self.slots - 1), layers)
 
-    def _pairs(self, offer: Candidate) -> tuple[tuple[Tensor, Tensor], ...]:
-        return tuple((self.cache.parts[name], part) for name, part in offer.prototype.parts.items())
+    def state_dict(self) -> StateDict:
+        """Prompt numbers of the slots; keys, values and frames are the cache's."""
+        return StateDict({"prompts": self.prompts})
+
+    def load_state_dict(self, state: StateDict) -> None:
+        self.prompts.copy_(state.tensors["prompts"])
+
+    def _rows(self, device: torch.device, layers: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """Indices of layers [layers, 1] and of batch items [1, B]."""
+        row = torch.arange(self.cache.layers, device=device)[layers, None]
+        return row, torch.arange(self.cache.batch, device=device)[None]
+
+    def _pairs(self, candidate: Candidate) -> tuple[tuple[Tensor, Tensor], ...]:
+        """(tensor of the cache, tensor of the frame) for each part."""
+        if candidate.kv is None:
+            raise ValueError(f"latent frame {candidate.frame} has no copy of its keys and values to put into the bank.")
+        return tuple((self.cache.parts[name], part) for name, part in candidate.kv.parts.items())
 
     def _list_last(self, place: Tensor, layers: slice) -> None:
         turn = torch.arange(self.slots, device=place.device).expand(*place.shape, -1)

@@ -10,16 +10,36 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class FrameSpan:
-    """The latent frames of one forward. The first `unwritten` of them only ask: their keys are not stored."""
+    """The latent frames of one forward pass.
+
+    start       the first of them.
+    frames      how many.
+    query_only  how many of the first only query: their keys and values are not stored.
+    """
 
     start: int
     frames: int
-    unwritten: int = 0
+    query_only: int = 0
+
+    @property
+    def end(self) -> int:
+        """One past the last frame."""
+        return self.start + self.frames
+
+    @property
+    def all(self) -> range:
+        """All latent frames that take part."""
+        return range(self.start, self.end)
+
+    @property
+    def stored(self) -> range:
+        """Latent frames whose keys and values are stored."""
+        return range(self.start + self.query_only, self.end)
 
 
 @dataclass
 class SlotLayout:
-    """Which slots are taken, in host integers. Latent frames count from `origin`, the frame of the last cut.
+    """Slots of a cache in use, in host integers. Latent frames count from `origin`, the first frame after the last cut.
 
     end   one past the newest latent frame written.
     bank  bank slots in use, the same in every layer.
@@ -39,16 +59,17 @@ class SlotLayout:
 
     @property
     def total(self) -> int:
+        """Slots of bank, sink and window together."""
         return self.bank_slots + self.sink_slots + self.window_slots
 
     @property
     def sink(self) -> int:
-        """Sink slots filled."""
+        """Sink slots in use."""
         return min(self.end - self.origin, self.sink_slots)
 
     @property
     def window(self) -> int:
-        """Window slots filled; the window holds the newest frames that are not sink."""
+        """Window slots in use; the window holds the newest frames that are not in the sink."""
         return max(0, min(self.end - self.origin - self.sink_slots, self.window_slots))
 
     @property
@@ -56,20 +77,30 @@ class SlotLayout:
         """Oldest latent frame in the window."""
         return self.end - self.window
 
+    @property
+    def in_use(self) -> slice:
+        """Slots of bank, sink and window that may hold a frame; the sink counts whole."""
+        return slice(self.border - self.bank, self.border + self.sink_slots + self.window)
+
+    @property
+    def standing(self) -> set[int]:
+        """Latent frames in sink and window."""
+        return {*range(self.origin, self.origin + self.sink), *range(self.window_start, self.end)}
+
     def first_seen_after(self, frames: int) -> int:
-        """Oldest window frame that is still there when so many frames more are written; `end` or later if none is."""
+        """Oldest window frame left once so many frames more are written; `end` or later if none is."""
         return max(self.origin + self.sink_slots, self.end + frames - self.window_slots)
 
     def in_sink(self, frame: int) -> bool:
-        """Whether a frame's place is in the sink, which is not overwritten."""
+        """Whether a frame's slot is in the sink, which is not overwritten."""
         return 0 <= frame - self.origin < self.sink_slots
 
-    def stands(self, frame: int) -> bool:
-        """Whether a frame stands in sink or window."""
+    def holds(self, frame: int) -> bool:
+        """Whether sink or window hold a frame."""
         return self.origin <= frame < self.origin + self.sink or self.window_start <= frame < self.end
 
     def slot(self, frame: int) -> int:
-        """Where a sink or window frame stands."""
+        """Slot of a sink or window frame."""
         local = frame - self.origin
         if local < self.sink_slots:
             return self.border + local
@@ -88,7 +119,13 @@ class SlotLayout:
 
 
 def frames_of_slots(slots: Tensor, bank_frames: Tensor, first_sink_slot: int, origin: int) -> Tensor:
-    """Latent frames behind sink and bank slot numbers. slots [B, ...], bank_frames [B, bank slots] -> as slots."""
+    """Latent frames in bank and sink slots.
+
+    slots        [B, ...] int64 slot numbers.
+    bank_frames  [B, bank slots] int64, as `KVCache.frames` of one layer.
+
+    Returns int64 of the shape of `slots`.
+    """
     flat = slots.flatten(1)
     in_bank = bank_frames.gather(1, flat.clamp(max=max(bank_frames.shape[1] - 1, 0))) if bank_frames.shape[1] else flat
     frames = torch.where(flat < first_sink_slot, in_bank, flat - first_sink_slot + origin)

@@ -1,8 +1,8 @@
-"""Narrative Adaptive Memory (paper section 3.2): which past frames the bank keeps for the coming prompt.
+"""Narrative Adaptive Memory (NAM, section 3.2 of arXiv 2512.14699): which past frames the bank keeps.
 
 Before a chunk, the bank is scored against the chunk's prompt, and the least relevant frame gives way to the newest
-candidate. Scores are dot products of means, so they need one mean key a slot and never a token-by-token matrix.
-Every decision is taken on the device, for all layers and batch items side by side, and left in the trace.
+candidate. `retrieval` holds the scores; this module moves frames. Every decision is taken on the device, for all layers
+and batch items side by side, and left in the trace.
 """
 
 from __future__ import annotations
@@ -16,67 +16,151 @@ from torch import Tensor
 from ..config import MemoryConfig
 from .bank import MemoryBank
 from .cache import KVCache
-from .frame_kv import Candidate, FrameKV
+from .frame_kv import Candidate, FrameKV, RebuiltKV, candidates_state, read_candidates
+from .layout import FrameSpan
 from .pins import NamedPin, Pins
 from .policy import LayerHook
 from .prompt_keys import PromptKeys
+from .provenance import KVProvenance
+from .retrieval import SCORES, Scores, attention_mass
+from .state_dict import StateDict
 from .trace import Trace
 
-# queries that meet the memory at once when attention mass is measured; bounds the score matrix
-MASS_TILE = 256
-ALL = slice(None)
+ALL_LAYERS = slice(None)
 
 
 class NarrativeMemory:
-    """The bank as the paper describes it: each recorded frame enters once, when it leaves the window.
+    """Memory as the paper describes it: each recorded frame enters the bank once, when it leaves the window.
 
     So no frame stands twice in sink, bank and window, and the sink needs no bank slot. While the bank is full:
     `prompt`      drops the frame least relevant to the coming prompt; the newest always enters (NAM).
     `similarity`  drops the frame whose own prompt is least like the coming one, the newest competing.
-    `attention`   drops the frame that the coming chunk's queries look at least, the newest competing; it is
-                  decided layer by layer inside the chunk's first forward.
+    `attention`   drops the frame that the coming chunk's queries attend to least, the newest competing; it is
+                  decided layer by layer inside the chunk's first pass.
     `fifo`        drops the oldest.
 
-    pin_device  where named pins wait.
+    Implements `MemoryPolicy`.
+
+    candidates  recorded frames that are still in sink or window.
+    undecided   candidates that wait for the coming chunk's queries.
+    pooled      [B, text_dim] float32: pooled embedding of every prompt so far, by number.
     """
 
-    def __init__(self, cache: KVCache, config: MemoryConfig, trace: Trace, chunk_frames: int, pin_device: torch.device):
-        self.bank, self.config, self.trace, self.chunk_frames = MemoryBank(cache), config, trace, chunk_frames
-        self.offers: deque[Candidate] = deque()
-        self.undecided: list[Candidate] = []  # offers that wait for the coming chunk's queries
-        self.pins, self.pin_device = Pins(self.bank.slots, config.pins), pin_device
-        self._entered: set[int] = set()  # recalled frames that were seen to stand in the bank since
-        self.pooled: list[Tensor] = []  # mean embedding of every prompt so far, by number
+    can_pin = True
+    reads_empty_sink = False
+
+    def __init__(
+        self,
+        cache: KVCache,
+        config: MemoryConfig,
+        *,
+        trace: Trace,
+        chunk_frames: int,
+        pin_device: torch.device,
+    ):
+        self.bank = MemoryBank(cache)
+        self.config = config
+        self.trace = trace
+        self.chunk_frames = chunk_frames
+        self.pins = Pins(self.bank.slots, config.pins)
+        self.pin_device = pin_device
+        self.candidates: deque[Candidate] = deque()
+        self.undecided: list[Candidate] = []
+        self.pooled: list[Tensor] = []
+        self._entered: set[int] = set()  # recalled frames that were put into the bank or found there
 
     @property
     def copied(self) -> set[int]:
         """Latent frames whose keys were copied for the bank, or will be. Waits for the device."""
         kept = {pin.frame for pin in self.pins.named.values() if pin.kept is not None}
-        on_their_way = {offer.frame for offer in (*self.offers, *self.undecided)}
-        return kept | on_their_way | set(self.bank.listed_frames().unique().tolist())
+        waiting = {candidate.frame for candidate in (*self.candidates, *self.undecided)}
+        return kept | waiting | set(self.bank.listed_frames().unique().tolist())
 
-    def record(self, chunk: int, frame: int, prompt: PromptKeys) -> None:
-        """After the context pass of a chunk: offer its first latent frame, and keep every pinned one."""
+    # -- moments of a chunk -------------------------------------------------------------------------------------------
+
+    def on_prompt_change(self, chunk: int, recall: Sequence[str]) -> None:
+        if tuple(recall) == self.pins.recalled:
+            return
+        self.pins.recalled = tuple(recall)
+        self._entered &= self.pins.recalled_frames
+        frames = [self.pins.named[name].frame for name in recall]
+        self.trace.add("recall", chunk, names=list(recall), frames=frames)
+
+    def on_cut(self, chunk: int, prompt: PromptKeys) -> None:
+        """All candidates that wait in sink and window meet the bank now."""
+        self._remember(prompt)
+        self._recall_into_bank(chunk, self.pins.recalled_frames, prompt)
+        while self.candidates:
+            candidate = self.candidates.popleft()
+            if candidate.kv is None:
+                candidate = Candidate(candidate.frame, candidate.prompt, self.bank.copy_frame(candidate.frame))
+            self._leave_window(chunk, candidate, prompt)
+
+    def before_chunk(self, chunk: int, first_frame: int, prompt: PromptKeys) -> None:
+        """Candidates that this chunk pushes out of the window meet the bank."""
+        self._remember(prompt)
+        layout = self.bank.cache.layout
+        oldest = first_frame + self.chunk_frames - self.config.window_frames
+        gone = {frame for frame in self.pins.recalled_frames if frame < max(oldest, layout.origin)}
+        self._recall_into_bank(chunk, {frame for frame in gone if not layout.in_sink(frame)}, prompt)
+        due = [candidate for candidate in self.candidates if candidate.kv is not None and candidate.frame < oldest]
+        for candidate in due:
+            self.candidates.remove(candidate)
+            self._leave_window(chunk, candidate, prompt)
+
+    def recache_span(self, chunk: int, prompt: PromptKeys, provenance: KVProvenance) -> FrameSpan | None:
+        """The window's frames that the coming chunk will still see; the sink is never touched."""
+        layout = self.bank.cache.layout
+        first = layout.first_seen_after(self.chunk_frames)
+        return FrameSpan(first, layout.end - first) if first < layout.end else None
+
+    def first_pass_hook(self, chunk: int, prompt: PromptKeys) -> LayerHook | None:
+        """For retrieval `attention`: decide about the undecided candidates, one layer at a time."""
+        if not self.undecided:
+            return None
+
+        def decide(layer: int, q: Tensor) -> None:
+            for candidate in self.undecided:
+                scores = attention_mass(self.bank, layer, q, candidate)
+                self._admit(chunk, candidate, scores, slice(layer, layer + 1))
+
+        return decide
+
+    def after_first_pass(self) -> None:
+        for candidate in self.undecided:
+            self._release(candidate)
+        self.undecided = []
+
+    def before_context_pass(self, chunk: int, prompt: PromptKeys, denoising_steps: int) -> None:
+        """The bank changes before a chunk alone."""
+
+    def after_chunk(self, chunk: int, first_frame: int, prompt: PromptKeys) -> None:
+        """Record the chunk's first latent frame every `record_every` chunks, and every pinned one."""
         if not self.bank.slots:
             return
-        made = range(frame, frame + self.chunk_frames)
+        made = range(first_frame, first_frame + self.chunk_frames)
         pinned = self.pins.frames & set(made)
-        wanted = {frame} if chunk % self.config.record_every == 0 else set()
-        for offered in sorted(wanted | pinned):
-            self._offer(offered, prompt.number)
-            self.trace.add("record", chunk, frame=offered)
-        for kept in sorted(pinned):
-            self.trace.add("pin", chunk, frame=kept, name=None)
+        recorded = {first_frame} if chunk % self.config.record_every == 0 else set()
+        for frame in sorted(recorded | pinned):
+            self._record(frame, prompt.number)
+            self.trace.add("record", chunk, frame=frame)
+        for frame in sorted(pinned):
+            self.trace.add("pin", chunk, frame=frame, name=None)
         for name, pin in self.pins.named.items():
             if pin.frame in made:
                 pin.kept = self._keep(pin.frame, prompt.number)
                 self.trace.add("pin", chunk, frame=pin.frame, name=name)
 
+    # -- pins and frames put in by hand -------------------------------------------------------------------------------
+
+    def check_recall(self, names: Sequence[str]) -> None:
+        self.pins.check_recall(names)
+
     def pin(self, chunk: int, frame: int, name: str | None, upcoming: Sequence[str], prompt: int) -> None:
         """Keep a latent frame, as long as something still holds it, or as soon as it is made.
 
         upcoming  names of the pins that the coming chunk's prompt asks for.
-        prompt    number of the prompt that the frame is taken to be made under, where nothing says so.
+        prompt    number of the prompt that the frame is taken to be made under, where nothing records it.
 
         Raises ValueError if nothing holds it any more, or if there is no room for it.
         """
@@ -88,13 +172,12 @@ class NarrativeMemory:
             self.pins.named[name] = NamedPin(frame, self._keep(frame, prompt) if made else None)
         else:
             if made:
-                self._ensure_offered(frame, prompt)
+                self._ensure_candidate(frame, prompt)
             self.pins.frames.add(frame)
         if made:
             self.trace.add("pin", chunk, frame=frame, name=name)
 
     def unpin(self, chunk: int, pin: int | str) -> None:
-        """Take back the pin of a frame or of a name. Raises ValueError if there is none."""
         if pin not in (self.pins.named if isinstance(pin, str) else self.pins.frames):
             raise ValueError(f"{pin!r} is not pinned, so it cannot be unpinned.")
         if isinstance(pin, str):
@@ -107,87 +190,62 @@ class NarrativeMemory:
         self._entered &= self.pins.recalled_frames
         self.trace.add("unpin", chunk, frame=frame, name=pin if isinstance(pin, str) else None)
 
-    def recall(self, chunk: int, names: Sequence[str]) -> None:
-        """At a prompt change: from now on these pins stand in the bank, and no other named ones need to."""
-        if tuple(names) == self.pins.recalled:
-            return
-        self.pins.recalled = tuple(names)
-        self._entered &= self.pins.recalled_frames
-        frames = [self.pins.named[name].frame for name in names]
-        self.trace.add("recall", chunk, names=list(names), frames=frames)
-
-    def take_in(self, chunk: int, frame: int, prompt: PromptKeys, prototype: FrameKV) -> None:
-        """Put a frame that the stream never made into the bank, for good. Raises ValueError if that is full of pins."""
+    def insert(self, chunk: int, frame: int, prompt: PromptKeys, kv: FrameKV) -> None:
         self.pins.check_new(frame, None, self.pins.recalled)
         self._remember(prompt)
         self.pins.frames.add(frame)
         self.trace.add("pin", chunk, frame=frame, name=None)
-        self._consider(chunk, Candidate(frame, prompt.number, prototype), prompt)
+        self._consider(chunk, Candidate(frame, prompt.number, kv), prompt)
 
-    def meet(self, chunk: int, first_frame: int, prompt: PromptKeys) -> None:
-        """Before a chunk: let in the frames that this chunk pushes out of the window."""
-        self._remember(prompt)
-        at, oldest = self.bank.cache.layout, first_frame + self.chunk_frames - self.config.window_frames
-        gone = {frame for frame in self.pins.recalled_frames if frame < max(oldest, at.origin)}
-        self._bring_in(chunk, {frame for frame in gone if not at.in_sink(frame)}, prompt)
-        due = [offer for offer in self.offers if offer.prototype is not None and offer.frame < oldest]
-        for offer in due:
-            self.offers.remove(offer)
-            self._let_in(chunk, offer, prompt)
+    # -- state --------------------------------------------------------------------------------------------------------
 
-    def cut(self, chunk: int, prompt: PromptKeys) -> None:
-        """Before window and sink are forgotten: all that waits there is let in now."""
-        self._remember(prompt)
-        self._bring_in(chunk, self.pins.recalled_frames, prompt)
-        while self.offers:
-            offer = self.offers.popleft()
-            if offer.prototype is None:
-                offer = Candidate(offer.frame, offer.prompt, self.bank.copy_frame(offer.frame))
-            self._let_in(chunk, offer, prompt)
+    def state_dict(self) -> StateDict:
+        if self.undecided:
+            raise ValueError("a stream that was given pictures has a state after its next chunk: make a chunk first.")
+        state = StateDict({"pooled": torch.stack(self.pooled)}, {"text_known": True})
+        for part in (
+            self.bank.state_dict(),
+            self.pins.state_dict(),
+            candidates_state("offer", "offers", self.candidates),
+        ):
+            state.update(part)
+        return state
 
-    def open(self, chunk: int, prompt: PromptKeys, text_known: bool) -> LayerHook | None:
-        """For the chunk's first forward: decides what `attention` left undecided, one layer at a time."""
-        if not self.undecided:
-            return None
+    def load_state_dict(self, state: StateDict, rebuilt: RebuiltKV) -> None:
+        device = self.bank.cache.device
+        self.bank.load_state_dict(state)
+        self.pins.load_state_dict(state, self.pin_device, rebuilt.pins)
+        read = read_candidates(state, "offer", "offers", device, rebuilt.candidates)
+        self.candidates = deque(candidate for candidate in read if candidate is not None)
+        self.pooled = list(state.tensors["pooled"].to(device))
 
-        def decide(layer: int, q: Tensor) -> None:
-            for offer in self.undecided:
-                bank, candidate = self._attention_mass(layer, q, offer)
-                self._admit(chunk, offer, bank, candidate, slice(layer, layer + 1))
+    # -- frames on their way ------------------------------------------------------------------------------------------
 
-        return decide
-
-    def settle(self) -> None:
-        """After the chunk's first forward."""
-        for offer in self.undecided:
-            self.bank.release(offer.prototype)
-        self.undecided = []
-
-    def _offer(self, frame: int, prompt: int) -> None:
+    def _record(self, frame: int, prompt: int) -> None:
         safe = self.bank.cache.layout.in_sink(frame)
-        self.offers.append(Candidate(frame, prompt, None if safe else self.bank.copy_frame(frame)))
+        self.candidates.append(Candidate(frame, prompt, None if safe else self.bank.copy_frame(frame)))
 
-    def _ensure_offered(self, frame: int, prompt: int) -> None:
-        """See to it that a frame is in the bank, or will be when it leaves the window."""
-        if any(offer.frame == frame for offer in self.offers):
+    def _ensure_candidate(self, frame: int, prompt: int) -> None:
+        """Make sure that a frame is in the bank, or will be when it leaves the window."""
+        if any(candidate.frame == frame for candidate in self.candidates):
             return
-        if self.bank.cache.layout.stands(frame):
-            self._offer(frame, prompt)
+        if self.bank.cache.layout.holds(frame):
+            self._record(frame, prompt)
         elif not self.bank.holds(frame):
             kept = self._keep(frame, prompt)
-            self.offers.append(Candidate(frame, kept.prompt, self.bank.borrow(kept.prototype)))
+            self.candidates.append(Candidate(frame, kept.prompt, self.bank.borrow(_kv(kept))))
 
     def _keep(self, frame: int, prompt: int) -> Candidate:
-        """A frame's keys and values for the store of named pins, from wherever they are."""
+        """Copy a frame's keys and values for the store of named pins, from wherever they are."""
         for pin in self.pins.named.values():
             if pin.frame == frame and pin.kept is not None:
                 return pin.kept
-        offer = next((offer for offer in self.offers if offer.frame == frame), None)
-        if offer is not None:
-            prompt = offer.prompt
-        if offer is not None and offer.prototype is not None:
-            source = offer.prototype
-        elif self.bank.cache.layout.stands(frame):
+        candidate = next((candidate for candidate in self.candidates if candidate.frame == frame), None)
+        if candidate is not None:
+            prompt = candidate.prompt
+        if candidate is not None and candidate.kv is not None:
+            source = candidate.kv
+        elif self.bank.cache.layout.holds(frame):
             source = self.bank.view_frame(frame)
         elif self.bank.holds(frame):
             source = self.bank.gather_frame(frame)
@@ -197,88 +255,75 @@ class NarrativeMemory:
             )
         return Candidate(frame, prompt, source.copy(self.pin_device))
 
-    def _bring_in(self, chunk: int, frames: Iterable[int], prompt: PromptKeys) -> None:
-        """Let recalled pins in that do not stand in the bank yet."""
-        kept = {pin.frame: pin.kept for pin in self.pins.named.values()}
+    def _recall_into_bank(self, chunk: int, frames: Iterable[int], prompt: PromptKeys) -> None:
+        """Let recalled pins into the bank that are not there yet."""
+        kept = {pin.frame: pin.kept for pin in self.pins.named.values() if pin.kept is not None}
         for frame in sorted(set(frames) - self._entered):
             self._entered.add(frame)
             if not self.bank.holds(frame):
-                offer = Candidate(frame, kept[frame].prompt, self.bank.borrow(kept[frame].prototype))
-                self._consider(chunk, offer, prompt)
+                kv = self.bank.borrow(_kv(kept[frame]))
+                self._consider(chunk, Candidate(frame, kept[frame].prompt, kv), prompt)
 
     def _remember(self, prompt: PromptKeys) -> None:
         if prompt.number == len(self.pooled):
             self.pooled.append(prompt.pooled)
 
-    def _let_in(self, chunk: int, offer: Candidate, prompt: PromptKeys) -> None:
-        """A frame leaves the window; as a recalled pin it stands in the bank already."""
-        if offer.frame in self._entered:
-            self.bank.release(offer.prototype)
+    def _leave_window(self, chunk: int, candidate: Candidate, prompt: PromptKeys) -> None:
+        # as a recalled pin it is in the bank already
+        if candidate.frame in self._entered:
+            self._release(candidate)
         else:
-            self._consider(chunk, offer, prompt)
+            self._consider(chunk, candidate, prompt)
 
-    def _consider(self, chunk: int, offer: Candidate, prompt: PromptKeys) -> None:
+    def _release(self, candidate: Candidate) -> None:
+        self.bank.release(_kv(candidate))
+
+    # -- admission ----------------------------------------------------------------------------------------------------
+
+    def _consider(self, chunk: int, candidate: Candidate, prompt: PromptKeys) -> None:
+        """Append a candidate while the bank has room; else score it now, or leave that to the first pass."""
         if self.bank.cache.layout.bank < self.bank.slots:
             before = self.bank.listed_frames()
-            self.bank.append(offer)
-            self._note(chunk, offer, before, None, ALL)
+            self.bank.append(candidate)
+            self._trace(chunk, candidate, before, None, ALL_LAYERS)
         elif self.config.retrieval == "attention":
-            self.undecided.append(offer)
+            self.undecided.append(candidate)
             return
         else:
-            self._admit(chunk, offer, *self._scores(offer, prompt), ALL)
-        self.bank.release(offer.prototype)
+            scores = SCORES[self.config.retrieval](self.bank, candidate, prompt, self.pooled)
+            self._admit(chunk, candidate, scores, ALL_LAYERS)
+        self._release(candidate)
 
-    def _scores(self, offer: Candidate, prompt: PromptKeys) -> tuple[Tensor, Tensor | None]:
-        """Scores of the bank [layers, B, n] in listed order, and of the candidate [layers, B] if it competes."""
-        frames = self.bank.listed_frames()
-        if self.config.retrieval == "prompt":
-            return self.bank.relevance(prompt.own_k), None
-        if self.config.retrieval == "similarity":
-            likeness = torch.einsum("pbc,bc->bp", torch.stack(self.pooled), prompt.pooled).expand(len(frames), -1, -1)
-            return likeness.gather(-1, self.bank.listed_prompts()), likeness[..., offer.prompt]
-        return frames.float(), None
-
-    def _attention_mass(self, layer: int, q: Tensor, offer: Candidate) -> tuple[Tensor, Tensor]:
-        """Share of attention over sink, bank and candidate, averaged over queries and heads.
-
-        q [B, heads, L, head_dim] -> bank [1, B, n] in listed order, candidate [1, B].
-        """
-        cache, first = self.bank.cache, self.bank.filled().start
-        held = cache.keys(layer, slice(first, cache.layout.border + cache.layout.sink))
-        candidate = offer.prototype.keys(layer, cache.dtype)
-        keys = torch.cat((held, candidate[:, :, None]), dim=2)  # [B, heads, frames, tokens, head_dim]
-        mass = torch.zeros(keys.shape[0], keys.shape[2], device=q.device)
-        for tile in q.split(MASS_TILE, dim=2):
-            logits = torch.einsum("bhqd,bhntd->bhqnt", tile, keys).float() / q.shape[-1] ** 0.5
-            mass += logits.flatten(3).softmax(dim=-1).view_as(logits).sum(dim=(1, 2, 4))
-        mass /= q.shape[1] * q.shape[2]
-        return mass.gather(-1, self.bank.listed(slice(layer, layer + 1))[0] - first)[None], mass[None, :, -1]
-
-    def _admit(self, chunk: int, offer: Candidate, scores: Tensor, candidate: Tensor | None, layers: slice) -> None:
-        """Let `offer` take the place of the lowest score; a competing candidate must reach that score itself."""
+    def _admit(self, chunk: int, candidate: Candidate, scores: Scores, layers: slice) -> None:
+        """Let a candidate take the place of the lowest score; a competing one must reach that score itself."""
         frames, protected = self.bank.listed_frames(layers), self.pins.protected
-        contest = scores
+        droppable = scores.bank
         if protected:
             pinned = torch.tensor(sorted(protected), device=frames.device)
-            contest = scores.masked_fill(torch.isin(frames, pinned), torch.inf)
-        lowest, place = (x[..., 0] for x in contest.sort(dim=-1, stable=True))
+            droppable = scores.bank.masked_fill(torch.isin(frames, pinned), torch.inf)
+        lowest, place = (x[..., 0] for x in droppable.sort(dim=-1, stable=True))
         # a pin may have come back into some layers' banks already
-        wanted = (lowest < torch.inf) & ~(frames == offer.frame).any(dim=-1)
-        if candidate is not None and offer.frame not in protected:
-            wanted = wanted & (candidate >= lowest)
-        self.bank.replace(place, offer, wanted, layers)
-        shown = scores if candidate is None else torch.cat((scores, candidate[..., None]), dim=-1)
-        self._note(chunk, offer, frames, shown, layers)
+        wanted = (lowest < torch.inf) & ~(frames == candidate.frame).any(dim=-1)
+        if scores.candidate is not None and candidate.frame not in protected:
+            wanted = wanted & (scores.candidate >= lowest)
+        self.bank.replace(place, candidate, wanted, layers)
+        self._trace(chunk, candidate, frames, scores.all, layers)
 
-    def _note(self, chunk: int, offer: Candidate, before: Tensor, scores: Tensor | None, layers: slice) -> None:
+    def _trace(self, chunk: int, candidate: Candidate, before: Tensor, scores: Tensor | None, layers: slice) -> None:
         self.trace.add(
             "retrieve",
             chunk,
             policy=self.config.retrieval,
-            candidate=offer.frame,
+            candidate=candidate.frame,
             first_layer=layers.start or 0,
             before=before,
             scores=scores,
             after=self.bank.listed_frames(layers),
         )
+
+
+def _kv(candidate: Candidate) -> FrameKV:
+    """The copy that a candidate outside the sink always has."""
+    if candidate.kv is None:
+        raise ValueError(f"latent frame {candidate.frame} has no copy of its keys and values.")
+    return candidate.kv

@@ -6,22 +6,31 @@ stands in the bank while the prompt asks for it by name; after that its frame is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .frame_kv import Candidate
+import torch
+
+from .frame_kv import Candidate, FrameKV, candidates_state, read_candidates
+from .state_dict import StateDict
 
 
 @dataclass
 class NamedPin:
-    """A frame under a name. `kept` holds its keys and values as soon as the frame is made; nobody writes to them."""
+    """A latent frame under a name; `kept` holds its keys and values as soon as the frame is made, never overwritten."""
 
     frame: int
     kept: Candidate | None = None
 
 
 class Pins:
-    """What is pinned, and which names the current prompt asks for. Knows nothing of slots but their number."""
+    """Pinned frames, and the names that the current prompt asks for.
+
+    slots     bank slots there are.
+    frames    latent frames pinned for good.
+    named     named pins.
+    recalled  names that the current prompt asks for.
+    """
 
     def __init__(self, slots: int, frames: Iterable[int] = ()):
         self.slots = slots
@@ -37,11 +46,12 @@ class Pins:
 
     @property
     def recalled_frames(self) -> set[int]:
+        """Latent frames of the names that the current prompt asks for."""
         return {self.named[name].frame for name in self.recalled}
 
     @property
     def protected(self) -> set[int]:
-        """Frames that nothing may drive out of the bank now."""
+        """Frames that must not be dropped from the bank now."""
         return self.held(self.recalled)
 
     def held(self, recall: Iterable[str]) -> set[int]:
@@ -49,6 +59,7 @@ class Pins:
         return self.frames | {self.named[name].frame for name in recall}
 
     def has(self, frame: int, name: str | None) -> bool:
+        """Whether this frame is pinned under this name, or for good where the name is None."""
         return frame in self.frames if name is None else name in self.named and self.named[name].frame == frame
 
     def check_new(self, frame: int, name: str | None, recall: Sequence[str]) -> None:
@@ -78,6 +89,25 @@ class Pins:
                 )
         asked = {self.named[name].frame for name in names}
         self._check_room(f"the prompt cannot have {', '.join(names)} in memory", self.frames | asked, len(self.frames))
+
+    def state_dict(self) -> StateDict:
+        """Pins, names, and keys and values of named pins."""
+        kept = candidates_state("kept", "kept", [pin.kept for pin in self.named.values()])
+        kept.meta |= {
+            "pins": sorted(self.frames),
+            "recalled": list(self.recalled),
+            "named": [[name, pin.frame] for name, pin in self.named.items()],
+        }
+        return kept
+
+    def load_state_dict(self, state: StateDict, device: torch.device, rebuilt: Mapping[int, FrameKV]) -> None:
+        """Read pins back; keys and values go to `device`, those that the state lacks come from `rebuilt`."""
+        kept = read_candidates(state, "kept", "kept", device, rebuilt)
+        self.frames = set(state.meta["pins"])
+        self.recalled = tuple(state.meta["recalled"])
+        self.named = {
+            name: NamedPin(frame, candidate) for (name, frame), candidate in zip(state.meta["named"], kept, strict=True)
+        }
 
     def _check_room(self, what: str, frames: set[int], taken: int) -> None:
         if len(frames) > self.slots:

@@ -1,4 +1,4 @@
-"""Mean text keys of a prompt, which relevance is computed from."""
+"""Mean text keys and pooled embedding of a prompt, which retrieval scores are computed from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..model import TextKV
 
 @dataclass(frozen=True)
 class PromptKeys:
-    """What relevance knows of a prompt.
+    """Means of a prompt's cross-attention keys, and of its embedding.
 
     number   counts the prompts of a stream.
     mean_k   [layers, B, heads, head_dim] float32: mean cross-attention key, padding included (as published).
@@ -28,9 +28,13 @@ class PromptKeys:
 
     @staticmethod
     def of(number: int, text: Tensor, keys: list[TextKV]) -> PromptKeys:
-        """text [B, length, text_dim], padded with rows of zeros; keys as from `Backbone.embed_text`."""
+        """Means of one prompt.
+
+        text  [B, length, text_dim], padded with rows of zeros.
+        keys  cross-attention keys and values per layer, as from `Backbone.embed_text`.
+        """
         own = text.abs().amax(dim=-1) > 0  # [B, length]
-        # a prompt of nothing but zeros has no own tokens: then all of them speak
+        # a prompt of nothing but zeros has no own tokens: then all of them count
         own = (own | ~own.any(dim=-1, keepdim=True)).float()
         weight = own / own.sum(dim=-1, keepdim=True)
         mean_k = torch.stack([layer.k.mean(dim=2, dtype=torch.float32) for layer in keys])

@@ -1,4 +1,4 @@
-"""What the keys and values in a cache were made of.
+"""Provenance of cached keys and values: the latents and prompts that they were made of.
 
 A frame's keys follow from its latents and the prompt that it was read under, so those are kept, on the CPU, for every
 frame that sink, window or bank still hold: megabytes where the keys themselves are gigabytes.
@@ -6,12 +6,15 @@ frame that sink, window or bank still hold: megabytes where the keys themselves 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from .layout import FrameSpan, SlotLayout
+from .state_dict import EmbeddingTable, StateDict
 
 UNKNOWN = "unknown"
 WRITES = ("context", "recache", "picture", UNKNOWN)
@@ -19,39 +22,52 @@ WRITES = ("context", "recache", "picture", UNKNOWN)
 
 @dataclass(eq=False)
 class KVWrite:
-    """One forward over clean latents that left keys behind.
+    """One forward pass over clean latents that left keys and values in the cache.
 
-    kind      `context`: a finished chunk. `recache`: frames read anew at a prompt change. `picture`: a frame that no
-              chunk made, read alone. `unknown`: a frame that came with a state of before there were ledgers; of what
-              and how its keys were made is not known, so span and text only say which frame it is.
-    span      its latent frames; the first `unwritten` of them only asked.
+    kind      `context`: a finished chunk. `recache`: frames read again at a prompt change. `picture`: a frame that no
+              chunk made, read alone. `unknown`: a frame from a state file of version 1, which does not record how its
+              keys were made: span and text only say which frame it is.
+    span      its latent frames.
     text      the prompt's embedding, [B, length, text_dim].
     timestep  0 is clean.
-    standing  frames that stand in sink or window with the keys of this write.
+    in_cache  frames in sink or window that have the keys of this write.
     """
 
     kind: str
     span: FrameSpan
     text: Tensor
     timestep: float = 0.0
-    standing: set[int] = field(default_factory=set)
-
-    @property
-    def frames(self) -> range:
-        """All latent frames that took part."""
-        return range(self.span.start, self.span.start + self.span.frames)
+    in_cache: set[int] = field(default_factory=set)
 
     @property
     def needed(self) -> range:
         """Latent frames whose latents it takes to write the same again."""
-        return range(0) if self.kind == UNKNOWN else self.frames
+        return range(0) if self.kind == UNKNOWN else self.span.all
+
+    def to_json(self, text: int) -> dict[str, Any]:
+        """As in a state file; text: the embedding's number."""
+        return {
+            "kind": self.kind,
+            "start": self.span.start,
+            "frames": self.span.frames,
+            "unwritten": self.span.query_only,
+            "text": text,
+            "timestep": self.timestep,
+            "standing": sorted(self.in_cache),
+        }
+
+    @staticmethod
+    def from_json(entry: dict[str, Any], texts: Sequence[Tensor]) -> KVWrite:
+        """From a state file; texts: its embeddings by number."""
+        span = FrameSpan(entry["start"], entry["frames"], query_only=entry["unwritten"])
+        return KVWrite(entry["kind"], span, texts[entry["text"]], entry["timestep"], set(entry["standing"]))
 
 
 class KVProvenance:
     """The writes behind everything that a cache holds, oldest first.
 
     sources  the write whose keys were copied for the bank, by latent frame.
-    latents  [B, C, h, w] on the CPU of each latent frame that a write needs.
+    latents  [B, C, h, w] float32 on the CPU of each latent frame that a write needs.
     """
 
     def __init__(self) -> None:
@@ -60,40 +76,71 @@ class KVProvenance:
         self.latents: dict[int, Tensor] = {}
         self._fresh: dict[int, Tensor] = {}  # on the stream's device, until `settle`
 
-    def wrote(self, write: KVWrite, latents: Tensor) -> None:
+    def add(self, write: KVWrite, latents: Tensor) -> None:
         """Note a write of latents [B, C, F, h, w]. Nothing is copied before `settle`."""
         if write.kind == "picture":
-            self.sources |= dict.fromkeys(write.frames, write)
+            self.sources |= dict.fromkeys(write.span.all, write)
         else:
-            write.standing = set(write.frames[write.span.unwritten :])
+            write.in_cache = set(write.span.stored)
         for earlier in self.writes:
-            earlier.standing -= write.standing
+            earlier.in_cache -= write.in_cache
         self.writes.append(write)
-        self._fresh |= dict(zip(write.frames, latents.unbind(dim=2), strict=True))
+        self._fresh |= dict(zip(write.span.all, latents.unbind(dim=2), strict=True))
 
-    def forget_standing(self) -> None:
-        """The keys in sink and window were thrown away."""
+    def forget_window(self) -> None:
+        """Note that the keys in sink and window were thrown away."""
         for write in self.writes:
-            write.standing = set()
+            write.in_cache = set()
 
-    def settle(self, at: SlotLayout, copied: Iterable[int]) -> None:
-        """After a chunk: keep what is still held, on the CPU.
+    def settle(self, layout: SlotLayout, copied: Iterable[int]) -> None:
+        """Keep what is still held after a chunk, on the CPU.
 
-        at      which frames stand in sink and window.
-        copied  frames whose keys the bank holds, or will be offered.
+        layout  which frames are in sink and window.
+        copied  frames whose keys the bank holds, or that are candidates for it.
         """
-        stands = set(range(at.origin, at.origin + at.sink)) | set(range(at.window_start, at.end))
         for write in self.writes:
-            write.standing &= stands
+            write.in_cache &= layout.standing
         self._find_sources(copied)
         sources = set(self.sources.values())
-        self.writes = [write for write in self.writes if write.standing or write in sources]
+        self.writes = [write for write in self.writes if write.in_cache or write in sources]
         self._keep_latents({frame for write in self.writes for frame in write.needed})
 
+    def state_dict(self, texts: EmbeddingTable, recent: range) -> StateDict:
+        """Writes, and the latents behind them.
+
+        texts   table that the writes' embeddings are added to.
+        recent  latent frames whose latents the state keeps anyway.
+        """
+        frames = sorted(self.latents.keys() - set(recent))
+        tensors = {"ledger.latents": torch.stack([self.latents[frame] for frame in frames], dim=2)} if frames else {}
+        numbers = {id(write): number for number, write in enumerate(self.writes)}
+        meta = {
+            "frames": frames,
+            "writes": [write.to_json(texts.number(write.text)) for write in self.writes],
+            "sources": [[frame, numbers[id(write)]] for frame, write in sorted(self.sources.items())],
+        }
+        return StateDict(tensors, {"ledger": meta})
+
+    def load_state_dict(self, state: StateDict, texts: Sequence[Tensor], recent: Tensor, first: int) -> None:
+        """Read writes and latents back.
+
+        texts   embeddings by number.
+        recent  latents [B, C, F, h, w] of the newest frames, from latent frame `first` on.
+        """
+        meta = state.meta["ledger"]
+        self.writes = [KVWrite.from_json(entry, texts) for entry in meta["writes"]]
+        self.sources = {frame: self.writes[number] for frame, number in meta["sources"]}
+        known = dict(enumerate(recent.unbind(dim=2), start=first))
+        if meta["frames"]:
+            kept = state.tensors["ledger.latents"].unbind(dim=2)
+            known = dict(zip(meta["frames"], kept, strict=True)) | known
+        needed = {frame for write in self.writes for frame in write.needed}
+        self.latents = {frame: known[frame].clone() for frame in needed}
+
     def _find_sources(self, copied: Iterable[int]) -> None:
-        standing = {frame: write for write in self.writes for frame in write.standing}
+        in_cache = {frame: write for write in self.writes for frame in write.in_cache}
         # once copied, keys do not change with those in the window
-        found = {frame: self.sources.get(frame) or standing.get(frame) for frame in copied}
+        found = {frame: self.sources.get(frame) or in_cache.get(frame) for frame in copied}
         self.sources = {frame: write for frame, write in found.items() if write is not None}
 
     def _keep_latents(self, needed: set[int]) -> None:

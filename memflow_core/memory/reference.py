@@ -1,4 +1,4 @@
-"""The bank of the published program, kept so that its weights can be run exactly as they were trained and judged."""
+"""Bank of the published MemFlow program, number for number, so that its weights run as they were trained and judged."""
 
 from __future__ import annotations
 
@@ -10,88 +10,126 @@ from torch import Tensor
 from ..config import MemoryConfig
 from .bank import MemoryBank
 from .cache import KVCache
-from .frame_kv import Candidate
+from .frame_kv import Candidate, FrameKV, RebuiltKV, candidates_state, read_candidates
 from .layout import FrameSpan, SlotLayout
 from .pins import Pins
+from .policy import LayerHook
 from .prompt_keys import PromptKeys
+from .provenance import KVProvenance
+from .state_dict import StateDict
 from .trace import Trace
+
+NO_PINS = "retrieval 'reference' knows no pins: choose another policy to pin a frame."
 
 
 def rank(scores: Tensor) -> Tensor:
-    """Listed places by falling score, [layers, B, n]; among equals the lowest comes first."""
+    """Listed places by falling score; among equals the lowest comes first. scores [layers, B, n] -> int64 alike."""
     return scores.sort(dim=-1, descending=True, stable=True).indices
 
 
-def published_span(at: SlotLayout) -> FrameSpan | None:
-    """The latent frames that a recache reads again: sink + window frames are recomputed, but the keys of as many as
-    the sink holds are dropped; in a stream no longer than sink + window, the sink itself is rewritten."""
-    made = at.end - at.origin
+def published_span(layout: SlotLayout) -> FrameSpan | None:
+    """The latent frames that a recache of the published program reads again.
+
+    Sink + window frames are recomputed, but the keys of as many as the sink holds are dropped; in a stream no longer
+    than sink + window, the sink itself is rewritten. None before the first chunk.
+    """
+    made = layout.end - layout.origin
     if made == 0:
         return None
-    frames = min(at.sink_slots + at.window_slots, made)
-    return FrameSpan(at.end - frames, frames, unwritten=at.sink_slots if made > frames else 0)
+    frames = min(layout.sink_slots + layout.window_slots, made)
+    return FrameSpan(layout.end - frames, frames, query_only=layout.sink_slots if made > frames else 0)
 
 
 class ReferenceMemory:
-    """Number for number, its quirks included.
+    """The published bank, its quirks included.
 
     The newest recorded frame is appended again before every chunk, so it can fill several slots. Right after a
     prompt switch the scores are taken against zeros: all frames tie. A full bank is listed by falling score.
 
-    rank  orders the bank by score. The published program leaves ties to the device; another rule can be given here.
+    Implements `MemoryPolicy`.
+
+    rank        orders the bank by score. The published program leaves ties to the device; another rule can be
+                given here.
+    newest      the newest recorded frame.
+    promised    recorded frames that the bank has been promised a slot for; may exceed its size.
+    text_known  False from a recache to the next pass: the published bank update then scores against zeros.
     """
 
-    def __init__(self, cache: KVCache, config: MemoryConfig, trace: Trace, rank: Callable[[Tensor], Tensor] = rank):
-        self.bank, self.config, self.trace, self.rank = MemoryBank(cache), config, trace, rank
-        self.newest: Candidate | None = None
-        self.pins = Pins(0)  # there are none
-        self.promised = 0  # recorded frames that the bank has been promised a slot for; may exceed its size
+    can_pin = False
+    reads_empty_sink = True
 
-    @property
-    def offers(self) -> list[Candidate]:
-        """Frames that are not in the bank yet."""
-        return [] if self.newest is None else [self.newest]
+    def __init__(self, cache: KVCache, config: MemoryConfig, *, trace: Trace, rank: Callable[[Tensor], Tensor] = rank):
+        self.bank = MemoryBank(cache)
+        self.config = config
+        self.trace = trace
+        self.rank = rank
+        self.pins = Pins(0)
+        self.pin_device = cache.device
+        self.newest: Candidate | None = None
+        self.promised = 0
+        self.text_known = True
 
     @property
     def copied(self) -> set[int]:
         """Latent frames whose keys were copied for the bank, or will be. Waits for the device."""
-        return {offer.frame for offer in self.offers} | set(self.bank.listed_frames().unique().tolist())
+        newest = set() if self.newest is None else {self.newest.frame}
+        return newest | set(self.bank.listed_frames().unique().tolist())
 
-    def recall(self, chunk: int, names: Sequence[str]) -> None:
-        """At a prompt change; nothing is pinned."""
+    # -- moments of a chunk -------------------------------------------------------------------------------------------
 
-    def cut(self, chunk: int, prompt: PromptKeys) -> None:
-        """Before window and sink are forgotten; nothing waits there."""
+    def on_prompt_change(self, chunk: int, recall: Sequence[str]) -> None:
+        """There are no pins to recall."""
 
-    def meet(self, chunk: int, first_frame: int, prompt: PromptKeys) -> None:
-        """Before a chunk; a prompt is met at its first step alone."""
+    def on_cut(self, chunk: int, prompt: PromptKeys) -> None:
+        """The newest frame is a copy already."""
 
-    def open(self, chunk: int, prompt: PromptKeys, text_known: bool) -> None:
-        """Before a chunk's first step."""
-        self.update(chunk, prompt, text_known)
+    def before_chunk(self, chunk: int, first_frame: int, prompt: PromptKeys) -> None:
+        """The published bank update comes at a chunk's first pass."""
 
-    def settle(self) -> None:
-        """After the chunk's first forward; everything is decided."""
+    def recache_span(self, chunk: int, prompt: PromptKeys, provenance: KVProvenance) -> FrameSpan | None:
+        """Published: forget the sink if it is not global, and update the bank before the recache."""
+        self.text_known = False
+        if not self.config.global_sink:
+            self.bank.cache.zero_window()
+            provenance.forget_window()
+        span = published_span(self.bank.cache.layout)
+        if span is not None:
+            self.update(chunk, prompt)
+        return span
 
-    def record(self, chunk: int, frame: int, prompt: PromptKeys) -> None:
-        """After the context pass of a chunk: its first latent frame becomes the newest prototype."""
+    def first_pass_hook(self, chunk: int, prompt: PromptKeys) -> LayerHook | None:
+        self.update(chunk, prompt)
+        return None
+
+    def after_first_pass(self) -> None:
+        self.text_known = True
+
+    def before_context_pass(self, chunk: int, prompt: PromptKeys, denoising_steps: int) -> None:
+        """The published multi-prompt program updates its bank again here when there is only one step."""
+        if denoising_steps == 1 and self.config.record == "interval":
+            self.text_known = True
+            self.update(chunk, prompt)
+
+    def after_chunk(self, chunk: int, first_frame: int, prompt: PromptKeys) -> None:
+        """The chunk's first latent frame becomes the newest."""
         due = chunk % self.config.record_every == 0
         if not due and self.config.record == "interval":
             return
-        if self.newest is not None:
-            self.bank.release(self.newest.prototype)
-        self.newest = Candidate(frame, prompt.number, self.bank.copy_frame(frame))
+        if self.newest is not None and self.newest.kv is not None:
+            self.bank.release(self.newest.kv)
+        self.newest = Candidate(first_frame, prompt.number, self.bank.copy_frame(first_frame))
         self.promised += int(due)
-        self.trace.add("record", chunk, frame=frame)
+        self.trace.add("record", chunk, frame=first_frame)
 
-    def update(self, chunk: int, prompt: PromptKeys, text_known: bool) -> None:
-        """Before a chunk's first step, and before a recache. Where not `text_known`, scores are against zeros."""
+    def update(self, chunk: int, prompt: PromptKeys) -> None:
+        """Let the newest frame into the bank: into a new slot, over the slot filled last, or in place of the last."""
         if self.newest is None or self.bank.slots == 0:
             return
         before, scores = self.bank.listed_frames(), None
         if self.promised > self.bank.slots:
-            scores = self.bank.relevance(prompt.mean_k if text_known else torch.zeros_like(prompt.mean_k))
-            self._compress(scores)
+            text = prompt.mean_k if self.text_known else torch.zeros_like(prompt.mean_k)
+            scores = self.bank.relevance(text)
+            self._compress(scores, self.newest)
         elif self.promised > self.bank.cache.layout.bank:
             self.bank.append(self.newest)
         else:
@@ -107,9 +145,39 @@ class ReferenceMemory:
             after=self.bank.listed_frames(),
         )
 
-    def _compress(self, scores: Tensor) -> None:
+    def _compress(self, scores: Tensor, newest: Candidate) -> None:
         """Sort by falling score, then let the newest frame take the last place."""
         falling = self.rank(scores)
         self.bank.cache.order.copy_(self.bank.cache.order.gather(-1, falling))
         last = torch.full_like(falling[..., 0], self.bank.slots - 1)
-        self.bank.replace(last, self.newest, torch.ones_like(last, dtype=torch.bool))
+        self.bank.replace(last, newest, torch.ones_like(last, dtype=torch.bool))
+
+    # -- pins: none ---------------------------------------------------------------------------------------------------
+
+    def check_recall(self, names: Sequence[str]) -> None:
+        if names:
+            raise ValueError(NO_PINS)
+
+    def pin(self, chunk: int, frame: int, name: str | None, upcoming: Sequence[str], prompt: int) -> None:
+        raise ValueError(NO_PINS)
+
+    def unpin(self, chunk: int, pin: int | str) -> None:
+        raise ValueError(NO_PINS)
+
+    def insert(self, chunk: int, frame: int, prompt: PromptKeys, kv: FrameKV) -> None:
+        raise ValueError(NO_PINS)
+
+    # -- state --------------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> StateDict:
+        state = StateDict(meta={"text_known": self.text_known, "promised": self.promised})
+        state.update(self.bank.state_dict())
+        state.update(candidates_state("offer", "offers", [] if self.newest is None else [self.newest]))
+        return state
+
+    def load_state_dict(self, state: StateDict, rebuilt: RebuiltKV) -> None:
+        self.bank.load_state_dict(state)
+        read = read_candidates(state, "offer", "offers", self.bank.cache.device, rebuilt.candidates)
+        self.newest = read[0] if read else None
+        self.promised = state.meta["promised"]
+        self.text_known = state.meta["text_known"]

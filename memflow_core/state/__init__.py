@@ -1,8 +1,7 @@
 """Save a stream's state and resume from it, exact or compact; check files from strangers."""
 
 from .capture import capture, resume
-from .format import COMPACT, EXACT
+from .format import COMPACT, DECODER, EXACT
 from .stream_state import StreamState, read_meta
-from .validate import DECODER
 
 __all__ = ["COMPACT", "DECODER", "EXACT", "StreamState", "capture", "read_meta", "resume"]

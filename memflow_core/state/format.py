@@ -11,12 +11,13 @@ from torch import Tensor
 
 FORMAT = "memflow-stream-state"
 VERSION = 2
-READABLE = (1, 2)
+READABLE = (1, 2)  # today's, and up to two before it
 CHECKED_SINCE = 2  # files of before have no checksum
 COMPACT, EXACT = "compact", "exact"
+DECODER = "decoder."  # prefix of tensors of a video decoder that went along with the stream; its owner checks them
 
 
 def trace_tensor(records: list[dict[str, Any]]) -> Tensor:
-    """Trace records as bytes, uint8."""
+    """Trace records as JSON bytes, [n] uint8."""
     text = json.dumps(records, separators=(",", ":")).encode()
     return torch.from_numpy(np.frombuffer(text, dtype=np.uint8).copy())

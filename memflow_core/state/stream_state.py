@@ -16,7 +16,7 @@ from torch import Tensor
 from ..config import LatentShape, MemoryConfig, SamplingConfig
 from .compact import compacted
 from .format import CHECKED_SINCE, COMPACT, FORMAT
-from .validate import check_state
+from .validate import check_state, memory_of, sampling_of
 from .versions import refusal, to_current
 
 
@@ -38,11 +38,11 @@ class StreamState:
 
     @property
     def memory(self) -> MemoryConfig:
-        return MemoryConfig(**{**self.meta["memory"], "pins": tuple(self.meta["memory"]["pins"])})
+        return memory_of(self.meta)
 
     @property
     def sampling(self) -> SamplingConfig:
-        return SamplingConfig(**{**self.meta["sampling"], "steps": tuple(self.meta["sampling"]["steps"])})
+        return sampling_of(self.meta)
 
     @property
     def pins(self) -> list[tuple[int, str | None]]:

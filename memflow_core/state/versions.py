@@ -1,6 +1,6 @@
 """Versions of the state file: which of them can be read, and converters from older ones to today's.
 
-A version is readable while it is one of the two before today's, and then has a converter to the one after it.
+A version is readable while it is one of the two before today's, and has a converter to the one after it.
 """
 
 from __future__ import annotations
@@ -81,17 +81,16 @@ def _as_many(text: Tensor, batch: int) -> Tensor:
 
 
 def _unknown_ledger(tensors: dict[str, Tensor], meta: dict[str, Any]) -> dict[str, Any]:
-    """A ledger that says of every frame that is held that nobody knows what its keys were made of."""
+    """Provenance in which every frame that is held has a write of kind `unknown`."""
     memory, frames = memory_of(meta), tensors["frames"]
     if frames.dtype != torch.int64:
         raise ValueError(f"'frames' is {frames.dtype}")
-    at = SlotLayout(memory.sink_frames, memory.window_frames, memory.bank_slots, **meta["at"])
-    standing = {*range(at.origin, at.origin + at.sink), *range(at.window_start, at.end)}
-    copied = set(frames[..., at.bank_slots - at.bank :].unique().tolist())
+    layout = SlotLayout(memory.sink_frames, memory.window_frames, memory.bank_slots, **meta["at"])
+    copied = set(frames[..., layout.bank_slots - layout.bank :].unique().tolist())
     # those that are safe in the sink included: at a cut they are copied too
     copied |= {frame for frame, _, _ in meta["offers"]}
-    numbers = {frame: number for number, frame in enumerate(sorted(standing | copied))}
-    writes = [_unknown_write(frame, [frame] if frame in standing else []) for frame in numbers]
+    numbers = {frame: number for number, frame in enumerate(sorted(layout.standing | copied))}
+    writes = [_unknown_write(frame, [frame] if frame in layout.standing else []) for frame in numbers]
     return {"frames": [], "writes": writes, "sources": [[frame, numbers[frame]] for frame in sorted(copied)]}
 
 

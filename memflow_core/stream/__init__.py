@@ -4,7 +4,8 @@ from .chunk import Chunk, ForwardPass
 from .flow import FlowSchedule, denoising_timesteps
 from .noise import Draw, Noise, SeededNoise
 from .prefill import FIRST_PICTURE, EncodedImages, InitialFrames, keys_alone, load_initial_frames
-from .prompt import PromptChange, TextBlend
+from .progress import Progress
+from .prompt import Prompt, PromptChange, TextBlend, change_arguments
 from .stream import Stream
 
 __all__ = [
@@ -16,10 +17,13 @@ __all__ = [
     "InitialFrames",
     "Noise",
     "EncodedImages",
+    "Progress",
+    "Prompt",
     "PromptChange",
     "SeededNoise",
     "Stream",
     "TextBlend",
+    "change_arguments",
     "denoising_timesteps",
     "keys_alone",
     "load_initial_frames",

@@ -1,4 +1,4 @@
-"""What a stream makes, and in which size."""
+"""Chunks that a stream makes, and the forward passes that it announces."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from ..memory import Record
 class ForwardPass:
     """One pass through the model, announced before it runs.
 
-    `kind`: recache, denoise or context; before the first chunk of a run also rebuild (keys of a compact state) and
-    picture (a picture on its way to the bank).
+    kind   recache, denoise or context; before the first chunk of a run also rebuild (keys of a compact state) and
+           picture (a picture for the bank).
+    chunk  number of the chunk it is for.
+    step   denoising step, from 0.
     """
 
     kind: str
@@ -24,7 +26,15 @@ class ForwardPass:
 
 @dataclass(frozen=True)
 class Chunk:
-    """A finished chunk. latents [B, C, F, h, w] float32 in the model's latent space; start in latent frames."""
+    """A finished chunk.
+
+    index     its number in the stream, from 0.
+    start     its first latent frame.
+    latents   [B, C, F, h, w] float32 in the model's latent space.
+    prompt    number of the prompt that it was made under.
+    forwards  the passes that it took, recaches before it included.
+    trace     what memory decided for it.
+    """
 
     index: int
     start: int

@@ -1,4 +1,8 @@
-"""Flow matching: the sigma table, the step list, noising and the x0 estimate."""
+"""Flow matching: sigma table, step list, noising and the x0 estimate.
+
+The convention is Self-Forcing's (arXiv 2506.08009), which MemFlow's weights were distilled with: rectified flow,
+x_t = (1 - sigma) x0 + sigma noise, the model predicts noise - x0, and time is a table of 1000 shifted sigmas.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +16,18 @@ TRAIN_STEPS = 1000
 
 
 class FlowSchedule:
-    """Shifted flow-matching schedule: sigma_i = s u / (1 + (s - 1) u), u = 1 - i / 1000, i = 0..999.
+    """Shifted flow-matching table: sigma_i = s u / (1 + (s - 1) u), u = 1 - i / 1000, i = 0..999.
 
     A timestep stands for the sigma of the nearest table entry, so 0 means the last one (0.00498 at shift 5),
-    as in the code the weights were distilled with.
+    as in the code that the weights were distilled with.
+
+    sigmas     [1000] float32, falling.
+    timesteps  [1000] float32: sigmas x 1000.
     """
 
     def __init__(self, shift: float = 5.0):
         u = torch.linspace(1.0, 0.0, TRAIN_STEPS + 1)[:-1]
-        self.sigmas = shift * u / (1 + (shift - 1) * u)  # [1000], float32
+        self.sigmas = shift * u / (1 + (shift - 1) * u)
         self.timesteps = self.sigmas * TRAIN_STEPS
 
     def warp(self, steps: tuple[int, ...]) -> list[float]:
@@ -33,12 +40,12 @@ class FlowSchedule:
         return float(self.sigmas[torch.argmin((self.timesteps - timestep).abs())])
 
     def add_noise(self, x0: Tensor, noise: Tensor, timestep: float) -> Tensor:
-        """(1 - sigma) x0 + sigma noise, in float32, in x0's dtype and shape."""
+        """(1 - sigma) x0 + sigma noise, computed in float32; in x0's dtype and shape, any."""
         sigma = self.sigma(timestep)
         return ((1 - sigma) * x0.float() + sigma * noise.float()).to(x0.dtype)
 
     def x0(self, xt: Tensor, flow: Tensor, timestep: float) -> Tensor:
-        """Clean estimate xt - sigma flow, in float64, in xt's dtype and shape."""
+        """Clean estimate xt - sigma flow, computed in float64; in xt's dtype and shape, any."""
         wide = widest(xt.device)
         return (xt.to(wide) - self.sigma(timestep) * flow.to(wide)).to(xt.dtype)
 

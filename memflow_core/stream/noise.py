@@ -1,4 +1,4 @@
-"""Every random number of a stream.
+"""Random numbers of a stream.
 
 One seed makes one stream. Chunk n draws from its own generator, seeded from (seed, n): first the chunk's initial
 noise, then one re-noising after each denoising step but the last, each of shape [B, C, F, h, w]. All draws are
@@ -14,6 +14,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ..memory import StateDict
+
 Draw = Callable[[tuple[int, ...]], Tensor]
 """The next noise tensor of a chunk, of the given shape."""
 
@@ -27,8 +29,10 @@ class Noise(Protocol):
 
 
 def chunk_seed(seed: int, index: int) -> int:
-    """A 64-bit seed for chunk `index`: splitmix64 of the stream's seed and the index, so that neighbouring seeds and
-    chunks share nothing."""
+    """Derive a chunk's 64-bit seed: the splitmix64 generator's output number `index` from state `seed`.
+
+    splitmix64 (Steele, Lea and Flood 2014) decorrelates neighbouring seeds and chunks.
+    """
     mixed = (seed + (index + 1) * 0x9E3779B97F4A7C15) & _MASK
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         mixed = ((mixed ^ (mixed >> shift)) * factor) & _MASK
@@ -36,7 +40,7 @@ def chunk_seed(seed: int, index: int) -> int:
 
 
 class SeededNoise:
-    """The noise of a seed from 0 to 2^64 - 1."""
+    """Noise from a seed, 0 to 2^64 - 1. Raises ValueError for any other seed."""
 
     def __init__(self, seed: int):
         if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed <= _MASK:
@@ -44,12 +48,20 @@ class SeededNoise:
         self.seed = seed
 
     def chunk(self, index: int) -> Draw:
+        """Start the draws of a chunk: each call of the result gives the next float32 tensor, on the CPU."""
         generator = torch.Generator("cpu").manual_seed(chunk_seed(self.seed, index))
         return lambda shape: torch.randn(shape, generator=generator)
 
+    def state_dict(self) -> StateDict:
+        """The seed; a stream that goes on from it draws the same numbers."""
+        return StateDict(meta={"seed": self.seed})
+
 
 def draws_on(device: torch.device, draw: Draw, shape: tuple[int, ...], count: int) -> list[Tensor]:
-    """A chunk's first `count` draws, on a device. A GPU is sent all of them at once, and nobody waits for it."""
+    """Move a chunk's first `count` draws to a device, each float32 of `shape`.
+
+    A CUDA device is sent all of them at once through pinned memory, without a wait.
+    """
     drawn = [draw(shape) for _ in range(count)]
     if device.type != "cuda":
         return [noise.to(device) for noise in drawn]

@@ -1,6 +1,6 @@
-"""Pictures from outside: the start of a stream, and moments that its bank is to remember.
+"""Prefill: pictures from outside as the start of a stream, and as moments for its bank.
 
-Both are written by clean forwards alone, as if the stream had made them: nothing is denoised.
+Both are written by clean forward passes alone, as if the stream had made them: nothing is denoised.
 """
 
 from __future__ import annotations
@@ -13,23 +13,10 @@ from torch import Tensor
 
 from ..attention import MemoryAttention
 from ..config import MemoryConfig
-from ..memory import FrameKV, FrameSpan, KVCache, KVWrite, NarrativeMemory, PromptKeys, SlotLayout
+from ..memory import FrameKV, FrameSpan, KVCache, KVWrite, PromptKeys, SlotLayout
 from ..model import TextKV
 from .chunk import ForwardPass
 from .stream import Stream
-
-
-def keys_alone(stream: Stream, frame: int, latents: Tensor, text: list[TextKV]) -> FrameKV:
-    """Keys and values of a latent frame that has seen nothing but itself. latents [B, C, 1, h, w]."""
-    bone, cache, attention = stream.backbone, stream.cache, stream.attention
-    at = SlotLayout(sink_slots=1, window_slots=0, bank_slots=0, origin=frame, end=frame + 1)
-    shape = (bone.layers, cache.batch, bone.heads, stream.shape.tokens, bone.head_dim)
-    alone = KVCache(*shape, at, bone.dtype, stream.device, cache.in_fp8)
-    reading = MemoryAttention(alone, attention.rope, bone.attention, relative=attention.relative)
-    reading.begin(FrameSpan(frame, 1))
-    bone.write(latents.to(stream.device, torch.float32), stream.sampling.context_noise, text, reading)
-    return FrameKV(**{name: part[:, :, :, 0] for name, part in alone.parts.items()})
-
 
 FIRST_PICTURE = -2  # pictures count down from here, before the story; -1 is an empty slot
 
@@ -44,7 +31,7 @@ class EncodedImages:
 
 @dataclass(frozen=True)
 class InitialFrames:
-    """What a stream is given before it makes its next chunk.
+    """Pictures that a stream reads before its next chunk.
 
     start       whole chunks, for the start of the story.
     remembered  each latent frame is one picture for the bank, which keeps it for good.
@@ -60,14 +47,16 @@ class InitialFrames:
 
     @property
     def remembered_frames(self) -> int:
-        return sum(pictures.latents.shape[2] for pictures in self.remembered)
+        """Latent frames for the bank."""
+        return sum(images.latents.shape[2] for images in self.remembered)
 
     @property
     def all(self) -> tuple[EncodedImages, ...]:
+        """All pictures, in the order in which they are read."""
         return (*self.remembered, *([self.start] if self.start else []))
 
     def check_room(self, memory: MemoryConfig, pinned: int = 0) -> None:
-        """Raise ValueError unless a bank of such a memory, in which so many frames are pinned, has room."""
+        """Raise ValueError unless the bank of such a memory has room beside so many pinned frames."""
         wanted = self.remembered_frames
         if wanted and memory.retrieval in ("none", "reference"):
             raise ValueError(
@@ -87,37 +76,67 @@ class InitialFrames:
 
 
 def load_initial_frames(
-    stream: Stream, given: InitialFrames, to_model: Callable[[Tensor], Tensor] = lambda latents: latents
+    stream: Stream, frames: InitialFrames, to_model: Callable[[Tensor], Tensor] = lambda latents: latents
 ) -> None:
-    """Let a stream read what it is given, before its next chunk.
+    """Read pictures into a stream, before its next chunk.
 
-    to_model  from the latent space of `given` to the model's.
+    to_model  from the latent space of `frames` to the model's, [B, C, F, h, w] alike.
 
-    Raises ValueError where it does not fit, before the model runs.
+    Raises ValueError where they do not fit, before the model runs.
     """
-    given.check_room(stream.memory_config)
-    if given.remembered:
-        pins = stream.memory.pins
-        # pictures enter beside what the prompt of before asks for, and must find a place under the next one too
-        given.check_room(stream.memory_config, max(len(pins.held(names)) for names in (pins.recalled, stream.upcoming)))
-    if given.start_frames and (stream.progress.chunk or given.start_frames % stream.sampling.chunk_frames):
-        raise ValueError(
-            f"a start has {given.start_frames} latent frames, but must have whole chunks of "
-            f"{stream.sampling.chunk_frames} and come before all others."
-        )
-    for pictures in given.all:
-        _check_size(stream, pictures)
-        stream.check_text(pictures.text)
-    for pictures in given.remembered:
-        _remember(stream, to_model(pictures.latents), pictures.text)
-    if given.start is not None:
-        stream.set_prompt(given.start.text)
-        for latents in to_model(given.start.latents).split(stream.sampling.chunk_frames, dim=2):
+    _check(stream, frames)
+    for images in frames.remembered:
+        _remember(stream, to_model(images.latents), images.text)
+    if frames.start is not None:
+        stream.set_prompt(frames.start.text)
+        for latents in to_model(frames.start.latents).split(stream.sampling.chunk_frames, dim=2):
             stream.prefill(latents)
 
 
-def _check_size(stream: Stream, pictures: EncodedImages) -> None:
-    shape, found = stream.shape, pictures.latents.shape
+def keys_alone(stream: Stream, frame: int, latents: Tensor, text: list[TextKV]) -> FrameKV:
+    """Keys and values of a latent frame that attends to itself alone.
+
+    latents  [B, C, 1, h, w].
+    text     cross-attention keys and values of its prompt, per layer.
+    """
+    model, cache = stream.backbone, stream.cache
+    alone = KVCache(
+        SlotLayout(sink_slots=1, window_slots=0, bank_slots=0, origin=frame, end=frame + 1),
+        layers=model.layers,
+        batch=cache.batch,
+        heads=model.heads,
+        tokens=stream.shape.tokens,
+        head_dim=model.head_dim,
+        dtype=model.dtype,
+        device=stream.device,
+        in_fp8=cache.in_fp8,
+    )
+    rope, relative = stream.attention.rope, stream.attention.relative
+    attention = MemoryAttention(alone, rope, backend=model.attention, relative=relative)
+    attend = attention.begin(FrameSpan(frame, 1))
+    model.write(latents.to(stream.device, torch.float32), stream.sampling.context_noise, text, attend)
+    return FrameKV(**{name: part[:, :, :, 0] for name, part in alone.parts.items()})
+
+
+def _check(stream: Stream, frames: InitialFrames) -> None:
+    frames.check_room(stream.memory_config)
+    if frames.remembered:
+        pins = stream.memory.pins
+        # pictures enter beside the pins of the current prompt, and must find a place beside those of the next one too
+        pinned = max(len(pins.held(names)) for names in (pins.recalled, stream.upcoming))
+        frames.check_room(stream.memory_config, pinned)
+    if frames.start_frames and (stream.progress.chunk or frames.start_frames % stream.sampling.chunk_frames):
+        raise ValueError(
+            f"a start has {frames.start_frames} latent frames, but must have whole chunks of "
+            f"{stream.sampling.chunk_frames} and come before all others."
+        )
+    for images in frames.all:
+        _check_size(stream, images)
+        stream.check_text(images.text)
+
+
+def _check_size(stream: Stream, images: EncodedImages) -> None:
+    shape, found = stream.shape, images.latents.shape
     if (found[0], *found[-2:]) != (shape.batch, shape.rows, shape.columns):
         raise ValueError(
             f"the pictures given are {found[-1] * 8} x {found[-2] * 8} pixels, but the video is {shape.columns * 8} x "
@@ -127,15 +146,15 @@ def _check_size(stream: Stream, pictures: EncodedImages) -> None:
 
 @torch.inference_mode()
 def _remember(stream: Stream, latents: Tensor, text: Tensor) -> None:
-    """Each latent frame sees itself alone, and enters the bank as a pin, under a number below zero."""
-    memory: NarrativeMemory = stream.memory
+    """Put each latent frame, read alone, into the bank as a pin, under a number below zero."""
     text = text.to(stream.device).expand(stream.shape.batch, -1, -1)
     kv = stream.backbone.embed_text(text)
     keys = PromptKeys.of(stream.progress.prompts, text, kv)
     stream.progress.prompts += 1
+    timestep = stream.sampling.context_noise
     for picture in latents.to(stream.device, torch.float32).split(1, dim=2):
-        frame = min(FIRST_PICTURE, min(stream.ledger.sources, default=0) - 1)
+        frame = min(FIRST_PICTURE, min(stream.provenance.sources, default=0) - 1)
         stream.announce(ForwardPass("picture", stream.progress.chunk))
-        prototype = keys_alone(stream, frame, picture, kv)
-        stream.ledger.wrote(KVWrite("picture", FrameSpan(frame, 1), text, stream.sampling.context_noise), picture)
-        memory.take_in(stream.progress.chunk, frame, keys, prototype)
+        alone = keys_alone(stream, frame, picture, kv)
+        stream.provenance.add(KVWrite("picture", FrameSpan(frame, 1), text, timestep), picture)
+        stream.memory.insert(stream.progress.chunk, frame, keys, alone)

@@ -1,27 +1,31 @@
-"""The prompt of a stream: the one it speaks, the one that waits, and the way from one to the next."""
+"""Prompt of a stream: the current one, the one that waits for the next chunk, and a blend from one to the next."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..memory import PromptKeys
+from ..memory import EmbeddingTable, PromptKeys, StateDict
 from ..model import Backbone, TextKV
-from .noise import Noise
+from .noise import Noise, SeededNoise
 
-# two directions at a smaller angle than this (its sine) have no arc between them to speak of
+# two directions at a smaller angle than this (its sine) are blended linearly: the arc is not defined well enough
 MIN_SINE = 1e-4
 
 
 def blend_text(before: Tensor, after: Tensor, weight: float, path: str) -> Tensor:
-    """The embedding `weight` of the way from one prompt to another; all the way, it is `after` itself.
+    """Blend two prompt embeddings: `weight` 0 is `before`, 1 is `after` itself.
 
     before, after  [B, length, text_dim]; the shorter is padded with zeros.
     path           `linear`, or `spherical`: the direction of each token turns along the arc and its norm moves
                    linearly. Where there is no arc (padding, parallel or opposite directions) it is linear too.
+
+    Returns [B, length, text_dim] in after's dtype.
     """
     if weight >= 1:
         return after
@@ -47,7 +51,7 @@ def _arc(a: Tensor, b: Tensor, weight: float, otherwise: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class TextBlend:
-    """A prompt on its way: `done` of `chunks` steps from the embedding `before` [B, length, text_dim]."""
+    """A blend under way: `done` of `chunks` steps from the embedding `before` [B, length, text_dim]."""
 
     before: Tensor
     chunks: int
@@ -60,18 +64,19 @@ class TextBlend:
         return self.done / self.chunks
 
     def step(self) -> TextBlend:
+        """The blend one chunk later."""
         return replace(self, done=self.done + 1)
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a stream's prompt is, and what is spoken of it.
+    """The current prompt of a stream.
 
     text    embedding [B, length, text_dim] of the prompt itself.
-    keys    what relevance knows of it.
-    spoken  the embedding that the chunk is made under: `text`, or a step on the way to it.
+    keys    its means, for retrieval.
+    spoken  [B, length, text_dim]: the embedding that the chunk is made under, `text` or a step of the blend to it.
     kv      cross-attention keys and values of `spoken`, per layer.
-    blend   the way from the prompt before, while it lasts.
+    blend   from the prompt before, while it lasts.
     """
 
     text: Tensor
@@ -82,20 +87,40 @@ class Prompt:
 
     @staticmethod
     def of(number: int, text: Tensor, backbone: Backbone) -> Prompt:
-        """A prompt that is spoken as it is. text [B, length, text_dim] on the model's device."""
+        """A prompt without a blend. text [B, length, text_dim] on the model's device."""
         kv = backbone.embed_text(text)
-        return Prompt(text, PromptKeys.of(number, text, kv), text, kv)
+        return Prompt(text=text, keys=PromptKeys.of(number, text, kv), spoken=text, kv=kv)
 
-    def reached(self, blend: TextBlend, backbone: Backbone) -> Prompt:
-        """The same prompt with a step of the way to it spoken."""
+    def at_step(self, blend: TextBlend, backbone: Backbone) -> Prompt:
+        """The same prompt, made under a step of the blend to it."""
         spoken = blend_text(blend.before, self.text, blend.weight, blend.path)
         under_way = blend if blend.done < blend.chunks else None
         return replace(self, spoken=spoken, kv=backbone.embed_text(spoken), blend=under_way)
 
+    def state_dict(self, texts: EmbeddingTable) -> StateDict:
+        """Number, embedding and blend; embeddings are added to `texts`."""
+        state = StateDict(meta={"prompt": self.keys.number, "text": texts.number(self.text)})
+        if self.blend is not None:
+            before = texts.number(self.blend.before)
+            blend = {"before": before, "chunks": self.blend.chunks, "path": self.blend.path, "done": self.blend.done}
+            state.meta["blend"] = blend
+        return state
+
+    @staticmethod
+    def from_state_dict(state: StateDict, texts: Sequence[Tensor], backbone: Backbone, device: torch.device) -> Prompt:
+        """The prompt of a state; texts: its embeddings by number."""
+        text = texts[state.meta["text"]].to(device)
+        prompt = Prompt.of(state.meta["prompt"], text, backbone)
+        if "blend" not in state.meta:
+            return prompt
+        blend = state.meta["blend"]
+        before = texts[blend["before"]].to(device)
+        return prompt.at_step(TextBlend(before, blend["chunks"], blend["path"], done=blend["done"]), backbone)
+
 
 @dataclass(frozen=True)
 class PromptChange:
-    """A prompt that waits for the next chunk boundary."""
+    """A prompt that waits for the next chunk boundary; fields as `Stream.set_prompt` takes them."""
 
     text: Tensor
     switch: str
@@ -104,9 +129,29 @@ class PromptChange:
     blend_path: str = "linear"
     recall: tuple[str, ...] = ()
 
+    def state_dict(self, texts: EmbeddingTable, batch: int) -> StateDict:
+        """The change, its embedding expanded to the batch and added to `texts`."""
+        change = {
+            "text": texts.number(self.text.expand(batch, -1, -1)),
+            "switch": self.switch,
+            "noise": self.noise.seed if isinstance(self.noise, SeededNoise) else None,
+            "blend_chunks": self.blend_chunks,
+            "blend_path": self.blend_path,
+            "recall": list(self.recall),
+        }
+        return StateDict(meta={"next": change})
+
+
+def change_arguments(state: StateDict, texts: Sequence[Tensor]) -> dict[str, Any] | None:
+    """Arguments of `Stream.set_prompt` for the change that waits in a state; None if none does."""
+    if "next" not in state.meta:
+        return None
+    change = state.meta["next"]
+    return {**change, "text": texts[change["text"]]}
+
 
 def check_embedding(text: Tensor, text_dim: int, batch: int) -> None:
-    """Raise ValueError unless a prompt embedding fits the model and the batch, and holds numbers."""
+    """Raise ValueError unless a prompt embedding [1 or batch, length, text_dim] fits the model and is finite."""
     if text.ndim != 3 or text.shape[-1] != text_dim or text.shape[0] not in (1, batch):
         raise ValueError(
             f"the prompt embedding has shape {list(text.shape)}, but this model and batch need "

@@ -1,20 +1,19 @@
-"""The streaming loop: one `next()` is one finished chunk.
+"""Chunk loop: one `next()` is one finished chunk.
 
 A chunk is denoised in a few steps against the KV cache, then passes through the model once more, clean, to leave
 its keys and values for the chunks to come (the context pass). Before it starts, the memory bank is updated for its
-prompt. A changed prompt takes effect at the next chunk.
+prompt. A changed prompt takes effect at the next chunk. (Section 3.1 of arXiv 2512.14699.)
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from ..attention import AttentionShareMeter, MemoryAttention, memory_reader
+from ..attention import AttentionPass, AttentionShareMeter, MemoryAttention, memory_reader
 from ..config import MAX_ABSOLUTE_FRAMES, LatentShape, MemoryConfig, SamplingConfig, check_fit, check_switch
 from ..memory import (
     KINDS,
@@ -23,43 +22,37 @@ from ..memory import (
     KVProvenance,
     KVWrite,
     LayerHook,
-    NarrativeMemory,
-    ReferenceMemory,
+    MemoryPolicy,
     SlotLayout,
     Trace,
-    published_span,
+    make_memory,
 )
 from ..model import Backbone, Rope
 from .chunk import Chunk, ForwardPass
 from .flow import FlowSchedule, denoising_timesteps
 from .noise import Noise, SeededNoise, draws_on
+from .progress import Progress
 from .prompt import Prompt, PromptChange, TextBlend, check_embedding
-
-
-@dataclass
-class _Progress:
-    """Counters of a stream; with the cache and the bank, its whole state."""
-
-    chunk: int = 0
-    prompts: int = 0
-    # published behaviour: the first bank update after a switch does not know the text yet
-    text_known: bool = True
-    recent: deque[Tensor] = field(default_factory=deque)  # latents of the newest chunks, for a recache
 
 
 class Stream:
     """An endless iterator of `Chunk`s.
 
-    backbone    the model, already on its device.
+    backbone    the model.
     shape       batch and latent size.
-    noise       a seed, or any `Noise`.
+    memory      memory settings; None: the defaults.
+    sampling    sampling settings; None: the defaults.
+    seed        of the stream's noise.
+    noise       any other source of noise, in place of the seed.
     frames      latent frames that will be asked for, if known: decides `positions="auto"`.
+    device      where the stream computes; None: where the model's weights are. To be named where weights are moved.
     on_forward  called before every pass through the model; may raise to stop, which ends the stream.
     positions   `absolute` or `relative` where that is settled already; else the memory settings decide.
-    pin_device  where the keys and values of named pins wait (a latent frame's, of all layers, for each pin); None:
-                on `device`.
-    prompt      what is spoken, with the way to it while a blend lasts; None before the first chunk.
-    meter       set it to have the trace tell how each chunk's first step shares its attention out.
+    pin_device  where keys and values of named pins wait, a latent frame's of all layers for each; None: `device`.
+
+    prompt      the current prompt, with its blend while one lasts; None before the first chunk.
+    waiting     the prompt change that takes effect at the next chunk.
+    meter       set it to have the trace hold how each chunk's first step shares its attention out.
 
     Raises ValueError for settings that do not fit together, and from `next()` if no prompt was set.
     """
@@ -68,52 +61,73 @@ class Stream:
         self,
         backbone: Backbone,
         shape: LatentShape,
+        *,
         memory: MemoryConfig | None = None,
         sampling: SamplingConfig | None = None,
-        noise: int | Noise = 0,
+        seed: int = 0,
+        noise: Noise | None = None,
         frames: int | None = None,
-        device: torch.device | str = "cpu",
+        device: torch.device | str | None = None,
         on_forward: Callable[[ForwardPass], None] | None = None,
         positions: str | None = None,
         pin_device: torch.device | str | None = None,
     ):
-        self.backbone, self.shape, self.device = backbone, shape, torch.device(device)
-        self.memory_config, self.sampling = memory or MemoryConfig(), sampling or SamplingConfig()
+        self.backbone = backbone
+        self.shape = shape
+        self.device = torch.device(backbone.tree.patch_embedding.weight.device if device is None else device)
+        self.memory_config = memory or MemoryConfig()
+        self.sampling = sampling or SamplingConfig()
         check_fit(self.memory_config, self.sampling)
-        self.noise = SeededNoise(noise) if isinstance(noise, int) else noise
+        self.noise: Noise = SeededNoise(seed) if noise is None else noise
         self.positions = positions or self.memory_config.resolve_positions(frames)
         self.on_forward = on_forward
         self.trace = Trace()
-        self.ledger = KVProvenance()
-        self.meter: AttentionShareMeter | None = None
-        self.progress = _Progress()
-        self.timesteps = denoising_timesteps(self.sampling)
-        self._flow = FlowSchedule(self.sampling.shift)
+        self.provenance = KVProvenance()
+        self.progress = Progress()
         self.prompt: Prompt | None = None
         self.waiting: PromptChange | None = None
+        self.meter: AttentionShareMeter | None = None
+        self.timesteps = denoising_timesteps(self.sampling)
+        self.broken = False
+        self._flow = FlowSchedule(self.sampling.shift)
         self._forwards: list[ForwardPass] = []
-        self._finished = self.broken = False
-        self._build_memory(self.device if pin_device is None else torch.device(pin_device))
+        self._finished = False
+        self.cache = self._make_cache()
+        self.memory: MemoryPolicy = make_memory(
+            self.cache,
+            self.memory_config,
+            trace=self.trace,
+            chunk_frames=self.sampling.chunk_frames,
+            pin_device=self.device if pin_device is None else torch.device(pin_device),
+        )
+        self.attention = self._make_attention()
 
-    def _build_memory(self, pin_device: torch.device) -> None:
-        config, bone = self.memory_config, self.backbone
-        self._published = config.retrieval == "reference"
-        at = SlotLayout(config.sink_frames, config.window_frames, config.bank_slots)
-        self.cache = KVCache(
-            *(bone.layers, self.shape.batch, bone.heads, self.shape.tokens, bone.head_dim, at, bone.dtype, self.device),
+    def _make_cache(self) -> KVCache:
+        config, model = self.memory_config, self.backbone
+        return KVCache(
+            SlotLayout(config.sink_frames, config.window_frames, config.bank_slots),
+            layers=model.layers,
+            batch=self.shape.batch,
+            heads=model.heads,
+            tokens=self.shape.tokens,
+            head_dim=model.head_dim,
+            dtype=model.dtype,
+            device=self.device,
             in_fp8=config.cache == "fp8",
         )
-        rope = Rope(bone.head_dim, self.shape.rows // 2, self.shape.columns // 2, self.device)
-        reader = memory_reader(bone, config, self.sampling, self.shape, self.device)
-        self.attention = MemoryAttention(
-            self.cache, rope, bone.attention, config.top_k, self.positions == "relative", self._published, reader
-        )
-        if self._published:
-            self.memory: ReferenceMemory | NarrativeMemory = ReferenceMemory(self.cache, config, self.trace)
-        else:
-            self.memory = NarrativeMemory(self.cache, config, self.trace, self.sampling.chunk_frames, pin_device)
 
-    # -- what a caller does between chunks ------------------------------------------------------------------------
+    def _make_attention(self) -> MemoryAttention:
+        return MemoryAttention(
+            self.cache,
+            Rope(self.backbone.head_dim, self.shape.rows // 2, self.shape.columns // 2, self.device),
+            backend=self.backbone.attention,
+            top_k=self.memory_config.top_k,
+            relative=self.positions == "relative",
+            reads_empty_sink=self.memory.reads_empty_sink,
+            reader=memory_reader(self.backbone, self.memory_config, self.sampling, self.shape, self.device),
+        )
+
+    # -- what a caller does between chunks ----------------------------------------------------------------------------
 
     def set_prompt(
         self,
@@ -130,21 +144,21 @@ class Stream:
         text          [1 or B, length, text_dim], rows of zeros are padding.
         switch        recache: the window's keys are recomputed under the new prompt. soft: only the text changes.
                       cut: window and sink are forgotten, the bank stays. blend: only the text changes, step by step
-                      over `blend_chunks` chunks, the last of which speaks the new prompt alone; `blend_path` is
-                      `linear` or `spherical`. A blend starts from the text that is spoken, a blend's own included.
+                      over `blend_chunks` chunks, the last of which has the new prompt alone; `blend_path` is
+                      `linear` or `spherical`. A blend starts from the current text, an unfinished blend's included.
         noise         a new seed from here on.
         recall        names of pins that stand in the bank under this prompt.
+
+        Raises ValueError where any of these cannot be.
         """
         check_switch(switch, blend_chunks, blend_path)
         self.check_text(text)
-        if recall:
-            self._check_pins()
-            self.memory.pins.check_recall(recall)
+        self.memory.check_recall(recall)
         noise = SeededNoise(noise) if isinstance(noise, int) else noise
         self.waiting = PromptChange(text, switch, noise, blend_chunks, blend_path, tuple(recall))
 
     def check_text(self, text: Tensor) -> None:
-        """Raise ValueError unless the stream's model can read a prompt embedding."""
+        """Raise ValueError unless the stream's model can read a prompt embedding [1 or B, length, text_dim]."""
         check_embedding(text, self.backbone.text_dim, self.shape.batch)
 
     @torch.inference_mode()
@@ -157,21 +171,19 @@ class Stream:
         Raises ValueError where it cannot be: nothing holds the frame any more, the name is another frame's, or the
         bank has no room.
         """
-        self._check_pins()
         number = self.progress.prompts - 1 if self.prompt is None else self.prompt.keys.number
         self.memory.pin(self.progress.chunk, frame, name, self.upcoming, number)
-        self.settle_ledger()
+        self.settle_provenance()
 
     def unpin(self, pin: int | str) -> None:
         """Take back the pin of a latent frame, or of a name; its frame is then one like any other.
 
         Raises ValueError if there is no such pin.
         """
-        self._check_pins()
         self.memory.unpin(self.progress.chunk, pin)
         if self.waiting is not None:
             self.waiting = replace(self.waiting, recall=tuple(name for name in self.waiting.recall if name != pin))
-        self.settle_ledger()
+        self.settle_provenance()
 
     @property
     def pins(self) -> list[tuple[int, str | None]]:
@@ -188,10 +200,6 @@ class Stream:
         """Names of the pins that the coming chunk's prompt asks for."""
         return self.recalled if self.waiting is None else self.waiting.recall
 
-    def _check_pins(self) -> None:
-        if self._published:
-            raise ValueError("retrieval 'reference' knows no pins: choose another policy to pin a frame.")
-
     def finish(self) -> None:
         """End the iteration before the next chunk."""
         self._finished = True
@@ -207,7 +215,7 @@ class Stream:
 
     @torch.inference_mode()
     def prefill(self, latents: Tensor) -> Chunk:
-        """A chunk that is not made but given: its context pass alone writes it into memory.
+        """Take a chunk as given: its context pass alone writes it into memory.
 
         Passes are counted with the next chunk that is made.
 
@@ -221,6 +229,8 @@ class Stream:
         self._forwards = list(chunk.forwards)
         return chunk
 
+    # -- one chunk ----------------------------------------------------------------------------------------------------
+
     def _advance(self, given: Tensor | None = None) -> Chunk:
         if self.broken:
             raise RuntimeError("the last chunk was broken off inside; resume the stream from a saved state.")
@@ -228,18 +238,21 @@ class Stream:
             raise ValueError("the stream has no prompt: set one before the first chunk.")
         self._check_reach()
         self.broken = True
-        self._apply_change()
-        latents = self._make_chunk(given)
+        prompt = self._apply_change()
+        latents = self._make_chunk(prompt, given)
         self.broken = False
-        forwards, self._forwards = tuple(self._forwards), []
-        number, records = self.prompt.keys.number, self.trace.flush()
-        chunk = Chunk(self.progress.chunk, self._start, latents, number, forwards, records)
-        self._keep_recent(latents)
-        self.settle_ledger()
-        self.progress.chunk += 1
+        chunk = Chunk(
+            index=self.progress.chunk,
+            start=self._start,
+            latents=latents,
+            prompt=prompt.keys.number,
+            forwards=tuple(self._forwards),
+            trace=self.trace.flush(),
+        )
+        self._forwards = []
+        self.progress.add(latents, self.cache.layout)
+        self.settle_provenance()
         return chunk
-
-    # -- one chunk ------------------------------------------------------------------------------------------------
 
     @property
     def _start(self) -> int:
@@ -258,146 +271,139 @@ class Stream:
         shape = self.shape
         return (shape.batch, self.backbone.channels, self.sampling.chunk_frames, shape.rows, shape.columns)
 
-    def _make_chunk(self, x0: Tensor | None) -> Tensor:
-        """The coming chunk: denoised, unless its clean latents are given."""
+    def _make_chunk(self, prompt: Prompt, x0: Tensor | None) -> Tensor:
+        """The coming chunk's clean latents [B, C, F, h, w]: denoised, unless they are given."""
         span = FrameSpan(self._start, self.sampling.chunk_frames)
-        hook = self.memory.open(self.progress.chunk, self.prompt.keys, self.progress.text_known)
-        self.cache.layout.end = span.start + span.frames
+        hook = self.memory.first_pass_hook(self.progress.chunk, prompt.keys)
+        self.cache.layout.end = span.end
         if x0 is None:
-            x0, hook = self._denoise(span, hook), None
-        self._context_pass(x0, span, hook)
+            x0 = self._denoise(prompt, span, hook)
+            hook = None
+        self._context_pass(prompt, x0, span, hook)
         return x0
 
-    def _denoise(self, span: FrameSpan, hook: LayerHook | None) -> Tensor:
-        draw, steps = self.noise.chunk(self.progress.chunk), len(self.timesteps)
-        x, *renoise = draws_on(self.device, draw, self._chunk_size, steps)
+    def _denoise(self, prompt: Prompt, span: FrameSpan, hook: LayerHook | None) -> Tensor:
+        chunk, steps = self.progress.chunk, len(self.timesteps)
+        x, *renoise = draws_on(self.device, self.noise.chunk(chunk), self._chunk_size, steps)
+        x0 = x
         for step, timestep in enumerate(self.timesteps):
-            flow = self._forward(
-                ForwardPass("denoise", self.progress.chunk, step), x, timestep, span, hook if step == 0 else None
-            )
+            before_layer = hook if step == 0 else None
+            flow = self._predict(ForwardPass("denoise", chunk, step), prompt, x, timestep, span, before_layer)
             x0 = self._flow.x0(x, flow, timestep)
             if step == 0:
-                self._settle_memory()
+                self.memory.after_first_pass()
             if step + 1 < steps:
                 x = self._flow.add_noise(x0, renoise[step], self.timesteps[step + 1])
         return x0
 
-    def _context_pass(self, x0: Tensor, span: FrameSpan, hook: LayerHook | None) -> None:
-        """Leave the finished chunk's keys and values in the cache, and offer its first frame to the bank."""
-        if self._published and len(self.timesteps) == 1 and self.memory_config.record == "interval":
-            # the published multi-prompt program updates its bank again here when there is only one step
-            self.memory.update(self.progress.chunk, self.prompt.keys, text_known=True)
-        timestep = self.sampling.context_noise
-        self._forward(ForwardPass("context", self.progress.chunk), x0, timestep, span, hook)
-        self._settle_memory()
-        self.ledger.wrote(KVWrite("context", span, self.prompt.spoken, timestep), x0)
-        self.memory.record(self.progress.chunk, span.start, self.prompt.keys)
+    def _context_pass(self, prompt: Prompt, x0: Tensor, span: FrameSpan, hook: LayerHook | None) -> None:
+        """Leave the finished chunk's keys and values in the cache, and let memory record it."""
+        chunk, timestep = self.progress.chunk, self.sampling.context_noise
+        self.memory.before_context_pass(chunk, prompt.keys, len(self.timesteps))
+        self._write(ForwardPass("context", chunk), prompt, x0, timestep, span, hook)
+        self.memory.after_first_pass()
+        self.provenance.add(KVWrite("context", span, prompt.spoken, timestep), x0)
+        self.memory.after_chunk(chunk, span.start, prompt.keys)
 
-    def _forward(
-        self, forward: ForwardPass, x: Tensor, timestep: float, span: FrameSpan, hook: LayerHook | None = None
+    def _predict(
+        self,
+        forward: ForwardPass,
+        prompt: Prompt,
+        x: Tensor,
+        timestep: float,
+        span: FrameSpan,
+        hook: LayerHook | None,
     ) -> Tensor:
+        """A denoising pass over x [B, C, F, h, w]; returns the flow, alike."""
         self.announce(forward)
-        meter = self.meter if forward.kind == "denoise" and forward.step == 0 else None
-        self.attention.begin(span, hook, meter, draft=forward.kind == "denoise")
-        # what only has to leave keys may end with them, unless a layer's queries are asked for
-        run = self.backbone if forward.kind == "denoise" or hook is not None else self.backbone.write
-        flow = run(x, timestep, self.prompt.kv, self.attention)
-        if meter is not None:
-            self.trace.add("share", forward.chunk, **dict(zip(KINDS, meter.take().unbind(), strict=True)))
-        if self.attention.activation:
-            self.trace.add(
-                "activate",
-                forward.chunk,
-                kind=forward.kind,
-                step=forward.step,
-                frames=self.attention.activated_frames(),
-            )
+        meter = self.meter if forward.step == 0 else None
+        attend = self.attention.begin(span, before_layer=hook, observer=meter, draft=True)
+        flow = self.backbone(x, timestep, prompt.kv, attend)
+        shares = None if meter is None else meter.take()
+        if shares is not None:
+            self.trace.add("share", forward.chunk, **dict(zip(KINDS, shares.unbind(), strict=True)))
+        self._trace_activation(forward, attend)
         return flow
 
+    def _write(
+        self,
+        forward: ForwardPass,
+        prompt: Prompt,
+        x: Tensor,
+        timestep: float,
+        span: FrameSpan,
+        hook: LayerHook | None = None,
+    ) -> None:
+        """A pass over x [B, C, frames, h, w] for the keys and values that it leaves in the cache."""
+        self.announce(forward)
+        attend = self.attention.begin(span, before_layer=hook)
+        # such a pass may end with the last layer's keys, unless a layer's queries are asked for
+        run = self.backbone.write if hook is None else self.backbone
+        run(x, timestep, prompt.kv, attend)
+        self._trace_activation(forward, attend)
+
+    def _trace_activation(self, forward: ForwardPass, attend: AttentionPass) -> None:
+        if attend.activation:
+            frames = attend.activated_frames()
+            self.trace.add("activate", forward.chunk, kind=forward.kind, step=forward.step, frames=frames)
+
     def announce(self, forward: ForwardPass) -> None:
-        """Tell of a pass that is about to run; it is counted with the next chunk."""
+        """Call `on_forward` for a pass that is about to run; it is counted with the next chunk."""
         if self.on_forward is not None:
             self.on_forward(forward)
         self._forwards.append(forward)
 
-    def _settle_memory(self) -> None:
-        self.progress.text_known = True
-        self.memory.settle()
+    # -- prompt changes -----------------------------------------------------------------------------------------------
 
-    # -- prompt changes -------------------------------------------------------------------------------------------
-
-    def _apply_change(self) -> None:
-        """At a chunk boundary: take up a waiting prompt, and let memory meet the prompt of the coming chunk."""
+    def _apply_change(self) -> Prompt:
+        """At a chunk boundary: take up a waiting prompt, and update memory for the prompt of the coming chunk."""
         change, self.waiting = self.waiting, None
-        previous = self.prompt
+        prompt, switch = self.prompt, None
         if change is not None:
-            self._take_up(change, previous)
-        self._step_blend()
-        switched = change is not None and previous is not None
-        if switched and change.switch == "cut":
-            self.memory.cut(self.progress.chunk, self.prompt.keys)
-        self.memory.meet(self.progress.chunk, self._start, self.prompt.keys)
-        if switched:
-            self._switch(change.switch)
+            # a stream's first prompt is no change: there are no keys yet
+            switch = None if prompt is None else change.switch
+            prompt = self._take_up(change, prompt)
+        self.prompt = prompt = self._step_blend(prompt)
+        if switch == "cut":
+            self.memory.on_cut(self.progress.chunk, prompt.keys)
+        self.memory.before_chunk(self.progress.chunk, self._start, prompt.keys)
+        if switch is not None:
+            self._switch(switch, prompt)
+        return prompt
 
-    def _take_up(self, change: PromptChange, previous: Prompt | None) -> None:
-        self.take_up_prompt(change.text, self.progress.prompts)
+    def _take_up(self, change: PromptChange, previous: Prompt | None) -> Prompt:
+        """The prompt of a change, with its blend still at the start."""
+        text = change.text.to(self.device).expand(self.shape.batch, -1, -1)
+        prompt = Prompt.of(self.progress.prompts, text, self.backbone)
         if change.switch == "blend" and previous is not None:
             blend = TextBlend(previous.spoken, change.blend_chunks, change.blend_path)
-            self.prompt = replace(self.prompt, blend=blend)
+            prompt = replace(prompt, blend=blend)
         self.progress.prompts += 1
         self.noise = change.noise or self.noise
-        self.memory.recall(self.progress.chunk, change.recall)
+        self.memory.on_prompt_change(self.progress.chunk, change.recall)
+        return prompt
 
-    def take_up_prompt(self, text: Tensor, number: int) -> None:
-        """Make `text` the prompt of the coming chunk, with no switch. For `set_prompt` and for resuming."""
-        self.prompt = Prompt.of(number, text.to(self.device).expand(self.shape.batch, -1, -1), self.backbone)
+    def _step_blend(self, prompt: Prompt) -> Prompt:
+        """Move an unfinished blend one chunk on."""
+        if prompt.blend is None:
+            return prompt
+        blend = prompt.blend.step()
+        self.trace.add("blend", self.progress.chunk, weight=blend.weight, path=blend.path)
+        return prompt.at_step(blend, self.backbone)
 
-    def take_up_blend(self, blend: TextBlend) -> None:
-        """Speak the step that a blend towards the prompt has reached."""
-        self.prompt = self.prompt.reached(blend, self.backbone)
-
-    def _step_blend(self) -> None:
-        if self.prompt.blend is not None:
-            blend = self.prompt.blend.step()
-            self.take_up_blend(blend)
-            self.trace.add("blend", self.progress.chunk, weight=blend.weight, path=blend.path)
-
-    def _switch(self, kind: str) -> None:
-        span = None
+    def _switch(self, kind: str, prompt: Prompt) -> None:
+        """What a prompt change does to the keys of sink and window."""
+        chunk, span = self.progress.chunk, None
         if kind == "cut":
             self.cache.forget_window()
         elif kind == "recache":
-            span = self._published_recache() if self._published else self._window_to_recache()
-        recomputed = [] if span is None else list(range(span.start + span.unwritten, span.start + span.frames))
-        self.trace.add("switch", self.progress.chunk, kind=kind, recomputed=recomputed)
+            span = self.memory.recache_span(chunk, prompt.keys, self.provenance)
+        self.trace.add("switch", chunk, kind=kind, recomputed=[] if span is None else list(span.stored))
         if span is not None:
-            x = torch.cat(tuple(self.progress.recent), dim=2)[:, :, -span.frames :]
-            self._forward(ForwardPass("recache", self.progress.chunk), x, 0.0, span)
-            self.ledger.wrote(KVWrite("recache", span, self.prompt.spoken), x)
+            x = self.progress.latents[:, :, -span.frames :]
+            self._write(ForwardPass("recache", chunk), prompt, x, 0.0, span)
+            self.provenance.add(KVWrite("recache", span, prompt.spoken), x)
 
-    def _window_to_recache(self) -> FrameSpan | None:
-        """The window's frames that the coming chunk will still see; the sink is never touched."""
-        at = self.cache.layout
-        first = at.first_seen_after(self.sampling.chunk_frames)
-        return FrameSpan(first, at.end - first) if first < at.end else None
-
-    def _published_recache(self) -> FrameSpan | None:
-        self.progress.text_known = False
-        if not self.memory_config.global_sink:
-            self.cache.zero_window()
-            self.ledger.forget_standing()
-        span = published_span(self.cache.layout)
-        if span is not None:
-            self.memory.update(self.progress.chunk, self.prompt.keys, text_known=False)
-        return span
-
-    def _keep_recent(self, latents: Tensor) -> None:
-        at, recent = self.cache.layout, self.progress.recent
-        recent.append(latents)
-        while (len(recent) - 1) * self.sampling.chunk_frames >= at.sink_slots + at.window_slots:
-            recent.popleft()
-
-    def settle_ledger(self) -> None:
+    def settle_provenance(self) -> None:
         """Keep the latents and prompts behind what sink, window and bank hold, and no others."""
-        self.ledger.settle(self.cache.layout, self.memory.copied)
+        self.provenance.settle(self.cache.layout, self.memory.copied)

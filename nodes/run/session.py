@@ -164,13 +164,13 @@ def _telling(request: Request, page: host.Page, stream: Stream) -> RunEvents:
 def _stream(request: Request, backbone: Any, on_forward: Callable[[ForwardPass], None]) -> Stream:
     device = request.model.load_device
     if request.state is not None and request.state.stream is not None:
-        return resume(request.state.stream, backbone, device, on_forward, PIN_DEVICE)
+        return resume(request.state.stream, backbone, device=device, on_forward=on_forward, pin_device=PIN_DEVICE)
     return Stream(
         backbone,
         request.shape,
-        request.settings,
-        request.sampling,
-        request.seed,
+        memory=request.settings,
+        sampling=request.sampling,
+        seed=request.seed,
         # as asked for, and not as it may come: a story that ends early must play again the same
         frames=None if request.most_chunks is None else request.most_chunks * request.sampling.chunk_frames,
         device=device,

@@ -52,9 +52,9 @@ def make_stream(backbone):
         return Stream(
             backbone,
             LatentShape(4, 6, batch),
-            MemoryConfig(**memory),
-            SamplingConfig(steps=steps, chunk_frames=chunk_frames),
-            seed,
+            memory=MemoryConfig(**memory),
+            sampling=SamplingConfig(steps=steps, chunk_frames=chunk_frames),
+            seed=seed,
             frames=frames,
             on_forward=on_forward,
         )

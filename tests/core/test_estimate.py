@@ -12,7 +12,7 @@ import torch
 from memflow_core import rehearsal
 from memflow_core.config import CACHES, LatentShape, MemoryConfig, ModelConfig, SamplingConfig
 from memflow_core.estimate import GB, Estimate, ModelSize, estimate
-from memflow_core.memory import KVCache
+from memflow_core.memory import KVCache, ReferenceMemory
 from memflow_core.model import Backbone, WanModel
 from memflow_core.play import play
 from memflow_core.schedule import Blend, ChunkGrid, Pin, Plan, PromptSchedule, Segment, Time
@@ -90,8 +90,8 @@ def run(stream: Stream, plan: Plan, prompt) -> Counter:
 def prototypes(stream: Stream) -> int:
     """Buffers that a stream has ever needed at once for frames outside the cache; it keeps them."""
     memory = stream.memory
-    waiting = list(memory.offers) if hasattr(memory, "offers") else [memory.newest]
-    return len(memory.bank._free) + sum(offer.prototype is not None for offer in waiting)
+    waiting = [memory.newest] if isinstance(memory, ReferenceMemory) else list(memory.candidates)
+    return len(memory.bank._free) + sum(offer.kv is not None for offer in waiting)
 
 
 def state_bytes(stream: Stream) -> int:
@@ -125,7 +125,7 @@ def test_the_cache_takes_exactly_the_bytes_of_its_tensors(retrieval, precision, 
     config = ModelConfig(dim=32, num_heads=2, num_layers=3, ffn_dim=48, text_dim=8, freq_dim=16)
     backbone = Backbone(WanModel(config).to(dtype), dtype)
     memory = MemoryConfig(retrieval=retrieval, sink_frames=2, window_frames=7, bank_frames=5, cache=precision)
-    stream = Stream(backbone, LatentShape(4, 6, 2), memory)
+    stream = Stream(backbone, LatentShape(4, 6, 2), memory=memory)
     said = told(backbone, stream, planned(9))
     cache: KVCache = stream.cache
     assert said.cache_bytes == sum(x.nbytes for x in (*cache.parts.values(), cache.frames, cache.order))
@@ -171,7 +171,13 @@ def test_a_pass_needs_about_the_work_space_that_was_said(settings):
     config = ModelConfig(dim=384, num_heads=3, num_layers=2, ffn_dim=2240, text_dim=16, freq_dim=16)
     backbone = Backbone(WanModel(config).to(torch.bfloat16).requires_grad_(False), torch.bfloat16)
     plan = planned(8, (5, "recache"))
-    stream = Stream(backbone, LatentShape(16, 16), MemoryConfig(**settings), SamplingConfig((1000,)), frames=24)
+    stream = Stream(
+        backbone,
+        LatentShape(16, 16),
+        memory=MemoryConfig(**settings),
+        sampling=SamplingConfig((1000,)),
+        frames=24,
+    )
     said = told(backbone, stream, plan)
     texts = [torch.randn(1, 6, 16) for _ in plan.segments]
     chunks = play(stream, plan, texts, 5)

@@ -61,7 +61,7 @@ def tell(models: Models, name: str, streams: int, seed: int) -> tuple[Story, tor
     """The story and its latents [streams, frames, LATENTS, SIDE, SIDE]."""
     text, frames = STORIES[name]
     plan = read_schedule(text).place(ChunkGrid(fps=16.0), Time(frames, "frames"))
-    stream = Stream(Backbone(models.tree), LatentShape(SIDE, SIDE, streams), MemoryConfig())
+    stream = Stream(Backbone(models.tree), LatentShape(SIDE, SIDE, streams), memory=MemoryConfig())
     prompts = [models.embed([segment.prompt]) for segment in plan.segments]
     with torch.inference_mode():
         latents = torch.cat([chunk.latents.movedim(2, 1) for chunk in play(stream, plan, prompts, seed)], 1)

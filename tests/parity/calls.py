@@ -34,16 +34,28 @@ class UnitCall:
         batch, frames = self.x.shape[0], self.x.shape[2]
         indices = tensors["pre.idx.0"].tolist()
         self.end, self.promised, self.text_known = indices[0], indices[3], bool(indices[4])
-        at = SlotLayout(self.memory.sink_frames, self.memory.window_frames, self.memory.bank_slots, end=self.end)
         shape = case.shape(batch)
-        self.cache = KVCache(model.num_layers, batch, model.num_heads, shape.tokens, model.head_dim, at)
+        self.cache = KVCache(
+            SlotLayout(self.memory.sink_frames, self.memory.window_frames, self.memory.bank_slots, end=self.end),
+            layers=model.num_layers,
+            batch=batch,
+            heads=model.num_heads,
+            tokens=shape.tokens,
+            head_dim=model.head_dim,
+        )
         rope = Rope(model.head_dim, shape.rows // 2, shape.columns // 2)
         self.backbone = case.backbone(case.load(case.info["files"]["weights"]))
         reader = memory_reader(self.backbone, self.memory, SamplingConfig(), shape, torch.device("cpu"))
         self.attention = MemoryAttention(
-            self.cache, rope, self.backbone.attention, self.memory.top_k, zero_sink=True, reader=reader
+            self.cache,
+            rope,
+            backend=self.backbone.attention,
+            top_k=self.memory.top_k,
+            reads_empty_sink=True,
+            reader=reader,
         )
-        self.bank = ReferenceMemory(self.cache, self.memory, Trace(), self._rank)
+        self.bank = ReferenceMemory(self.cache, self.memory, trace=Trace(), rank=self._rank)
+        self.bank.text_known = self.text_known
         self.span = FrameSpan(self.flags["current_start_frame"], frames)
         self._restore()
 
@@ -100,18 +112,17 @@ class UnitCall:
         kv = self.backbone.embed_text(tensors["text"])
         keys = PromptKeys.of(0, tensors["text"], kv)
         if flags["q_bank"]:
-            self.bank.update(0, keys, self.text_known)
+            self.bank.update(0, keys)
         at, cur_end = self.cache.layout, self.span.start + self.span.frames
         if cur_end <= self.end and self.span.start > 0:
-            self.span = FrameSpan(self.span.start, self.span.frames, unwritten=self.memory.sink_frames)
+            self.span = FrameSpan(self.span.start, self.span.frames, query_only=self.memory.sink_frames)
         at.end = max(at.end, cur_end)
-        self.attention.begin(self.span)
-        flow = self.backbone(self.x, tensors["t"][0], kv, self.attention)
+        flow = self.backbone(self.x, tensors["t"][0], kv, self.attention.begin(self.span))
         check.close("flow", flow.transpose(1, 2), tensors["flow"])
         schedule = FlowSchedule(self.case.info["model_kwargs"]["timestep_shift"])
         check.close("x0", schedule.x0(self.x, flow, tensors["t"][0, 0].item()).transpose(1, 2), tensors["x0"])
         if flags["update_bank"] and flags["update_cache"]:
-            self.bank.record(self.span.start // self.span.frames, self.span.start, keys)
+            self.bank.after_chunk(self.span.start // self.span.frames, self.span.start, keys)
         self._compare_state(check)
 
     def _compare_state(self, check: Check) -> None:
@@ -123,7 +134,7 @@ class UnitCall:
                 listed = self.cache.order[layer, :, : self.cache.layout.bank]
                 self._compare(check, f"post.bank.{layer}.{name}", ours[layer], listed)
                 if f"post.bank.{layer}.{name}_new" in tensors:
-                    new = getattr(self.bank.newest.prototype, name)[layer][:, :, None]
+                    new = getattr(self.bank.newest.kv, name)[layer][:, :, None]
                     check.close(f"{name}_new.{layer}", new, self._frames(tensors[f"post.bank.{layer}.{name}_new"]))
         if self.flags["update_cache"]:
             check.equal(

@@ -37,11 +37,11 @@ def compare_checkpoints(case: Case, check: Check) -> None:
     schedule = FlowSchedule(case.info["model_kwargs"]["timestep_shift"])
 
     def compare(name: str, state_dict: dict[str, Tensor], tolerance: float, dtype: torch.dtype = torch.float32) -> None:
-        stream = Stream(case.backbone(state_dict, dtype), case.shape(x.shape[0]), case.memory)
+        stream = Stream(case.backbone(state_dict, dtype), case.shape(x.shape[0]), memory=case.memory)
         stream.cache.layout.end = x.shape[2]
-        stream.attention.begin(FrameSpan(0, x.shape[2]))
+        attend = stream.attention.begin(FrameSpan(0, x.shape[2]))
         kv = stream.backbone.embed_text(tensors["text"])
-        flow = stream.backbone(x.to(dtype), t, kv, stream.attention)
+        flow = stream.backbone(x.to(dtype), t, kv, attend)
         check.close(f"flow_{name}", flow.transpose(1, 2).float(), tensors[f"flow_{name}"], tolerance)
         if f"x0_{name}" in tensors:
             x0 = schedule.x0(x.to(dtype), flow, t[0].item())

@@ -30,9 +30,9 @@ def replay(case: Case, check: Check) -> None:
     stream = Stream(
         case.backbone(case.load(case.info["files"]["weights"])),
         case.shape(case.info["batch"]),
-        case.memory,
-        case.sampling,
-        noise,
+        memory=case.memory,
+        sampling=case.sampling,
+        noise=noise,
         frames=case.info["frames"],
     )
     starts, made = segment_starts(case), []

@@ -93,7 +93,7 @@ def test_a_trained_forward_is_the_streams(generator, samples, sampler):
     class Told(Backbone):
         __call__ = staticmethod(told)
 
-    stream = Stream(Told(generator.tree), LatentShape(8, 8), noise=3)
+    stream = Stream(Told(generator.tree), LatentShape(8, 8), seed=3)
     stream.set_prompt(text)
     assert torch.allclose(next(stream).latents.movedim(1, 2), latents[:, :CHUNK], atol=1e-5)
     asked_before = len(asked)

@@ -13,16 +13,16 @@ BATCH, HEADS, TOKENS, HEAD_DIM = 2, 3, 6, 12
 
 def stream_frames(layout: SlotLayout, chunks: int, top_k: int | None, relative: bool):
     """Feed random chunks through one layer; returns the attention, the last q, k, v and every frame's raw k and v."""
-    cache = KVCache(1, BATCH, HEADS, TOKENS, HEAD_DIM, layout)
-    attention = MemoryAttention(cache, Rope(HEAD_DIM, 2, 3), sdpa, top_k, relative)
+    cache = KVCache(layout, layers=1, batch=BATCH, heads=HEADS, tokens=TOKENS, head_dim=HEAD_DIM)
+    attention = MemoryAttention(cache, Rope(HEAD_DIM, 2, 3), backend=sdpa, top_k=top_k, relative=relative)
     raw = []
     for chunk in range(chunks):
         q, k, v = torch.randn(3, BATCH, HEADS, 3 * TOKENS, HEAD_DIM)
         raw += [(k[:, :, i * TOKENS : (i + 1) * TOKENS], v[:, :, i * TOKENS : (i + 1) * TOKENS]) for i in range(3)]
         cache.layout.end = 3 * chunk + 3
-        attention.begin(FrameSpan(3 * chunk, 3))
-        out = attention(0, q, k, v)
-    return cache, attention, q, out, raw
+        attend = attention.begin(FrameSpan(3 * chunk, 3))
+        out = attend(0, q, k, v)
+    return cache, attend, q, out, raw
 
 
 def expected(q, raw, memory_frames, window_frames, places, top_k, item, head):
@@ -61,13 +61,13 @@ def test_sink_and_window_are_what_is_read(chunks, sink, window, sinks, windows, 
 
 
 def test_sparse_memory_activation_reads_the_frames_with_the_best_mean_key():
-    cache, attention, q, out, raw = stream_frames(SlotLayout(3, 9, 0), 7, 2, False)
+    cache, attend, q, out, raw = stream_frames(SlotLayout(3, 9, 0), 7, 2, False)
     places = {f: f for f in range(21)}
     for item in range(BATCH):
         for head in range(HEADS):
             golden = expected(q, raw, [0, 1, 2], list(range(12, 21)), places, 2, item, head)
             assert torch.allclose(out[item, head].double(), golden, atol=2e-6)
-    assert attention.activated_frames()[0].shape == (BATCH, HEADS, 2)
+    assert attend.activated_frames()[0].shape == (BATCH, HEADS, 2)
 
 
 def test_top_k_of_all_memory_is_dense():
@@ -81,9 +81,9 @@ def test_bank_frames_are_read_at_their_place():
     """A bank frame is read with its own position (absolute), or by its age inside the attended set (relative)."""
     for relative in (False, True):
         layout = SlotLayout(3, 6, 2)
-        cache = KVCache(1, BATCH, HEADS, TOKENS, HEAD_DIM, layout)
+        cache = KVCache(layout, layers=1, batch=BATCH, heads=HEADS, tokens=TOKENS, head_dim=HEAD_DIM)
         rope = Rope(HEAD_DIM, 2, 3)
-        attention = MemoryAttention(cache, rope, sdpa, None, relative)
+        attention = MemoryAttention(cache, rope, backend=sdpa, relative=relative)
         bank = {5: 1, 4: 0}  # the younger frame stands in the slot that was filled first
         kept = {f: torch.randn(2, BATCH, HEADS, TOKENS, HEAD_DIM) for f in bank}
         layout.bank = 2
@@ -99,8 +99,7 @@ def test_bank_frames_are_read_at_their_place():
                 if 3 * chunk + i not in bank:
                     raw[3 * chunk + i] = torch.stack((k, v))[:, :, :, i * TOKENS : (i + 1) * TOKENS]
             layout.end = 3 * chunk + 3
-            attention.begin(FrameSpan(3 * chunk, 3))
-            out = attention(0, q, k, v)
+            out = attention.begin(FrameSpan(3 * chunk, 3))(0, q, k, v)
         order = [0, 1, 2, 4, 5, *range(9, 15)]
         places = {f: order.index(f) if relative else f for f in order}
         golden = expected(q, raw, order[:5], order[5:], places, None, 1, 2)

@@ -54,8 +54,12 @@ def test_zeros_and_single_large_numbers_are_kept():
 # -- the cache --------------------------------------------------------------------------------------------------------
 
 
+def cache_of_one_layer(in_fp8: bool = False) -> KVCache:
+    return KVCache(SlotLayout(1, 2, 1, end=3), layers=1, batch=1, heads=2, tokens=5, head_dim=8, in_fp8=in_fp8)
+
+
 def test_a_cache_in_the_models_precision_is_read_in_place():
-    cache = KVCache(1, 1, 2, 5, 8, SlotLayout(1, 2, 1, end=3))
+    cache = cache_of_one_layer()
     cache.write(0, 0, keys(1, 2, 3, 5, 8), keys(1, 2, 3, 5, 8))
     for read, kept in ((cache.keys(0, slice(1, 4)), cache.k), (cache.values(0, slice(1, 4)), cache.v)):
         assert read.untyped_storage().data_ptr() == kept.untyped_storage().data_ptr()
@@ -64,7 +68,7 @@ def test_a_cache_in_the_models_precision_is_read_in_place():
 def test_relevance_knows_the_keys_as_they_were():
     made, caches = keys(1, 2, 3, 5, 8), []
     for in_fp8 in (False, True):
-        caches.append(KVCache(1, 1, 2, 5, 8, SlotLayout(1, 2, 1, end=3), in_fp8=in_fp8))
+        caches.append(cache_of_one_layer(in_fp8))
         caches[-1].write(0, 0, made, made)
     plain, small = caches
     assert torch.equal(small.mean_k, plain.mean_k)

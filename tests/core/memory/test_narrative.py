@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from memflow_core.config import MemoryConfig
-from memflow_core.stream import Stream
+from memflow_core.memory.retrieval import attention_mass
+from memflow_core.stream import Prompt, Stream
 
 POLICIES = ["prompt", "similarity", "attention", "fifo"]
 
@@ -88,7 +89,7 @@ def test_padding_does_not_count_for_prompt(make_stream, prompt):
     streams = [make_stream(retrieval="prompt", record_every=1) for _ in range(2)]
     for stream, padding in zip(streams, (0, 50), strict=True):
         stream.set_prompt(torch.cat((prompt(0), torch.zeros(1, padding, 8)), dim=1))
-        stream.take_up_prompt(stream.waiting.text, 0)
+        stream.prompt = Prompt.of(0, stream.waiting.text, stream.backbone)
     ours, padded = (stream.prompt.keys for stream in streams)
     assert torch.allclose(ours.own_k, padded.own_k, atol=1e-6)
     assert torch.allclose(ours.pooled, padded.pooled, atol=1e-6)
@@ -106,16 +107,16 @@ def test_attention_keeps_what_the_coming_queries_look_at_most(make_stream, play,
     """The mass in the trace, recomputed with one softmax over sink, bank and candidate."""
     stream = make_stream(retrieval="attention", record_every=1)
     play(stream, 8, {0: (prompt(0),)})
-    stream.memory.settle()
-    offer = next(o for o in stream.memory.offers if o.frame == 15)
+    stream.memory.after_first_pass()
+    candidate = next(c for c in stream.memory.candidates if c.frame == 15)
     q, first = torch.randn(1, 2, 18, 16), stream.memory.bank.filled().start
-    bank, candidate = stream.memory._attention_mass(1, q, offer)
+    scores = attention_mass(stream.memory.bank, 1, q, candidate)
     held = stream.cache.k[1, :, :, first : stream.cache.layout.border + 3]
-    keys = torch.cat((held, offer.prototype.k[1][:, :, None]), dim=2)
+    keys = torch.cat((held, candidate.kv.k[1][:, :, None]), dim=2)
     weights = (q @ keys.flatten(2, 3).transpose(-1, -2) / 4).softmax(-1).unflatten(-1, (7, 6)).sum(-1).mean(dim=(1, 2))
     listed = stream.memory.bank.listed()[1, 0] - first
-    assert torch.allclose(bank[0, 0], weights[0, listed], atol=1e-5)
-    assert torch.allclose(candidate[0, 0], weights[0, -1], atol=1e-5)
+    assert torch.allclose(scores.bank[0, 0], weights[0, listed], atol=1e-5)
+    assert torch.allclose(scores.candidate[0, 0], weights[0, -1], atol=1e-5)
 
 
 def test_attention_decides_in_every_layer_and_drops_the_least_seen(make_stream, play, prompt):

@@ -29,7 +29,7 @@ def test_the_plain_program_makes_the_same_video(backbone, prompt, settings, swit
         SamplingConfig((1000, 500)),
         LatentShape(4, 6),
     )
-    stream = Stream(backbone, shape, memory, sampling, noise=3, frames=36)
+    stream = Stream(backbone, shape, memory=memory, sampling=sampling, seed=3, frames=36)
     plain = PlainStream(backbone.tree, shape, memory, sampling, seed=3)
     for chunk in range(12):
         if chunk in (0, switch):
@@ -43,7 +43,7 @@ def test_counted_operations_are_those_that_run(settings):
     """In bfloat16, with attention in parts, where every product is one that torch's own counter knows."""
     memory, sampling = MemoryConfig(**settings), SamplingConfig((1000, 500))
     tree = WanModel(WIDE).to(torch.bfloat16).requires_grad_(False)
-    stream = Stream(Backbone(tree, torch.bfloat16), SHAPE, memory, sampling, frames=60)
+    stream = Stream(Backbone(tree, torch.bfloat16), SHAPE, memory=memory, sampling=sampling, frames=60)
     stream.set_prompt(torch.randn(1, 6, WIDE.text_dim))
     for _ in range(12):
         next(stream)
@@ -58,7 +58,8 @@ def test_counted_operations_are_those_that_run(settings):
 def test_a_chunk_allocates_nothing_as_large_as_a_layers_memory(retrieval, prompt):
     """The cache is written in place: what is allocated is activations, and after the chunk none of it is held."""
     tree = WanModel(WIDE).requires_grad_(False)
-    stream = Stream(Backbone(tree), SHAPE, MemoryConfig(retrieval=retrieval), SamplingConfig((1000, 500)), frames=120)
+    memory, sampling = MemoryConfig(retrieval=retrieval), SamplingConfig((1000, 500))
+    stream = Stream(Backbone(tree), SHAPE, memory=memory, sampling=sampling, frames=120)
     stream.set_prompt(torch.randn(1, 6, WIDE.text_dim))
     for _ in range(15):
         next(stream)
@@ -74,8 +75,13 @@ def test_a_chunk_allocates_nothing_as_large_as_a_layers_memory(retrieval, prompt
 
 def test_a_timestep_is_embedded_once_in_a_run(backbone, prompt, monkeypatch):
     embedded = []
-    reckon = Backbone._reckon
-    monkeypatch.setattr(Backbone, "_reckon", lambda self, times: embedded.append(times.tolist()) or reckon(self, times))
+    modulation_at = Backbone._modulation_at
+
+    def counted(self, timesteps):
+        embedded.append(timesteps.tolist())
+        return modulation_at(self, timesteps)
+
+    monkeypatch.setattr(Backbone, "_modulation_at", counted)
     stream = Stream(backbone, LatentShape(4, 6), sampling=SamplingConfig((1000, 500)), frames=30)
     stream.set_prompt(prompt(0))
     for chunk in range(6):
@@ -85,16 +91,21 @@ def test_a_timestep_is_embedded_once_in_a_run(backbone, prompt, monkeypatch):
     assert len(embedded) == 3, "two steps and the context pass"
 
 
+def _first_pass(backbone):
+    """A cache of 6 tokens a latent frame, and the attention of a pass over its first 3 frames."""
+    sizes = {"layers": backbone.layers, "batch": 1, "heads": backbone.heads, "tokens": 6, "head_dim": backbone.head_dim}
+    cache = KVCache(SlotLayout(3, 9, 3, end=3), **sizes)
+    rope = Rope(backbone.head_dim, 2, 3)
+    return cache, MemoryAttention(cache, rope, backend=backbone.attention).begin(FrameSpan(0, 3))
+
+
 @torch.inference_mode()
 def test_one_timestep_for_all_frames_is_the_same_as_one_for_each(backbone, prompt):
     x, kv = torch.randn(1, 16, 3, 4, 6), backbone.embed_text(prompt(0))
     flows = []
     for timesteps in (500.0, torch.full((3,), 500.0)):
-        at = SlotLayout(3, 9, 3, end=3)
-        cache = KVCache(backbone.layers, 1, backbone.heads, 6, backbone.head_dim, at)
-        attention = MemoryAttention(cache, Rope(backbone.head_dim, 2, 3), backbone.attention)
-        attention.begin(FrameSpan(0, 3))
-        flows.append((backbone(x, timesteps, kv, attention), cache.k.clone()))
+        cache, attend = _first_pass(backbone)
+        flows.append((backbone(x, timesteps, kv, attend), cache.k.clone()))
     (shared, shared_k), (each, each_k) = flows
     assert torch.allclose(shared, each, atol=1e-5) and torch.allclose(shared_k, each_k, atol=1e-5)
 
@@ -103,11 +114,8 @@ def test_one_timestep_for_all_frames_is_the_same_as_one_for_each(backbone, promp
 def test_a_pass_that_only_writes_leaves_the_same_keys(backbone, prompt):
     x, kv, caches = torch.randn(1, 16, 3, 4, 6), backbone.embed_text(prompt(0)), []
     for run in (backbone, backbone.write):
-        at = SlotLayout(3, 9, 3, end=3)
-        cache = KVCache(backbone.layers, 1, backbone.heads, 6, backbone.head_dim, at)
-        attention = MemoryAttention(cache, Rope(backbone.head_dim, 2, 3), backbone.attention)
-        attention.begin(FrameSpan(0, 3))
-        run(x, 0.0, kv, attention)
+        cache, attend = _first_pass(backbone)
+        run(x, 0.0, kv, attend)
         caches.append(cache)
     for name in ("k", "v", "mean_k"):
         assert torch.equal(getattr(caches[0], name), getattr(caches[1], name)), name
@@ -121,7 +129,7 @@ if torch.cuda.is_available():
         device = torch.device("cuda")
         tree = WanModel(WIDE).to(device).requires_grad_(False)
         memory, sampling = MemoryConfig(**settings), SamplingConfig((1000, 500))
-        stream = Stream(Backbone(tree), SHAPE, memory, sampling, frames=90, device=device)
+        stream = Stream(Backbone(tree), SHAPE, memory=memory, sampling=sampling, frames=90, device=device)
         stream.set_prompt(torch.randn(1, 6, WIDE.text_dim))
         for _ in range(12):
             next(stream)

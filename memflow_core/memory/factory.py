@@ -1,0 +1,25 @@
+"""Make the memory that a `MemoryConfig` asks for."""
+
+from __future__ import annotations
+
+import torch
+
+from ..config import MemoryConfig
+from .cache import KVCache
+from .narrative import NarrativeMemory
+from .policy import MemoryPolicy
+from .reference import ReferenceMemory
+from .trace import Trace
+
+
+def make_memory(
+    cache: KVCache, config: MemoryConfig, *, trace: Trace, chunk_frames: int, pin_device: torch.device
+) -> MemoryPolicy:
+    """`ReferenceMemory` for retrieval `reference`, else `NarrativeMemory`.
+
+    chunk_frames  latent frames of a chunk.
+    pin_device    where keys and values of named pins wait.
+    """
+    if config.retrieval == "reference":
+        return ReferenceMemory(cache, config, trace=trace)
+    return NarrativeMemory(cache, config, trace=trace, chunk_frames=chunk_frames, pin_device=pin_device)

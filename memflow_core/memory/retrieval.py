@@ -1,0 +1,85 @@
+"""Retrieval scores (NAM): which frame of a full bank gives way, one small function a policy.
+
+Section 3.2 of arXiv 2512.14699 scores by the coming prompt's text keys (`prompt_scores`); the others are alternatives
+that the same bank can be run with. Scores are dot products of means, so they need one mean key a slot and never a
+token-by-token matrix. All are computed on the device, for all layers and batch items side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .bank import MemoryBank
+from .frame_kv import Candidate
+from .prompt_keys import PromptKeys
+
+# queries that meet the memory at once when attention mass is measured; bounds the score matrix
+MASS_TILE = 256
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of one decision; the frame with the lowest is dropped.
+
+    bank       [layers, B, n] in listed order.
+    candidate  [layers, B] where the candidate competes; None where it always enters.
+    """
+
+    bank: Tensor
+    candidate: Tensor | None = None
+
+    @property
+    def all(self) -> Tensor:
+        """[layers, B, n], or n + 1 with the candidate's last where it competes."""
+        return self.bank if self.candidate is None else torch.cat((self.bank, self.candidate[..., None]), dim=-1)
+
+
+Score = Callable[[MemoryBank, Candidate, PromptKeys, Sequence[Tensor]], Scores]
+"""Called with (bank, candidate, coming prompt, pooled [B, text_dim] of every prompt so far, by number)."""
+
+
+def prompt_scores(bank: MemoryBank, candidate: Candidate, prompt: PromptKeys, pooled: Sequence[Tensor]) -> Scores:
+    """NAM: relevance to the coming prompt's own text keys; the newest frame always enters."""
+    return Scores(bank.relevance(prompt.own_k))
+
+
+def similarity_scores(bank: MemoryBank, candidate: Candidate, prompt: PromptKeys, pooled: Sequence[Tensor]) -> Scores:
+    """Cosine of pooled embeddings: the prompt that a frame was made under against the coming one."""
+    prompts = bank.listed_prompts()
+    likeness = torch.einsum("pbc,bc->bp", torch.stack(list(pooled)), prompt.pooled).expand(len(prompts), -1, -1)
+    return Scores(likeness.gather(-1, prompts), likeness[..., candidate.prompt])
+
+
+def age_scores(bank: MemoryBank, candidate: Candidate, prompt: PromptKeys, pooled: Sequence[Tensor]) -> Scores:
+    """First in, first out: the oldest frame scores lowest; the newest frame always enters."""
+    return Scores(bank.listed_frames().float())
+
+
+SCORES: dict[str, Score] = {"prompt": prompt_scores, "similarity": similarity_scores, "fifo": age_scores}
+"""By `MemoryConfig.retrieval`; `attention` is scored inside a pass, by `attention_mass`."""
+
+
+def attention_mass(bank: MemoryBank, layer: int, q: Tensor, candidate: Candidate) -> Scores:
+    """Share of attention over sink, bank and candidate, averaged over queries and heads, in one layer.
+
+    q  [B, heads, L, head_dim], rotated as stored keys are.
+
+    Returns scores [1, B, n] and [1, B] float32.
+    """
+    cache, first = bank.cache, bank.filled().start
+    held = cache.keys(layer, slice(first, cache.layout.border + cache.layout.sink))
+    if candidate.kv is None:
+        raise ValueError(f"latent frame {candidate.frame} has no copy of its keys to measure attention on.")
+    own = candidate.kv.keys(layer, cache.dtype)
+    keys = torch.cat((held, own[:, :, None]), dim=2)  # [B, heads, frames, tokens, head_dim]
+    mass = torch.zeros(keys.shape[0], keys.shape[2], device=q.device)
+    for tile in q.split(MASS_TILE, dim=2):
+        logits = torch.einsum("bhqd,bhntd->bhqnt", tile, keys).float() / q.shape[-1] ** 0.5
+        mass += logits.flatten(3).softmax(dim=-1).view_as(logits).sum(dim=(1, 2, 4))
+    mass /= q.shape[1] * q.shape[2]
+    listed = bank.listed(slice(layer, layer + 1))[0] - first
+    return Scores(mass.gather(-1, listed)[None], mass[None, :, -1])
