@@ -133,5 +133,5 @@ def checksum(tensors: dict[str, Tensor]) -> int:
     crc = 0
     for name in sorted(tensors):
         flat = tensors[name].contiguous().flatten()
-        crc = zlib.crc32(flat.view(torch.uint8).numpy() if flat.numel() else b"", zlib.crc32(name.encode(), crc))
+        crc = zlib.crc32(flat.view(torch.uint8).numpy().data if flat.numel() else b"", zlib.crc32(name.encode(), crc))
     return crc

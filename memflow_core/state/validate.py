@@ -218,7 +218,9 @@ class _CheckedPins:
     kept: frozenset[int] = frozenset()
 
     def check_recall(self, names: object, state: _Checked) -> None:
-        proper = isinstance(names, list) and all(self.named.get(name, state.end) < state.end for name in names)
+        if not isinstance(names, list):
+            raise ValueError(f"a prompt asks for {names!r}, which are no pins")
+        proper = all(self.named.get(name, state.end) < state.end for name in names)
         _need(proper, f"a prompt asks for {names!r}, which are no pins")
         needed = self.frames | {self.named[name] for name in names}
         fits = len(needed) <= state.memory.bank_slots or not names
@@ -234,7 +236,7 @@ def _check_pins(state: _Checked) -> _CheckedPins:
     _need(len(meta["kept"]) == len(meta["named"]), "its named pins are described wrongly")
     named: dict[str, int] = {}
     for (name, frame), kept in zip(meta["named"], meta["kept"], strict=True):
-        _need(isinstance(name, str) and name and name not in named, f"a pin's name is {name!r}")
+        _need(isinstance(name, str) and name != "" and name not in named, f"a pin's name is {name!r}")
         _check_named_pin(state, name, frame, kept)
         named[name] = frame
     stored = frozenset(kept[0] for kept in meta["kept"] if kept)
@@ -243,7 +245,7 @@ def _check_pins(state: _Checked) -> _CheckedPins:
     return pins
 
 
-def _check_named_pin(state: _Checked, name: str, frame: object, kept: Any) -> None:
+def _check_named_pin(state: _Checked, name: str, frame: Any, kept: Any) -> None:
     _need(_whole(frame, -MAX_COUNT, MAX_COUNT), f"pin {name!r} is of frame {frame!r}")
     _need((kept is None) == (frame >= state.end), f"of pin {name!r} there is too much or too little")
     if kept is not None:

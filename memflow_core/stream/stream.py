@@ -234,8 +234,6 @@ class Stream:
     def _advance(self, given: Tensor | None = None) -> Chunk:
         if self.broken:
             raise RuntimeError("the last chunk was broken off inside; resume the stream from a saved state.")
-        if self.prompt is None and self.waiting is None:
-            raise ValueError("the stream has no prompt: set one before the first chunk.")
         self._check_reach()
         self.broken = True
         prompt = self._apply_change()
@@ -260,6 +258,8 @@ class Stream:
         return self.progress.chunk * self.sampling.chunk_frames
 
     def _check_reach(self) -> None:
+        if self.prompt is None and self.waiting is None:
+            raise ValueError("the stream has no prompt: set one before the first chunk.")
         if self.positions == "absolute" and self._start + self.sampling.chunk_frames > MAX_ABSOLUTE_FRAMES:
             raise ValueError(
                 f"absolute positions end at {MAX_ABSOLUTE_FRAMES} latent frames, which this stream has "
@@ -357,13 +357,13 @@ class Stream:
 
     def _apply_change(self) -> Prompt:
         """At a chunk boundary: take up a waiting prompt, and update memory for the prompt of the coming chunk."""
-        change, self.waiting = self.waiting, None
-        prompt, switch = self.prompt, None
-        if change is not None:
-            # a stream's first prompt is no change: there are no keys yet
-            switch = None if prompt is None else change.switch
-            prompt = self._take_up(change, prompt)
+        change, previous = self.waiting, self.prompt
+        self.waiting = None
+        prompt = previous if change is None else self._take_up(change, previous)
+        assert prompt is not None, "checked before the chunk"
         self.prompt = prompt = self._step_blend(prompt)
+        # a stream's first prompt is no switch: there are no keys yet
+        switch = None if change is None or previous is None else change.switch
         if switch == "cut":
             self.memory.on_cut(self.progress.chunk, prompt.keys)
         self.memory.before_chunk(self.progress.chunk, self._start, prompt.keys)
