@@ -1,28 +1,30 @@
-"""Attention over bank, sink and window; top-k per head (SMA); kernels and their choice."""
+"""Attention over bank, sink and window; top-k per head (SMA); kernels, and the choice between them."""
 
-from .autotune import Variants, failures, time_ms, times_ms
-from .memory_attention import AttentionPass, MemoryAttention
+from .autotune import Variants, autotune, failures, time_ms, times_ms
+from .memory_attention import AttentionPass, MemoryAttention, activate
 from .select import ReadShape, attention_backends, fastest_attention, memory_reader, memory_readers
 from .share import BANK, SINK, UNREAD, WINDOW, AttentionShareMeter
 from .sparse import GatherAttention, SparseAttention, TritonAttention
 from .topk_naive import take_frames, topk_attention
 
 __all__ = [
-    "AttentionPass",
     "BANK",
-    "TritonAttention",
-    "GatherAttention",
-    "MemoryAttention",
-    "SparseAttention",
-    "ReadShape",
     "SINK",
-    "AttentionShareMeter",
     "UNREAD",
     "WINDOW",
+    "AttentionPass",
+    "AttentionShareMeter",
+    "GatherAttention",
+    "MemoryAttention",
+    "ReadShape",
+    "SparseAttention",
+    "TritonAttention",
     "Variants",
+    "activate",
     "attention_backends",
-    "fastest_attention",
+    "autotune",
     "failures",
+    "fastest_attention",
     "memory_reader",
     "memory_readers",
     "take_frames",

@@ -1,4 +1,7 @@
-"""Which of several ways to one result is the fastest here: measured, and said with the numbers."""
+"""Time variants of one computation and pick the fastest.
+
+As Triton's autotune does, but any callables take part, and a variant whose result is wrong is left out.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +14,22 @@ import torch
 from torch import Tensor
 
 Variants = dict[str, Callable[[], Tensor]]
+"""Callables by name, each giving the same tensor."""
+
 CLOSE = {torch.float32: 1e-4, torch.float16: 4e-3, torch.bfloat16: 3e-2}
 """How far a result may be from what is expected, as a share of the largest number in that."""
 
 
 @dataclass(frozen=True)
 class Timings:
-    """Milliseconds of each way, round by round, and why others did not take part."""
+    """Milliseconds of each variant, round by round, and why others were left out."""
 
     ms: dict[str, list[float]]
     left_out: dict[str, str]
 
     @property
     def fastest(self) -> str:
+        """The variant with the lowest median."""
         return min(self.ms, key=lambda name: statistics.median(self.ms[name]))
 
     def __str__(self) -> str:
@@ -31,49 +37,51 @@ class Timings:
         return "; ".join([*timed, *(f"{name} left out: {reason}" for name, reason in self.left_out.items())])
 
 
-def autotune(ways: Variants, expected: Tensor, device: torch.device, rounds: int = 10) -> Timings:
-    """Time all ways. One that fails, or whose result is not about `expected`, is left out.
+def autotune(variants: Variants, expected: Tensor, device: torch.device, rounds: int = 10) -> Timings:
+    """Time all variants. One that fails, or whose result is not close to `expected`, is left out.
 
-    The first way always takes part: it is what there is without a choice.
+    The first variant always takes part: it is the fallback.
     """
-    first = next(iter(ways))
-    left_out = failures({name: way for name, way in ways.items() if name != first}, expected)
-    return Timings(
-        times_ms({name: way for name, way in ways.items() if name not in left_out}, device, rounds), left_out
-    )
+    first = next(iter(variants))
+    left_out = failures({name: variant for name, variant in variants.items() if name != first}, expected)
+    usable = {name: variant for name, variant in variants.items() if name not in left_out}
+    return Timings(times_ms(usable, device, rounds), left_out)
 
 
 @torch.inference_mode()
-def failures(ways: Variants, expected: Tensor) -> dict[str, str]:
-    """What is wrong with the ways that something is wrong with."""
-    found = {name: _failure(way, expected) for name, way in ways.items()}
-    return {name: flaw for name, flaw in found.items() if flaw is not None}
+def failures(variants: Variants, expected: Tensor) -> dict[str, str]:
+    """The reason, by name, of each variant that fails or gives a wrong result."""
+    found = {name: _failure(variant, expected) for name, variant in variants.items()}
+    return {name: failure for name, failure in found.items() if failure is not None}
 
 
 @torch.inference_mode()
-def times_ms(ways: Variants, device: torch.device, rounds: int) -> dict[str, list[float]]:
-    """`time_ms` of every round: all ways in turn, so that what else the machine does falls on all alike."""
-    for way in ways.values():
-        way()
-    ms: dict[str, list[float]] = {name: [] for name in ways}
+def times_ms(variants: Variants, device: torch.device, rounds: int) -> dict[str, list[float]]:
+    """Milliseconds of each variant and round, after one warm-up.
+
+    Variants take turns, so that what else the machine does falls on all alike.
+    """
+    for variant in variants.values():
+        variant()
+    ms: dict[str, list[float]] = {name: [] for name in variants}
     for _ in range(rounds):
-        for name, way in ways.items():
-            ms[name].append(time_ms(device, way))
+        for name, variant in variants.items():
+            ms[name].append(time_ms(device, variant))
     return ms
 
 
-def _failure(way: Callable[[], Tensor], expected: Tensor) -> str | None:
+def _failure(variant: Callable[[], Tensor], expected: Tensor) -> str | None:
     try:
-        result = way()
+        result = variant()
         error = (result.float() - expected.float()).abs().max() / expected.abs().max()
-    except Exception as error:  # whatever a library, a compiler or a driver finds wrong with this machine
+    except Exception as error:  # anything a library, a compiler or a driver may raise on this machine
         return (str(error).strip() or type(error).__name__).splitlines()[0]
-    # written so that NaN is a flaw
+    # written so that NaN is a failure
     return None if error <= CLOSE[expected.dtype] else f"its result is off by {error:.1%}"
 
 
 def time_ms(device: torch.device, work: Callable[[], object]) -> float:
-    """Milliseconds of `work`: device time on a GPU, else CPU time of all threads, so that no other counts."""
+    """Milliseconds of `work`: device time on a GPU, else CPU time of all threads of this process."""
     if device.type != "cuda":
         started = time.process_time()
         work()

@@ -1,7 +1,7 @@
-"""Which attention backends and memory readers a device can run, and the fastest of them by a short measurement.
+"""Choose attention backends and sparse readers for a device, by a short measurement.
 
-Nothing here needs to be built or installed: what is there is found, tried and timed, once in a process for each device,
-shape and dtype, before a stream's first chunk. What was measured is logged.
+Nothing here needs to be built or installed: installed backends are found, tried and timed, once in a process for each
+device, shape and dtype, before a stream's first chunk. Measurements are logged.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from .sparse import GatherAttention, PartialAttention, SparseAttention, TritonAt
 logger = logging.getLogger(__name__)
 
 READERS = ("gather", "fused", "fastest")
-APPROXIMATE = ("sage",)  # these round queries and keys to 8 bits: to be asked for, not chosen for being fast
+APPROXIMATE = ("sage",)  # these round queries and keys to 8 bits: only used when asked for by name
 HALF = (torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True)
 class ReadShape:
-    """What one layer reads when memory and window are full; frames are latent frames, top_k of `memory` are read."""
+    """What one layer reads when memory and window are full: `top_k` of `memory` latent frames, and `window` of them."""
 
     batch: int
     heads: int
@@ -52,7 +52,7 @@ class ReadShape:
         )
 
     def draw(self, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Random q, keys and values as a layer has them, and chosen frames, as a `SparseAttention` takes them."""
+        """Random q, keys, values and chosen frames, in the shapes that a `SparseAttention` takes."""
         generator = torch.Generator(device).manual_seed(0)
         draw = partial(torch.randn, generator=generator, device=device, dtype=dtype)
         stretch = (self.batch, self.heads, self.memory + self.window, self.tokens, self.head_dim)
@@ -65,7 +65,7 @@ class ReadShape:
 
 
 def attention_backends(device: torch.device, dtype: torch.dtype) -> dict[str, AttentionBackend]:
-    """Every attention backend that may run there, torch's own choice first. Which do shows when they are tried."""
+    """Attention backends that may run on a device, torch's own choice first; a trial shows which do."""
     found: dict[str, AttentionBackend] = {"torch": sdpa}
     if device.type != "cuda" or dtype not in HALF:
         return found
@@ -96,24 +96,25 @@ def _flash_attention_3(attention: Callable) -> AttentionBackend:
 
 @cache
 def fastest_attention(device: torch.device, dtype: torch.dtype, shape: ReadShape) -> str:
-    """Which of `attention_backends` is the fastest for a layer that reads memory and window whole.
+    """Name of the fastest of `attention_backends` for a layer that reads memory and window whole.
 
-    Where there is one only, nothing is timed.
+    Where there is only one, nothing is timed.
     """
-    ways = {name: way for name, way in attention_backends(device, dtype).items() if name not in APPROXIMATE}
-    if len(ways) == 1:
+    backends = attention_backends(device, dtype)
+    exact = {name: backend for name, backend in backends.items() if name not in APPROXIMATE}
+    if len(exact) == 1:
         return "torch"
     q, keys, values, _ = shape.draw(dtype, device)
     k, v = keys.flatten(2, 3), values.flatten(2, 3)
-    tried = {name: partial(way, q, k, v) for name, way in ways.items()}
-    return _measure(f"attention, {shape}", tried, sdpa(q, k, v), device)
+    variants = {name: partial(backend, q, k, v) for name, backend in exact.items()}
+    return _measure(f"attention, {shape}", variants, sdpa(q, k, v), device)
 
 
 # -- sparse memory ----------------------------------------------------------------------------------------------------
 
 
 def memory_readers(device: torch.device, dtype: torch.dtype, attention: AttentionBackend) -> dict[str, SparseAttention]:
-    """Every reader that may run there, the one that copies first. Which do shows when they are tried."""
+    """Sparse readers that may run on a device, the gathering one first; a trial shows which do."""
     readers: dict[str, SparseAttention] = {"gather": GatherAttention(attention)}
     if device.type != "cuda" or find_spec("triton") is None:
         return readers
@@ -128,9 +129,9 @@ def memory_readers(device: torch.device, dtype: torch.dtype, attention: Attentio
 def memory_reader(
     backbone: Backbone, memory: MemoryConfig, sampling: SamplingConfig, shape: LatentShape, device: torch.device
 ) -> SparseAttention | None:
-    """The reader that `backbone.reader` names, for a stream of these settings; None if its heads read all of memory.
+    """Make the sparse reader that `backbone.reader` names; None where the stream's heads read all of memory.
 
-    Raises ValueError for a name that is none of READERS, or that this machine has no means for.
+    Raises ValueError for a name that is none of READERS, or that this machine cannot run.
     """
     held = memory.sink_frames + memory.bank_slots
     if backbone.reader not in READERS:
@@ -143,9 +144,16 @@ def memory_reader(
         if device.type == "cpu" and os.environ.get("TRITON_INTERPRET") != "1":
             raise ValueError("the memory reader is 'fused', which needs a GPU: choose gather or fastest on a CPU.")
         return TritonAttention()
-    queries = sampling.chunk_frames * shape.tokens
-    size = ReadShape(shape.batch, backbone.heads, backbone.head_dim, queries, shape.tokens, held, memory.window_frames,
-                     memory.top_k)  # fmt: skip
+    size = ReadShape(
+        batch=shape.batch,
+        heads=backbone.heads,
+        head_dim=backbone.head_dim,
+        queries=sampling.chunk_frames * shape.tokens,
+        tokens=shape.tokens,
+        memory=held,
+        window=memory.window_frames,
+        top_k=memory.top_k,
+    )
     name = _fastest_reader(device, backbone.dtype, size, backbone.attention)
     return memory_readers(device, backbone.dtype, backbone.attention)[name]
 
@@ -157,8 +165,8 @@ def _fastest_reader(device: torch.device, dtype: torch.dtype, shape: ReadShape, 
         logger.warning("MemFlow: Triton is not installed, so SMA copies the frames it reads, which is slower.")
         return next(iter(readers))
     drawn = (*shape.draw(dtype, device), shape.memory)
-    tried = {name: partial(reader, *drawn) for name, reader in readers.items()}
-    return _measure(f"sparse memory, {shape}", tried, GatherAttention(sdpa)(*drawn), device)
+    variants = {name: partial(reader, *drawn) for name, reader in readers.items()}
+    return _measure(f"sparse memory, {shape}", variants, GatherAttention(sdpa)(*drawn), device)
 
 
 def _cudnn_partial(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -173,11 +181,11 @@ def _flash_partial(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
 PARTIAL: dict[str, PartialAttention] = {"cudnn": _cudnn_partial, "flash": _flash_partial}
 
 
-def _measure(what: str, ways: Variants, expected: Tensor, device: torch.device) -> str:
-    """The name of the fastest way; said once, since who asks remembers it."""
+def _measure(what: str, variants: Variants, expected: Tensor, device: torch.device) -> str:
+    """The name of the fastest variant; logged once, since callers cache it."""
     started = time.perf_counter()
-    contest = autotune(ways, expected, device)
+    timings = autotune(variants, expected, device)
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     took = time.perf_counter() - started
-    logger.info("MemFlow: %s on %s: %s: %s. Measured in %.1f s.", what, where, contest, contest.fastest, took)
-    return contest.fastest
+    logger.info("MemFlow: %s on %s: %s: %s. Measured in %.1f s.", what, where, timings, timings.fastest, took)
+    return timings.fastest

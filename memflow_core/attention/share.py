@@ -1,7 +1,7 @@
-"""How attention is shared out over sink, bank and window: measured beside the real attention, never in its way.
+"""Attention share of sink, bank and window, sampled beside the real attention.
 
-Only every so many of a chunk's queries are asked, in every layer and head: a few dozen out of thousands tell the shares
-to within a few percent, and cost well under a hundredth of the forward they are measured in.
+Only every so many of a chunk's queries are measured, in every layer and head: a few dozen out of thousands give the
+shares to within a few percent, and cost well under a hundredth of the pass they are measured in.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ UNREAD = -1
 class AttentionShareMeter:
     """An `AttentionObserver` that adds up attention mass by kind of memory, on the device.
 
-    queries  how many of the chunk's queries are asked in each layer, evenly spread over the chunk.
+    queries  how many of the chunk's queries are measured in each layer, evenly spread over the chunk.
     """
 
     def __init__(self, queries: int = SAMPLED_QUERIES):
@@ -28,20 +28,25 @@ class AttentionShareMeter:
         self._layers = 0
 
     def __call__(self, layer: int, q: Tensor, keys: Tensor, kinds: Tensor) -> None:
-        """Note one layer. q [B, heads, L, head_dim] and keys [B, heads, frames, tokens, head_dim] as they meet in
-        attention; kinds [frames] or [B, heads, frames] of SINK, BANK, WINDOW, or UNREAD where SMA leaves one out."""
+        """Measure one layer.
+
+        q      [B, heads, L, head_dim], rotated.
+        keys   [B, heads, frames, tokens, head_dim], rotated.
+        kinds  [frames] or [B, heads, frames] int64: SINK, BANK, WINDOW, or UNREAD where SMA leaves one out.
+        """
         kinds = kinds.expand(*q.shape[:2], keys.shape[2])
-        asked = q[:, :, :: max(1, q.shape[2] // self.queries)]
-        logits = torch.einsum("bhqd,bhntd->bhqnt", asked, keys).float() / q.shape[-1] ** 0.5
+        sampled = q[:, :, :: max(1, q.shape[2] // self.queries)]
+        logits = torch.einsum("bhqd,bhntd->bhqnt", sampled, keys).float() / q.shape[-1] ** 0.5
         logits = logits.masked_fill((kinds == UNREAD)[:, :, None, :, None], -torch.inf)
         mass = logits.flatten(3).softmax(dim=-1).view_as(logits).sum(dim=-1).mean(dim=2)  # [B, heads, frames]
         of_kind = torch.zeros(*mass.shape[:2], len(KINDS), device=mass.device)
         of_kind.scatter_add_(-1, kinds.clamp(min=0), mass)
         mean = of_kind.mean(dim=(0, 1))
-        self._sum, self._layers = (mean if self._sum is None else self._sum + mean), self._layers + 1
+        self._sum = mean if self._sum is None else self._sum + mean
+        self._layers += 1
 
     def take(self) -> Tensor | None:
-        """Mean share of sink, bank and window [3] over the layers noted since the last call; None without any."""
+        """Mean share of sink, bank and window, [3] float32, over the layers since the last call; None without any."""
         total, layers = self._sum, self._layers
         self._sum, self._layers = None, 0
         return None if total is None else total / layers

@@ -1,7 +1,7 @@
-"""How attention reads a sparse memory: ways to one result, of which the fastest depends on the device.
+"""Sparse attention over chosen memory frames (SMA): by a gathered copy, or by a Triton kernel that reads in place.
 
-A reader is given a stretch of latent frames as views of the cache. Each head reads its chosen memory frames and the
-whole window; `kernels.topk_attention` defines what comes out.
+An implementation is given a stretch of latent frames as views of the cache. Each head reads its chosen memory frames
+and the whole window; `topk_naive.topk_attention` defines the result. Which one is fastest depends on the device.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class SparseAttention(Protocol):
 
 
 class GatherAttention:
-    """Copies what is read side by side, then attends to the copy with `backend`.
+    """Copies the frames that are read side by side, then attends to the copy with `backend`.
 
     The copies go into two buffers that are kept: new memory in each layer would take longer than the copying.
     """
@@ -54,7 +54,7 @@ class GatherAttention:
         return self.backend(q, *self._buffers)
 
     def _rows(self, x: Tensor, chosen: Tensor, memory: int) -> Tensor:
-        """Which rows of `_frame_rows(x)` are read, [B, heads, k + window]."""
+        """Numbers of the rows of `_frame_rows(x)` that are read, [B, heads, k + window] int64."""
         batch, heads, count = chosen.shape
         frames = x.shape[2]
         layout = x.stride(0) // x.stride(2), x.stride(1) // x.stride(2), frames, memory, count
@@ -70,16 +70,16 @@ class GatherAttention:
 
 
 def _frame_rows(x: Tensor) -> Tensor:
-    """A view of x [B, heads, frames, tokens, head_dim] and what lies between its frames, a frame's numbers a row."""
+    """View x [B, heads, frames, tokens, head_dim], and what lies between its frames in memory, as one row a frame."""
     step = x.stride(2)
     last = sum((size - 1) * stride // step for size, stride in zip(x.shape[:3], x.stride(), strict=False))
     return x.as_strided((last + 1, x.shape[3] * x.shape[4]), (step, 1))
 
 
 class TritonAttention:
-    """Reads every frame where it stands, in one Triton kernel. For a GPU, or Triton's interpreter.
+    """Reads every frame in its slot, in one Triton kernel. For a GPU, or Triton's interpreter.
 
-    tiling   how the kernel is cut; None: its own likeliest.
+    tiling   the kernel's tiling; None: its first choice.
     window   attends to the window first, where it is faster at that than the kernel is: the kernel then goes on from
              its result (attention split in two, merged by log-sum-exp). None: the kernel reads the window too.
 
@@ -91,7 +91,9 @@ class TritonAttention:
             raise ValueError("the fused memory reader needs the package triton: install it, or choose gather.")
         from .topk_triton import topk_attention
 
-        self._kernel, self._tiling, self._window = topk_attention, tiling, window
+        self._kernel = topk_attention
+        self._tiling = tiling
+        self._window = window
 
     def __call__(self, q: Tensor, keys: Tensor, values: Tensor, chosen: Tensor, memory: int) -> Tensor:
         partial = None

@@ -1,6 +1,6 @@
-"""Attention over chosen memory frames and the whole window (SMA, paper section 3.3), in plain torch.
+"""Attention over chosen memory frames and the whole window (SMA, section 3.3 of arXiv 2512.14699), in plain torch.
 
-The definition of `topk_attention_triton`, which computes the same without a copy of the frames that are read.
+The definition of `topk_triton`, which computes the same without a copy of the frames that are read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def topk_attention(
     partial       attention over other keys that is already done, to go on from: its result [B, heads, L, head_dim]
                   and the log-sum-exp of its logits [B, heads, L] float32.
 
-    -> [B, heads, L, head_dim] in q's dtype; everything between is float32.
+    Returns [B, heads, L, head_dim] in q's dtype; everything between is float32.
     """
     k, v = (torch.cat((take_frames(x[:, :, :memory], chosen), x[:, :, memory:]), dim=2) for x in (keys, values))
     logits = q.float() @ k.flatten(2, 3).float().mT / q.shape[-1] ** 0.5
@@ -39,5 +39,8 @@ def topk_attention(
 
 
 def take_frames(x: Tensor, chosen: Tensor) -> Tensor:
-    """x [B, heads, n, tokens, head_dim], chosen [B, heads, k] -> [B, heads, k, tokens, head_dim]."""
+    """Gather chosen frames per head.
+
+    x [B, heads, n, tokens, head_dim], chosen [B, heads, k] int64 -> [B, heads, k, tokens, head_dim].
+    """
     return x.gather(2, chosen[..., None, None].expand(*chosen.shape, *x.shape[3:]))

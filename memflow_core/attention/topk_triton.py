@@ -1,11 +1,11 @@
-"""The fused top-k memory attention: one Triton kernel that reads keys and values where they stand in the cache.
+"""Top-k memory attention as one Triton kernel that reads keys and values in their cache slots.
 
-`topk_attention` in the module of that name is its definition. Each program holds one tile of queries of one head and
+`topk_naive.topk_attention` is its definition. Each program holds one tile of queries of one head and
 goes over the frames that this head reads, tile by tile of keys, with an online softmax in float32. Frames are found
 through their numbers, so nothing is copied; the window is one run of keys, since its slots lie side by side.
 
-How many queries, frames and window slots there are is told at run time: a stream that fills its window, or recaches
-it, compiles nothing anew.
+Numbers of queries, frames and window slots are run-time arguments: a stream that fills its window, or recaches it,
+compiles nothing anew.
 """
 
 # pyright: reportCallIssue=false, reportArgumentType=false
@@ -26,7 +26,7 @@ SMALLEST_DOT = 16  # tensor cores take no side below
 
 @dataclass(frozen=True)
 class Tiling:
-    """How the kernel is cut: queries and keys a tile, warps a program, stages of the load pipeline."""
+    """Tiling of the kernel: queries and keys a tile, warps a program, stages of the load pipeline."""
 
     queries: int
     keys: int
@@ -42,14 +42,14 @@ FLOAT_TILINGS = (Tiling(32, 32, 4, 2),)
 
 
 def tilings(dtype: torch.dtype) -> tuple[Tiling, ...]:
-    """Tilings worth trying, the likeliest first. The last fits GPUs with little shared memory."""
+    """Tilings to try, the best guess first. The last fits GPUs with little shared memory."""
     return FLOAT_TILINGS if dtype == torch.float32 else HALF_TILINGS
 
 
 @triton.jit
-def _meet_tile(q, keys, values, state, start, length, rows, columns, scale,
+def _attend_tile(q, keys, values, state, start, length, rows, columns, scale,
                MASKED: tl.constexpr, HEAD_DIM: tl.constexpr, WIDTH: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
-    """One online-softmax step: `state` (sum, norm, peak) meets keys start, start + 1, ... of a run of `length`."""
+    """One online-softmax step: update `state` (sum, norm, peak) by keys start, start + 1, ... of a run of `length`."""
     out, norm, peak = state
     inside = start + rows < length
     places = (start + rows)[:, None] * HEAD_DIM + columns[None, :]
@@ -106,10 +106,10 @@ def _topk_attention(q_at, keys, values, chosen, out_at, done_at, total_at,
         length = tl.where(is_frame, tokens, window_keys)
         whole = length // KEYS * KEYS
         for start in range(0, whole, KEYS):
-            state = _meet_tile(q, keys + first, values + first, state, start, length, rows, columns, scale,
+            state = _attend_tile(q, keys + first, values + first, state, start, length, rows, columns, scale,
                                False, HEAD_DIM, WIDTH, PRECISION)  # fmt: skip
         if whole < length:
-            state = _meet_tile(q, keys + first, values + first, state, whole, length, rows, columns, scale,
+            state = _attend_tile(q, keys + first, values + first, state, whole, length, rows, columns, scale,
                                True, HEAD_DIM, WIDTH, PRECISION)  # fmt: skip
     out, norm, peak = state
     to = out_at + batch * out_batch + head * out_head + lines[:, None] * out_row + columns[None, :]
@@ -125,12 +125,14 @@ def topk_attention(
     partial: tuple[Tensor, Tensor] | None = None,
     tiling: Tiling | None = None,
 ) -> Tensor:
-    """As the definition, with keys and values read in place; float16, bfloat16 or float32, all of one dtype.
+    """As `topk_naive.topk_attention`, with keys and values read in place.
+
+    q, keys, values  float16, bfloat16 or float32, all of one dtype.
 
     keys, values  any view whose frames lie side by side, each [tokens, head_dim] in one piece with the next.
-    tiling        None: the likeliest of `tilings`.
+    tiling        None: the first of `tilings`.
 
-    -> [B, heads, L, head_dim], in memory [B, L, heads, head_dim], so that merging the heads copies nothing.
+    Returns [B, heads, L, head_dim], in memory [B, L, heads, head_dim], so that merging the heads copies nothing.
     """
     for name, x in (("keys", keys), ("values", values)):
         _check_run(name, x)

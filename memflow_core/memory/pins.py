@@ -1,6 +1,6 @@
-"""User pins: latent frames that memory keeps whatever the retrieval policy says.
+"""User pins: latent frames that memory keeps whatever the retrieval policy decides.
 
-An unnamed pin stands in the bank for good. A named one waits in a store of its own, outside the attended slots, and
+An unnamed pin stands in the bank for good. A named pin waits in a store of its own, outside the attended slots, and
 stands in the bank while the prompt asks for it by name; after that its frame is one like any other.
 """
 

@@ -1,8 +1,8 @@
-"""The trace: every decision that memory takes, as JSON-able records.
+"""Trace of every decision that memory takes, as JSON-able records.
 
 Decisions are made on the device. They are kept there as tensors until the chunk is finished and then fetched
-together, so that tracing never stops the device in the middle of a chunk. Finished records are kept packed: an
-hour of them must not weigh on a stream whose memory use is otherwise flat.
+together, so that tracing never stops the device in the middle of a chunk. Finished records are kept compressed: an
+hour of them must not add up in a stream whose memory use is otherwise flat.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ def _count_choices(record: Record) -> Record:
 class Trace:
     """An append-only list of records, each with `chunk` and `event`.
 
-    record     {"frame"}: this latent frame was offered to the bank.
-    retrieve   {"policy", "candidate", "first_layer", "before", "scores", "after"}: what the bank held, how relevant
-               each frame was found (with the candidate's own score last where it competes), and what it holds now.
+    record     {"frame"}: this latent frame became a candidate for the bank.
+    retrieve   {"policy", "candidate", "first_layer", "before", "scores", "after"}: what the bank held, the score of
+               each frame (with the candidate's own last where it competes), and what it holds now.
                Lists are [layers][batch][slot], from layer `first_layer` on; slots hold latent frame indices.
     activate   {"kind", "step", "frames"}: how often SMA chose each latent frame in one forward, over all layers and
                heads, as [frame, times] pairs; with `detail`, its choice as [layers][batch][heads][top_k] frames. The
                last layer of a context pass or a recache reads nothing.
-    switch     {"kind", "recomputed"}: a prompt change and the latent frames whose keys were made anew.
-    blend      {"weight", "path"}: the new prompt's share in the text that this chunk speaks.
+    switch     {"kind", "recomputed"}: a prompt change and the latent frames whose keys were recomputed.
+    blend      {"weight", "path"}: the new prompt's share in the text that this chunk is made under.
     pin        {"frame", "name"}: from now on this latent frame is kept; the name is null where it is kept for good.
     unpin      {"frame", "name"}: no longer.
     recall     {"names", "frames"}: the named pins that stand in the bank from now on, instead of those before.
@@ -67,7 +67,7 @@ class Trace:
         self._pending.append({"event": event, "chunk": chunk, **fields})
 
     def flush(self) -> list[Record]:
-        """Fetch what was added since the last flush; returns those records."""
+        """Fetch the tensors of the records added since the last flush; returns those records."""
         pending, self._pending = self._pending, []
         if not self.detail:
             pending = [_count_choices(record) if record["event"] == "activate" else record for record in pending]
@@ -81,10 +81,10 @@ class Trace:
 
     @property
     def nbytes(self) -> int:
-        """Of all finished records as they are kept."""
+        """Bytes of all finished records, compressed."""
         return sum(len(packed) for packed in self._packed)
 
     @property
     def records(self) -> list[Record]:
-        """All finished records, unpacked anew at every call."""
+        """All finished records, decompressed at every call."""
         return [record for packed in self._packed for record in json.loads(zlib.decompress(packed))]

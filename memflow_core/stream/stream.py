@@ -13,24 +13,23 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..attention import AttentionPass, AttentionShareMeter, MemoryAttention, memory_reader
+from ..attention import AttentionPass, AttentionShareMeter
 from ..config import MAX_ABSOLUTE_FRAMES, LatentShape, MemoryConfig, SamplingConfig, check_fit, check_switch
 from ..memory import (
     KINDS,
     FrameSpan,
-    KVCache,
     KVProvenance,
     KVWrite,
     LayerHook,
     MemoryPolicy,
-    SlotLayout,
     Trace,
     make_memory,
 )
-from ..model import Backbone, Rope
+from ..model import Backbone
 from .chunk import Chunk, ForwardPass
 from .flow import FlowSchedule, denoising_timesteps
 from .noise import Noise, SeededNoise, draws_on
+from .parts import make_attention, make_cache
 from .progress import Progress
 from .prompt import Prompt, PromptChange, TextBlend, check_embedding
 
@@ -92,7 +91,7 @@ class Stream:
         self._flow = FlowSchedule(self.sampling.shift)
         self._forwards: list[ForwardPass] = []
         self._finished = False
-        self.cache = self._make_cache()
+        self.cache = make_cache(backbone, shape, self.memory_config, self.device)
         self.memory: MemoryPolicy = make_memory(
             self.cache,
             self.memory_config,
@@ -100,31 +99,14 @@ class Stream:
             chunk_frames=self.sampling.chunk_frames,
             pin_device=self.device if pin_device is None else torch.device(pin_device),
         )
-        self.attention = self._make_attention()
-
-    def _make_cache(self) -> KVCache:
-        config, model = self.memory_config, self.backbone
-        return KVCache(
-            SlotLayout(config.sink_frames, config.window_frames, config.bank_slots),
-            layers=model.layers,
-            batch=self.shape.batch,
-            heads=model.heads,
-            tokens=self.shape.tokens,
-            head_dim=model.head_dim,
-            dtype=model.dtype,
-            device=self.device,
-            in_fp8=config.cache == "fp8",
-        )
-
-    def _make_attention(self) -> MemoryAttention:
-        return MemoryAttention(
+        self.attention = make_attention(
+            backbone,
             self.cache,
-            Rope(self.backbone.head_dim, self.shape.rows // 2, self.shape.columns // 2, self.device),
-            backend=self.backbone.attention,
-            top_k=self.memory_config.top_k,
+            shape=shape,
+            memory=self.memory_config,
+            sampling=self.sampling,
             relative=self.positions == "relative",
             reads_empty_sink=self.memory.reads_empty_sink,
-            reader=memory_reader(self.backbone, self.memory_config, self.sampling, self.shape, self.device),
         )
 
     # -- what a caller does between chunks ----------------------------------------------------------------------------
