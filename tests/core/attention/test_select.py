@@ -1,4 +1,4 @@
-"""What is offered, what is chosen, and what is said of it. How fast anything is, no test asks."""
+"""Backends and readers that are offered, the choice between them, and its log line. No test asserts a time."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ def test_the_fastest_is_measured_once_and_said_with_its_numbers(monkeypatch, cap
         chosen = {select._fastest_reader(CPU, torch.float32, SHAPE, sdpa) for _ in range(3)}
     select._fastest_reader.cache_clear()
     assert len(caplog.messages) == 1 and chosen <= {"gather", "fused"} and set(asked) == {SHAPE.memory}
-    (said,) = caplog.messages
-    assert "3 of 6 memory frames and a window of 9" in said and said.count(" ms") == 2 and chosen.pop() in said
+    (line,) = caplog.messages
+    assert "3 of 6 memory frames and a window of 9" in line and line.count(" ms") == 2 and chosen.pop() in line
 
 
 def test_a_way_that_fails_or_is_wrong_takes_no_part():
@@ -95,12 +95,12 @@ def test_a_way_that_fails_or_is_wrong_takes_no_part():
     def broken():
         raise RuntimeError("no kernel image is available\nfor this device")
 
-    ways = {"own": lambda: right, "broken": broken, "wrong": lambda: right * 2, "nan": lambda: right / 0 * 0}
-    contest = autotune(ways, right, CPU)
-    assert list(contest.ms) == ["own"] and contest.fastest == "own"
-    assert contest.left_out["broken"] == "no kernel image is available"
-    assert "off by 100.0%" in contest.left_out["wrong"] and "off by nan" in contest.left_out["nan"]
-    assert str(contest).startswith("own ") and "broken left out: no kernel image" in str(contest)
+    variants = {"own": lambda: right, "broken": broken, "wrong": lambda: right * 2, "nan": lambda: right / 0 * 0}
+    timings = autotune(variants, right, CPU)
+    assert list(timings.ms) == ["own"] and timings.fastest == "own"
+    assert timings.left_out["broken"] == "no kernel image is available"
+    assert "off by 100.0%" in timings.left_out["wrong"] and "off by nan" in timings.left_out["nan"]
+    assert str(timings).startswith("own ") and "broken left out: no kernel image" in str(timings)
 
 
 def test_the_first_way_takes_part_however_coarse_it_is():

@@ -143,14 +143,14 @@ def test_a_state_is_for_a_model_of_its_precision(make_stream, backbone, play, pr
 
 
 @pytest.mark.parametrize(
-    "damage, said",
+    "damage, message",
     [
         (lambda tensors: tensors.pop("scale_k"), "it lacks 'scale_k'"),
         (lambda tensors: tensors.update(k=tensors["k"].to(torch.float32)), "'k' has shape"),
         (lambda tensors: tensors.update(scale_v=tensors["scale_v"][..., :1].clone()), "'scale_v' has shape"),
     ],
 )
-def test_a_damaged_state_is_refused(make_stream, play, prompt, tmp_path, damage, said):
+def test_a_damaged_state_is_refused(make_stream, play, prompt, tmp_path, damage, message):
     stream = make_stream(cache="fp8")
     play(stream, 2, {0: (prompt(0),)})
     state = capture(stream)
@@ -159,4 +159,4 @@ def test_a_damaged_state_is_refused(make_stream, play, prompt, tmp_path, damage,
     StreamState(tensors, state.meta).save(tmp_path / "state.safetensors")
     with pytest.raises(ValueError, match="cannot be continued") as error:
         StreamState.load(tmp_path / "state.safetensors")
-    assert said in str(error.value)
+    assert message in str(error.value)

@@ -127,9 +127,9 @@ def test_attention_decides_in_every_layer_and_drops_the_least_seen(make_stream, 
     assert {r["first_layer"] for r in records} == {0, 1}
     for record in records:
         before, after, scores = record["before"][0][0], record["after"][0][0], record["scores"][0][0]
-        contest = dict(zip([*before, record["candidate"]], scores, strict=True))
-        dropped = min(contest, key=contest.get)
-        assert set(after) == set(contest) - {dropped}
+        score_of = dict(zip([*before, record["candidate"]], scores, strict=True))
+        dropped = min(score_of, key=score_of.get)
+        assert set(after) == set(score_of) - {dropped}
         assert sum(scores) < 1
 
 

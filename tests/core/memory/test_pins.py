@@ -1,4 +1,4 @@
-"""Pins: moments that memory keeps because somebody said so."""
+"""Pins: moments that memory keeps because somebody message so."""
 
 import random
 
@@ -230,7 +230,7 @@ def test_an_unpinned_frame_is_one_like_any_other(make_stream, prompt):
 @pytest.mark.parametrize("retrieval", POLICIES)
 @pytest.mark.parametrize("seed", range(4))
 def test_pins_hold_through_any_story(make_stream, prompt, backbone, retrieval, seed):
-    """Random switches, recalls and a resume: pins stand, nothing stands twice, and the trace tells all of it."""
+    """Random switches, recalls and a resume: pins stand, nothing stands twice, and the trace records all of it."""
     rng = random.Random(seed)
     stream = make_stream(retrieval=retrieval, record_every=rng.choice((1, 2)), bank_frames=4, top_k=3)
     names = {f"p{frame}": frame for frame in rng.sample(range(24), 5)}
@@ -338,16 +338,16 @@ def test_a_pin_added_behind_a_resumed_stream_is_taken_from_what_it_holds(make_st
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"retrieval": "none"}, "the schedule has pin 'hero' at 3.5 s, but memory retrieval is 'none'"),
         ({"retrieval": "reference"}, "memory retrieval is 'reference', which knows no pins"),
         ({"bank_frames": 2}, "segment 3 .*needs 3 pinned moments at once, but the memory bank holds 2"),
     ],
 )
-def test_a_schedule_that_memory_cannot_keep_is_refused_before_anything_runs(make_stream, prompt, settings, said):
+def test_a_schedule_that_memory_cannot_keep_is_refused_before_anything_runs(make_stream, prompt, settings, message):
     stream = make_stream(**settings)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         next(play_plan(stream, placed(STORY, 22), [prompt(n) for n in range(4)], 5))
     assert stream.progress.chunk == 0
 
@@ -390,10 +390,10 @@ def test_what_cannot_be_pinned_or_recalled_is_named(make_stream, prompt):
 def test_a_memory_without_pins_says_so(make_stream, play, prompt, retrieval):
     stream = make_stream(retrieval=retrieval)
     play(stream, 2, {0: (prompt(0),)})
-    said = "knows no pins" if retrieval == "reference" else "make the bank larger"
+    message = "knows no pins" if retrieval == "reference" else "make the bank larger"
     for name in (None, "hero"):
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             stream.pin(3, name)
-    with pytest.raises(ValueError, match=said if retrieval == "reference" else "but there is none"):
+    with pytest.raises(ValueError, match=message if retrieval == "reference" else "but there is none"):
         stream.set_prompt(prompt(1), recall=["hero"])
     assert stream.pins == [] and stream.recalled == ()

@@ -25,15 +25,15 @@ POLICIES = [
 
 
 @pytest.fixture
-def told(make_stream, play, prompt):
-    """told(chunks, scenes, **memory) is a stream that has made so many chunks."""
+def stream_after(make_stream, play, prompt):
+    """stream_after(chunks, scenes, **memory): a stream that has made so many chunks."""
 
-    def tell(chunks: int, scenes: dict | None = None, **settings):
+    def make(chunks: int, scenes: dict | None = None, **settings):
         stream = make_stream(**settings)
         play(stream, chunks, {at: (prompt(n), *kind) for at, (n, *kind) in (scenes or STORY).items()})
         return stream
 
-    return tell
+    return make
 
 
 def keys(stream) -> dict[str, torch.Tensor]:
@@ -45,8 +45,8 @@ def keys(stream) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("saved_at", [2, 6, 10, 15])
 @pytest.mark.parametrize("settings", POLICIES, ids=str)
-def test_what_is_remembered_is_restored_exactly(told, backbone, tmp_path, settings, saved_at):
-    state = capture(told(saved_at, **settings))
+def test_what_is_remembered_is_restored_exactly(stream_after, backbone, tmp_path, settings, saved_at):
+    state = capture(stream_after(saved_at, **settings))
     state.compact().save(tmp_path / "compact.safetensors")
     exact, compact = resume(state, backbone), resume(StreamState.load(tmp_path / "compact.safetensors"), backbone)
     assert torch.equal(compact.memory.bank.listed_frames(), exact.memory.bank.listed_frames())
@@ -61,9 +61,9 @@ def test_what_is_remembered_is_restored_exactly(told, backbone, tmp_path, settin
 
 
 @pytest.mark.parametrize("settings", POLICIES, ids=str)
-def test_a_compact_continuation_is_near_the_exact_one(told, play, backbone, settings):
+def test_a_compact_continuation_is_near_the_exact_one(stream_after, play, backbone, settings):
     """Measured: keys and values within 0.3 to 8 %, the next chunk's latents within 1.2 %, by the norm."""
-    state = capture(told(12, **settings))
+    state = capture(stream_after(12, **settings))
     exact, compact = resume(state, backbone), resume(state.compact(), backbone)
     for name, kept in keys(exact).items():
         assert (keys(compact)[name] - kept).norm() < 0.15 * kept.norm()
@@ -72,15 +72,15 @@ def test_a_compact_continuation_is_near_the_exact_one(told, play, backbone, sett
 
 
 @pytest.mark.parametrize("settings", POLICIES, ids=str)
-def test_while_nothing_is_forgotten_it_is_the_exact_one(told, play, backbone, settings):
-    state = capture(told(3, {0: (0,)}, **settings))
+def test_while_nothing_is_forgotten_it_is_the_exact_one(stream_after, play, backbone, settings):
+    state = capture(stream_after(3, {0: (0,)}, **settings))
     exact, compact = resume(state, backbone), resume(state.compact(), backbone)
     for expected, made in zip(play(exact, 3, {}), play(compact, 3, {}), strict=True):
         assert torch.equal(made.latents, expected.latents)
 
 
-def test_the_same_file_makes_the_same_video(told, play, prompt, backbone, tmp_path):
-    state = capture(told(11, retrieval="attention", record_every=1)).compact()
+def test_the_same_file_makes_the_same_video(stream_after, play, prompt, backbone, tmp_path):
+    state = capture(stream_after(11, retrieval="attention", record_every=1)).compact()
     state.save(tmp_path / "state.safetensors")
     scenes = {13: (prompt(3), "recache")}
     first, second = (
@@ -89,17 +89,17 @@ def test_the_same_file_makes_the_same_video(told, play, prompt, backbone, tmp_pa
     assert all(torch.equal(a.latents, b.latents) for a, b in zip(first, second, strict=True))
 
 
-def test_the_memory_of_a_continuation_goes_on(told, play, prompt, backbone):
+def test_the_memory_of_a_continuation_goes_on(stream_after, play, prompt, backbone):
     """Saved again after some chunks, a compact state still knows every frame that is held."""
-    stream = resume(capture(told(11, retrieval="prompt", record_every=1)).compact(), backbone)
+    stream = resume(capture(stream_after(11, retrieval="prompt", record_every=1)).compact(), backbone)
     play(stream, 4, {12: (prompt(1), "recache")})
     again = resume(capture(stream).compact(), backbone)
     assert torch.equal(again.memory.bank.listed_frames(), stream.memory.bank.listed_frames())
     assert torch.equal(keys(again)["k"][0], keys(stream)["k"][0])
 
 
-def test_rebuilding_is_counted_and_can_be_stopped(told, backbone):
-    state = capture(told(11, record_every=1)).compact()
+def test_rebuilding_is_counted_and_can_be_stopped(stream_after, backbone):
+    state = capture(stream_after(11, record_every=1)).compact()
     calls = []
     chunk = next(resume(state, backbone, on_forward=lambda forward: calls.append(forward.kind)))
     # sink, at most three frames of the bank, three chunks of the window and those of waiting frames
@@ -113,8 +113,8 @@ def test_rebuilding_is_counted_and_can_be_stopped(told, backbone):
         resume(state, backbone, on_forward=stop)
 
 
-def test_a_state_stays_as_it_is(told, play, backbone):
-    state = capture(told(11))
+def test_a_state_stays_as_it_is(stream_after, play, backbone):
+    state = capture(stream_after(11))
     before = {name: tensor.clone() for name, tensor in state.tensors.items()}, json.dumps(state.meta)
     compact = state.compact()
     for resumed in (resume(compact, backbone), resume(state, backbone)):
@@ -123,10 +123,10 @@ def test_a_state_stays_as_it_is(told, play, backbone):
     assert all(torch.equal(before[0][name], tensor) for name, tensor in state.tensors.items())
 
 
-def test_it_is_small_and_does_not_grow_with_the_story(told, tmp_path):
+def test_it_is_small_and_does_not_grow_with_the_story(stream_after, tmp_path):
     sizes = []
     for chunks in (12, 40):
-        state = capture(told(chunks, {0: (0,)}, record_every=1))
+        state = capture(stream_after(chunks, {0: (0,)}, record_every=1))
         compact = state.compact()
         assert not {"k", "v", "mean_k"} & compact.tensors.keys()
         # sink, window, bank and frames on their way there, each with its chunk, and the newest chunks
@@ -135,8 +135,8 @@ def test_it_is_small_and_does_not_grow_with_the_story(told, tmp_path):
     assert sizes[1] <= 1.5 * sizes[0]
 
 
-def test_it_goes_on_in_another_precision(told, backbone):
-    state = capture(told(11)).compact()
+def test_it_goes_on_in_another_precision(stream_after, backbone):
+    state = capture(stream_after(11)).compact()
     expected = next(resume(state, backbone)).latents
     halved = WanModel(ModelConfig(dim=32, num_heads=2, num_layers=2, ffn_dim=48, text_dim=8, freq_dim=16))
     halved.load_state_dict(backbone.tree.state_dict())
@@ -154,8 +154,8 @@ def test_padding_is_not_saved_and_comes_back(make_stream, backbone, prompt):
     assert torch.equal(resume(state.compact(), backbone).prompt.text, text)
 
 
-def test_a_model_with_other_layers_is_refused(told, prompt):
-    state = capture(told(3)).compact()
+def test_a_model_with_other_layers_is_refused(stream_after, prompt):
+    state = capture(stream_after(3)).compact()
     other = WanModel(ModelConfig(dim=32, num_heads=2, num_layers=3, ffn_dim=48, text_dim=8, freq_dim=16))
     with pytest.raises(ValueError, match="model of 2 layers.*has 3"):
         resume(state, Backbone(other))
@@ -205,9 +205,9 @@ def test_blends_named_pins_and_a_waiting_change_go_on(eventful, play, backbone, 
 
 @pytest.mark.parametrize("content", ["exact", "compact"])
 @pytest.mark.parametrize("settings", POLICIES, ids=str)
-def test_every_state_passes_its_own_check(told, backbone, tmp_path, settings, content):
+def test_every_state_passes_its_own_check(stream_after, backbone, tmp_path, settings, content):
     for chunks in (1, 7, 10):
-        stream = told(chunks, **settings)
+        stream = stream_after(chunks, **settings)
         path = tmp_path / f"{chunks}.safetensors"
         state = capture(stream)
         (state if content == "exact" else state.compact()).save(path)
@@ -264,12 +264,12 @@ def rewritten(path, change, tensors=None):
 
 
 @pytest.fixture
-def file(told, tmp_path):
+def file(stream_after, tmp_path):
     """A compact state with two frames in its bank."""
     path = tmp_path / "story.safetensors"
-    capture(told(7, {0: (0,), 5: (1, "recache")}, retrieval="prompt", record_every=1, bank_frames=5)).compact().save(
-        path
-    )
+    capture(
+        stream_after(7, {0: (0,), 5: (1, "recache")}, retrieval="prompt", record_every=1, bank_frames=5)
+    ).compact().save(path)
     return path
 
 
@@ -286,7 +286,7 @@ EVENTS = {
     "a pin of another frame": (("named", 0, 1), 8),
     "pins without keys": (("kept",), []),
     "keys of a prompt that is not there": (("kept", 0, 1), 50),
-    "a recall of nobody": (("recalled",), ["nobody"]),
+    "a recall of an unknown pin": (("recalled",), ["nobody"]),
     "a recall of what is not made": (("next", "recall"), ["later"]),
     "a recall that is no list": (("recalled",), 5),
     "an unknown switch": (("next", "switch"), "jump"),
@@ -323,7 +323,7 @@ TENSORS = {
     "an order beyond the bank": lambda tensors: tensors["order"].fill_(7),
     "prompts beyond their number": lambda tensors: tensors["prompts"].fill_(1000),
     "frames from the future": lambda tensors: tensors["frames"].fill_(1000),
-    "frames nobody knows": lambda tensors: tensors["frames"].fill_(19),
+    "unknown frames": lambda tensors: tensors["frames"].fill_(19),
     "frames that are no numbers": lambda tensors: tensors.update(frames=tensors["frames"].float()),
     "a trace that is no JSON": lambda tensors: tensors.update(trace=torch.full((9,), 91, dtype=torch.uint8)),
     "a trace nested without end": lambda tensors: tensors.update(trace=torch.full((10**6,), 91, dtype=torch.uint8)),

@@ -26,7 +26,7 @@ every_state = pytest.mark.parametrize("name", STATES)
 
 
 def header(file: Path) -> dict:
-    """What a file's header tells, each value read from JSON."""
+    """What a file's header holds, each value read from JSON."""
     with safe_open(file, framework="pt") as opened:
         return {key: json.loads(value) for key, value in opened.metadata().items()}
 
@@ -51,16 +51,16 @@ def go_on(stream, text: torch.Tensor) -> list:
     return [*chunks, next(stream)]
 
 
-def assert_told_alike(made, kept) -> None:
+def assert_same_decisions(made, kept) -> None:
     """The same records: decisions exactly, scores nearly."""
     if isinstance(kept, dict):
         assert made.keys() == kept.keys()
         for key in kept:
-            assert_told_alike(made[key], kept[key])
+            assert_same_decisions(made[key], kept[key])
     elif isinstance(kept, list):
         assert len(made) == len(kept)
         for one, other in zip(made, kept, strict=True):
-            assert_told_alike(one, other)
+            assert_same_decisions(one, other)
     else:
         assert made == (pytest.approx(kept, rel=1e-4, abs=1e-5) if isinstance(kept, float) else kept)
 
@@ -72,16 +72,16 @@ def test_a_kept_state_goes_on_as_it_did(name, model):
     after, chunks = load_file(file), header(file)["chunks"]
     made = go_on(resume(state(name), model), after["text"])
     torch.testing.assert_close(torch.cat([chunk.latents for chunk in made], dim=2), after["latents"], **NEAR)
-    assert [[forward.kind for forward in chunk.forwards] for chunk in made] == [told["forwards"] for told in chunks]
-    assert_told_alike([chunk.trace for chunk in made], [told["trace"] for told in chunks])
+    assert [[forward.kind for forward in chunk.forwards] for chunk in made] == [kept["forwards"] for kept in chunks]
+    assert_same_decisions([chunk.trace for chunk in made], [kept["trace"] for kept in chunks])
 
 
 @every_state
-def test_a_kept_state_says_of_itself_what_it_said(name):
-    kept, said = state(name), header(KEPT / f"{name}.after.safetensors")["said"]
-    assert name.endswith(kept.content) and kept.chunks == said["chunks"]
-    assert [list(pin) for pin in kept.pins] == said["pins"]
-    assert (kept.pinned_places, kept.rebuilds) == (said["places"], said["rebuilds"])
+def test_a_kept_state_has_the_same_summary(name):
+    kept, expected = state(name), header(KEPT / f"{name}.after.safetensors")["said"]
+    assert name.endswith(kept.content) and kept.chunks == expected["chunks"]
+    assert [list(pin) for pin in kept.pins] == expected["pins"]
+    assert (kept.pinned_places, kept.rebuilds) == (expected["places"], expected["rebuilds"])
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -61,14 +61,14 @@ def through(path: Path, state: StreamState) -> StreamState:
 def test_a_state_of_version_1_goes_on_as_its_own_code_did(case, old):
     """Latents of two chunks and of one more under another prompt, passes, and what the memory decided."""
     file = KEPT / f"{case}.after.safetensors"
-    after, told = load_file(file), json.loads(header(file)["chunks"])
+    after, expected = load_file(file), json.loads(header(file)["chunks"])
     stream = old(case)
     made = [next(stream), next(stream)]
     stream.set_prompt(after["text"], "recache")
     made.append(next(stream))
     torch.testing.assert_close(torch.cat([chunk.latents for chunk in made], dim=2), after["latents"], **NEAR)
-    assert [[one.kind for one in chunk.forwards] for chunk in made] == [chunk["forwards"] for chunk in told]
-    assert [decisions(chunk.trace) for chunk in made] == [decisions(chunk["trace"]) for chunk in told]
+    assert [[one.kind for one in chunk.forwards] for chunk in made] == [chunk["forwards"] for chunk in expected]
+    assert [decisions(chunk.trace) for chunk in made] == [decisions(chunk["trace"]) for chunk in expected]
 
 
 @every_case

@@ -113,10 +113,10 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_what_does_not_fit_is_refused_before_the_model_runs(make_stream, portraits, name):
-    settings, _, count, told = BAD[name]
+    settings, _, count, message = BAD[name]
     calls = []
     stream = make_stream(on_forward=calls.append, **settings)
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         load_initial_frames(stream, portraits(count))
     assert calls == []
 
@@ -128,7 +128,7 @@ def test_other_sizes_and_prompts_are_refused(make_stream, prompt, start):
         return EncodedImages(torch.zeros(1, 16, frames, rows, columns), text)
 
     stream = make_stream(on_forward=calls.append)
-    for given, told in (
+    for given, message in (
         (
             InitialFrames(EncodedImages(torch.zeros(1, 16, 3, 8, 6), prompt(0))),
             "48 x 64 pixels, but the video is 48 x 32",
@@ -140,7 +140,7 @@ def test_other_sizes_and_prompts_are_refused(make_stream, prompt, start):
             "prompt embedding",
         ),
     ):
-        with pytest.raises(ValueError, match=told):
+        with pytest.raises(ValueError, match=message):
             load_initial_frames(stream, given)
     assert calls == []
     load_initial_frames(stream, start(1))

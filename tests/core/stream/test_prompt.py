@@ -167,13 +167,13 @@ def test_a_blend_goes_on_after_a_resume(make_stream, prompt, backbone, tmp_path,
 
 
 @pytest.mark.parametrize(
-    ("blend", "said"),
+    ("blend", "message"),
     [
         ({"blend_chunks": 0}, "chunks that a blend takes is 0, but must be a whole number of at least 1"),
         ({"blend_chunks": 2.5}, "chunks that a blend takes is 2.5"),
         ({"blend_path": "round"}, "blend path is 'round', but must be one of linear, spherical"),
     ],
 )
-def test_a_bad_blend_is_named(make_stream, prompt, blend, said):
-    with pytest.raises(ValueError, match=said):
+def test_a_bad_blend_is_named(make_stream, prompt, blend, message):
+    with pytest.raises(ValueError, match=message):
         change(make_stream(), prompt(0), **blend)

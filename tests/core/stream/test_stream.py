@@ -187,15 +187,15 @@ def test_other_chunk_sizes_stream_too(make_stream, play, prompt, chunk_frames):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (torch.zeros(1, 6, 9), "use the text encoder that belongs to the model"),
         (torch.zeros(3, 6, 8), r"need \[1 or 1, length, 8\]"),
         (torch.full((1, 6, 8), float("nan")), "NaN or infinity"),
     ],
 )
-def test_a_wrong_prompt_embedding_is_named(make_stream, text, said):
-    with pytest.raises(ValueError, match=said):
+def test_a_wrong_prompt_embedding_is_named(make_stream, text, message):
+    with pytest.raises(ValueError, match=message):
         make_stream().set_prompt(text)
 
 
@@ -205,7 +205,7 @@ def test_a_stream_without_a_prompt_says_so(make_stream):
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"bank_frames": 65}, "bank_frames is 65, but must be a whole number from 0 to 64"),
         ({"top_k": 7}, "top_k is 7, but sink . bank hold only 6 latent frames"),
@@ -218,13 +218,13 @@ def test_a_stream_without_a_prompt_says_so(make_stream):
         ({"pins": (1,), "retrieval": "reference"}, "pins need a bank that can hold them"),
     ],
 )
-def test_memory_settings_are_checked_when_made(settings, said):
-    with pytest.raises(ValueError, match=said):
+def test_memory_settings_are_checked_when_made(settings, message):
+    with pytest.raises(ValueError, match=message):
         MemoryConfig(**settings)
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"steps": ()}, "step list is empty"),
         ({"steps": (500, 1000)}, "must fall"),
@@ -233,8 +233,8 @@ def test_memory_settings_are_checked_when_made(settings, said):
         ({"context_noise": 1000}, "context_noise is 1000"),
     ],
 )
-def test_sampling_settings_are_checked_when_made(settings, said):
-    with pytest.raises(ValueError, match=said):
+def test_sampling_settings_are_checked_when_made(settings, message):
+    with pytest.raises(ValueError, match=message):
         SamplingConfig(**settings)
 
 

@@ -49,9 +49,9 @@ def test_counted_operations_are_those_that_run(settings):
         next(stream)
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         next(stream)
-    said = chunk_work(WIDE, SHAPE, memory, text_length=6, dtype_bytes=2, sampling=sampling)
+    counted = chunk_work(WIDE, SHAPE, memory, text_length=6, dtype_bytes=2, sampling=sampling)
     # scoring memory, a dot product of means, is not worth counting
-    assert counter.get_total_flops() == pytest.approx(said.flops, rel=0.01)
+    assert counter.get_total_flops() == pytest.approx(counted.flops, rel=0.01)
 
 
 @pytest.mark.parametrize("retrieval", ["prompt", "reference"])
