@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { findLocated, findNode, scheduleOf } from "../../web/js/memory/graph.js";
+import { findLocated, findNode, scheduleOf } from "../../web/js/lib/graph.js";
 import { report } from "../../web/js/memory/live_box.js";
 import { addPin, isName } from "../../web/js/memory/pins.js";
-import { describe, MemoryStory, MOST_ROWS, scheduleTime } from "../../web/js/memory/story.js";
+import { describe, MemoryStory, MOST_ROWS, scheduleTime } from "../../web/js/memory/log.js";
 
 const memory = (bank = [], dropped = []) => ({ bank, dropped, recorded: [], share: null });
 const moment = (chunk, more = {}) => ({

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { applyPreset } from "../../web/js/plan/presets.js";
-import { readRun } from "../../web/js/plan/reading.js";
+import { readRun } from "../../web/js/plan/request.js";
 
 /** A graph of nodes; inputs: {name: [node, slot]} or null for nothing connected. */
 function graph() {

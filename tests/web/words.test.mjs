@@ -4,13 +4,13 @@ import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { report } from "../../web/js/memory/live_box.js";
-import { MemoryStory, describe } from "../../web/js/memory/story.js";
-import { CHINESE } from "../../web/js/words/chinese.js";
-import { say, sayAgain, speak } from "../../web/js/words/words.js";
+import { MemoryStory, describe } from "../../web/js/memory/log.js";
+import { CHINESE } from "../../web/js/i18n/zh.js";
+import { say, sayAgain, speak } from "../../web/js/i18n/say.js";
 
 const FOLDER = new URL("../../web/js/", import.meta.url);
 const PAGE = readdirSync(FOLDER, { recursive: true })
-  .filter((name) => name.endsWith(".js") && !name.endsWith("chinese.js"))
+  .filter((name) => name.endsWith(".js") && !name.endsWith("zh.js"))
   // a text over several lines is one text
   .map((name) => readFileSync(new URL(name, FOLDER), "utf8").replace(/"\s*\+\s*"/g, ""));
 // what the server has said by the page

@@ -2,8 +2,8 @@
 // "What happens next": directs a story while it plays.
 
 import { make } from "./view.js";
-import { say } from "../words/words.js";
-import { seconds } from "./story.js";
+import { say } from "../i18n/say.js";
+import { seconds } from "./log.js";
 
 /**
  * @typedef {{number: number, prompt: string, status: string, message: string, start_s: number | null}} Wish

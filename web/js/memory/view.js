@@ -1,11 +1,11 @@
 // @ts-check
 // The memory of a run as rows of pictures, one row for each chunk.
 
-import { say } from "../words/words.js";
-import { describe, nameOf, percent, seconds } from "./story.js";
+import { say } from "../i18n/say.js";
+import { describe, nameOf, percent, seconds } from "./log.js";
 
-/** @typedef {import("./story.js").MemoryStory} MemoryStory */
-/** @typedef {import("./story.js").Moment} Moment */
+/** @typedef {import("./log.js").MemoryStory} MemoryStory */
+/** @typedef {import("./log.js").Moment} Moment */
 
 const KINDS = /** @type {const} */ (["sink", "bank", "window"]);
 
@@ -42,7 +42,7 @@ export class MemoryView {
     this.element = make("div", "mm-view");
     this.element.append(this.head, this.legend, this.rows);
     this.hasRows = false;
-    /** @type {import("./story.js").ToldChunk[]} chunks that have a row */
+    /** @type {import("./log.js").ToldChunk[]} chunks that have a row */
     this.shown = [];
     this.follow();
     this.setOpen(true);
@@ -100,7 +100,7 @@ export class MemoryView {
   }
 
   /**
-   * @param {import("./story.js").ToldChunk} told
+   * @param {import("./log.js").ToldChunk} told
    * @param {string | undefined} before the prompt of the row above
    * @param {MemoryStory} story
    */
@@ -153,7 +153,7 @@ function legend() {
   return element;
 }
 
-/** @param {import("./story.js").Share | null} share */
+/** @param {import("./log.js").Share | null} share */
 function shareBar(share) {
   const bar = make("div", "mm-share");
   if (!share) return bar;

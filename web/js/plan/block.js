@@ -1,9 +1,9 @@
 // @ts-check
 // The plan of a run in a few lines, under one line that says the most of it.
 
-import { openMenu } from "../memory/menu.js";
+import { openMenu } from "../lib/menu.js";
 import { make } from "../memory/view.js";
-import { say, sayAgain } from "../words/words.js";
+import { say, sayAgain } from "../i18n/say.js";
 
 /** @typedef {import("./presets.js").Preset} Preset */
 

@@ -1,12 +1,12 @@
 // @ts-check
 // Presets: values for a sampling node and for the memory node behind it. The widgets alone remember what was set.
 
-import { behind } from "../memory/graph.js";
-import { say } from "../words/words.js";
-import { labelOf, linkedSlot, modelOf, widgetOf } from "./reading.js";
+import { behind } from "../lib/graph.js";
+import { say } from "../i18n/say.js";
+import { labelOf, linkedSlot, modelOf, widgetOf } from "./request.js";
 
 /**
- * @typedef {{name: string, reason: string, said: import("../words/words.js").Said, widgets: Record<string, any>, memory: string, cache?: string}} Preset
+ * @typedef {{name: string, reason: string, said: import("../i18n/say.js").Said, widgets: Record<string, any>, memory: string, cache?: string}} Preset
  * @typedef {{set: string[], already: string[], left: string[]}} Told
  */
 

@@ -1,7 +1,7 @@
 // @ts-check
 // What buttons and keys do, by name.
-import { say } from "../words/words.js";
-import * as model from "./model.js";
+import { say } from "../i18n/say.js";
+import * as model from "./operations.js";
 
 /** @typedef {import("./timeline.js").Timeline} Timeline */
 

@@ -1,6 +1,6 @@
 // @ts-check
 // Schedules to and from the clipboard.
-import { el } from "./dom.js";
+import { el } from "../lib/dom.js";
 
 /** @typedef {import("./timeline.js").Timeline} Timeline */
 

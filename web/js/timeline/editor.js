@@ -1,7 +1,7 @@
 // @ts-check
 // A box over the strip in which one text is written.
-import { say } from "../words/words.js";
-import { el } from "./dom.js";
+import { say } from "../i18n/say.js";
+import { el } from "../lib/dom.js";
 
 export class Editor {
   constructor() {

@@ -1,12 +1,12 @@
 // @ts-check
 // The row of fields for the segment in focus, and the global prompt.
-import { say } from "../words/words.js";
-import { el } from "./dom.js";
-import { writtenTime } from "./edit.js";
-import { SWITCHES, writeLength } from "./options.js";
-import { shortSeconds } from "./time.js";
+import { say } from "../i18n/say.js";
+import { el } from "../lib/dom.js";
+import { writtenTime } from "../schedule/edit.js";
+import { SWITCHES, writeLength } from "../schedule/options.js";
+import { shortSeconds } from "../schedule/time.js";
 
-/** @typedef {import("./model.js").Story} Story */
+/** @typedef {import("./operations.js").Story} Story */
 /**
  * @typedef {object} Wishes what the fields ask for
  * @property {(time: string) => void} start

@@ -1,13 +1,13 @@
 // @ts-check
 // The picture of a story: ruler, segments, pins and the run, placed in percent of the track.
-import { say } from "../words/words.js";
-import { el, percent } from "./dom.js";
-import { writeLength } from "./options.js";
+import { say } from "../i18n/say.js";
+import { el, percent } from "../lib/dom.js";
+import { writeLength } from "../schedule/options.js";
 import { making, thumbnails } from "./run.js";
-import { CHUNK_FRAMES, startSeconds } from "./time.js";
+import { CHUNK_FRAMES, startSeconds } from "../schedule/time.js";
 
-/** @typedef {import("./plan.js").Plan} Plan */
-/** @typedef {import("./plan.js").Placed} Placed */
+/** @typedef {import("../schedule/plan.js").Plan} Plan */
+/** @typedef {import("../schedule/plan.js").Placed} Placed */
 /** @typedef {import("./run.js").Run} Run */
 /** @typedef {{left_s: number, right_s: number, pixelsPerSecond: number}} Window what can be seen of the axis */
 

@@ -1,21 +1,21 @@
 // @ts-check
 // The timeline of one node: what the user asks for, done to the text, which stays the only truth.
-import { say } from "../words/words.js";
+import { say } from "../i18n/say.js";
 import { ACTIONS, NO_ROOM } from "./actions.js";
 import { copyText, listenToClipboard } from "./clipboard.js";
 import { listen } from "./gestures.js";
 import { History } from "./history.js";
 import { listenToKeys, listenToWheel } from "./input.js";
-import * as model from "./model.js";
-import { segmentAt } from "./plan.js";
-import { Elsewhere, readAny, readOwn } from "./reading.js";
+import * as model from "./operations.js";
+import { segmentAt } from "../schedule/plan.js";
+import { Elsewhere, readAny, readOwn } from "./convert.js";
 import { clock } from "./strip.js";
-import { parseText } from "./text.js";
-import { TextError, chunkShownAt, nearestChunk, startSeconds } from "./time.js";
+import { parseText } from "../schedule/text.js";
+import { TextError, chunkShownAt, nearestChunk, startSeconds } from "../schedule/time.js";
 import { View } from "./view.js";
 
-/** @typedef {import("./model.js").Story} Story */
-/** @typedef {import("./model.js").Change} Change */
+/** @typedef {import("./operations.js").Story} Story */
+/** @typedef {import("./operations.js").Change} Change */
 /** @typedef {import("./history.js").State} State */
 /**
  * @typedef {object} Host what the timeline asks of its node
@@ -23,7 +23,7 @@ import { View } from "./view.js";
  * @property {(text: string) => void} setText
  * @property {() => string} globalPrompt
  * @property {(prompt: string) => void} setGlobalPrompt
- * @property {() => import("./plan.js").Setting} setting
+ * @property {() => import("../schedule/plan.js").Setting} setting
  * @property {() => string} locked  why the text cannot be edited here, "" if it can
  * @property {() => boolean} globalLocked
  * @property {(text: string) => Promise<{text?: string, error?: string}>} convert  asks the server
@@ -119,7 +119,7 @@ export class Timeline {
     return readOwn(text, this.host);
   }
 
-  /** What the server made of a text that is not the timeline's. @param {import("./reading.js").Found} found */
+  /** What the server made of a text that is not the timeline's. @param {import("./convert.js").Found} found */
   showFound({ story, problem }) {
     this.preview = story;
     if (story) this.view.notify(say(FOREIGN), "foreign", !this.host.locked());

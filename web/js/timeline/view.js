@@ -1,14 +1,14 @@
 // @ts-check
 // The timeline's elements: what they show, and how far they are zoomed and scrolled. What a press means is not known here.
-import { say } from "../words/words.js";
-import { button, el, percent } from "./dom.js";
+import { say } from "../i18n/say.js";
+import { button, el, percent } from "../lib/dom.js";
 import { Editor } from "./editor.js";
 import { Inspector } from "./inspector.js";
 import { NO_RUN } from "./run.js";
 import * as strip from "./strip.js";
 
-/** @typedef {import("./model.js").Story} Story */
-/** @typedef {import("./plan.js").Plan} Plan */
+/** @typedef {import("./operations.js").Story} Story */
+/** @typedef {import("../schedule/plan.js").Plan} Plan */
 /** @typedef {(action: string, amount?: number) => unknown} Act */
 
 const WIDEST_CHUNK_PX = 96;

@@ -1,10 +1,10 @@
 // @ts-check
 // Schedules of any form: the text form is read here, every other one by the server.
-import { readStory } from "./model.js";
-import { isForeign, parseText } from "./text.js";
-import { TextError } from "./time.js";
+import { readStory } from "./operations.js";
+import { isForeign, parseText } from "../schedule/text.js";
+import { TextError } from "../schedule/time.js";
 
-/** @typedef {import("./model.js").Story} Story */
+/** @typedef {import("./operations.js").Story} Story */
 /** @typedef {import("./timeline.js").Host} Host */
 /** @typedef {{story: Story | null, problem: string}} Found a story, or why there is none */
 

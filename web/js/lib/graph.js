@@ -1,7 +1,7 @@
 // @ts-check
 // Where things stand in ComfyUI's graph. The graph is given, so that nothing here needs the page.
 
-import { allNodes } from "../timeline/graph.js";
+import { allNodes } from "../timeline/samplers.js";
 
 export const SAMPLERS = ["MemFlowSampler", "MemFlowStreamToVideo"];
 const SCHEDULE = "MemFlowPromptSchedule";

@@ -1,6 +1,6 @@
 // @ts-check
 // What a run's memory did, gathered from the server's events. Pure: no page, no ComfyUI.
-import { say } from "../words/words.js";
+import { say } from "../i18n/say.js";
 
 /**
  * A remembered moment. `frame` is its first video frame, `chunk` the chunk that it was made in.

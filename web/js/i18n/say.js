@@ -1,7 +1,7 @@
 // @ts-check
 // What this pack's own elements say, in the language of the page. Pure: no page, no ComfyUI.
 // The English text is the key, and is what is said where a language has no word for it.
-import { CHINESE } from "./chinese.js";
+import { CHINESE } from "./zh.js";
 
 /** @type {Record<string, Record<string, string>>} by the names that the front end has for languages */
 const LANGUAGES = { zh: CHINESE };

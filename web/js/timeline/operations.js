@@ -1,16 +1,16 @@
 // @ts-check
 // What a user does to a story, as changes of its text. Every operation takes a Story and returns a Change, or null
 // where there is nothing to do; it never changes what it was given.
-import { say } from "../words/words.js";
-import * as edit from "./edit.js";
-import { blendOf, checkPinName, readSeed } from "./options.js";
-import { durations, planOf, segmentAt } from "./plan.js";
-import { parseText } from "./text.js";
-import { TextError, nearestChunk, parseTime, startSeconds, writeTime } from "./time.js";
+import { say } from "../i18n/say.js";
+import * as edit from "../schedule/edit.js";
+import { blendOf, checkPinName, readSeed } from "../schedule/options.js";
+import { durations, planOf, segmentAt } from "../schedule/plan.js";
+import { parseText } from "../schedule/text.js";
+import { TextError, nearestChunk, parseTime, startSeconds, writeTime } from "../schedule/time.js";
 
-/** @typedef {import("./plan.js").Plan} Plan */
-/** @typedef {import("./plan.js").Setting} Setting */
-/** @typedef {import("./text.js").Document} Document */
+/** @typedef {import("../schedule/plan.js").Plan} Plan */
+/** @typedef {import("../schedule/plan.js").Setting} Setting */
+/** @typedef {import("../schedule/text.js").Document} Document */
 /** @typedef {{text: string, document: Document, plan: Plan, setting: Setting, globalPrompt: string}} Story */
 /** @typedef {{text: string, focus: number, said: string}} Change said is for screen readers */
 
@@ -186,7 +186,7 @@ export function split(story, index, seconds) {
  */
 export function append(story) {
   const { placed, fps, end_s } = story.plan;
-  const last = /** @type {import("./plan.js").Placed} */ (placed.at(-1));
+  const last = /** @type {import("../schedule/plan.js").Placed} */ (placed.at(-1));
   const wanted = nearestChunk(last.start_s + NEW_AFTER_S, fps);
   const over = end_s !== null && startSeconds(wanted, fps) >= end_s - 1e-6;
   return cutIn(story, over ? Math.floor((last.chunk + nearestChunk(end_s, fps)) / 2) : wanted, "");

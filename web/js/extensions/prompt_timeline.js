@@ -1,19 +1,19 @@
 // @ts-check
 // Puts a timeline on every MemFlow Prompt Schedule, and shows on it what a connected sampler makes.
-import { api } from "../../../scripts/api.js";
-import { app } from "../../../scripts/app.js";
-import { allNodes, nodeOf, samplersOf, settingOf } from "./timeline/graph.js";
-import { NO_RUN, chunkDone, ended, started } from "./timeline/run.js";
-import { isForeign } from "./timeline/text.js";
-import { Timeline } from "./timeline/timeline.js";
-import { say } from "./words/words.js";
+import { api } from "../../../../scripts/api.js";
+import { app } from "../../../../scripts/app.js";
+import { allNodes, nodeOf, samplersOf, settingOf } from "../timeline/samplers.js";
+import { NO_RUN, chunkDone, ended, started } from "../timeline/run.js";
+import { isForeign } from "../schedule/text.js";
+import { Timeline } from "../timeline/timeline.js";
+import { say } from "../i18n/say.js";
 
 const NODE = "MemFlowPromptSchedule";
 const WIDGET = "timeline";
 const HEIGHT_PX = 262;
 const FIRST_SIZE = [560, 490];
 
-/** @typedef {import("./timeline/run.js").Run} Run */
+/** @typedef {import("../timeline/run.js").Run} Run */
 
 /** @param {any} node @param {string} name */
 function widgetOf(node, name) {
@@ -33,7 +33,7 @@ async function convert(text) {
   return answer.json();
 }
 
-/** @param {any} node @returns {import("./timeline/timeline.js").Host} */
+/** @param {any} node @returns {import("../timeline/timeline.js").Host} */
 function hostOf(node) {
   const put = (/** @type {string} */ name, /** @type {string} */ value) => {
     widgetOf(node, name).value = value;
@@ -129,7 +129,7 @@ function listen() {
 app.registerExtension({
   name: "MemFlow.PromptTimeline",
   setup() {
-    const href = new URL("../css/timeline.css", import.meta.url).href;
+    const href = new URL("../../css/timeline.css", import.meta.url).href;
     document.head.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href }));
     listen();
   },

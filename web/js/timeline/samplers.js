@@ -72,7 +72,7 @@ export function samplersOf(node) {
 /**
  * Video frames and frames a second of a story. Behind a state, a sampler's length counts the frames to add, and
  * nobody here knows to how many.
- * @param {any} node @returns {import("./plan.js").Setting}
+ * @param {any} node @returns {import("../schedule/plan.js").Setting}
  */
 export function settingOf(node) {
   const [sampler] = samplersOf(node);

@@ -1,16 +1,16 @@
 // @ts-check
 // The memory view on MemFlow's sampling nodes: what the bank keeps, and the box that directs a story while it plays.
-import { api } from "../../../scripts/api.js";
-import { app } from "../../../scripts/app.js";
-import { findLocated, findNode, SAMPLERS, scheduleOf, videoOf } from "./memory/graph.js";
-import { LiveBox } from "./memory/live_box.js";
-import { openMenu } from "./memory/menu.js";
-import { addPin, isName, NAME_RULE } from "./memory/pins.js";
-import { makeRoom } from "./memory/room.js";
-import { MemoryStory, scheduleTime, seconds } from "./memory/story.js";
-import { ensureStyle } from "./memory/style.js";
-import { make, MemoryView } from "./memory/view.js";
-import { say } from "./words/words.js";
+import { api } from "../../../../scripts/api.js";
+import { app } from "../../../../scripts/app.js";
+import { findLocated, findNode, SAMPLERS, scheduleOf, videoOf } from "../lib/graph.js";
+import { LiveBox } from "../memory/live_box.js";
+import { openMenu } from "../lib/menu.js";
+import { addPin, isName, NAME_RULE } from "../memory/pins.js";
+import { makeRoom } from "../lib/panel.js";
+import { MemoryStory, scheduleTime, seconds } from "../memory/log.js";
+import { ensureStyle } from "../memory/style.js";
+import { make, MemoryView } from "../memory/view.js";
+import { say } from "../i18n/say.js";
 
 const WIDGET = "memflow_memory";
 const LINE_HEIGHT = 24;
@@ -107,7 +107,7 @@ class Panel {
     return said.error ?? `ComfyUI answered ${answer.status}.`;
   }
 
-  /** @param {import("./memory/story.js").Moment} moment @param {HTMLElement} element */
+  /** @param {import("../memory/log.js").Moment} moment @param {HTMLElement} element */
   offer(moment, element) {
     if (moment.frame < 0) return; // a picture is pinned already, and stands nowhere in the story
     const items = [
@@ -120,7 +120,7 @@ class Panel {
     openMenu(element, items);
   }
 
-  /** @param {import("./memory/story.js").Moment} moment */
+  /** @param {import("../memory/log.js").Moment} moment */
   async pinWithName(moment) {
     const title = say("Pin {0}", seconds(moment.time_s));
     const asked = { title, message: say("Name: {0}", say(NAME_RULE)), defaultValue: "" };
@@ -130,7 +130,7 @@ class Panel {
     else toast("warn", say("Not pinned"), say("A pin's name is {0}.", say(NAME_RULE)));
   }
 
-  /** Write a pin into the schedule's text. @param {import("./memory/story.js").Moment} moment @param {string} [name] */
+  /** Write a pin into the schedule's text. @param {import("../memory/log.js").Moment} moment @param {string} [name] */
   pin(moment, name) {
     const schedule = scheduleOf(this.node);
     const written = "problem" in schedule ? schedule : addPin(schedule.widget.value, scheduleTime(moment.time_s), name);

@@ -1,17 +1,17 @@
 // @ts-check
 // The plan on MemFlow's sampling nodes: what a run will come to, before it is queued; and presets for its values.
-import { api } from "../../../scripts/api.js";
-import { app } from "../../../scripts/app.js";
-import { findNode, SAMPLERS } from "./memory/graph.js";
-import { makeRoom } from "./memory/room.js";
-import { ensureStyle } from "./memory/style.js";
-import { PlanBlock } from "./plan/block.js";
-import { applyPreset } from "./plan/presets.js";
-import { readRun } from "./plan/reading.js";
-import { allNodes } from "./timeline/graph.js";
-import { say, sayAgain } from "./words/words.js";
+import { api } from "../../../../scripts/api.js";
+import { app } from "../../../../scripts/app.js";
+import { findNode, SAMPLERS } from "../lib/graph.js";
+import { makeRoom } from "../lib/panel.js";
+import { ensureStyle } from "../memory/style.js";
+import { PlanBlock } from "../plan/block.js";
+import { applyPreset } from "../plan/presets.js";
+import { readRun } from "../plan/request.js";
+import { allNodes } from "../timeline/samplers.js";
+import { say, sayAgain } from "../i18n/say.js";
 
-/** @typedef {import("./words/words.js").Said} Said */
+/** @typedef {import("../i18n/say.js").Said} Said */
 
 const WIDGET = "memflow_plan";
 const BELOW = "memflow_memory";
@@ -19,7 +19,7 @@ const WAIT_MS = 200;
 // not as high as its words are: the node would change its size, and ComfyUI's undo would have that as a step
 const [LINE_HEIGHT, OPEN_HEIGHT, MARGIN] = [24, 156, 4];
 
-/** @type {Promise<import("./plan/presets.js").Preset[]> | null} */
+/** @type {Promise<import("../plan/presets.js").Preset[]> | null} */
 let presets = null;
 
 function loadPresets() {
@@ -81,7 +81,7 @@ class Panel {
     this.block.show(summary, lines);
   }
 
-  /** @param {import("./plan/presets.js").Preset} preset */
+  /** @param {import("../plan/presets.js").Preset} preset */
   apply(preset) {
     // one step of ComfyUI's own undo
     app.canvas.emitBeforeChange();

@@ -1,7 +1,7 @@
 // The live preview of a node hides the video that it makes: take the preview away when the video is there, and draw
 // the node as high as the video has made it, which ComfyUI leaves to the next mouse move.
-import { api } from "../../../scripts/api.js";
-import { app } from "../../../scripts/app.js";
+import { api } from "../../../../scripts/api.js";
+import { app } from "../../../../scripts/app.js";
 
 const NODE = "MemFlowStreamToVideo";
 const PREVIEW_WIDGET = "$$canvas-image-preview";

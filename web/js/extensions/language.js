@@ -1,7 +1,7 @@
 // @ts-check
 // The language of the page, for what this pack shows.
-import { app } from "../../../scripts/app.js";
-import { speak } from "./words/words.js";
+import { app } from "../../../../scripts/app.js";
+import { speak } from "../i18n/say.js";
 
 const MEMORY = "MemFlowMemory";
 

@@ -1,8 +1,8 @@
 // @ts-check
 // What a sampling node would be asked for if it were queued now, read from the graph. Nothing here needs the page.
 
-import { behind, instanceOf, linkAt, sourceOf, SUBGRAPH_INPUT } from "../memory/graph.js";
-import { say } from "../words/words.js";
+import { behind, instanceOf, linkAt, sourceOf, SUBGRAPH_INPUT } from "../lib/graph.js";
+import { say } from "../i18n/say.js";
 
 const UNITS = /** @type {Record<string, string>} */ ({ seconds: "start_s", frames: "frame", chunks: "chunk" });
 const MOST_SEGMENTS = 1000;
