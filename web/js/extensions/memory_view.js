@@ -4,11 +4,11 @@ import { api } from "../../../../scripts/api.js";
 import { app } from "../../../../scripts/app.js";
 import { findLocated, findNode, SAMPLERS, scheduleOf, videoOf } from "../lib/graph.js";
 import { LiveBox } from "../memory/live_box.js";
+import { loadStyle } from "../lib/dom.js";
 import { openMenu } from "../lib/menu.js";
 import { addPin, isName, NAME_RULE } from "../memory/pins.js";
 import { makeRoom } from "../lib/panel.js";
 import { MemoryStory, scheduleTime, seconds } from "../memory/log.js";
-import { ensureStyle } from "../memory/style.js";
 import { make, MemoryView } from "../memory/view.js";
 import { say } from "../i18n/say.js";
 
@@ -164,7 +164,6 @@ const panels = new WeakMap();
 
 /** @param {any} node */
 function addPanel(node) {
-  ensureStyle();
   const panel = new Panel(node);
   panels.set(node, panel);
   const options = { serialize: false, hideOnZoom: false, margin: MARGIN, getMinHeight: () => panel.height, getValue: () => "" };
@@ -183,6 +182,7 @@ app.registerExtension({
   name: "MemFlow.MemoryView",
 
   setup() {
+    for (const name of ["panel.css", "memory.css"]) loadStyle(name);
     api.addEventListener("memflow.chunk", ({ detail }) => panelOf(detail)?.addChunk(detail));
     api.addEventListener("memflow.done", ({ detail }) => panelOf(detail)?.endRun(detail));
     api.addEventListener("memflow.live", ({ detail }) => panelOf(detail)?.setLive(detail));

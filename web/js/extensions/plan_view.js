@@ -2,9 +2,9 @@
 // The plan on MemFlow's sampling nodes: what a run will come to, before it is queued; and presets for its values.
 import { api } from "../../../../scripts/api.js";
 import { app } from "../../../../scripts/app.js";
+import { loadStyle } from "../lib/dom.js";
 import { findNode, SAMPLERS } from "../lib/graph.js";
 import { makeRoom } from "../lib/panel.js";
-import { ensureStyle } from "../memory/style.js";
 import { PlanBlock } from "../plan/block.js";
 import { applyPreset } from "../plan/presets.js";
 import { readRun } from "../plan/request.js";
@@ -104,7 +104,6 @@ const panels = new WeakMap();
 
 /** @param {any} node */
 function addPanel(node) {
-  ensureStyle();
   const panel = new Panel(node);
   panels.set(node, panel);
   const height = () => panel.height;
@@ -131,6 +130,7 @@ app.registerExtension({
   name: "MemFlow.PlanView",
 
   setup() {
+    for (const name of ["panel.css", "plan.css"]) loadStyle(name);
     api.addEventListener("graphChanged", refreshSoon);
     // typing changes the graph for ComfyUI only when it ends
     document.addEventListener("input", refreshSoon, true);

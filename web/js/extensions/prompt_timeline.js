@@ -2,6 +2,7 @@
 // Puts a timeline on every MemFlow Prompt Schedule, and shows on it what a connected sampler makes.
 import { api } from "../../../../scripts/api.js";
 import { app } from "../../../../scripts/app.js";
+import { loadStyle } from "../lib/dom.js";
 import { allNodes, nodeOf, samplersOf, settingOf } from "../timeline/samplers.js";
 import { NO_RUN, chunkDone, ended, started } from "../timeline/run.js";
 import { isForeign } from "../schedule/text.js";
@@ -129,8 +130,7 @@ function listen() {
 app.registerExtension({
   name: "MemFlow.PromptTimeline",
   setup() {
-    const href = new URL("../../css/timeline.css", import.meta.url).href;
-    document.head.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href }));
+    for (const name of ["timeline.css", "timeline_track.css"]) loadStyle(name);
     listen();
   },
   nodeCreated(/** @type {any} */ node) {

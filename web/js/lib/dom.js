@@ -59,3 +59,10 @@ export function button(label, face, keys, onPress) {
 export function percent(part, whole) {
   return `${((100 * part) / whole).toFixed(4)}%`;
 }
+
+/** Load a stylesheet of web/css into the page, once. @param {string} name  such as timeline.css */
+export function loadStyle(name) {
+  const { href } = new URL(`../../css/${name}`, import.meta.url);
+  if ([...document.head.querySelectorAll("link")].some((link) => link.href === href)) return;
+  document.head.append(el("link", { rel: "stylesheet", href }));
+}
