@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { findLocated, findNode, scheduleOf } from "../../web/js/lib/graph.js";
+import { findLocated, findNode } from "../../web/js/lib/graph.js";
 import { report } from "../../web/js/memory/live_box.js";
 import { addPin, isName } from "../../web/js/memory/pins.js";
+import { scheduleTextOf } from "../../web/js/memory/schedule_text.js";
 import { describe, MemoryStory, MOST_ROWS, scheduleTime } from "../../web/js/memory/log.js";
 
 const memory = (bank = [], dropped = []) => ({ bank, dropped, recorded: [], share: null });
@@ -142,11 +143,11 @@ const sampler = (source) => ({
 test("the schedule's text is found behind a sampler, or it is said why not", () => {
   const widget = { name: "prompts", value: "0s: a robot" };
   const schedule = { comfyClass: "MemFlowPromptSchedule", title: "Story", widgets: [widget], inputs: [] };
-  assert.equal(scheduleOf(sampler(schedule)).widget, widget);
+  assert.equal(scheduleTextOf(sampler(schedule)).widget, widget);
   const reroute = { type: "Reroute", getInputNode: () => schedule };
-  assert.equal(scheduleOf(sampler(reroute)).widget, widget);
-  assert.match(scheduleOf(sampler(null)).problem, /No schedule/);
-  assert.match(scheduleOf(sampler({ comfyClass: "MemFlowPromptSegment", title: "Scene 3" })).problem, /Scene 3/);
-  const linked = { ...schedule, inputs: [{ name: "prompts", link: 5 }] };
-  assert.match(scheduleOf(sampler(linked)).problem, /over a link/);
+  assert.equal(scheduleTextOf(sampler(reroute)).widget, widget);
+  assert.match(scheduleTextOf(sampler(null)).problem, /No schedule/);
+  assert.match(scheduleTextOf(sampler({ comfyClass: "MemFlowPromptSegment", title: "Scene 3" })).problem, /Scene 3/);
+  const linked = { ...schedule, inputs: [{ name: "prompts", widget: { name: "prompts" }, link: 5 }] };
+  assert.match(scheduleTextOf(sampler(linked)).problem, /over a link/);
 });

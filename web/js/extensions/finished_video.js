@@ -2,17 +2,10 @@
 // the node as high as the video has made it, which ComfyUI leaves to the next mouse move.
 import { api } from "../../../../scripts/api.js";
 import { app } from "../../../../scripts/app.js";
+import { findEventNode, rootOf } from "../lib/graph.js";
+import { STREAM_TO_VIDEO } from "../lib/node_ids.js";
 
-const NODE = "MemFlowStreamToVideo";
 const PREVIEW_WIDGET = "$$canvas-image-preview";
-
-// "12", or "4:12" for node 12 inside the subgraph node 4
-function findNode(executionId) {
-  let graph = app.graph.rootGraph ?? app.graph;
-  const ids = String(executionId).split(":");
-  for (const id of ids.slice(0, -1)) graph = graph?.getNodeById(Number(id))?.subgraph;
-  return graph?.getNodeById(Number(ids.at(-1)));
-}
 
 function dropPreview(node) {
   const key = node.graph.isRootGraph === false ? `${node.graph.id}:${node.id}` : String(node.id);
@@ -35,12 +28,12 @@ function drawWhenResized(node) {
 app.registerExtension({
   name: "MemFlow.FinishedVideo",
   nodeCreated(node) {
-    if (node.comfyClass === NODE) drawWhenResized(node);
+    if (node.comfyClass === STREAM_TO_VIDEO) drawWhenResized(node);
   },
   setup() {
     api.addEventListener("executed", ({ detail }) => {
-      const node = findNode(detail.display_node ?? detail.node);
-      if (node?.comfyClass === NODE) dropPreview(node);
+      const node = findEventNode(rootOf(app.graph), detail);
+      if (node?.comfyClass === STREAM_TO_VIDEO) dropPreview(node);
     });
   },
 });

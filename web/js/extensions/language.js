@@ -2,8 +2,7 @@
 // The language of the page, for what this pack shows.
 import { app } from "../../../../scripts/app.js";
 import { speak } from "../i18n/say.js";
-
-const MEMORY = "MemFlowMemory";
+import { MEMORY } from "../lib/node_ids.js";
 
 app.registerExtension({
   name: "MemFlow.Language",

@@ -2,13 +2,15 @@
 // The memory view on MemFlow's sampling nodes: what the bank keeps, and the box that directs a story while it plays.
 import { api } from "../../../../scripts/api.js";
 import { app } from "../../../../scripts/app.js";
-import { findLocated, findNode, SAMPLERS, scheduleOf, videoOf } from "../lib/graph.js";
+import { findEventNode, findLocated, rootOf } from "../lib/graph.js";
 import { LiveBox } from "../memory/live_box.js";
 import { loadStyle } from "../lib/dom.js";
 import { openMenu } from "../lib/menu.js";
+import { SAMPLERS } from "../lib/node_ids.js";
 import { addPin, isName, NAME_RULE } from "../memory/pins.js";
 import { makeRoom } from "../lib/panel.js";
 import { MemoryStory, scheduleTime, seconds } from "../memory/log.js";
+import { scheduleTextOf } from "../memory/schedule_text.js";
 import { make, MemoryView } from "../memory/view.js";
 import { say } from "../i18n/say.js";
 
@@ -132,7 +134,7 @@ class Panel {
 
   /** Write a pin into the schedule's text. @param {import("../memory/log.js").Moment} moment @param {string} [name] */
   pin(moment, name) {
-    const schedule = scheduleOf(this.node);
+    const schedule = scheduleTextOf(this.node);
     const written = "problem" in schedule ? schedule : addPin(schedule.widget.value, scheduleTime(moment.time_s), name);
     if ("problem" in written || "problem" in schedule) {
       toast("warn", say("Not pinned"), "problem" in written ? written.problem : "");
@@ -145,6 +147,15 @@ class Panel {
     const done = name ? say("Pinned {0} as {1}", at, name) : say("Pinned {0}", at);
     toast("success", done, say("In {0}; it holds from the next run.", schedule.node.title));
   }
+}
+
+/** The video that a node shows. @param {any} node @returns {HTMLVideoElement | null} */
+function videoOf(node) {
+  for (const widget of node.widgets ?? []) {
+    const video = widget.element?.querySelector?.("video");
+    if (video) return video;
+  }
+  return document.querySelector(`[data-node-id="${CSS.escape(String(node.id))}"] video`);
 }
 
 /** @param {HTMLVideoElement} video @param {number} time */
@@ -174,7 +185,7 @@ function addPanel(node) {
 
 /** The panel of a node that a run names. @param {any} detail */
 function panelOf(detail) {
-  const node = findNode(app.graph.rootGraph ?? app.graph, detail.display_node ?? detail.node);
+  const node = findEventNode(rootOf(app.graph), detail);
   return node ? panels.get(node) : undefined;
 }
 
@@ -201,7 +212,7 @@ app.registerExtension({
   onNodeOutputsUpdated(outputs) {
     for (const [locator, output] of Object.entries(outputs)) {
       const summary = output?.memflow?.[0];
-      const node = summary && findLocated(app.graph.rootGraph ?? app.graph, locator);
+      const node = summary && findLocated(rootOf(app.graph), locator);
       const panel = node && panels.get(node);
       if (panel?.story.isEmpty) panel.take(summary);
     }

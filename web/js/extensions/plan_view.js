@@ -3,12 +3,12 @@
 import { api } from "../../../../scripts/api.js";
 import { app } from "../../../../scripts/app.js";
 import { loadStyle } from "../lib/dom.js";
-import { findNode, SAMPLERS } from "../lib/graph.js";
+import { allNodes, findEventNode, rootOf } from "../lib/graph.js";
+import { SAMPLERS } from "../lib/node_ids.js";
 import { makeRoom } from "../lib/panel.js";
 import { PlanBlock } from "../plan/block.js";
 import { applyPreset } from "../plan/presets.js";
 import { readRun } from "../plan/request.js";
-import { allNodes } from "../timeline/samplers.js";
 import { say, sayAgain } from "../i18n/say.js";
 
 /** @typedef {import("../i18n/say.js").Said} Said */
@@ -122,7 +122,7 @@ let waiting;
 function refreshSoon() {
   clearTimeout(waiting);
   waiting = window.setTimeout(() => {
-    for (const node of allNodes(app.graph.rootGraph ?? app.graph)) panels.get(node)?.refresh();
+    for (const node of allNodes(rootOf(app.graph))) panels.get(node)?.refresh();
   }, WAIT_MS);
 }
 
@@ -135,7 +135,7 @@ app.registerExtension({
     // typing changes the graph for ComfyUI only when it ends
     document.addEventListener("input", refreshSoon, true);
     api.addEventListener("memflow.plan", ({ detail }) => {
-      const node = findNode(app.graph.rootGraph ?? app.graph, detail.display_node ?? detail.node);
+      const node = findEventNode(rootOf(app.graph), detail);
       if (node) panels.get(node)?.begin(detail);
     });
   },

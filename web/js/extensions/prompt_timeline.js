@@ -3,28 +3,19 @@
 import { api } from "../../../../scripts/api.js";
 import { app } from "../../../../scripts/app.js";
 import { loadStyle } from "../lib/dom.js";
-import { allNodes, nodeOf, samplersOf, settingOf } from "../timeline/samplers.js";
+import { allNodes, findNode, isLinked, rootOf, widgetOf } from "../lib/graph.js";
+import { PROMPT_SCHEDULE } from "../lib/node_ids.js";
+import { samplersOf, settingOf } from "../timeline/samplers.js";
 import { NO_RUN, chunkDone, ended, started } from "../timeline/run.js";
 import { isForeign } from "../schedule/text.js";
 import { Timeline } from "../timeline/timeline.js";
 import { say } from "../i18n/say.js";
 
-const NODE = "MemFlowPromptSchedule";
 const WIDGET = "timeline";
 const HEIGHT_PX = 262;
 const FIRST_SIZE = [560, 490];
 
 /** @typedef {import("../timeline/run.js").Run} Run */
-
-/** @param {any} node @param {string} name */
-function widgetOf(node, name) {
-  return node.widgets.find((/** @type {any} */ widget) => widget.name === name);
-}
-
-/** Whether another node gives a widget's value. @param {any} node @param {string} name */
-function isLinked(node, name) {
-  return node.inputs.some((/** @type {any} */ input) => input.widget?.name === name && input.link !== null);
-}
 
 /** @param {string} text */
 async function convert(text) {
@@ -98,13 +89,13 @@ function addTimeline(node) {
 
 /** Every timeline in the open workflow. @returns {{node: any, timeline: Timeline}[]} */
 function timelines() {
-  const nodes = allNodes(app.graph.rootGraph ?? app.graph).filter((node) => node.comfyClass === NODE);
+  const nodes = allNodes(rootOf(app.graph)).filter((node) => node.comfyClass === PROMPT_SCHEDULE);
   return nodes.map((node) => ({ node, timeline: widgetOf(node, WIDGET).timeline }));
 }
 
-/** Change what is shown of the run of a sampler. @param {unknown} id  its execution id @param {(run: Run) => Run} change */
+/** Change what is shown of the run of a sampler. @param {string} id  its execution id @param {(run: Run) => Run} change */
 function onRun(id, change) {
-  const sampler = nodeOf(app.graph.rootGraph ?? app.graph, id);
+  const sampler = findNode(rootOf(app.graph), id);
   if (!sampler) return;
   for (const { node, timeline } of timelines()) {
     if (samplersOf(node).includes(sampler)) timeline.showRun(change(timeline.view.run));
@@ -134,7 +125,7 @@ app.registerExtension({
     listen();
   },
   nodeCreated(/** @type {any} */ node) {
-    if (node.comfyClass === NODE) addTimeline(node);
+    if (node.comfyClass === PROMPT_SCHEDULE) addTimeline(node);
   },
   afterConfigureGraph() {
     timelines().forEach(({ timeline }) => timeline.refresh());

@@ -1,16 +1,16 @@
 // @ts-check
 // Presets: values for a sampling node and for the memory node behind it. The widgets alone remember what was set.
 
-import { behind } from "../lib/graph.js";
+import { inputSource, isLinked, widgetOf } from "../lib/graph.js";
+import { MEMORY } from "../lib/node_ids.js";
 import { say } from "../i18n/say.js";
-import { labelOf, linkedSlot, modelOf, widgetOf } from "./request.js";
+import { labelOf, modelOf } from "./request.js";
 
 /**
  * @typedef {{name: string, reason: string, said: import("../i18n/say.js").Said, widgets: Record<string, any>, memory: string, cache?: string}} Preset
  * @typedef {{set: string[], already: string[], left: string[]}} Told
  */
 
-const MEMORY = "MemFlowMemory";
 // high enough for both renderers, which otherwise make it so: another step of undo
 const [WIDTH, HEIGHT, GAP] = [270, 110, 40];
 const TITLE_HEIGHT = 30;
@@ -36,7 +36,7 @@ export function applyPreset(sampler, preset, create) {
 function put(node, name, value, called, told) {
   const widget = widgetOf(node, name);
   if (!widget) return;
-  if (linkedSlot(node, name) >= 0) told.left.push(say("{0}, which comes from another node", called));
+  if (isLinked(node, name)) told.left.push(say("{0}, which comes from another node", called));
   else if (widget.value === value) told.already.push(`${called} ${value}`);
   else {
     told.set.push(`${called} ${widget.value} → ${value}`);
@@ -47,7 +47,7 @@ function put(node, name, value, called, told) {
 
 /** @param {any} sampler @param {Preset} preset @param {(type: string) => any} create @param {Told} told */
 function putMemory(sampler, preset, create, told) {
-  const [source, called] = [behind(sampler, "memory"), labelOf(sampler, "memory")];
+  const [source, called] = [inputSource(sampler, "memory"), labelOf(sampler, "memory")];
   if (!source) addMemory(sampler, preset, create, told);
   else if (source.comfyClass !== MEMORY) told.left.push(say("{0}, which comes from {1}", called, source.title));
   else {

@@ -1,7 +1,8 @@
 // @ts-check
 // What a sampling node would be asked for if it were queued now, read from the graph. Nothing here needs the page.
 
-import { behind, instanceOf, linkAt, sourceOf, SUBGRAPH_INPUT } from "../lib/graph.js";
+import { inputSource, linkAt, linkedSlot, outerInput, sourceOf, widgetOf } from "../lib/graph.js";
+import { MEMORY, PROMPT_SCHEDULE, PROMPT_SEGMENT, STREAM_TO_VIDEO, TINY_STORY } from "../lib/node_ids.js";
 import { say } from "../i18n/say.js";
 
 const UNITS = /** @type {Record<string, string>} */ ({ seconds: "start_s", frames: "frame", chunks: "chunk" });
@@ -25,20 +26,20 @@ export function readRun(sampler) {
 
 /** @param {any} sampler */
 function bodyOf(sampler) {
-  if (behind(sampler, "state")) throw new Unknown(say("This run goes on from a state: the plan is told when the run starts."));
+  if (inputSource(sampler, "state")) throw new Unknown(say("This run goes on from a state: the plan is told when the run starts."));
   /** @type {Record<string, any>} */
   const body = { ...scheduleOf(sampler), memory: memoryOf(sampler), model: modelOf(sampler) };
   for (const name of ["length", "fps", "width", "height", "steps"]) body[name] = known(sampler, name);
   if (inFp8(sampler)) body.weights = "fp8";
-  body.streamed = sampler.comfyClass === "MemFlowStreamToVideo";
+  body.streamed = sampler.comfyClass === STREAM_TO_VIDEO;
   return body;
 }
 
 /** @param {any} sampler */
 function scheduleOf(sampler) {
-  const source = behind(sampler, "schedule");
+  const source = inputSource(sampler, "schedule");
   if (!source) throw new Unknown(say("Connect a schedule, and its plan stands here."));
-  if (source.comfyClass === "MemFlowPromptSchedule") {
+  if (source.comfyClass === PROMPT_SCHEDULE) {
     return { schedule: known(source, "prompts", say("The schedule's text")), global_prompt: known(source, "global_prompt") };
   }
   return { schedule: segmentsOf(source) };
@@ -47,8 +48,8 @@ function scheduleOf(sampler) {
 /** The chain of prompt segments that ends in a node, in the story's order. @param {any} last */
 function segmentsOf(last) {
   const chain = [];
-  for (let node = last; node; node = behind(node, "schedule")) {
-    if (node.comfyClass !== "MemFlowPromptSegment" || chain.length === MOST_SEGMENTS) {
+  for (let node = last; node; node = inputSource(node, "schedule")) {
+    if (node.comfyClass !== PROMPT_SEGMENT || chain.length === MOST_SEGMENTS) {
       throw elsewhere(say("The schedule"));
     }
     chain.unshift(node);
@@ -64,9 +65,9 @@ function segmentsOf(last) {
 
 /** @param {any} sampler */
 function memoryOf(sampler) {
-  const source = behind(sampler, "memory");
+  const source = inputSource(sampler, "memory");
   if (!source) return null;
-  if (source.comfyClass !== "MemFlowMemory") throw elsewhere(say("The memory"));
+  if (source.comfyClass !== MEMORY) throw elsewhere(say("The memory"));
   /** @type {Record<string, any>} */
   const said = { preset: known(source, "preset") };
   for (const { name } of source.widgets) {
@@ -78,7 +79,7 @@ function memoryOf(sampler) {
 
 /** Whose sizes the plan is for. @param {any} sampler */
 export function modelOf(sampler) {
-  return loaderOf(sampler)?.comfyClass === "MemFlowTinyStory" ? "tiny" : "1.3B";
+  return loaderOf(sampler)?.comfyClass === TINY_STORY ? "tiny" : "1.3B";
 }
 
 /** Whether the loader is set to weights in FP8, as ComfyUI's own may be too. @param {any} sampler */
@@ -89,7 +90,7 @@ function inFp8(sampler) {
 
 /** Where the model comes from, past LoRAs and the like. @param {any} sampler */
 function loaderOf(sampler) {
-  let [node, steps] = [behind(sampler, "model"), 0];
+  let [node, steps] = [inputSource(sampler, "model"), 0];
   while (node && steps++ < 100) {
     const slot = node.inputs?.findIndex((/** @type {any} */ input) => input.type === "MODEL") ?? -1;
     if (slot < 0) return node;
@@ -110,20 +111,10 @@ function elsewhere(called) {
   return new Unknown(say("{0} comes from another node: the plan is told when the run starts.", called));
 }
 
-/** A widget. @param {any} node @param {string | undefined} name */
-export function widgetOf(node, name) {
-  return node?.widgets?.find((/** @type {any} */ widget) => widget.name === name);
-}
-
 /** What a widget or an input is called on the page. @param {any} node @param {string} name @returns {string} */
 export function labelOf(node, name) {
   const input = node.inputs?.find((/** @type {any} */ input) => input.name === name);
   return widgetOf(node, name)?.label ?? input?.label ?? input?.localized_name ?? name;
-}
-
-/** The slot of a widget that another node feeds; -1 where none does. @param {any} node @param {string} name */
-export function linkedSlot(node, name) {
-  return node.inputs?.findIndex((/** @type {any} */ input) => input.widget?.name === name && input.link != null) ?? -1;
 }
 
 /** A widget's value, or what a primitive node or a subgraph's own widget gives it; undefined where only a run knows.
@@ -138,9 +129,9 @@ function linkedValue(node, slot) {
   const source = sourceOf(node, slot);
   if (source) return source.type?.startsWith("Primitive") ? source.widgets?.[0]?.value : undefined;
   // out of subgraphs, to the one that shows a widget for it
-  for (let link = linkAt(node, slot); Number(link?.origin_id) === SUBGRAPH_INPUT; link = linkAt(node, slot)) {
-    [node, slot] = [instanceOf(node.graph), link.origin_slot];
-    const input = node?.inputs?.[slot];
+  for (let outer = outerInput(node, linkAt(node, slot)); outer?.node; outer = outerInput(node, linkAt(node, slot))) {
+    ({ node, slot } = outer);
+    const input = node.inputs?.[slot];
     if (input?.link == null) return widgetOf(node, input?.widget?.name ?? input?.name)?.value;
   }
   return undefined;

@@ -1,0 +1,22 @@
+// @ts-check
+// Find the schedule's text that a sampler plays, to write pins into it.
+import { inputSource, isLinked, widgetOf } from "../lib/graph.js";
+import { PROMPT_SCHEDULE } from "../lib/node_ids.js";
+
+/**
+ * The widget that holds the text of a sampler's schedule, or why there is none.
+ * @param {any} sampler
+ * @returns {{widget: any, node: any} | {problem: string}}
+ */
+export function scheduleTextOf(sampler) {
+  const node = inputSource(sampler, "schedule");
+  if (!node) return { problem: "No schedule is connected to this node." };
+  if (node.comfyClass !== PROMPT_SCHEDULE) {
+    return { problem: `Pins are written into the text of a MemFlow Prompt Schedule, but this story comes from ${node.title}.` };
+  }
+  if (isLinked(node, "prompts")) {
+    return { problem: "The schedule's text comes over a link: write the pin where the text is written." };
+  }
+  const widget = widgetOf(node, "prompts");
+  return widget ? { widget, node } : { problem: "The schedule shows no text to write the pin into." };
+}
