@@ -4,14 +4,14 @@ import { api } from "../../../../scripts/api.js";
 import { app } from "../../../../scripts/app.js";
 import { findEventNode, findLocated, rootOf } from "../lib/graph.js";
 import { LiveBox } from "../memory/live_box.js";
-import { loadStyle } from "../lib/dom.js";
+import { el, loadStyle } from "../lib/dom.js";
 import { openMenu } from "../lib/menu.js";
 import { SAMPLERS } from "../lib/node_ids.js";
 import { addPin, isName, NAME_RULE } from "../memory/pins.js";
 import { makeRoom } from "../lib/panel.js";
 import { MemoryStory, scheduleTime, seconds } from "../memory/log.js";
 import { scheduleTextOf } from "../memory/schedule_text.js";
-import { make, MemoryView } from "../memory/view.js";
+import { MemoryView } from "../memory/view.js";
 import { say } from "../i18n/say.js";
 
 const WIDGET = "memflow_memory";
@@ -31,7 +31,7 @@ class Panel {
     this.running = null;
     this.view = new MemoryView((moment, element) => this.offer(moment, element));
     this.live = new LiveBox((body) => this.send(body));
-    this.element = make("div", "memflow-memory");
+    this.element = el("div", { class: "memflow-memory" });
     this.element.append(this.view.element, this.live.element);
     this.view.onResize = this.live.onResize = () => this.fit();
     // the canvas must not zoom or drag under the widget

@@ -1,50 +1,52 @@
 // @ts-check
 // A small menu beside an element: arrows, Enter and Escape work, and so does a click elsewhere.
+import { el } from "./dom.js";
+
+/** @typedef {{label: string, hint?: string, act: () => void}} Item */
 
 /**
- * @param {HTMLElement} anchor gets the focus back
- * @param {{label: string, hint?: string, act: () => void}[]} items
+ * Open a menu at an element, which gets the focus back.
+ * @param {HTMLElement} anchor
+ * @param {Item[]} items
  */
 export function openMenu(anchor, items) {
-  const menu = document.createElement("div");
-  menu.className = "memflow-menu";
-  menu.setAttribute("role", "menu");
-  const buttons = items.map(({ label, hint, act }) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = label;
-    if (hint) button.append(Object.assign(document.createElement("small"), { textContent: hint }));
-    button.setAttribute("role", "menuitem");
-    button.addEventListener("click", () => {
-      close();
-      act();
-    });
-    return button;
-  });
-  menu.append(...buttons);
+  const buttons = items.map(({ label, hint }) =>
+    el("button", { type: "button", role: "menuitem" }, label, ...(hint ? [el("small", {}, hint)] : [])),
+  );
+  const menu = el("div", { class: "memflow-menu", role: "menu" }, ...buttons);
 
   /** @param {Event} event */
-  const outside = (event) => {
+  const closeOutside = (event) => {
     if (!menu.contains(/** @type {Node} */ (event.target))) close();
   };
   const close = () => {
-    document.removeEventListener("pointerdown", outside, true);
+    document.removeEventListener("pointerdown", closeOutside, true);
     menu.remove();
     anchor.focus();
   };
-  menu.addEventListener("keydown", (event) => {
-    event.stopPropagation();
-    const at = buttons.indexOf(/** @type {HTMLButtonElement} */ (document.activeElement));
-    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (step) buttons[(at + step + buttons.length) % buttons.length].focus();
-    if (event.key === "Escape" || event.key === "Tab") close();
-    if (step || event.key === "Escape" || event.key === "Tab") event.preventDefault();
-  });
+  items.forEach(({ act }, number) =>
+    buttons[number].addEventListener("click", () => {
+      close();
+      act();
+    }),
+  );
+  menu.addEventListener("keydown", (event) => onKey(event, buttons, close));
 
   document.body.append(menu);
   place(menu, anchor.getBoundingClientRect());
-  document.addEventListener("pointerdown", outside, true);
+  document.addEventListener("pointerdown", closeOutside, true);
   buttons[0]?.focus();
+}
+
+/** @param {KeyboardEvent} event @param {HTMLButtonElement[]} buttons @param {() => void} close */
+function onKey(event, buttons, close) {
+  event.stopPropagation();
+  const at = buttons.indexOf(/** @type {HTMLButtonElement} */ (document.activeElement));
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  const closes = event.key === "Escape" || event.key === "Tab";
+  if (step) buttons[(at + step + buttons.length) % buttons.length].focus();
+  if (closes) close();
+  if (step || closes) event.preventDefault();
 }
 
 /** Below the anchor, or above it where there is no room. @param {HTMLElement} menu @param {DOMRect} anchor */

@@ -1,8 +1,8 @@
 // @ts-check
 // "What happens next": directs a story while it plays.
 
-import { make } from "./view.js";
 import { say } from "../i18n/say.js";
+import { el } from "../lib/dom.js";
 import { seconds } from "./log.js";
 
 /**
@@ -18,38 +18,29 @@ const SWITCH_HELP = {
   blend: "the text moves over to the prompt little by little",
 };
 
+/** @param {string} name  of its class @param {string} label @param {string} [title] @param {"submit" | "button"} [type] */
+function button(name, label, title, type = "button") {
+  return el("button", { type, class: name, title }, label);
+}
+
 export class LiveBox {
   /** @param {(body: object) => Promise<string | null>} send posts a change; resolves to what is wrong with it, or null */
   constructor(send) {
     this.send = send;
     /** called when it appears or goes */
     this.onResize = () => {};
-    this.element = /** @type {HTMLFormElement} */ (make("form", "mm-live"));
-    this.element.setAttribute("aria-label", say("What happens next"));
-    this.text = /** @type {HTMLTextAreaElement} */ (make("textarea", "mm-next"));
-    this.text.rows = 2;
-    this.text.maxLength = 8000;
-    this.kind = /** @type {HTMLSelectElement} */ (make("select", "mm-switch"));
-    this.kind.title = say("How the new prompt takes over");
-    this.ask = this.button("submit", "mm-ask", say("Play next"));
-    this.ask.title = say("Starts with the next chunk (Enter)");
-    this.pause = this.button("button", "mm-pause", say("Pause"));
-    this.finish = this.button("button", "mm-finish", say("Finish now"));
-    this.finish.title = say("End the video after this chunk, and keep all of it");
-    this.said = make("div", "mm-said");
-    this.said.setAttribute("role", "status");
-    const tools = make("div", "mm-tools");
-    tools.append(this.kind, this.ask, make("span", "mm-gap"), this.pause, this.finish);
-    this.element.append(this.text, tools, this.said);
+    this.text = el("textarea", { class: "mm-next", rows: 2, maxlength: 8000 });
+    this.kind = el("select", { class: "mm-switch", title: say("How the new prompt takes over") });
+    this.ask = button("mm-ask", say("Play next"), say("Starts with the next chunk (Enter)"), "submit");
+    this.pause = button("mm-pause", say("Pause"));
+    this.finish = button("mm-finish", say("Finish now"), say("End the video after this chunk, and keep all of it"));
+    this.said = el("div", { class: "mm-said", role: "status" });
+    const gap = el("span", { class: "mm-gap" });
+    const tools = el("div", { class: "mm-tools" }, this.kind, this.ask, gap, this.pause, this.finish);
+    const label = { class: "mm-live", "aria-label": say("What happens next") };
+    this.element = el("form", label, this.text, tools, this.said);
     this.element.hidden = true;
     this.listen();
-  }
-
-  /** @param {"submit" | "button"} type @param {string} className @param {string} label */
-  button(type, className, label) {
-    const button = /** @type {HTMLButtonElement} */ (make("button", className, label));
-    button.type = type;
-    return button;
   }
 
   listen() {

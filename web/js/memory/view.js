@@ -2,24 +2,13 @@
 // The memory of a run as rows of pictures, one row for each chunk.
 
 import { say } from "../i18n/say.js";
+import { el } from "../lib/dom.js";
 import { describe, nameOf, percent, seconds } from "./log.js";
 
 /** @typedef {import("./log.js").MemoryStory} MemoryStory */
 /** @typedef {import("./log.js").Moment} Moment */
 
 const KINDS = /** @type {const} */ (["sink", "bank", "window"]);
-
-/**
- * @param {string} tag
- * @param {string} className
- * @param {string} [text]
- */
-export function make(tag, className, text) {
-  const element = document.createElement(tag);
-  element.className = className;
-  if (text !== undefined) element.textContent = text;
-  return element;
-}
 
 export class MemoryView {
   /** @param {(moment: Moment, element: HTMLElement) => void} onPick a moment was clicked */
@@ -28,19 +17,13 @@ export class MemoryView {
     this.open = true;
     /** called when it becomes taller or lower */
     this.onResize = () => {};
-    this.head = /** @type {HTMLButtonElement} */ (make("button", "mm-head"));
-    this.head.type = "button";
-    this.title = make("span", "mm-title", say("Memory"));
-    this.line = make("span", "mm-line");
-    this.head.append(this.title, this.line);
+    this.line = el("span", { class: "mm-line" });
+    this.head = el("button", { type: "button", class: "mm-head" }, el("span", { class: "mm-title" }, say("Memory")), this.line);
     this.head.addEventListener("click", () => this.setOpen(!this.open));
-    this.rows = make("div", "mm-rows");
-    this.rows.setAttribute("role", "list");
-    this.rows.tabIndex = 0;
-    this.rows.setAttribute("aria-label", say("What the memory bank held, chunk by chunk"));
+    const held = say("What the memory bank held, chunk by chunk");
+    this.rows = el("div", { class: "mm-rows", role: "list", tabindex: 0, "aria-label": held });
     this.legend = legend();
-    this.element = make("div", "mm-view");
-    this.element.append(this.head, this.legend, this.rows);
+    this.element = el("div", { class: "mm-view" }, this.head, this.legend, this.rows);
     this.hasRows = false;
     /** @type {import("./log.js").ToldChunk[]} chunks that have a row */
     this.shown = [];
@@ -88,7 +71,7 @@ export class MemoryView {
     this.line.textContent = story.headline();
     const grown = !leftOut && this.shown.every((told, number) => told === chunks[number]);
     if (!grown) this.rows.replaceChildren();
-    if (leftOut) this.rows.append(make("div", "mm-more", say("{0} earlier chunks are in the report", leftOut)));
+    if (leftOut) this.rows.append(el("div", { class: "mm-more" }, say("{0} earlier chunks are in the report", leftOut)));
     for (let number = grown ? this.shown.length : 0; number < chunks.length; number++) {
       this.rows.append(this.row(chunks[number], chunks[number - 1]?.prompt, story));
     }
@@ -105,64 +88,46 @@ export class MemoryView {
    * @param {MemoryStory} story
    */
   row(told, before, story) {
-    const row = make("div", "mm-row");
-    row.setAttribute("role", "listitem");
-    const when = make("div", "mm-when");
-    when.append(make("span", "mm-time", `${told.start_s.toFixed(2)}–${seconds(told.end_s)}`));
-    if (told.prompt !== before) when.append(make("span", "mm-prompt", told.prompt));
-    when.title = told.prompt;
-    const moments = make("div", "mm-moments");
+    const time = el("span", { class: "mm-time" }, `${told.start_s.toFixed(2)}–${seconds(told.end_s)}`);
+    const when = el("div", { class: "mm-when", title: told.prompt }, time);
+    if (told.prompt !== before) when.append(el("span", { class: "mm-prompt" }, told.prompt));
+    const moments = el("div", { class: "mm-moments" });
     for (const moment of told.memory.bank) moments.append(this.moment(moment, false, story));
     for (const moment of told.memory.dropped) moments.append(this.moment(moment, true, story));
-    if (!moments.childElementCount) moments.append(make("span", "mm-none", say("nothing in the bank")));
-    row.append(when, moments, shareBar(told.memory.share));
-    return row;
+    if (!moments.childElementCount) moments.append(el("span", { class: "mm-none" }, say("nothing in the bank")));
+    return el("div", { class: "mm-row", role: "listitem" }, when, moments, shareBar(told.memory.share));
   }
 
   /** @param {Moment} moment @param {boolean} dropped @param {MemoryStory} story */
   moment(moment, dropped, story) {
-    const button = /** @type {HTMLButtonElement} */ (make("button", "mm-moment"));
-    button.type = "button";
-    button.classList.toggle("mm-dropped", dropped);
-    button.classList.toggle("mm-pinned", moment.pinned);
-    button.title = describe(moment, dropped);
-    button.setAttribute("aria-label", button.title);
-    button.setAttribute("aria-haspopup", "menu");
+    const title = describe(moment, dropped);
+    const names = ["mm-moment", dropped && "mm-dropped", moment.pinned && "mm-pinned"].filter(Boolean).join(" ");
+    const button = el("button", { type: "button", class: names, title, "aria-label": title, "aria-haspopup": "menu" });
     const url = story.pictureOf(moment);
-    const frame = make("span", "mm-frame");
-    if (url) {
-      const picture = /** @type {HTMLImageElement} */ (make("img", "mm-picture"));
-      picture.src = url;
-      picture.alt = "";
-      picture.draggable = false;
-      frame.append(picture);
-    }
-    if (moment.pinned) frame.append(make("span", "mm-badge mm-pin", moment.name ?? say("pin")));
-    if (!dropped && moment.layers < 0.9995) frame.append(make("span", "mm-badge", percent(moment.layers)));
+    const frame = el("span", { class: "mm-frame" });
+    if (url) frame.append(el("img", { class: "mm-picture", src: url, alt: "", draggable: "false" }));
+    if (moment.pinned) frame.append(el("span", { class: "mm-badge mm-pin" }, moment.name ?? say("pin")));
+    if (!dropped && moment.layers < 0.9995) frame.append(el("span", { class: "mm-badge" }, percent(moment.layers)));
     const score = moment.score === null ? "" : moment.score.toPrecision(2);
-    button.append(frame, make("span", "mm-at", nameOf(moment)), make("span", "mm-score", score));
+    button.append(frame, el("span", { class: "mm-at" }, nameOf(moment)), el("span", { class: "mm-score" }, score));
     button.addEventListener("click", () => this.onPick(moment, button));
     return button;
   }
 }
 
 function legend() {
-  const element = make("div", "mm-legend");
-  element.append(make("span", "mm-legend-title", say("share of attention")));
-  for (const kind of KINDS) element.append(make("span", `mm-key mm-${kind}`, say(kind)));
-  return element;
+  const title = el("span", { class: "mm-legend-title" }, say("share of attention"));
+  return el("div", { class: "mm-legend" }, title, ...KINDS.map((kind) => el("span", { class: `mm-key mm-${kind}` }, say(kind))));
 }
 
 /** @param {import("./log.js").Share | null} share */
 function shareBar(share) {
-  const bar = make("div", "mm-share");
-  if (!share) return bar;
-  const said = KINDS.map((kind) => `${say(kind)} ${percent(share[kind])}`).join(", ");
-  bar.title = say("share of attention: {0}", said);
-  bar.setAttribute("role", "img");
-  bar.setAttribute("aria-label", bar.title);
+  if (!share) return el("div", { class: "mm-share" });
+  const shares = KINDS.map((kind) => `${say(kind)} ${percent(share[kind])}`).join(", ");
+  const title = say("share of attention: {0}", shares);
+  const bar = el("div", { class: "mm-share", role: "img", title, "aria-label": title });
   for (const kind of KINDS) {
-    const part = make("span", `mm-part mm-${kind}`);
+    const part = el("span", { class: `mm-part mm-${kind}` });
     part.style.flexGrow = String(share[kind]);
     bar.append(part);
   }

@@ -1,8 +1,8 @@
 // @ts-check
 // The plan of a run in a few lines, under one line that says the most of it.
 
+import { el } from "../lib/dom.js";
 import { openMenu } from "../lib/menu.js";
-import { make } from "../memory/view.js";
 import { say, sayAgain } from "../i18n/say.js";
 
 /** @typedef {import("./presets.js").Preset} Preset */
@@ -13,25 +13,16 @@ export class PlanBlock {
     /** called when it becomes taller or lower */
     this.onResize = () => {};
     this.open = true;
-    this.head = /** @type {HTMLButtonElement} */ (make("button", "mp-head"));
-    this.head.type = "button";
-    this.line = make("span", "mp-line");
-    this.head.append(make("span", "mp-title", say("Plan")), this.line);
+    this.line = el("span", { class: "mp-line" });
+    this.head = el("button", { type: "button", class: "mp-head" }, el("span", { class: "mp-title" }, say("Plan")), this.line);
     this.head.addEventListener("click", () => this.setOpen(!this.open));
-    this.choose = /** @type {HTMLButtonElement} */ (make("button", "mp-presets", say("Presets")));
-    this.choose.type = "button";
-    this.choose.title = say("Set size, steps and memory together");
-    this.choose.setAttribute("aria-haspopup", "menu");
+    const choose = { type: "button", title: say("Set size, steps and memory together"), "aria-haspopup": "menu" };
+    this.choose = el("button", { class: "mp-presets", ...choose }, say("Presets"));
     this.choose.addEventListener("click", async () => this.offer(await presets(), onPreset));
-    this.lines = make("div", "mp-lines");
-    this.told = make("div", "mp-told");
-    this.told.setAttribute("role", "status");
-    this.body = make("div", "mp-body");
-    this.body.append(this.told, this.lines);
-    const bar = make("div", "mp-bar");
-    bar.append(this.head, this.choose);
-    this.element = make("div", "memflow-plan");
-    this.element.append(bar, this.body);
+    this.lines = el("div", { class: "mp-lines" });
+    this.told = el("div", { class: "mp-told", role: "status" });
+    this.body = el("div", { class: "mp-body" }, this.told, this.lines);
+    this.element = el("div", { class: "memflow-plan" }, el("div", { class: "mp-bar" }, this.head, this.choose), this.body);
     this.tell("");
     this.setOpen(true);
   }
@@ -48,7 +39,7 @@ export class PlanBlock {
   /** @param {string} summary @param {string[]} lines @param {boolean} [problem] */
   show(summary, lines, problem = false) {
     this.line.textContent = summary;
-    this.lines.replaceChildren(...lines.map((line) => make("div", "mp-row", line)));
+    this.lines.replaceChildren(...lines.map((line) => el("div", { class: "mp-row" }, line)));
     this.element.classList.toggle("mp-problem", problem);
   }
 

@@ -13,7 +13,7 @@ export async function copyText(text) {
 
 /** @param {string} text */
 function copySelected(text) {
-  const box = /** @type {HTMLTextAreaElement} */ (el("textarea", {}));
+  const box = el("textarea");
   box.value = text;
   document.body.append(box);
   box.select();

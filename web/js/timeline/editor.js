@@ -5,7 +5,7 @@ import { el } from "../lib/dom.js";
 
 export class Editor {
   constructor() {
-    this.box = /** @type {HTMLTextAreaElement} */ (el("textarea", { class: "mft-editor", hidden: "", rows: "3" }));
+    this.box = el("textarea", { class: "mft-editor", hidden: "", rows: "3" });
     this.box.title = say("Enter keeps the text, Escape leaves it as it was, Shift+Enter starts a new line");
     this.box.addEventListener("keydown", (event) => this.onKey(event));
     this.box.addEventListener("blur", () => this.close(true));

@@ -29,11 +29,11 @@ function field(label, title, input, kind = "") {
 }
 
 function input(/** @type {Record<string, string>} */ attributes = {}) {
-  return /** @type {HTMLInputElement} */ (el("input", { type: "text", spellcheck: "false", ...attributes }));
+  return el("input", { type: "text", spellcheck: "false", ...attributes });
 }
 
 function select(/** @type {string[]} */ values) {
-  return /** @type {HTMLSelectElement} */ (el("select", {}, ...values.map((value) => el("option", { value }, value))));
+  return el("select", {}, ...values.map((value) => el("option", { value }, value)));
 }
 
 export class Inspector {

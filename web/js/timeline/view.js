@@ -1,7 +1,8 @@
 // @ts-check
 // The timeline's elements: what they show, and how far they are zoomed and scrolled. What a press means is not known here.
 import { say } from "../i18n/say.js";
-import { button, el, percent } from "../lib/dom.js";
+import { el, percent } from "../lib/dom.js";
+import { button } from "./button.js";
 import { Editor } from "./editor.js";
 import { Inspector } from "./inspector.js";
 import { NO_RUN } from "./run.js";
