@@ -4,6 +4,7 @@ import { api } from "../../../../scripts/api.js";
 import { app } from "../../../../scripts/app.js";
 import { loadStyle } from "../lib/dom.js";
 import { allNodes, findNode, isLinked, rootOf, widgetOf } from "../lib/graph.js";
+import { postJson } from "../lib/http.js";
 import { PROMPT_SCHEDULE } from "../lib/node_ids.js";
 import { samplersOf, settingOf } from "../timeline/samplers.js";
 import { NO_RUN, chunkDone, ended, started } from "../timeline/run.js";
@@ -19,9 +20,7 @@ const FIRST_SIZE = [560, 490];
 
 /** @param {string} text */
 async function convert(text) {
-  const body = JSON.stringify({ text });
-  const headers = { "Content-Type": "application/json" };
-  const answer = await api.fetchApi("/memflow/schedule", { method: "POST", headers, body });
+  const answer = await api.fetchApi("/memflow/schedule", postJson({ text }));
   return answer.json();
 }
 

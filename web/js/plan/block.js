@@ -8,8 +8,11 @@ import { say, sayAgain } from "../i18n/say.js";
 /** @typedef {import("./presets.js").Preset} Preset */
 
 export class PlanBlock {
-  /** @param {() => Promise<Preset[]>} presets @param {(preset: Preset) => void} onPreset */
-  constructor(presets, onPreset) {
+  /** @type {(preset: Preset) => void} called when one is chosen */
+  onPreset = () => {};
+
+  /** @param {() => Promise<Preset[]>} presets */
+  constructor(presets) {
     /** called when it becomes taller or lower */
     this.onResize = () => {};
     this.open = true;
@@ -18,7 +21,7 @@ export class PlanBlock {
     this.head.addEventListener("click", () => this.setOpen(!this.open));
     const choose = { type: "button", title: say("Set size, steps and memory together"), "aria-haspopup": "menu" };
     this.choose = el("button", { class: "mp-presets", ...choose }, say("Presets"));
-    this.choose.addEventListener("click", async () => this.offer(await presets(), onPreset));
+    this.choose.addEventListener("click", async () => this.offer(await presets()));
     this.lines = el("div", { class: "mp-lines" });
     this.told = el("div", { class: "mp-told", role: "status" });
     this.body = el("div", { class: "mp-body" }, this.told, this.lines);
@@ -50,12 +53,12 @@ export class PlanBlock {
     this.body.scrollTop = 0;
   }
 
-  /** @param {Preset[]} presets @param {(preset: Preset) => void} onPreset */
-  offer(presets, onPreset) {
+  /** @param {Preset[]} presets */
+  offer(presets) {
     const items = presets.map((preset) => ({
       label: preset.name,
       hint: `${say(preset.reason)}\n${sayAgain(preset.said)}`,
-      act: () => onPreset(preset),
+      act: () => this.onPreset(preset),
     }));
     openMenu(this.choose, items);
   }
