@@ -4,7 +4,6 @@ import { test } from "node:test";
 
 import { findLocated, findNode } from "../../web/js/lib/graph.js";
 import { report } from "../../web/js/memory/live_box.js";
-import { addPin, isName } from "../../web/js/memory/pins.js";
 import { scheduleTextOf } from "../../web/js/memory/schedule_text.js";
 import { describe, MemoryStory, MOST_ROWS, scheduleTime } from "../../web/js/memory/log.js";
 
@@ -15,43 +14,6 @@ const moment = (chunk, more = {}) => ({
 const chunkEvent = (chunk, more = {}) => ({
   prompt_id: "one", chunk, chunks: 13, start_s: chunk, end_s: chunk + 1, prompt: "a robot", thumbnail: `url ${chunk}`,
   memory: memory([moment(0)]), ...more,
-});
-
-test("a pin goes below the headers and above the first prompt", () => {
-  assert.deepEqual(addPin("0s: a robot\n4s: a cat", "12.75s"), { text: "pin: 12.75s\n0s: a robot\n4s: a cat" });
-  assert.deepEqual(addPin("a | b", "3s"), { text: "pin: 3s\na | b" });
-  assert.deepEqual(addPin("", "3s"), { text: "pin: 3s\n" });
-  const text = "# my story\nglobal: a cartoon.\nlength: 20s\n\n# it starts\n0s: a robot";
-  assert.equal(
-    addPin(text, "3s", "hero").text,
-    "# my story\nglobal: a cartoon.\nlength: 20s\npin hero: 3s\n\n# it starts\n0s: a robot",
-  );
-  assert.equal(addPin("# only a title\n0s: a robot", "3s").text, "# only a title\npin: 3s\n0s: a robot");
-});
-
-test("a moment is pinned once, and a name moves", () => {
-  const once = addPin("0s: a robot", "3s").text;
-  assert.equal(addPin(once, "3s").text, once);
-  const named = addPin(once, "4s", "hero").text;
-  assert.equal(named, "pin: 3s\npin hero: 4s\n0s: a robot");
-  assert.equal(addPin(named, "5s", "hero").text, "pin: 3s\npin hero: 5s\n0s: a robot");
-  assert.equal(addPin(named, "5s", "other").text, "pin: 3s\npin hero: 4s\npin other: 5s\n0s: a robot");
-});
-
-test("a prompt that looks like a pin is left alone", () => {
-  const text = "0s: a sewing kit\npin: 3s";
-  assert.equal(addPin(text, "3s").text, "pin: 3s\n0s: a sewing kit\npin: 3s");
-});
-
-test("pasted JSON has no pins, and says so", () => {
-  for (const text of ['{"prompts": ["a"]}', ' ["a", "b"]', '"0": "a", "48": "b"']) {
-    assert.match(addPin(text, "3s").problem, /JSON/);
-  }
-});
-
-test("names of pins", () => {
-  for (const name of ["hero", "Ä", "猫", "cutter", "red-robot_2"]) assert.ok(isName(name), name);
-  for (const name of ["", "2nd", "a b", "a:b", "a]", "x".repeat(41), "a\nb", "cut"]) assert.ok(!isName(name), name);
 });
 
 test("chunks gather into a story, and another run starts a new one", () => {
@@ -150,4 +112,8 @@ test("the schedule's text is found behind a sampler, or it is said why not", () 
   assert.match(scheduleTextOf(sampler({ comfyClass: "MemFlowPromptSegment", title: "Scene 3" })).problem, /Scene 3/);
   const linked = { ...schedule, inputs: [{ name: "prompts", widget: { name: "prompts" }, link: 5 }] };
   assert.match(scheduleTextOf(sampler(linked)).problem, /over a link/);
+  for (const value of ['{"prompts": ["a"]}', ' ["a", "b"]', '"0": "a", "48": "b"']) {
+    const json = { ...schedule, widgets: [{ name: "prompts", value }] };
+    assert.match(scheduleTextOf(sampler(json)).problem, /JSON/);
+  }
 });

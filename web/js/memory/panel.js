@@ -5,9 +5,10 @@ import { el } from "../lib/dom.js";
 import { postJson } from "../lib/http.js";
 import { openMenu } from "../lib/menu.js";
 import { MARGIN, NodePanel } from "../lib/panel.js";
+import { isPinName } from "../schedule/options.js";
+import { pinMoment } from "../schedule/pins.js";
 import { LiveBox } from "./live_box.js";
 import { MemoryStory, scheduleTime, seconds } from "./log.js";
-import { addPin, isName, NAME_RULE } from "./pins.js";
 import { scheduleTextOf } from "./schedule_text.js";
 import { MemoryView } from "./view.js";
 
@@ -19,6 +20,7 @@ import { MemoryView } from "./view.js";
  * @property {(title: string, message: string) => Promise<string | null | undefined>} askText  asks the user
  */
 
+const NAME_RULE = "one word of letters, digits, - and _ that starts with a letter (at most 40)";
 const LINE_HEIGHT = 24;
 const VIEW_HEIGHT = 240;
 const LIVE_HEIGHT = 128;
@@ -122,7 +124,7 @@ export class MemoryPanel extends NodePanel {
     const asked = await this.host.askText(say("Pin {0}", seconds(moment.time_s)), say("Name: {0}", say(NAME_RULE)));
     const name = asked?.trim();
     if (!name) return;
-    if (isName(name)) this.pin(moment, name);
+    if (isPinName(name)) this.pin(moment, name);
     else this.host.toast("warn", say("Not pinned"), say("A pin's name is {0}.", say(NAME_RULE)));
   }
 
@@ -130,14 +132,13 @@ export class MemoryPanel extends NodePanel {
   pin(moment, name) {
     const schedule = scheduleTextOf(this.node);
     if ("problem" in schedule) return this.host.toast("warn", say("Not pinned"), schedule.problem);
-    const written = addPin(schedule.widget.value, scheduleTime(moment.time_s), name);
-    if ("problem" in written) return this.host.toast("warn", say("Not pinned"), written.problem);
-    schedule.widget.value = written.text;
-    schedule.widget.callback?.(written.text);
-    schedule.node.setDirtyCanvas?.(true, true);
+    const { widget, node } = schedule;
+    widget.value = pinMoment(widget.value, scheduleTime(moment.time_s), name);
+    widget.callback?.(widget.value);
+    node.setDirtyCanvas?.(true, true);
     const at = seconds(moment.time_s);
     const done = name ? say("Pinned {0} as {1}", at, name) : say("Pinned {0}", at);
-    this.host.toast("success", done, say("In {0}; it holds from the next run.", schedule.node.title));
+    this.host.toast("success", done, say("In {0}; it holds from the next run.", node.title));
   }
 }
 

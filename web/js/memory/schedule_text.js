@@ -1,7 +1,8 @@
 // @ts-check
-// Find the schedule's text that a sampler plays, to write pins into it.
+// Find the text of the schedule that a sampler plays, to write pins into it.
 import { inputSource, isLinked, widgetOf } from "../lib/graph.js";
 import { PROMPT_SCHEDULE } from "../lib/node_ids.js";
+import { isForeign } from "../schedule/text.js";
 
 /**
  * The widget that holds the text of a sampler's schedule, or why there is none.
@@ -18,5 +19,9 @@ export function scheduleTextOf(sampler) {
     return { problem: "The schedule's text comes over a link: write the pin where the text is written." };
   }
   const widget = widgetOf(node, "prompts");
-  return widget ? { widget, node } : { problem: "The schedule shows no text to write the pin into." };
+  if (!widget) return { problem: "The schedule shows no text to write the pin into." };
+  if (isForeign(widget.value)) {
+    return { problem: "This schedule is pasted JSON, which has no pins: write it as lines of 'time: prompt'." };
+  }
+  return { widget, node };
 }

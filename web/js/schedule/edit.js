@@ -166,22 +166,3 @@ export function setHeader(text, name, value) {
 export function setGlobal(text, prompt) {
   return setHeader(text, "global", prompt ? quote(prompt) : null);
 }
-
-/** @param {string} text @param {string} time @param {string} name */
-export function addPin(text, time, name) {
-  const document = readText(text);
-  const headers = [document.global, document.length, ...document.pins];
-  const last = Math.max(-1, ...headers.map((header) => header?.line ?? -1));
-  document.lines.splice(last + 1, 0, `${name ? `pin ${name}` : "pin"}: ${time}`);
-  return document.lines.join("\n");
-}
-
-/** Without a pin, which no segment asks for any more. @param {string} text @param {number} index  which pin */
-export function removePin(text, index) {
-  const { segments, pins } = readText(text);
-  const { line, name } = pins[index];
-  const without = segments.reduce((left, { asks }, segment) => {
-    return asks.includes(name) ? setAsks(left, segment, asks.filter((ask) => ask !== name)) : left;
-  }, text);
-  return readText(without).lines.toSpliced(line, 1).join("\n");
-}

@@ -30,9 +30,14 @@ export function strip(text) {
   return text.replace(ENDS, "");
 }
 
+/** Whether a pin can have this name. @param {string} name */
+export function isPinName(name) {
+  return NAME.test(name) && !SWITCHES.includes(name) && name !== "seed";
+}
+
 /** Throws TextError unless a pin can have this name. @param {string} name */
 export function checkPinName(name) {
-  if (NAME.test(name) && !SWITCHES.includes(name) && name !== "seed") return;
+  if (isPinName(name)) return;
   throw new TextError(
     `"${name.slice(0, 40)}" cannot be a pin's name: write a letter, then letters, digits, _ or -, but no option's name.`,
   );

@@ -22,6 +22,8 @@ import { TextError, clockEnd, findCount, parseTime } from "./time.js";
  */
 /** @typedef {{time: Span, options: Option[], colon: number}} Written the parts of a line with a time */
 /** @typedef {{line: number, name: string, time: Time}} Pin name is "" for none */
+/** @typedef {{kind: "global" | "length" | "pin", name: string, value: string}} Header name is that of a pin, "" for none */
+/** @typedef {Header & {line: number}} HeaderLine */
 /**
  * @typedef {object} Document
  * @property {string[]} lines
@@ -133,9 +135,44 @@ function misplaced(/** @type {string} */ text) {
   return new TextError(`"${said}" starts with an option after the colon: write it before the colon, as in 10s [cut]: a.`);
 }
 
+/**
+ * The parts of a header line: `global: ...`, `length: 60s`, `pin: 3s` or `pin hero: 3s`; null for every other line.
+ * @param {string} line  without spaces at its ends
+ * @returns {Header | null}
+ */
+function readHeader(line) {
+  const pin = PIN.exec(line);
+  if (pin) return { kind: "pin", name: pin[1] ?? "", value: strip(pin[2]) };
+  const header = HEADER.exec(line);
+  return header && { kind: header[1] === "global" ? "global" : "length", name: "", value: strip(header[2]) };
+}
+
 // -- whole texts ----------------------------------------------------------------------------------------------
 
 /** @typedef {{lines: number[], texts: string[], time: Time, written: Written}} Entry */
+
+/** The lines of a text, without a byte order mark. @param {string} text */
+export function linesOf(text) {
+  return text.replace(/^\ufeff/, "").replace(/\r\n?/g, "\n").split("\n");
+}
+
+/**
+ * The header lines of a text, and the number of its first line behind them: the first prompt, or the text's end.
+ * Values are not read, so that they may be wrong.
+ * @param {string[]} lines
+ */
+export function headersOf(lines) {
+  /** @type {HeaderLine[]} */
+  const headers = [];
+  for (const [number, raw] of lines.entries()) {
+    const line = strip(raw);
+    if (!line || line.startsWith("#")) continue;
+    const header = readHeader(line);
+    if (!header) return { headers, end: number };
+    headers.push({ ...header, line: number });
+  }
+  return { headers, end: lines.length };
+}
 
 /** What the lines read so far have said. */
 class Reader {
@@ -159,21 +196,20 @@ class Reader {
     const line = strip(raw);
     if (!line || line.startsWith("#")) return;
     const found = entry(line);
-    const pin = PIN.exec(line);
-    const header = this.begun ? null : HEADER.exec(line);
+    const header = readHeader(line);
     const before = this.entries.at(-1);
     if (found) {
       this.checkAsks(found.options, strip(line.slice(found.colon + 1)));
       this.entries.push(entryAt(found, line, number, /** @type {any} */ (INDENT.exec(raw))[0].length));
     } else if (OPTION_LIKE.test(line)) {
       throw new TextError(`"${line.slice(0, 40)}" starts with an option, but has no time: write it as 10s [cut]: prompt.`);
-    } else if (pin) {
-      this.readPin(pin[1] ?? "", strip(pin[2]), number);
+    } else if (header?.kind === "pin") {
+      this.readPin(header, number);
     } else if (before) {
       before.lines.push(number);
       before.texts.push(line);
-    } else if (header) {
-      this.readHeader(header[1], strip(header[2]), number);
+    } else if (header && !this.begun) {
+      this.readValue(header, number);
     } else {
       this.lead.push(number);
       this.leadTexts.push(line);
@@ -199,16 +235,16 @@ class Reader {
     if (behind && this.hasPin(strip(behind[1]))) throw misplaced(text);
   }
 
-  /** @param {string} name @param {string} value @param {number} line */
-  readPin(name, value, line) {
+  /** @param {Header} header @param {number} line */
+  readPin({ name, value }, line) {
     if (this.begun) throw new TextError("A pin stands before the first prompt, like every header: move it up.");
     if (name && this.hasPin(name)) throw new TextError(`Pin ${name} is set twice: every name stands for one moment.`);
     if (name) checkPinName(name);
     this.pins.push({ line, name, time: parseTime(value).time });
   }
 
-  /** @param {string} kind @param {string} value @param {number} line */
-  readHeader(kind, value, line) {
+  /** @param {Header} header @param {number} line */
+  readValue({ kind, value }, line) {
     if (kind === "global" ? this.global : this.length) throw new TextError(`${kind}: is written twice: keep one.`);
     if (kind === "global") {
       this.global = { line, prompt: unquote(value) };
@@ -296,7 +332,7 @@ function checkWhole(prompts) {
  * @returns {Document}
  */
 export function readText(text) {
-  const lines = text.replace(/^\ufeff/, "").replace(/\r\n?/g, "\n").split("\n");
+  const lines = linesOf(text);
   const reader = new Reader();
   lines.forEach((line, number) => {
     try {

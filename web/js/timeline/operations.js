@@ -4,6 +4,7 @@
 import { say } from "../i18n/say.js";
 import * as edit from "../schedule/edit.js";
 import { blendOf, checkPinName, readSeed } from "../schedule/options.js";
+import * as pins from "../schedule/pins.js";
 import { durations, planOf, segmentAt } from "../schedule/plan.js";
 import { parseText } from "../schedule/text.js";
 import { TextError, nearestChunk, parseTime, startSeconds, writeTime } from "../schedule/time.js";
@@ -242,10 +243,10 @@ export function setGlobal(story, prompt, focus) {
 export function addPin(story, seconds, name, focus) {
   if (name) checkPinName(name);
   const time = writeTime("", seconds, story.plan.fps);
-  return { text: edit.addPin(story.text, time, name), focus, said: say("Pin at {0}", time) };
+  return { text: pins.addPin(story.text, time, name), focus, said: say("Pin at {0}", time) };
 }
 
 /** @param {Story} story @param {number} pin @param {number} focus */
 export function removePin(story, pin, focus) {
-  return { text: edit.removePin(story.text, pin), focus, said: say("Pin deleted") };
+  return { text: pins.removePin(story.text, pin), focus, said: say("Pin deleted") };
 }
