@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { findLocated, findNode } from "../../web/js/lib/graph.js";
 import { report } from "../../web/js/memory/live_box.js";
 import { scheduleTextOf } from "../../web/js/memory/schedule_text.js";
-import { describe, MemoryStory, MOST_ROWS, scheduleTime } from "../../web/js/memory/log.js";
+import { describe, MemoryStory, MOST_ROWS } from "../../web/js/memory/log.js";
 
 const memory = (bank = [], dropped = []) => ({ bank, dropped, recorded: [], share: null });
 const moment = (chunk, more = {}) => ({
@@ -61,12 +61,6 @@ test("a moment in words", () => {
   assert.equal(describe(odd, false), "3.00 s (video frame 48), pinned, score -0.123, in 50% of the layers");
   assert.match(describe({ ...odd, name: "hero" }, false), /pinned as hero/);
   assert.equal(describe(odd, true), "3.00 s (video frame 48), dropped, pinned, score -0.123");
-});
-
-test("times as a schedule writes them", () => {
-  assert.equal(scheduleTime(12.75), "12.75s");
-  assert.equal(scheduleTime(0), "0s");
-  assert.equal(scheduleTime(0.5625), "0.563s");
 });
 
 test("what the box says of a state", () => {

@@ -4,6 +4,7 @@ import { test } from "node:test";
 
 import { isPinName } from "../../web/js/schedule/options.js";
 import { addPin, pinMoment } from "../../web/js/schedule/pins.js";
+import { exactSeconds } from "../../web/js/schedule/time.js";
 
 test("a pinned moment goes below the headers and above the first prompt", () => {
   assert.equal(pinMoment("0s: a robot\n4s: a cat", "12.75s"), "pin: 12.75s\n0s: a robot\n4s: a cat");
@@ -43,4 +44,10 @@ test("the timeline's pin goes to the top where there is no header", () => {
 test("names of pins", () => {
   for (const name of ["hero", "Ä", "猫", "cutter", "red-robot_2", "_x"]) assert.ok(isPinName(name), name);
   for (const name of ["", "2nd", "a b", "a:b", "a]", "x".repeat(41), "a\nb", "cut", "seed"]) assert.ok(!isPinName(name), name);
+});
+
+test("times as a schedule writes them", () => {
+  assert.equal(exactSeconds(12.75), "12.75s");
+  assert.equal(exactSeconds(0), "0s");
+  assert.equal(exactSeconds(0.5625), "0.563s");
 });

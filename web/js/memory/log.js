@@ -97,11 +97,6 @@ export function seconds(time) {
   return `${time.toFixed(2)} s`;
 }
 
-/** A time as a schedule writes it, to the millisecond: 12.75 -> "12.75s". @param {number} time */
-export function scheduleTime(time) {
-  return `${Number(time.toFixed(3))}s`;
-}
-
 /** 0.123 -> "12%". @param {number} share */
 export function percent(share) {
   return `${Math.round(100 * share)}%`;

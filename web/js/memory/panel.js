@@ -7,8 +7,9 @@ import { openMenu } from "../lib/menu.js";
 import { MARGIN, NodePanel } from "../lib/panel.js";
 import { isPinName } from "../schedule/options.js";
 import { pinMoment } from "../schedule/pins.js";
+import { exactSeconds } from "../schedule/time.js";
 import { LiveBox } from "./live_box.js";
-import { MemoryStory, scheduleTime, seconds } from "./log.js";
+import { MemoryStory, seconds } from "./log.js";
 import { scheduleTextOf } from "./schedule_text.js";
 import { MemoryView } from "./view.js";
 
@@ -133,7 +134,7 @@ export class MemoryPanel extends NodePanel {
     const schedule = scheduleTextOf(this.node);
     if ("problem" in schedule) return this.host.toast("warn", say("Not pinned"), schedule.problem);
     const { widget, node } = schedule;
-    widget.value = pinMoment(widget.value, scheduleTime(moment.time_s), name);
+    widget.value = pinMoment(widget.value, exactSeconds(moment.time_s), name);
     widget.callback?.(widget.value);
     node.setDirtyCanvas?.(true, true);
     const at = seconds(moment.time_s);

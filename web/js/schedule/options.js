@@ -1,6 +1,7 @@
 // @ts-check
 // The options in brackets behind a time: [cut], [blend 6 spherical], [seed 7], [hero].
-import { TextError, parseTime } from "./time.js";
+import { TextError } from "./errors.js";
+import { parseTime } from "./time.js";
 
 /** @typedef {import("./time.js").Time} Time */
 /** @typedef {{length: Time, spherical: boolean}} Blend length is in chunks or in seconds */

@@ -1,6 +1,6 @@
 // @ts-check
 // A schedule on the grid of chunks: what the strip shows.
-import { CHUNK_FRAMES, CHUNK_LATENTS, chunkAtOrAfter, frameOf, latentAt, startSeconds } from "./time.js";
+import { CHUNK_FRAMES, CHUNK_LATENTS, chunkAtOrAfter, frameOf, latentAt, startSeconds } from "./grid.js";
 
 /** @typedef {import("./text.js").Document} Document */
 /** @typedef {import("./text.js").Segment} Segment */

@@ -1,8 +1,9 @@
 // @ts-check
 // The text form of schedules, read line by line so that an edit can leave every other line as it is.
-// The grammar is that of memflow_core/schedule_text.py; tests hold the two together.
+// The grammar is that of memflow_core's schedule; tests hold the two together.
 import { OPTION_LIKE, SPACE, blendOf, checkPinName, readOption, strip } from "./options.js";
-import { TextError, clockEnd, findCount, parseTime } from "./time.js";
+import { TextError } from "./errors.js";
+import { clockEnd, findCount, parseTime } from "./time.js";
 
 /** @typedef {import("./time.js").Time} Time */
 /** @typedef {import("./options.js").Blend} Blend */

@@ -1,13 +1,12 @@
 // @ts-check
-// Times of the text form, and where they fall on the grid of chunks. The same rules as memflow_core/schedule.py.
+// Times of the text form: 10s, 0:10, 160f, 12c. The rules are memflow_core's.
+import { TextError } from "./errors.js";
+import { CHUNK_LATENTS, chunkAtOrAfter, startFrame } from "./grid.js";
 
 /** @typedef {"s" | "frames" | "chunks" | "latent" | "percent"} Unit */
 /** @typedef {{value: number, unit: Unit}} Time a point of the story, or a length */
 /** @typedef {{time: Time, end: number, clock: boolean, word: string}} Found a time at the start of a text */
 
-export const CHUNK_LATENTS = 3;
-export const CHUNK_FRAMES = 12; // video frames of every chunk but the first
-const FIRST_SHORTER = 3; // the first chunk has so many video frames less
 const MAX_TIME = 1e12;
 
 const CLOCK = /^([0-9]+):(?:([0-9]{1,2}):)?([0-9]{1,2}(?:\.[0-9]*)?)/;
@@ -24,9 +23,6 @@ const WORDS = [
 ];
 /** @type {Map<string, [Unit, number]>} */
 const UNITS = new Map(WORDS.flatMap(([unit, factor, words]) => words.split(" ").map((word) => [word, [unit, factor]])));
-
-/** A text that is no schedule: one sentence. */
-export class TextError extends Error {}
 
 /** @param {number} value @param {Unit} unit @returns {Time} */
 function checkedTime(value, unit) {
@@ -85,49 +81,6 @@ export function parseTime(text) {
   return { time: count.time(), end: count.end, clock: false, word: count.word };
 }
 
-// -- the grid -------------------------------------------------------------------------------------------------
-
-/** First video frame of a chunk. @param {number} chunk */
-export function startFrame(chunk) {
-  return chunk > 0 ? chunk * CHUNK_FRAMES - FIRST_SHORTER : 0;
-}
-
-/** @param {number} chunk @param {number} fps */
-export function startSeconds(chunk, fps) {
-  return startFrame(chunk) / fps;
-}
-
-/** The first chunk that starts at or after a video frame. @param {number} frame */
-export function chunkAtOrAfter(frame) {
-  return frame > 0 ? Math.ceil((frame + FIRST_SHORTER) / CHUNK_FRAMES) : 0;
-}
-
-/** The latent frame that holds a video frame. @param {number} frame */
-export function latentAt(frame) {
-  return Math.floor((frame + FIRST_SHORTER) / 4);
-}
-
-/** The chunk that shows at a moment. @param {number} seconds @param {number} fps */
-export function chunkShownAt(seconds, fps) {
-  return Math.max(0, Math.floor((seconds * fps + FIRST_SHORTER + 1e-6) / CHUNK_FRAMES));
-}
-
-/** The chunk that starts nearest to a moment. @param {number} seconds @param {number} fps */
-export function nearestChunk(seconds, fps) {
-  const chunk = chunkShownAt(seconds, fps);
-  return seconds - startSeconds(chunk, fps) < startSeconds(chunk + 1, fps) - seconds ? chunk : chunk + 1;
-}
-
-/** A time in video frames; percent is taken of `chunks`. @param {Time} time @param {number} fps @param {number} chunks */
-export function frameOf(time, fps, chunks) {
-  if (time.unit === "s") return Math.floor(time.value * fps + 0.5);
-  if (time.unit === "frames") return time.value;
-  if (time.unit === "chunks") return startFrame(time.value);
-  const share = Math.round(time.value * chunks * CHUNK_LATENTS * 1e4) / 1e6;
-  const latent = time.unit === "percent" ? share : time.value;
-  return Math.max(0, 4 * latent - 3);
-}
-
 // -- writing --------------------------------------------------------------------------------------------------
 
 /** Seconds with as few decimals as still mean the same video frame. @param {number} seconds @param {number} fps */
@@ -138,6 +91,11 @@ export function shortSeconds(seconds, fps) {
     if (Math.floor(short * fps + 0.5) === frame && Math.abs(short - seconds) < 0.006) return short;
   }
   return Number(seconds.toFixed(4));
+}
+
+/** Seconds to the millisecond, as the text form writes them: 12.75 -> "12.75s". @param {number} seconds */
+export function exactSeconds(seconds) {
+  return `${Number(seconds.toFixed(3))}s`;
 }
 
 function clockText(/** @type {number} */ seconds, /** @type {boolean} */ hours) {

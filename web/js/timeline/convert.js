@@ -2,7 +2,7 @@
 // Schedules of any form: the text form is read here, every other one by the server.
 import { readStory } from "./operations.js";
 import { isForeign, parseText } from "../schedule/text.js";
-import { TextError } from "../schedule/time.js";
+import { TextError } from "../schedule/errors.js";
 
 /** @typedef {import("./operations.js").Story} Story */
 /** @typedef {import("./timeline.js").Host} Host */

@@ -7,7 +7,9 @@ import { blendOf, checkPinName, readSeed } from "../schedule/options.js";
 import * as pins from "../schedule/pins.js";
 import { durations, planOf, segmentAt } from "../schedule/plan.js";
 import { parseText } from "../schedule/text.js";
-import { TextError, nearestChunk, parseTime, startSeconds, writeTime } from "../schedule/time.js";
+import { TextError } from "../schedule/errors.js";
+import { nearestChunk, startSeconds } from "../schedule/grid.js";
+import { parseTime, writeTime } from "../schedule/time.js";
 
 /** @typedef {import("../schedule/plan.js").Plan} Plan */
 /** @typedef {import("../schedule/plan.js").Setting} Setting */

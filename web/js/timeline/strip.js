@@ -4,7 +4,7 @@ import { say } from "../i18n/say.js";
 import { el, percent } from "../lib/dom.js";
 import { writeLength } from "../schedule/options.js";
 import { making, thumbnails } from "./run.js";
-import { CHUNK_FRAMES, startSeconds } from "../schedule/time.js";
+import { CHUNK_FRAMES, startSeconds } from "../schedule/grid.js";
 
 /** @typedef {import("../schedule/plan.js").Plan} Plan */
 /** @typedef {import("../schedule/plan.js").Placed} Placed */

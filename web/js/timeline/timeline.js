@@ -11,7 +11,8 @@ import { segmentAt } from "../schedule/plan.js";
 import { Elsewhere, readAny, readOwn } from "./convert.js";
 import { clock } from "./strip.js";
 import { parseText } from "../schedule/text.js";
-import { TextError, chunkShownAt, nearestChunk, startSeconds } from "../schedule/time.js";
+import { TextError } from "../schedule/errors.js";
+import { chunkShownAt, nearestChunk, startSeconds } from "../schedule/grid.js";
 import { View } from "./view.js";
 
 /** @typedef {import("./operations.js").Story} Story */

@@ -1,0 +1,4 @@
+// @ts-check
+
+/** What is wrong with a schedule's text, as one sentence. */
+export class TextError extends Error {}
