@@ -4,7 +4,7 @@ import { api } from "../../../../scripts/api.js";
 import { app } from "../../../../scripts/app.js";
 import { loadStyle } from "../lib/dom.js";
 import { findEventNode, findLocated, rootOf } from "../lib/graph.js";
-import { SAMPLERS } from "../lib/node_ids.js";
+import { isSampler } from "../lib/node_ids.js";
 import { MemoryPanel } from "../memory/panel.js";
 
 const WIDGET = "memflow_memory";
@@ -19,7 +19,7 @@ const host = {
 /** @type {WeakMap<object, MemoryPanel>} */
 const panels = new WeakMap();
 
-/** @param {any} node */
+/** @param {ComfyNode} node */
 function addPanel(node) {
   const panel = new MemoryPanel(node, host);
   panels.set(node, panel);
@@ -27,7 +27,7 @@ function addPanel(node) {
   panel.growNode();
 }
 
-/** The panel of the node that an event of a run names. @param {any} detail  of the event */
+/** The panel of the node that an event of a run names. @param {{node: ComfyId, display_node?: ComfyId}} detail */
 function panelOf(detail) {
   const node = findEventNode(rootOf(app.graph), detail);
   return node ? panels.get(node) : undefined;
@@ -47,9 +47,8 @@ app.registerExtension({
     });
   },
 
-  /** @param {any} node */
   nodeCreated(node) {
-    if (SAMPLERS.includes(node.comfyClass)) addPanel(node);
+    if (isSampler(node)) addPanel(node);
   },
 
   /** Show results that the front end kept, as when a workflow is opened again. @param {Record<string, any>} outputs */

@@ -4,7 +4,7 @@ import { api } from "../../../../scripts/api.js";
 import { app } from "../../../../scripts/app.js";
 import { loadStyle } from "../lib/dom.js";
 import { allNodes, findEventNode, rootOf } from "../lib/graph.js";
-import { SAMPLERS } from "../lib/node_ids.js";
+import { isSampler } from "../lib/node_ids.js";
 import { PlanPanel } from "../plan/panel.js";
 
 /** @typedef {import("../plan/presets.js").Preset} Preset */
@@ -20,7 +20,7 @@ let presets;
 const host = {
   fetch: (path, options) => api.fetchApi(path, options),
   presets: () => (presets ??= fetchPresets()),
-  createNode: (type) => /** @type {any} */ (window).LiteGraph.createNode(type),
+  createNode: (type) => window.LiteGraph.createNode(type),
   asOneStep(change) {
     app.canvas.emitBeforeChange();
     const result = change();
@@ -38,13 +38,14 @@ async function fetchPresets() {
 /** @type {WeakMap<object, PlanPanel>} */
 const panels = new WeakMap();
 
-/** @param {any} node */
+/** @param {ComfyNode} node */
 function addPanel(node) {
   const panel = new PlanPanel(node, host);
   panels.set(node, panel);
   const widget = panel.addWidget(WIDGET, WIDGET, { getMaxHeight: () => panel.height });
-  const below = node.widgets.findIndex((/** @type {any} */ other) => other.name === BELOW);
-  if (below >= 0) node.widgets.splice(below, 0, ...node.widgets.splice(node.widgets.indexOf(widget), 1));
+  const { widgets = [] } = node;
+  const below = widgets.findIndex((other) => other.name === BELOW);
+  if (below >= 0) widgets.splice(below, 0, ...widgets.splice(widgets.indexOf(widget), 1));
   panel.growNode();
 }
 
@@ -73,9 +74,8 @@ app.registerExtension({
     });
   },
 
-  /** @param {any} node */
   nodeCreated(node) {
-    if (!SAMPLERS.includes(node.comfyClass)) return;
+    if (!isSampler(node)) return;
     addPanel(node);
     refreshSoon();
   },

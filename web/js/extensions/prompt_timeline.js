@@ -3,7 +3,8 @@
 import { api } from "../../../../scripts/api.js";
 import { app } from "../../../../scripts/app.js";
 import { loadStyle } from "../lib/dom.js";
-import { allNodes, findNode, isLinked, rootOf, widgetOf } from "../lib/graph.js";
+import { allNodes, findNode, isLinked, requiredWidget, rootOf } from "../lib/graph.js";
+import { callAfter } from "../lib/hooks.js";
 import { postJson } from "../lib/http.js";
 import { PROMPT_SCHEDULE } from "../lib/node_ids.js";
 import { samplersOf, settingOf } from "../timeline/samplers.js";
@@ -24,16 +25,16 @@ async function convert(text) {
   return answer.json();
 }
 
-/** @param {any} node @returns {import("../timeline/timeline.js").Host} */
+/** @param {ComfyNode} node @returns {import("../timeline/timeline.js").Host} */
 function hostOf(node) {
   const put = (/** @type {string} */ name, /** @type {string} */ value) => {
-    widgetOf(node, name).value = value;
+    requiredWidget(node, name).value = value;
     node.graph?.setDirtyCanvas(true, false);
   };
   return {
-    text: () => String(widgetOf(node, "prompts").value ?? ""),
+    text: () => String(requiredWidget(node, "prompts").value ?? ""),
     setText: (text) => put("prompts", text),
-    globalPrompt: () => String(widgetOf(node, "global_prompt").value ?? ""),
+    globalPrompt: () => String(requiredWidget(node, "global_prompt").value ?? ""),
     setGlobalPrompt: (prompt) => put("global_prompt", prompt),
     setting: () => settingOf(node),
     locked: () => (isLinked(node, "prompts") ? say("The text comes from another node: edit it there.") : ""),
@@ -48,19 +49,9 @@ function hostOf(node) {
   };
 }
 
-/** Call a function after the one that a widget or node calls on its own. @param {any} owner @param {string} name */
-function after(owner, name, /** @type {() => void} */ then) {
-  const before = owner[name];
-  owner[name] = function (/** @type {any[]} */ ...values) {
-    const result = before?.apply(this, values);
-    then();
-    return result;
-  };
-}
-
 /**
  * ComfyUI takes braces for choices, as in {red|blue}, before it queues a prompt; in JSON they are something else.
- * @param {any} widget
+ * @param {ComfyWidget} widget
  */
 function keepBraces(widget) {
   const { serializeValue } = widget;
@@ -68,28 +59,28 @@ function keepBraces(widget) {
     isForeign(String(widget.value)) ? widget.value : serializeValue?.apply(widget, values) ?? widget.value;
 }
 
-/** @param {any} node */
+/** @param {ComfyNode} node */
 function addTimeline(node) {
   const timeline = new Timeline(hostOf(node));
   // behind the other widgets and not serialised, so that workflow files keep their order of values
-  const widget = node.addDOMWidget(WIDGET, "memflow_timeline", timeline.element, {
-    serialize: false,
-    getMinHeight: () => HEIGHT_PX,
-    getMaxHeight: () => HEIGHT_PX,
-  });
-  widget.serialize = false;
-  widget.timeline = timeline;
-  for (const name of ["prompts", "global_prompt"]) after(widgetOf(node, name), "callback", () => timeline.refresh());
-  after(node, "onConfigure", () => timeline.reset());
-  after(node, "onConnectionsChange", () => queueMicrotask(() => timeline.refresh()));
-  keepBraces(widgetOf(node, "prompts"));
+  const height = () => HEIGHT_PX;
+  const options = { serialize: false, getMinHeight: height, getMaxHeight: height };
+  const widget = node.addDOMWidget(WIDGET, "memflow_timeline", timeline.element, options);
+  Object.assign(widget, { serialize: false, timeline });
+  for (const name of ["prompts", "global_prompt"]) callAfter(requiredWidget(node, name), "callback", () => timeline.refresh());
+  callAfter(node, "onConfigure", () => timeline.reset());
+  callAfter(node, "onConnectionsChange", () => queueMicrotask(() => timeline.refresh()));
+  keepBraces(requiredWidget(node, "prompts"));
   node.setSize([Math.max(node.size[0], FIRST_SIZE[0]), Math.max(node.size[1], FIRST_SIZE[1])]);
 }
 
-/** Every timeline in the open workflow. @returns {{node: any, timeline: Timeline}[]} */
+/** Every timeline in the open workflow. */
 function timelines() {
   const nodes = allNodes(rootOf(app.graph)).filter((node) => node.comfyClass === PROMPT_SCHEDULE);
-  return nodes.map((node) => ({ node, timeline: widgetOf(node, WIDGET).timeline }));
+  return nodes.map((node) => {
+    const { timeline } = /** @type {ComfyWidget & {timeline: Timeline}} */ (requiredWidget(node, WIDGET));
+    return { node, timeline };
+  });
 }
 
 /** Change what is shown of the run of a sampler. @param {string} id  its execution id @param {(run: Run) => Run} change */
@@ -107,7 +98,7 @@ function endAll() {
 
 function listen() {
   const on = (/** @type {string} */ name, /** @type {(detail: any) => void} */ then) =>
-    api.addEventListener(name, (/** @type {any} */ event) => then(event.detail));
+    api.addEventListener(name, (event) => then(event.detail));
   on("memflow.chunk", (detail) => onRun(detail.node, (run) => chunkDone(run, detail)));
   on("memflow.done", (detail) => onRun(detail.node, ended));
   on("executing", (id) => (id === null ? endAll() : onRun(id, started)));
@@ -123,7 +114,7 @@ app.registerExtension({
     for (const name of ["timeline.css", "timeline_track.css"]) loadStyle(name);
     listen();
   },
-  nodeCreated(/** @type {any} */ node) {
+  nodeCreated(node) {
     if (node.comfyClass === PROMPT_SCHEDULE) addTimeline(node);
   },
   afterConfigureGraph() {

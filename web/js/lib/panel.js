@@ -4,7 +4,7 @@
 export const MARGIN = 4;
 
 export class NodePanel {
-  /** @param {any} node @param {HTMLElement} element */
+  /** @param {ComfyNode} node @param {HTMLElement} element */
   constructor(node, element) {
     this.node = node;
     this.element = element;
@@ -42,7 +42,7 @@ export class NodePanel {
 
   /** Make a new node tall enough for its widgets. Vue nodes do that themselves. */
   growNode() {
-    if (/** @type {any} */ (window).LiteGraph?.vueNodesMode) return;
+    if (window.LiteGraph?.vueNodesMode) return;
     const [width, height] = this.node.size;
     this.node.setSize([width, Math.max(height, this.node.computeSize()[1])]);
   }

@@ -11,6 +11,7 @@ import { seconds } from "./log.js";
  *            switches: string[], prompts: Wish[]}} LiveState
  */
 
+/** @type {Record<string, string>} */
 const SWITCH_HELP = {
   recache: "the last seconds are read anew under the prompt",
   soft: "only the text changes",
@@ -107,7 +108,7 @@ export class LiveBox {
     this.kind.replaceChildren(
       ...switches.map((name) => {
         const option = new Option(name, name);
-        option.title = say(SWITCH_HELP[/** @type {keyof SWITCH_HELP} */ (name)] ?? "");
+        option.title = say(SWITCH_HELP[name] ?? "");
         return option;
       }),
     );

@@ -10,6 +10,8 @@ import { say } from "../i18n/say.js";
  * @typedef {{bank: Moment[], dropped: Moment[], recorded: Moment[], share: Share | null}} ChunkMemory
  * @typedef {{chunk: number, start_s: number, end_s: number, prompt: string, memory: ChunkMemory}} ToldChunk
  * @typedef {{first_s: number, chunks: ToldChunk[], thumbnails: Record<string, string>}} Summary
+ * @typedef {ToldChunk & {prompt_id: string, node: string, chunks: number | null, thumbnail: string | null}} ChunkEvent
+ * @typedef {{prompt_id: string, memory: Summary, ended: "finished" | "stopped"}} DoneEvent
  */
 
 // older rows cost the page more than they tell
@@ -35,7 +37,7 @@ export class MemoryStory {
     return this.chunks.length === 0;
   }
 
-  /** @param {ToldChunk & {prompt_id: string, chunks: number | null, thumbnail: string | null}} event */
+  /** @param {ChunkEvent} event */
   addChunk(event) {
     if (event.prompt_id !== this.promptId) this.start(event.prompt_id);
     if (this.isEmpty) this.firstS = event.start_s;

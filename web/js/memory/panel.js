@@ -13,7 +13,10 @@ import { MemoryStory, seconds } from "./log.js";
 import { scheduleTextOf } from "./schedule_text.js";
 import { MemoryView } from "./view.js";
 
+/** @typedef {import("./log.js").ChunkEvent} ChunkEvent */
+/** @typedef {import("./log.js").DoneEvent} DoneEvent */
 /** @typedef {import("./log.js").Moment} Moment */
+/** @typedef {import("./live_box.js").LiveState & {prompt_id: string, node: string}} LiveEvent */
 /**
  * @typedef {object} Host what the panel needs of the page
  * @property {(path: string, options?: RequestInit) => Promise<Response>} fetch  asks the server
@@ -28,7 +31,7 @@ const LIVE_HEIGHT = 128;
 const GAP = 6;
 
 export class MemoryPanel extends NodePanel {
-  /** @param {any} node @param {Host} host */
+  /** @param {ComfyNode} node @param {Host} host */
   constructor(node, host) {
     super(node, el("div", { class: "memflow-memory" }));
     this.host = host;
@@ -53,21 +56,21 @@ export class MemoryPanel extends NodePanel {
 
   // -- events of a run ------------------------------------------------------------------------------------------
 
-  /** A chunk is finished. @param {any} event memflow.chunk */
+  /** A chunk is finished. @param {ChunkEvent} event memflow.chunk */
   addChunk(event) {
     this.story.addChunk(event);
     this.render();
     if (this.running?.promptId !== event.prompt_id) this.catchUp(event);
   }
 
-  /** Ask for the state of a run that began before the page was there. @param {any} event memflow.chunk */
+  /** Ask for the state of a run that began before the page was there. @param {ChunkEvent} event memflow.chunk */
   async catchUp(event) {
     this.running = { promptId: event.prompt_id, nodeId: event.node };
     const answer = await this.host.fetch(this.path);
     if (answer.ok) this.live.update((await answer.json()).state);
   }
 
-  /** A run can be directed, its state has changed, or it has ended. @param {any} event memflow.live */
+  /** A run can be directed, its state has changed, or it has ended. @param {LiveEvent} event memflow.live */
   setLive(event) {
     const began = this.running?.promptId !== event.prompt_id;
     this.running = event.ended ? null : { promptId: event.prompt_id, nodeId: event.node };
@@ -78,13 +81,13 @@ export class MemoryPanel extends NodePanel {
     this.live.update(event);
   }
 
-  /** A run has ended; the event holds chunks that the page may have missed. @param {any} event memflow.done */
+  /** A run has ended; the event holds chunks that the page may have missed. @param {DoneEvent} event memflow.done */
   endRun(event) {
     this.story.end(event.prompt_id, event.memory, event.ended);
     this.render();
   }
 
-  /** Show a run's result, which may come from ComfyUI's cache. @param {any} summary */
+  /** Show a run's result, which may come from ComfyUI's cache. @param {import("./log.js").Summary} summary */
   take(summary) {
     this.story.take(summary);
     this.render();
@@ -143,7 +146,7 @@ export class MemoryPanel extends NodePanel {
   }
 }
 
-/** The video that a node shows. @param {any} node @returns {HTMLVideoElement | null} */
+/** The video that a node shows. @param {ComfyNode} node @returns {HTMLVideoElement | null} */
 function videoOf(node) {
   for (const widget of node.widgets ?? []) {
     const video = widget.element?.querySelector?.("video");

@@ -6,8 +6,8 @@ import { isForeign } from "../schedule/text.js";
 
 /**
  * The widget that holds the text of a sampler's schedule, or why there is none.
- * @param {any} sampler
- * @returns {{widget: any, node: any} | {problem: string}}
+ * @param {ComfyNode} sampler
+ * @returns {{widget: ComfyWidget, node: ComfyNode} | {problem: string}}
  */
 export function scheduleTextOf(sampler) {
   const node = inputSource(sampler, "schedule");

@@ -13,7 +13,7 @@ import { readRun } from "./request.js";
  * @typedef {object} Host what the panel needs of the page
  * @property {(path: string, options?: RequestInit) => Promise<Response>} fetch  asks the server
  * @property {() => Promise<Preset[]>} presets
- * @property {(type: string) => any} createNode
+ * @property {(type: string) => ComfyNode} createNode
  * @property {<Result>(change: () => Result) => Result} asOneStep  makes a change of the graph one step of undo
  */
 
@@ -21,7 +21,7 @@ import { readRun } from "./request.js";
 const [LINE_HEIGHT, OPEN_HEIGHT] = [24, 156];
 
 export class PlanPanel extends NodePanel {
-  /** @param {any} node @param {Host} host */
+  /** @param {ComfyNode} node @param {Host} host */
   constructor(node, host) {
     const block = new PlanBlock(host.presets);
     super(node, block.element);

@@ -1,7 +1,7 @@
 // @ts-check
 // Presets: values for a sampling node and for the memory node behind it. The widgets alone remember what was set.
 
-import { inputSource, isLinked, widgetOf } from "../lib/graph.js";
+import { inputSource, isLinked, requiredWidget, widgetOf } from "../lib/graph.js";
 import { MEMORY } from "../lib/node_ids.js";
 import { say } from "../i18n/say.js";
 import { labelOf, modelOf } from "./request.js";
@@ -16,8 +16,8 @@ const [WIDTH, HEIGHT, GAP] = [270, 110, 40];
 const TITLE_HEIGHT = 30;
 
 /**
- * Set a preset's values. @param {any} sampler @param {Preset} preset
- * @param {(type: string) => any} create makes a node
+ * Set a preset's values. @param {ComfyNode} sampler @param {Preset} preset
+ * @param {(type: string) => ComfyNode} create makes a node
  * @returns {string} what was set, in words
  */
 export function applyPreset(sampler, preset, create) {
@@ -32,7 +32,7 @@ export function applyPreset(sampler, preset, create) {
   return sentence(preset.name, told);
 }
 
-/** @param {any} node @param {string} name @param {any} value @param {string} called @param {Told} told */
+/** @param {ComfyNode} node @param {string} name @param {any} value @param {string} called @param {Told} told */
 function put(node, name, value, called, told) {
   const widget = widgetOf(node, name);
   if (!widget) return;
@@ -45,7 +45,7 @@ function put(node, name, value, called, told) {
   }
 }
 
-/** @param {any} sampler @param {Preset} preset @param {(type: string) => any} create @param {Told} told */
+/** @param {ComfyNode} sampler @param {Preset} preset @param {(type: string) => ComfyNode} create @param {Told} told */
 function putMemory(sampler, preset, create, told) {
   const [source, called] = [inputSource(sampler, "memory"), labelOf(sampler, "memory")];
   if (!source) addMemory(sampler, preset, create, told);
@@ -60,35 +60,35 @@ function putMemory(sampler, preset, create, told) {
   }
 }
 
-/** The precision of what is remembered; told only where it changes. @param {any} node @param {Preset} preset @param {Told} told */
+/** The precision of what is remembered; told only where it changes. @param {ComfyNode} node @param {Preset} preset @param {Told} told */
 function putCache(node, preset, told) {
   const cache = preset.cache ?? "model";
   if (widgetOf(node, "cache")?.value !== cache) put(node, "cache", cache, labelOf(node, "cache"), told);
 }
 
-/** @param {any} sampler @param {Preset} preset @param {(type: string) => any} create @param {Told} told */
+/** @param {ComfyNode} sampler @param {Preset} preset @param {(type: string) => ComfyNode} create @param {Told} told */
 function addMemory(sampler, preset, create, told) {
-  const slot = sampler.inputs.findIndex((/** @type {any} */ input) => input.name === "memory");
+  const slot = sampler.inputs.findIndex((input) => input.name === "memory");
   if (slot < 0 || sampler.inputs[slot].link != null) {
     told.left.push(say("{0}, which comes from another node", labelOf(sampler, "memory")));
     return;
   }
   const node = create(MEMORY);
   node.pos = freePlace(sampler);
-  sampler.graph.add(node);
-  widgetOf(node, "preset").value = preset.memory;
+  sampler.graph?.add(node);
+  requiredWidget(node, "preset").value = preset.memory;
   node.setSize([WIDTH, HEIGHT]);
   node.connect(0, sampler, slot);
   told.set.push(say("{0} none → {1}, in a new MemFlow Memory", labelOf(sampler, "memory"), preset.memory));
   putCache(node, preset, told);
 }
 
-/** To the left of a node, below whatever stands there. @param {any} sampler @returns {[number, number]} */
+/** To the left of a node, below whatever stands there. @param {ComfyNode} sampler @returns {[number, number]} */
 function freePlace(sampler) {
   const x = sampler.pos[0] - WIDTH - GAP;
   let y = sampler.pos[1] + sampler.size[1] - HEIGHT;
-  const across = sampler.graph.nodes.filter((/** @type {any} */ { pos, size }) => pos[0] < x + WIDTH && pos[0] + size[0] > x);
-  across.sort((/** @type {any} */ a, /** @type {any} */ b) => a.pos[1] - b.pos[1]);
+  const across = (sampler.graph?.nodes ?? []).filter(({ pos, size }) => pos[0] < x + WIDTH && pos[0] + size[0] > x);
+  across.sort((a, b) => a.pos[1] - b.pos[1]);
   for (const { pos, size } of across) {
     const apart = pos[1] - TITLE_HEIGHT >= y + HEIGHT || pos[1] + size[1] <= y - TITLE_HEIGHT;
     if (!apart) y = pos[1] + size[1] + GAP + TITLE_HEIGHT;

@@ -14,7 +14,7 @@ const NESTED = "preset.";
 /** What cannot be known before the run. */
 class Unknown extends Error {}
 
-/** @param {any} sampler @returns {Reading} a body for /memflow/plan, or why there is none */
+/** @param {ComfyNode} sampler @returns {Reading} a body for /memflow/plan, or why there is none */
 export function readRun(sampler) {
   try {
     return { body: bodyOf(sampler) };
@@ -24,7 +24,7 @@ export function readRun(sampler) {
   }
 }
 
-/** @param {any} sampler */
+/** @param {ComfyNode} sampler */
 function bodyOf(sampler) {
   if (inputSource(sampler, "state")) throw new Unknown(say("This run goes on from a state: the plan is told when the run starts."));
   /** @type {Record<string, any>} */
@@ -35,7 +35,7 @@ function bodyOf(sampler) {
   return body;
 }
 
-/** @param {any} sampler */
+/** @param {ComfyNode} sampler */
 function scheduleOf(sampler) {
   const source = inputSource(sampler, "schedule");
   if (!source) throw new Unknown(say("Connect a schedule, and its plan stands here."));
@@ -45,10 +45,10 @@ function scheduleOf(sampler) {
   return { schedule: segmentsOf(source) };
 }
 
-/** The chain of prompt segments that ends in a node, in the story's order. @param {any} last */
+/** The chain of prompt segments that ends in a node, in the story's order. @param {ComfyNode} last */
 function segmentsOf(last) {
   const chain = [];
-  for (let node = last; node; node = inputSource(node, "schedule")) {
+  for (let node = /** @type {ComfyNode | null} */ (last); node; node = inputSource(node, "schedule")) {
     if (node.comfyClass !== PROMPT_SEGMENT || chain.length === MOST_SEGMENTS) {
       throw elsewhere(say("The schedule"));
     }
@@ -63,43 +63,43 @@ function segmentsOf(last) {
   });
 }
 
-/** @param {any} sampler */
+/** @param {ComfyNode} sampler */
 function memoryOf(sampler) {
   const source = inputSource(sampler, "memory");
   if (!source) return null;
   if (source.comfyClass !== MEMORY) throw elsewhere(say("The memory"));
   /** @type {Record<string, any>} */
   const said = { preset: known(source, "preset") };
-  for (const { name } of source.widgets) {
+  for (const { name } of source.widgets ?? []) {
     if (name.startsWith(NESTED)) said[name.slice(NESTED.length)] = known(source, name);
     if (name === "cache") said.cache = known(source, name);
   }
   return said;
 }
 
-/** Whose sizes the plan is for. @param {any} sampler */
+/** Whose sizes the plan is for. @param {ComfyNode} sampler */
 export function modelOf(sampler) {
   return loaderOf(sampler)?.comfyClass === TINY_STORY ? "tiny" : "1.3B";
 }
 
-/** Whether the loader is set to weights in FP8, as ComfyUI's own may be too. @param {any} sampler */
+/** Whether the loader is set to weights in FP8, as ComfyUI's own may be too. @param {ComfyNode} sampler */
 function inFp8(sampler) {
   const dtype = widgetOf(loaderOf(sampler), "weight_dtype")?.value;
   return typeof dtype === "string" && dtype.startsWith("fp8");
 }
 
-/** Where the model comes from, past LoRAs and the like. @param {any} sampler */
+/** Where the model comes from, past LoRAs and the like. @param {ComfyNode} sampler */
 function loaderOf(sampler) {
   let [node, steps] = [inputSource(sampler, "model"), 0];
   while (node && steps++ < 100) {
-    const slot = node.inputs?.findIndex((/** @type {any} */ input) => input.type === "MODEL") ?? -1;
+    const slot = node.inputs?.findIndex((input) => input.type === "MODEL") ?? -1;
     if (slot < 0) return node;
     node = sourceOf(node, slot);
   }
   return null;
 }
 
-/** @param {any} node @param {string} name @param {string} [called] */
+/** @param {ComfyNode} node @param {string} name @param {string} [called] */
 function known(node, name, called = labelOf(node, name)) {
   const value = valueOf(node, name);
   if (value === undefined) throw elsewhere(called);
@@ -111,20 +111,20 @@ function elsewhere(called) {
   return new Unknown(say("{0} comes from another node: the plan is told when the run starts.", called));
 }
 
-/** What a widget or an input is called on the page. @param {any} node @param {string} name @returns {string} */
+/** What a widget or an input is called on the page. @param {ComfyNode} node @param {string} name @returns {string} */
 export function labelOf(node, name) {
-  const input = node.inputs?.find((/** @type {any} */ input) => input.name === name);
+  const input = node.inputs?.find((input) => input.name === name);
   return widgetOf(node, name)?.label ?? input?.label ?? input?.localized_name ?? name;
 }
 
 /** A widget's value, or what a primitive node or a subgraph's own widget gives it; undefined where only a run knows.
- * @param {any} node @param {string} name */
+ * @param {ComfyNode} node @param {string} name */
 export function valueOf(node, name) {
   const slot = linkedSlot(node, name);
   return slot < 0 ? widgetOf(node, name)?.value : linkedValue(node, slot);
 }
 
-/** @param {any} node @param {number} slot */
+/** @param {ComfyNode} node @param {number} slot */
 function linkedValue(node, slot) {
   const source = sourceOf(node, slot);
   if (source) return source.type?.startsWith("Primitive") ? source.widgets?.[0]?.value : undefined;

@@ -25,6 +25,7 @@ import { clockEnd, findCount, parseTime } from "./time.js";
 /** @typedef {{line: number, name: string, time: Time}} Pin name is "" for none */
 /** @typedef {{kind: "global" | "length" | "pin", name: string, value: string}} Header name is that of a pin, "" for none */
 /** @typedef {Header & {line: number}} HeaderLine */
+/** @typedef {{time: Time, timeEnd: number, options: Option[], colon: number}} TimedLine the parts of a line with a time */
 /**
  * @typedef {object} Document
  * @property {string[]} lines
@@ -93,7 +94,7 @@ function bracketed(line, at) {
 /**
  * The parts of a line with a time; null for a line without. Places are counted from the line's first character.
  * @param {string} line  without spaces at its ends
- * @returns {{time: Time, timeEnd: number, options: Option[], colon: number} | null}
+ * @returns {TimedLine | null}
  */
 function entry(line) {
   if (!/^[0-9+.-]/.test(line)) return null;
@@ -201,7 +202,7 @@ class Reader {
     const before = this.entries.at(-1);
     if (found) {
       this.checkAsks(found.options, strip(line.slice(found.colon + 1)));
-      this.entries.push(entryAt(found, line, number, /** @type {any} */ (INDENT.exec(raw))[0].length));
+      this.entries.push(entryAt(found, line, number, INDENT.exec(raw)?.[0].length ?? 0));
     } else if (OPTION_LIKE.test(line)) {
       throw new TextError(`"${line.slice(0, 40)}" starts with an option, but has no time: write it as 10s [cut]: prompt.`);
     } else if (header?.kind === "pin") {
@@ -266,7 +267,7 @@ class Reader {
   }
 }
 
-/** @param {any} found @param {string} line @param {number} number @param {number} indent @returns {Entry} */
+/** @param {TimedLine} found @param {string} line @param {number} number @param {number} indent @returns {Entry} */
 function entryAt(found, line, number, indent) {
   const shift = (/** @type {Option} */ one) => ({ ...one, start: one.start + indent, end: one.end + indent });
   const written = {
