@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { report } from "../../web/js/memory/live_box.js";
-import { MemoryStory, describe } from "../../web/js/memory/log.js";
+import { statusOf } from "../../web/js/memory/live_box.js";
+import { MemoryLog, describe } from "../../web/js/memory/log.js";
 import { CHINESE } from "../../web/js/i18n/zh.js";
-import { say, sayAgain, speak } from "../../web/js/i18n/say.js";
+import { say, sayMessage, setLanguage } from "../../web/js/i18n/say.js";
 
 const FOLDER = new URL("../../web/js/", import.meta.url);
 const PAGE = readdirSync(FOLDER, { recursive: true })
@@ -46,15 +46,15 @@ test("a translation fills in what the English does", () => {
 test("a language is spoken until another is chosen, and English where it is unknown", () => {
   const moment = { time_s: 3, frame: 45, chunk: 4, score: 0.5, layers: 1, pinned: true, name: "hero" };
   try {
-    assert.equal(speak("zh"), true);
+    assert.equal(setLanguage("zh"), true);
     assert.equal(say("Pinned {0} as {1}", "3 s", "{0}"), "已将 3 s 固定为 {0}");
-    assert.equal(new MemoryStory().headline(), "运行时显示记忆库里保留的瞬间");
+    assert.equal(new MemoryLog().headline(), "运行时显示记忆库里保留的瞬间");
     assert.equal(describe(moment, false), "3.00 s（第 45 个视频帧）, 已固定为 hero, 得分 0.500");
-    assert.deepEqual(report({ finishing: true, prompts: [] }), ["这一块完成后结束。", false]);
+    assert.deepEqual(statusOf({ finishing: true, prompts: [] }), ["这一块完成后结束。", false]);
     assert.equal(say("no such text"), "no such text");
-    assert.equal(sayAgain(["{0} s, {1}, about {2} of VRAM", "1.50", ["{0} passes", 5], "2 GB"]), "1.50 秒，运行 5 次，显存约 2 GB");
+    assert.equal(sayMessage(["{0} s, {1}, about {2} of VRAM", "1.50", ["{0} passes", 5], "2 GB"]), "1.50 秒，运行 5 次，显存约 2 GB");
   } finally {
-    assert.equal(speak("fr"), false);
+    assert.equal(setLanguage("fr"), false);
   }
   assert.equal(say("Finish now"), "Finish now");
   assert.equal(describe(moment, false), "3.00 s (video frame 45), pinned as hero, score 0.500");

@@ -43,7 +43,7 @@ app.registerExtension({
     api.addEventListener("memflow.live", ({ detail }) => panelOf(detail)?.setLive(detail));
     api.addEventListener("executed", ({ detail }) => {
       const summary = detail.output?.memflow?.[0];
-      if (summary) panelOf(detail)?.take(summary);
+      if (summary) panelOf(detail)?.showResult(summary);
     });
   },
 
@@ -57,7 +57,7 @@ app.registerExtension({
       const summary = output?.memflow?.[0];
       const node = summary && findLocated(rootOf(app.graph), locator);
       const panel = node && panels.get(node);
-      if (panel?.story.isEmpty) panel.take(summary);
+      if (panel?.log.isEmpty) panel.showResult(summary);
     }
   },
 });

@@ -1,32 +1,32 @@
 // @ts-check
-// What this pack's own elements say, in the language of the page. Pure: no page, no ComfyUI.
-// The English text is the key, and is what is said where a language has no word for it.
+// Translate the texts of this pack's own elements into the language of the page. Pure: no page, no ComfyUI.
+// The English text is the key, and is shown where a language has no translation of it.
 import { CHINESE } from "./zh.js";
 
-/** @type {Record<string, Record<string, string>>} by the names that the front end has for languages */
+/** @type {Record<string, Record<string, string>>} translations, by the names that the front end has for languages */
 const LANGUAGES = { zh: CHINESE };
 
-/** @type {Record<string, string>} */
-let chosen = {};
+/** @type {Record<string, string>} of the language in use */
+let translations = {};
 
-/** Speak a language from now on, English where there is no other. @param {string} language  such as zh */
-export function speak(language) {
-  chosen = LANGUAGES[language] ?? {};
+/** Use a language from now on, English where there are no translations. @param {string} language  such as zh */
+export function setLanguage(language) {
+  translations = LANGUAGES[language] ?? {};
   return language in LANGUAGES;
 }
 
 /**
- * A text in the language that was chosen.
+ * Translate a text and fill in its values.
  * @param {string} english
  * @param {...(string | number)} values  for {0}, {1} ...
  */
 export function say(english, ...values) {
-  return (chosen[english] ?? english).replace(/\{(\d)\}/g, (_, place) => String(values[Number(place)]));
+  return (translations[english] ?? english).replace(/\{(\d)\}/g, (_, place) => String(values[Number(place)]));
 }
 
-/** @typedef {[string, ...(string | number | Said)[]]} Said  a text and what is filled in, as the server has it */
+/** @typedef {[string, ...(string | number | Message)[]]} Message  a text and its values, as the server sends them */
 
-/** A sentence of the server. @param {Said} said @returns {string} */
-export function sayAgain([english, ...values]) {
-  return say(english, ...values.map((value) => (Array.isArray(value) ? sayAgain(value) : value)));
+/** Translate a message of the server. @param {Message} message @returns {string} */
+export function sayMessage([english, ...values]) {
+  return say(english, ...values.map((value) => (Array.isArray(value) ? sayMessage(value) : value)));
 }

@@ -1,5 +1,5 @@
 // @ts-check
-// Chinese, by the English text. {0}, {1} ... stand for what is filled in.
+// Chinese translations, by the English text. {0}, {1} ... are the places of values.
 
 /** @type {Record<string, string>} */
 export const CHINESE = {

@@ -1,5 +1,5 @@
 // @ts-check
-// The memory panel of one sampling node: its view of the bank, its box for live prompts, and pins from a click.
+// The memory panel of a sampling node: the view of its bank, the box for live changes, and pins set by a click.
 import { say } from "../i18n/say.js";
 import { el } from "../lib/dom.js";
 import { postJson } from "../lib/http.js";
@@ -9,22 +9,24 @@ import { isPinName } from "../schedule/options.js";
 import { pinMoment } from "../schedule/pins.js";
 import { exactSeconds } from "../schedule/time.js";
 import { LiveBox } from "./live_box.js";
-import { MemoryStory, seconds } from "./log.js";
+import { MemoryLog, seconds } from "./log.js";
 import { scheduleTextOf } from "./schedule_text.js";
 import { MemoryView } from "./view.js";
 
 /** @typedef {import("./log.js").ChunkEvent} ChunkEvent */
 /** @typedef {import("./log.js").DoneEvent} DoneEvent */
-/** @typedef {import("./log.js").Moment} Moment */
+/** @typedef {import("./log.js").RememberedFrame} RememberedFrame */
 /** @typedef {import("./live_box.js").LiveState & {prompt_id: string, node: string}} LiveEvent */
 /**
  * @typedef {object} Host what the panel needs of the page
- * @property {(path: string, options?: RequestInit) => Promise<Response>} fetch  asks the server
+ * @property {(path: string, options?: RequestInit) => Promise<Response>} fetch  from the server
  * @property {(severity: "success" | "warn", summary: string, detail: string) => void} toast
- * @property {(title: string, message: string) => Promise<string | null | undefined>} askText  asks the user
+ * @property {(title: string, message: string) => Promise<string | null | undefined>} askText  of the user
  */
 
 const NAME_RULE = "one word of letters, digits, - and _ that starts with a letter (at most 40)";
+
+// heights in pixels
 const LINE_HEIGHT = 24;
 const VIEW_HEIGHT = 240;
 const LIVE_HEIGHT = 128;
@@ -35,10 +37,10 @@ export class MemoryPanel extends NodePanel {
   constructor(node, host) {
     super(node, el("div", { class: "memflow-memory" }));
     this.host = host;
-    this.story = new MemoryStory();
+    this.log = new MemoryLog();
     /** @type {{promptId: string, nodeId: string} | null} the run that can be directed */
     this.running = null;
-    this.view = new MemoryView((moment, element) => this.offer(moment, element));
+    this.view = new MemoryView((remembered, element) => this.openFrameMenu(remembered, element));
     this.live = new LiveBox((body) => this.send(body));
     this.element.append(this.view.element, this.live.element);
     this.view.onResize = this.live.onResize = () => this.fit();
@@ -51,14 +53,14 @@ export class MemoryPanel extends NodePanel {
   }
 
   render() {
-    this.view.render(this.story);
+    this.view.render(this.log);
   }
 
   // -- events of a run ------------------------------------------------------------------------------------------
 
   /** A chunk is finished. @param {ChunkEvent} event memflow.chunk */
   addChunk(event) {
-    this.story.addChunk(event);
+    this.log.addChunk(event);
     this.render();
     if (this.running?.promptId !== event.prompt_id) this.catchUp(event);
   }
@@ -75,7 +77,7 @@ export class MemoryPanel extends NodePanel {
     const began = this.running?.promptId !== event.prompt_id;
     this.running = event.ended ? null : { promptId: event.prompt_id, nodeId: event.node };
     if (began && !event.ended) {
-      this.story.start(event.prompt_id);
+      this.log.start(event.prompt_id);
       this.render();
     }
     this.live.update(event);
@@ -83,24 +85,25 @@ export class MemoryPanel extends NodePanel {
 
   /** A run has ended; the event holds chunks that the page may have missed. @param {DoneEvent} event memflow.done */
   endRun(event) {
-    this.story.end(event.prompt_id, event.memory, event.ended);
+    this.log.end(event.prompt_id, event.memory, event.ended);
     this.render();
   }
 
   /** Show a run's result, which may come from ComfyUI's cache. @param {import("./log.js").Summary} summary */
-  take(summary) {
-    this.story.take(summary);
+  showResult(summary) {
+    this.log.load(summary);
     this.render();
   }
 
   // -- live changes ---------------------------------------------------------------------------------------------
 
+  /** The path of the run's live state. */
   get path() {
     const { promptId = "", nodeId = "" } = this.running ?? {};
     return `/memflow/live/${encodeURIComponent(promptId)}/${encodeURIComponent(nodeId)}`;
   }
 
-  /** Post a live change; the result is what is wrong with it, or null. @param {object} body @returns {Promise<string | null>} */
+  /** Post a live change; resolves to an error, or null. @param {object} body @returns {Promise<string | null>} */
   async send(body) {
     const answer = await this.host.fetch(this.path, postJson(body));
     if (answer.ok) return null;
@@ -110,54 +113,53 @@ export class MemoryPanel extends NodePanel {
 
   // -- pins -----------------------------------------------------------------------------------------------------
 
-  /** Open the menu of a remembered moment. @param {Moment} moment @param {HTMLElement} element */
-  offer(moment, element) {
-    if (moment.frame < 0) return; // a picture is pinned already, and stands nowhere in the story
+  /** Open the menu of a remembered frame. @param {RememberedFrame} remembered @param {HTMLElement} element */
+  openFrameMenu(remembered, element) {
+    if (remembered.frame < 0) return; // an image that was given is pinned already, and has no time in the story
     const items = [
-      { label: say("Pin it"), act: () => this.pin(moment) },
-      { label: say("Pin it with a name…"), act: () => this.pinWithName(moment) },
+      { label: say("Pin it"), act: () => this.pin(remembered) },
+      { label: say("Pin it with a name…"), act: () => this.pinWithName(remembered) },
     ];
-    const at = moment.time_s - this.story.firstS;
+    const at_s = remembered.time_s - this.log.firstS;
     const video = videoOf(this.node);
-    if (video && at >= 0) items.push({ label: say("Show this moment"), act: () => seek(video, at) });
+    if (video && at_s >= 0) items.push({ label: say("Show this moment"), act: () => seek(video, at_s) });
     openMenu(element, items);
   }
 
-  /** @param {Moment} moment */
-  async pinWithName(moment) {
-    const asked = await this.host.askText(say("Pin {0}", seconds(moment.time_s)), say("Name: {0}", say(NAME_RULE)));
-    const name = asked?.trim();
+  /** Ask for a name and pin a frame under it. @param {RememberedFrame} remembered */
+  async pinWithName(remembered) {
+    const title = say("Pin {0}", seconds(remembered.time_s));
+    const name = (await this.host.askText(title, say("Name: {0}", say(NAME_RULE))))?.trim();
     if (!name) return;
-    if (isPinName(name)) this.pin(moment, name);
+    if (isPinName(name)) this.pin(remembered, name);
     else this.host.toast("warn", say("Not pinned"), say("A pin's name is {0}.", say(NAME_RULE)));
   }
 
-  /** Write a pin into the schedule's text. @param {Moment} moment @param {string} [name] */
-  pin(moment, name) {
+  /** Write a pin into the schedule's text. @param {RememberedFrame} remembered @param {string} [name] */
+  pin({ time_s }, name) {
     const schedule = scheduleTextOf(this.node);
     if ("problem" in schedule) return this.host.toast("warn", say("Not pinned"), schedule.problem);
     const { widget, node } = schedule;
-    widget.value = pinMoment(widget.value, exactSeconds(moment.time_s), name);
+    widget.value = pinMoment(widget.value, exactSeconds(time_s), name);
     widget.callback?.(widget.value);
     node.setDirtyCanvas?.(true, true);
-    const at = seconds(moment.time_s);
-    const done = name ? say("Pinned {0} as {1}", at, name) : say("Pinned {0}", at);
-    this.host.toast("success", done, say("In {0}; it holds from the next run.", node.title));
+    const summary = name ? say("Pinned {0} as {1}", seconds(time_s), name) : say("Pinned {0}", seconds(time_s));
+    this.host.toast("success", summary, say("In {0}; it holds from the next run.", node.title));
   }
 }
 
 /** The video that a node shows. @param {ComfyNode} node @returns {HTMLVideoElement | null} */
 function videoOf(node) {
-  for (const widget of node.widgets ?? []) {
-    const video = widget.element?.querySelector?.("video");
+  for (const { element } of node.widgets ?? []) {
+    const video = element?.querySelector?.("video");
     if (video) return video;
   }
   return document.querySelector(`[data-node-id="${CSS.escape(String(node.id))}"] video`);
 }
 
-/** Show a moment of a video. @param {HTMLVideoElement} video @param {number} time */
-function seek(video, time) {
+/** Show a moment of a video. @param {HTMLVideoElement} video @param {number} time_s */
+function seek(video, time_s) {
   video.pause();
-  video.currentTime = time;
+  video.currentTime = time_s;
   video.scrollIntoView?.({ block: "nearest" });
 }

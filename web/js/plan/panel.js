@@ -1,17 +1,17 @@
 // @ts-check
-// The plan panel of one sampling node: asks the server for the plan of the values set, and applies presets.
-import { say, sayAgain } from "../i18n/say.js";
+// The plan panel of a sampling node: the server's plan for the values that are set, and presets.
+import { say, sayMessage } from "../i18n/say.js";
 import { postJson } from "../lib/http.js";
 import { MARGIN, NodePanel } from "../lib/panel.js";
 import { PlanBlock } from "./block.js";
 import { applyPreset } from "./presets.js";
-import { readRun } from "./request.js";
+import { planRequest } from "./request.js";
 
-/** @typedef {import("../i18n/say.js").Said} Said */
+/** @typedef {import("../i18n/say.js").Message} Message */
 /** @typedef {import("./presets.js").Preset} Preset */
 /**
  * @typedef {object} Host what the panel needs of the page
- * @property {(path: string, options?: RequestInit) => Promise<Response>} fetch  asks the server
+ * @property {(path: string, options?: RequestInit) => Promise<Response>} fetch  from the server
  * @property {() => Promise<Preset[]>} presets
  * @property {(type: string) => ComfyNode} createNode
  * @property {<Result>(change: () => Result) => Result} asOneStep  makes a change of the graph one step of undo
@@ -29,7 +29,7 @@ export class PlanPanel extends NodePanel {
     this.block = block;
     block.onPreset = (preset) => this.apply(preset);
     block.onResize = () => this.fit();
-    /** what the plan on show was asked for */
+    /** the request of the plan on show */
     this.key = "";
   }
 
@@ -39,17 +39,17 @@ export class PlanPanel extends NodePanel {
 
   /** Ask for a new plan if the values set have changed. */
   refresh() {
-    const reading = readRun(this.node);
-    const key = JSON.stringify(reading);
+    const request = planRequest(this.node);
+    const key = JSON.stringify(request);
     if (key === this.key) return;
     this.key = key;
-    this.block.tell("");
-    if ("problem" in reading) this.block.show("", [reading.problem]);
-    else this.ask(key, reading.body);
+    this.block.showNotice("");
+    if ("problem" in request) this.block.show("", [request.problem]);
+    else this.fetchPlan(key, request.body);
   }
 
-  /** @param {string} key @param {object} body */
-  async ask(key, body) {
+  /** Show the server's plan, unless another one is asked for by then. @param {string} key @param {object} body */
+  async fetchPlan(key, body) {
     const answer = await this.host.fetch("/memflow/plan", postJson(body)).catch(() => null);
     const plan = await answer?.json().catch(() => null);
     if (key !== this.key) return;
@@ -58,22 +58,22 @@ export class PlanPanel extends NodePanel {
     else this.block.show("", [say("The server does not answer: the plan is told when the run starts.")]);
   }
 
-  /** @param {Said[]} messages  summary and lines */
+  /** @param {Message[]} messages  summary and lines */
   show(messages) {
-    const [summary, ...lines] = messages.map(sayAgain);
+    const [summary, ...lines] = messages.map(sayMessage);
     this.block.show(summary, lines);
   }
 
-  /** @param {Preset} preset */
+  /** Set a preset's values on the node. @param {Preset} preset */
   apply(preset) {
-    const words = this.host.asOneStep(() => applyPreset(this.node, preset, this.host.createNode));
+    const notice = this.host.asOneStep(() => applyPreset(this.node, preset, this.host.createNode));
     this.node.graph?.setDirtyCanvas(true, true);
     this.refresh();
     if (!this.block.open) this.block.setOpen(true);
-    this.block.tell(words);
+    this.block.showNotice(notice);
   }
 
-  /** Show the plan of a run that has begun, for the very model it runs. @param {{said: Said[]}} event memflow.plan */
+  /** Show the plan of a run that has begun, for the very model it runs. @param {{said: Message[]}} event memflow.plan */
   begin(event) {
     this.show(event.said);
   }

@@ -1,36 +1,41 @@
 // @ts-check
-// What a sampling node would be asked for if it were queued now, read from the graph. Nothing here needs the page.
-
+// The request for a plan: the values that a sampling node would run with now, read from the graph. Pure: no page.
+import { say } from "../i18n/say.js";
 import { inputSource, linkAt, linkedSlot, outerInput, sourceOf, widgetOf } from "../lib/graph.js";
 import { MEMORY, PROMPT_SCHEDULE, PROMPT_SEGMENT, STREAM_TO_VIDEO, TINY_STORY } from "../lib/node_ids.js";
-import { say } from "../i18n/say.js";
 
-const UNITS = /** @type {Record<string, string>} */ ({ seconds: "start_s", frames: "frame", chunks: "chunk" });
+/** The key of a segment's start, by its unit. @type {Record<string, string>} */
+const START_KEYS = { seconds: "start_s", frames: "frame", chunks: "chunk" };
 const MOST_SEGMENTS = 1000;
+// nodes between a sampler and its loader, in case they form a circle
+const MOST_STEPS = 100;
+// widgets of the settings that a memory preset brings
 const NESTED = "preset.";
 
-/** @typedef {{body: Record<string, any>} | {problem: string}} Reading */
+/** @typedef {{body: Record<string, any>} | {problem: string}} PlanRequest  for /memflow/plan, or why there is none */
 
-/** What cannot be known before the run. */
-class Unknown extends Error {}
+/** A value that is known only when the run starts. */
+class UnknownValue extends Error {}
 
-/** @param {ComfyNode} sampler @returns {Reading} a body for /memflow/plan, or why there is none */
-export function readRun(sampler) {
+/** The plan request of a sampler. @param {ComfyNode} sampler @returns {PlanRequest} */
+export function planRequest(sampler) {
   try {
     return { body: bodyOf(sampler) };
   } catch (error) {
-    if (error instanceof Unknown) return { problem: error.message };
+    if (error instanceof UnknownValue) return { problem: error.message };
     throw error;
   }
 }
 
 /** @param {ComfyNode} sampler */
 function bodyOf(sampler) {
-  if (inputSource(sampler, "state")) throw new Unknown(say("This run goes on from a state: the plan is told when the run starts."));
+  if (inputSource(sampler, "state")) {
+    throw new UnknownValue(say("This run goes on from a state: the plan is told when the run starts."));
+  }
   /** @type {Record<string, any>} */
   const body = { ...scheduleOf(sampler), memory: memoryOf(sampler), model: modelOf(sampler) };
-  for (const name of ["length", "fps", "width", "height", "steps"]) body[name] = known(sampler, name);
-  if (inFp8(sampler)) body.weights = "fp8";
+  for (const name of ["length", "fps", "width", "height", "steps"]) body[name] = knownValue(sampler, name);
+  if (isFp8(sampler)) body.weights = "fp8";
   body.streamed = sampler.comfyClass === STREAM_TO_VIDEO;
   return body;
 }
@@ -38,28 +43,26 @@ function bodyOf(sampler) {
 /** @param {ComfyNode} sampler */
 function scheduleOf(sampler) {
   const source = inputSource(sampler, "schedule");
-  if (!source) throw new Unknown(say("Connect a schedule, and its plan stands here."));
-  if (source.comfyClass === PROMPT_SCHEDULE) {
-    return { schedule: known(source, "prompts", say("The schedule's text")), global_prompt: known(source, "global_prompt") };
-  }
-  return { schedule: segmentsOf(source) };
+  if (!source) throw new UnknownValue(say("Connect a schedule, and its plan stands here."));
+  if (source.comfyClass !== PROMPT_SCHEDULE) return { schedule: segmentsOf(source) };
+  const schedule = knownValue(source, "prompts", say("The schedule's text"));
+  return { schedule, global_prompt: knownValue(source, "global_prompt") };
 }
 
 /** The chain of prompt segments that ends in a node, in the story's order. @param {ComfyNode} last */
 function segmentsOf(last) {
+  /** @type {ComfyNode[]} */
   const chain = [];
   for (let node = /** @type {ComfyNode | null} */ (last); node; node = inputSource(node, "schedule")) {
-    if (node.comfyClass !== PROMPT_SEGMENT || chain.length === MOST_SEGMENTS) {
-      throw elsewhere(say("The schedule"));
-    }
+    if (node.comfyClass !== PROMPT_SEGMENT || chain.length === MOST_SEGMENTS) throw fromElsewhere(say("The schedule"));
     chain.unshift(node);
   }
   return chain.map((node, number) => {
-    const at = UNITS[known(node, "unit")];
-    const change = known(node, "switch");
-    const segment = { [at]: known(node, "start"), prompt: `segment ${number + 1}`, switch: change };
+    const key = START_KEYS[knownValue(node, "unit")];
+    const change = knownValue(node, "switch");
+    const segment = { [key]: knownValue(node, "start"), prompt: `segment ${number + 1}`, switch: change };
     if (change !== "blend") return segment;
-    return { ...segment, blend: { s: known(node, "blend"), path: known(node, "blend_path") } };
+    return { ...segment, blend: { s: knownValue(node, "blend"), path: knownValue(node, "blend_path") } };
   });
 }
 
@@ -67,48 +70,36 @@ function segmentsOf(last) {
 function memoryOf(sampler) {
   const source = inputSource(sampler, "memory");
   if (!source) return null;
-  if (source.comfyClass !== MEMORY) throw elsewhere(say("The memory"));
+  if (source.comfyClass !== MEMORY) throw fromElsewhere(say("The memory"));
   /** @type {Record<string, any>} */
-  const said = { preset: known(source, "preset") };
+  const memory = { preset: knownValue(source, "preset") };
   for (const { name } of source.widgets ?? []) {
-    if (name.startsWith(NESTED)) said[name.slice(NESTED.length)] = known(source, name);
-    if (name === "cache") said.cache = known(source, name);
+    if (name.startsWith(NESTED)) memory[name.slice(NESTED.length)] = knownValue(source, name);
+    if (name === "cache") memory.cache = knownValue(source, name);
   }
-  return said;
+  return memory;
 }
 
-/** Whose sizes the plan is for. @param {ComfyNode} sampler */
+/** The model that the plan is for. @param {ComfyNode} sampler */
 export function modelOf(sampler) {
   return loaderOf(sampler)?.comfyClass === TINY_STORY ? "tiny" : "1.3B";
 }
 
-/** Whether the loader is set to weights in FP8, as ComfyUI's own may be too. @param {ComfyNode} sampler */
-function inFp8(sampler) {
+/** Whether the loader, which may be ComfyUI's own, is set to weights in FP8. @param {ComfyNode} sampler */
+function isFp8(sampler) {
   const dtype = widgetOf(loaderOf(sampler), "weight_dtype")?.value;
   return typeof dtype === "string" && dtype.startsWith("fp8");
 }
 
-/** Where the model comes from, past LoRAs and the like. @param {ComfyNode} sampler */
+/** The node that loads the model, past LoRAs and the like. @param {ComfyNode} sampler */
 function loaderOf(sampler) {
-  let [node, steps] = [inputSource(sampler, "model"), 0];
-  while (node && steps++ < 100) {
+  let node = inputSource(sampler, "model");
+  for (let steps = 0; node && steps < MOST_STEPS; steps++) {
     const slot = node.inputs?.findIndex((input) => input.type === "MODEL") ?? -1;
     if (slot < 0) return node;
     node = sourceOf(node, slot);
   }
   return null;
-}
-
-/** @param {ComfyNode} node @param {string} name @param {string} [called] */
-function known(node, name, called = labelOf(node, name)) {
-  const value = valueOf(node, name);
-  if (value === undefined) throw elsewhere(called);
-  return value;
-}
-
-/** @param {string} called */
-function elsewhere(called) {
-  return new Unknown(say("{0} comes from another node: the plan is told when the run starts.", called));
 }
 
 /** What a widget or an input is called on the page. @param {ComfyNode} node @param {string} name @returns {string} */
@@ -117,9 +108,24 @@ export function labelOf(node, name) {
   return widgetOf(node, name)?.label ?? input?.label ?? input?.localized_name ?? name;
 }
 
-/** A widget's value, or what a primitive node or a subgraph's own widget gives it; undefined where only a run knows.
- * @param {ComfyNode} node @param {string} name */
-export function valueOf(node, name) {
+/** A value. Throws UnknownValue. @param {ComfyNode} node @param {string} name @param {string} [label] */
+function knownValue(node, name, label = labelOf(node, name)) {
+  const value = valueOf(node, name);
+  if (value === undefined) throw fromElsewhere(label);
+  return value;
+}
+
+/** @param {string} label */
+function fromElsewhere(label) {
+  return new UnknownValue(say("{0} comes from another node: the plan is told when the run starts.", label));
+}
+
+/**
+ * A widget's value, or the one that a primitive node or a subgraph's own widget gives it; undefined if only a run
+ * computes it.
+ * @param {ComfyNode} node @param {string} name
+ */
+function valueOf(node, name) {
   const slot = linkedSlot(node, name);
   return slot < 0 ? widgetOf(node, name)?.value : linkedValue(node, slot);
 }
@@ -128,7 +134,7 @@ export function valueOf(node, name) {
 function linkedValue(node, slot) {
   const source = sourceOf(node, slot);
   if (source) return source.type?.startsWith("Primitive") ? source.widgets?.[0]?.value : undefined;
-  // out of subgraphs, to the one that shows a widget for it
+  // out of subgraphs, to the node that shows a widget for the value
   for (let outer = outerInput(node, linkAt(node, slot)); outer?.node; outer = outerInput(node, linkAt(node, slot))) {
     ({ node, slot } = outer);
     const input = node.inputs?.[slot];
