@@ -13,27 +13,29 @@ const PAGE = readdirSync(FOLDER, { recursive: true })
   .filter((name) => name.endsWith(".js") && !name.endsWith("zh.js"))
   // a text over several lines is one text
   .map((name) => readFileSync(new URL(name, FOLDER), "utf8").replace(/"\s*\+\s*"/g, ""));
-// what the server has said by the page
+// messages of the server that the page shows
 const SERVER = ["memflow_core/", "nodes/"].flatMap((folder) => {
   const home = new URL(`../../${folder}`, import.meta.url);
-  const files = readdirSync(home).filter((name) => name.endsWith(".py")).map((name) => readFileSync(new URL(name, home), "utf8"));
-  return files.filter((source) => /said import .*\bsay\b/.test(source));
+  const files = readdirSync(home, { recursive: true }).filter((name) => name.endsWith(".py"));
+  const sources = files.map((name) => readFileSync(new URL(name, home), "utf8"));
+  return sources.filter((source) => /(?:said|messages) import .*\b(?:say|message)\b/.test(source));
 });
 const SOURCES = [...PAGE, ...SERVER];
 const places = (text) => [...text.matchAll(/\{\d\}/g)].map(([place]) => place).sort();
 
-test("all that is said is translated", () => {
+test("all texts are translated", () => {
   const found = (sources, pattern) => sources.flatMap((source) => [...source.matchAll(pattern)].map(([, text]) => text));
-  const [page, server] = [PAGE, SERVER].map((sources) => found(sources, /\bsay\(\s*"([^"]+)"/g));
+  const page = found(PAGE, /\bsay\(\s*"([^"]+)"/g);
+  const server = found(SERVER, /\b(?:say|message)\(\s*"([^"]+)"/g);
   const reasons = found(SERVER, /\bPreset\(\s*"([^"]+)"/g);
   assert.ok(page.length > 40 && server.length > 15 && reasons.length > 4);
-  const said = [...page, ...server, ...reasons];
-  assert.deepEqual(said.filter((text) => !(text in CHINESE)), []);
+  const texts = [...page, ...server, ...reasons];
+  assert.deepEqual(texts.filter((text) => !(text in CHINESE)), []);
 });
 
-test("nothing is translated that nobody says", () => {
-  const said = (text) => SOURCES.some((source) => source.includes(JSON.stringify(text)) || source.includes(` ${text}: `));
-  assert.deepEqual(Object.keys(CHINESE).filter((text) => !said(text)), []);
+test("no translation is left over", () => {
+  const isUsed = (text) => SOURCES.some((source) => source.includes(JSON.stringify(text)) || source.includes(` ${text}: `));
+  assert.deepEqual(Object.keys(CHINESE).filter((text) => !isUsed(text)), []);
 });
 
 test("a translation fills in what the English does", () => {
@@ -43,7 +45,7 @@ test("a translation fills in what the English does", () => {
   }
 });
 
-test("a language is spoken until another is chosen, and English where it is unknown", () => {
+test("a language is used until another is set, and English where it is unknown", () => {
   const moment = { time_s: 3, frame: 45, chunk: 4, score: 0.5, layers: 1, pinned: true, name: "hero" };
   try {
     assert.equal(setLanguage("zh"), true);
