@@ -1,26 +1,27 @@
 // @ts-check
-// Edits of the text form that rewrite the lines they must, and no others. Each takes a text and returns a new one.
+// Edits of a schedule's text that rewrite the lines they must, and no others. Each takes a text and returns a new one.
+import { quote } from "./line.js";
 import { writeSwitch } from "./options.js";
-import { quote, readText } from "./text.js";
+import { readText } from "./text.js";
 
 /** @typedef {import("./text.js").Document} Document */
 /** @typedef {import("./text.js").Segment} Segment */
 /** @typedef {import("./text.js").Written} Written */
 /** @typedef {{switch: string, blend: import("./options.js").Blend | null}} SwitchKind */
 
-/** @param {string} text @param {number} start @param {number} end @param {string} put */
+/** Replace a stretch of a text. @param {string} text @param {number} start @param {number} end @param {string} put */
 function splice(text, start, end, put) {
   return text.slice(0, start) + put + text.slice(end);
 }
 
-/** @param {Document} document @param {number} index @returns {{line: number, written: Written}} */
-function place(document, index) {
+/** The first line of a segment. @param {Document} document @param {number} index @returns {{line: number, written: Written}} */
+function firstLine(document, index) {
   const segment = document.segments[index];
   return { line: segment.lines[0], written: /** @type {Written} */ (segment.written) };
 }
 
 /**
- * The text with a time on every prompt, which every other edit here needs.
+ * Write a time on every prompt, which every other edit here needs.
  * @param {string} text
  * @param {string[]} times  of the prompts of a list `a | b`, as they will be written
  */
@@ -35,10 +36,10 @@ export function withTimes(text, times) {
   return lines.join("\n");
 }
 
-/** @param {string} text @param {number} index @param {string} time  as it is to be written */
+/** Set the time of a segment. @param {string} text @param {number} index @param {string} time  as it is to be written */
 export function setTime(text, index, time) {
   const document = readText(text);
-  const { line, written } = place(document, index);
+  const { line, written } = firstLine(document, index);
   document.lines[line] = splice(document.lines[line], written.time.start, written.time.end, time);
   return document.lines.join("\n");
 }
@@ -49,31 +50,35 @@ export function writtenTime(document, index) {
   return written ? document.lines[lines[0]].slice(written.time.start, written.time.end) : "";
 }
 
-/** @param {string} text @param {number} index @param {string} prompt */
+/** Set the prompt of a segment. @param {string} text @param {number} index @param {string} prompt */
 export function setPrompt(text, index, prompt) {
   const document = readText(text);
   if (document.segments[index].prompt === prompt) return text;
-  const { line, written } = place(document, index);
+  const { line, written } = firstLine(document, index);
   const [, ...more] = document.segments[index].lines;
   document.lines[line] = `${document.lines[line].slice(0, written.colon + 1)} ${quote(prompt)}`;
   return document.lines.filter((_, number) => !more.includes(number)).join("\n");
 }
 
+/** Options as written. @param {string[]} options */
+function bracketed(options) {
+  return options.map((option) => ` [${option}]`).join("");
+}
+
 /**
- * Put options of one kind in the place of those there are.
+ * Replace a segment's options of one kind.
  * @param {string} text @param {number} index @param {"switch" | "seed" | "ask"} kind @param {string[]} values
  */
 function setOptions(text, index, kind, values) {
   const document = readText(text);
-  const { line, written } = place(document, index);
+  const { line, written } = firstLine(document, index);
   const old = written.options.filter((option) => option.kind === kind);
-  const said = values.map((value) => ` [${value}]`).join("");
   const at = old[0]?.start ?? written.options.at(-1)?.end ?? written.time.end;
   let raw = document.lines[line];
   // a digit right behind the colon would be read with the time, once no option stands between them
   if (/[0-9]/.test(raw[written.colon + 1])) raw = splice(raw, written.colon + 1, written.colon + 1, " ");
   for (const option of old.toReversed()) raw = splice(raw, option.start, option.end, "");
-  document.lines[line] = splice(raw, at, at, said);
+  document.lines[line] = splice(raw, at, at, bracketed(values));
   return document.lines.join("\n");
 }
 
@@ -94,15 +99,14 @@ export function setAsks(text, index, names) {
 }
 
 /**
- * A new line behind a segment.
+ * Insert a segment behind another one.
  * @param {string} text @param {number} after @param {string} time @param {string} prompt @param {string[]} options
  */
 export function insert(text, after, time, prompt, options = []) {
   const document = readText(text);
   const last = /** @type {number} */ (document.segments[after].lines.at(-1));
-  const indent = /^[ \t]*/.exec(document.lines[place(document, after).line])?.[0] ?? "";
-  const said = options.map((option) => ` [${option}]`).join("");
-  document.lines.splice(last + 1, 0, `${indent}${time}${said}: ${quote(prompt)}`);
+  const indent = /^[ \t]*/.exec(document.lines[firstLine(document, after).line])?.[0] ?? "";
+  document.lines.splice(last + 1, 0, `${indent}${time}${bracketed(options)}: ${quote(prompt)}`);
   return document.lines.join("\n");
 }
 
@@ -111,7 +115,7 @@ export function optionsOf({ written }) {
   return (written?.options ?? []).map((option) => (option.kind === "seed" ? `seed ${option.value}` : option.value));
 }
 
-/** Without a segment; comments stay. @param {string} text @param {number} index */
+/** Remove a segment; comments stay. @param {string} text @param {number} index */
 export function remove(text, index) {
   const document = readText(text);
   const { lines } = document.segments[index];
@@ -131,7 +135,7 @@ function blockStart({ lines, segments }, index) {
 }
 
 /**
- * Segments in another order, each with the time that it has in the text.
+ * Put segments in another order, each with the time that it has in the text.
  * @param {string} text
  * @param {number[]} order  order[place] is the segment that comes to that place
  */
@@ -150,19 +154,11 @@ export function reorder(text, order) {
   return lines.join("\n");
 }
 
-// -- headers --------------------------------------------------------------------------------------------------
-
-/** @param {string} text @param {"global" | "length"} name @param {string | null} value  null: without it */
-export function setHeader(text, name, value) {
-  const document = readText(text);
-  const line = document[name]?.line;
-  if (line === undefined) return value === null ? text : [`${name}: ${value}`, ...document.lines].join("\n");
-  const before = document.lines[line].slice(0, document.lines[line].indexOf(":") + 1);
-  document.lines.splice(line, 1, ...(value === null ? [] : [`${before} ${value}`]));
-  return document.lines.join("\n");
-}
-
-/** @param {string} text @param {string} prompt  "" for none */
+/** Set or remove the global prompt. @param {string} text @param {string} prompt  "" for none */
 export function setGlobal(text, prompt) {
-  return setHeader(text, "global", prompt ? quote(prompt) : null);
+  const { lines, global } = readText(text);
+  if (!global) return prompt ? [`global: ${quote(prompt)}`, ...lines].join("\n") : text;
+  const before = lines[global.line].slice(0, lines[global.line].indexOf(":") + 1);
+  lines.splice(global.line, 1, ...(prompt ? [`${before} ${quote(prompt)}`] : []));
+  return lines.join("\n");
 }

@@ -5,20 +5,20 @@ import { parseTime } from "./time.js";
 
 /** @typedef {import("./time.js").Time} Time */
 /** @typedef {{length: Time, spherical: boolean}} Blend length is in chunks or in seconds */
-/** @typedef {{kind: "switch" | "seed" | "ask", value: string}} Said */
+/** @typedef {{kind: "switch" | "seed" | "ask", value: string}} OptionValue ask: the name of a pin */
 
 export const SWITCHES = ["recache", "soft", "cut", "blend"];
 export const BLEND_CHUNKS = 4;
 export const MAX_SEED = (1n << 64n) - 1n;
 const PATHS = ["linear", "spherical"];
 
-// what Python's str.strip takes away, which is not quite what JavaScript's trim does
+// what Python's str.strip removes, which is not quite what JavaScript's trim does
 export const SPACE = "[\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]";
 const ENDS = new RegExp(`^${SPACE}+|${SPACE}+$`, "g");
 const GAPS = new RegExp(`${SPACE}+`);
 
 const BLEND_LIKE = `blend(?:[ \\t]+(?:[-+]?[0-9.][\\p{L}\\p{N}_.]*|${PATHS.join("|")})){0,2}`;
-/** What is an option wherever it stands, and so cannot start a prompt. */
+/** Matches what is read as an option wherever it stands, so that no prompt can start with it. */
 export const OPTION_LIKE = new RegExp(
   `^[ \\t]*\\[[ \\t]*(?:${SWITCHES.join("|")}|${BLEND_LIKE}|seed[ \\t:=]*[0-9]*)[ \\t]*(?:\\]|:|$)`,
   "u",
@@ -26,7 +26,7 @@ export const OPTION_LIKE = new RegExp(
 const SEED = /^seed[ \t:=]+([0-9]{1,20})$/;
 const NAME = /^[\p{L}\p{Nl}\p{No}_][\p{L}\p{N}_-]{0,39}$/u;
 
-/** @param {string} text */
+/** Python's str.strip. @param {string} text */
 export function strip(text) {
   return text.replace(ENDS, "");
 }
@@ -50,7 +50,7 @@ export function readSeed(digits) {
   throw new TextError(`"${digits.slice(0, 30)}" is no seed: write a whole number from 0 to ${MAX_SEED}.`);
 }
 
-/** @param {string} bracketed  with its brackets @returns {Said} */
+/** The value of an option. Throws TextError. @param {string} bracketed  with its brackets @returns {OptionValue} */
 export function readOption(bracketed) {
   const text = strip(strip(bracketed).slice(1, -1));
   const seed = SEED.exec(text);
@@ -60,7 +60,7 @@ export function readOption(bracketed) {
   return { kind: "ask", value: text };
 }
 
-/** What a blend option says; null for every other. Throws TextError. @param {string} option @returns {Blend | null} */
+/** The value of a blend option; null for every other option. Throws TextError. @param {string} option @returns {Blend | null} */
 export function blendOf(option) {
   const [first, ...words] = strip(option).split(GAPS);
   if (first !== "blend") return null;
@@ -74,16 +74,16 @@ export function blendOf(option) {
   return { length: time, spherical };
 }
 
-/** What is written behind `blend`: `6` chunks or `3s`. @param {Blend} blend */
+/** The length of a blend as written: `6` chunks or `3s`. @param {Blend} blend */
 export function writeLength({ length }) {
   return length.unit === "s" ? `${length.value}s` : String(length.value);
 }
 
-/** The option of a switch; "" for the one that needs none. @param {string} name @param {Blend | null} blend */
+/** The option of a switch as written; "" for recache, which needs none. @param {string} name @param {Blend | null} blend */
 export function writeSwitch(name, blend) {
   if (name === "recache") return "";
   if (name !== "blend" || !blend) return name;
   const length = writeLength(blend);
-  const said = length === String(BLEND_CHUNKS) && !blend.spherical ? "" : ` ${length}`;
-  return `blend${said}${blend.spherical ? " spherical" : ""}`;
+  const written = length === String(BLEND_CHUNKS) && !blend.spherical ? "" : ` ${length}`;
+  return `blend${written}${blend.spherical ? " spherical" : ""}`;
 }

@@ -10,7 +10,7 @@ function pinLine(time, name) {
   return `${name ? `pin ${name}` : "pin"}: ${time}`;
 }
 
-/** The text with a pin more, below the other headers or at the top. @param {string} text @param {string} time @param {string} name */
+/** Add a pin below the other headers, or at the top. @param {string} text @param {string} time @param {string} name */
 export function addPin(text, time, name) {
   const lines = linesOf(text);
   const last = headersOf(lines).headers.at(-1)?.line ?? -1;
@@ -18,7 +18,7 @@ export function addPin(text, time, name) {
 }
 
 /**
- * The text with a moment pinned in it: a name that is taken moves to the new time, a time that is pinned stays as it is.
+ * Pin a moment: a name that is taken moves to the new time, a time that is pinned stays as it is.
  * A new pin goes below the other headers, or else below the comments that open the text. The text may have errors.
  * @param {string} text
  * @param {string} time  as it is to be written
@@ -35,7 +35,7 @@ export function pinMoment(text, time, name = "") {
   return lines.toSpliced(last === undefined ? end : last + 1, 0, pinLine(time, name)).join("\n");
 }
 
-/** The text without a pin, which no segment asks for any more. @param {string} text @param {number} index  which pin */
+/** Remove a pin, which no segment asks for any more. @param {string} text @param {number} index  which pin */
 export function removePin(text, index) {
   const { segments, pins } = readText(text);
   const { line, name } = pins[index];

@@ -1,12 +1,12 @@
 // @ts-check
-// A schedule on the grid of chunks: what the strip shows.
+// Place a schedule on the grid of chunks: where each segment starts and ends, and why it cannot be played there.
 import { CHUNK_FRAMES, CHUNK_LATENTS, chunkAtOrAfter, frameOf, latentAt, startSeconds } from "./grid.js";
 
 /** @typedef {import("./text.js").Document} Document */
 /** @typedef {import("./text.js").Segment} Segment */
 /** @typedef {{fps: number, frames: number | null}} Setting of the sampler; frames is null where there is none */
 /**
- * @typedef {object} Placed
+ * @typedef {object} PlacedSegment
  * @property {Segment} segment
  * @property {number} chunk    the first one under this prompt
  * @property {number} asked_s  the time that the text asks for
@@ -21,7 +21,7 @@ import { CHUNK_FRAMES, CHUNK_LATENTS, chunkAtOrAfter, frameOf, latentAt, startSe
  * @property {number} chunks    on the axis
  * @property {number} length_s  of the axis
  * @property {number | null} end_s  where the story ends, if that is known
- * @property {Placed[]} placed
+ * @property {PlacedSegment[]} placed
  * @property {{name: string, at_s: number}[]} pins
  * @property {string} problem   the first one of the story, "" for none
  */
@@ -38,16 +38,16 @@ function storyChunks(/** @type {Document} */ { length }, /** @type {Setting} */ 
 function axisChunks(/** @type {Document} */ document, /** @type {Setting} */ { fps, frames }) {
   const timed = document.segments.filter(({ start }) => start.unit !== "percent");
   const starts = timed.map(({ start }) => frameOf(start, fps, 0));
-  // shares of a story whose length nobody says
+  // shares of a story without a length
   const even = document.segments.length > timed.length ? document.segments.length * AFTER_LAST_S * fps : 0;
-  const said = document.length ? frameOf(document.length.time, fps, 0) : 0;
+  const length = document.length ? frameOf(document.length.time, fps, 0) : 0;
   const last = Math.max(0, ...starts);
-  const axis = frames === null && !said ? Math.max(last + AFTER_LAST_S * fps, even) : last + AFTER_LAST_S * fps;
-  return chunkAtOrAfter(Math.max(axis, said, frames ?? 0));
+  const axis = frames === null && !length ? Math.max(last + AFTER_LAST_S * fps, even) : last + AFTER_LAST_S * fps;
+  return chunkAtOrAfter(Math.max(axis, length, frames ?? 0));
 }
 
 /**
- * Why a segment cannot be played where it is.
+ * Why a segment cannot be played where it is: "" if it can.
  * @param {number[]} starts @param {number} index @param {number | null} end  all in chunks
  * @param {number} fps
  */
@@ -64,7 +64,7 @@ function placeProblem(starts, index, end, fps) {
   return "";
 }
 
-/** Why a segment cannot have the pins that it asks for. @param {Segment} segment @param {number} index */
+/** Why a segment cannot have the pins that it asks for: "" if it can. @param {Segment} segment @param {number} index */
 function askProblem({ asks }, index, /** @type {number} */ start, /** @type {{name: string, frame: number}[]} */ pins) {
   const late = pins.find(({ name, frame }) => asks.includes(name) && latentAt(frame) >= start * CHUNK_LATENTS);
   return late ? `Prompt ${index + 1} asks for [${late.name}], a moment that is not made by then.` : "";
@@ -78,9 +78,10 @@ function blendSeconds({ blend }, fps) {
 }
 
 /**
+ * The plan of a schedule.
  * @param {Document} document
  * @param {Setting} setting
- * @param {string} globalPrompt  of the node, which counts before that of the text
+ * @param {string} globalPrompt  of the node, which replaces that of the text
  * @returns {Plan}
  */
 export function planOf(document, setting, globalPrompt = "") {

@@ -5,7 +5,7 @@ import { CHUNK_LATENTS, chunkAtOrAfter, startFrame } from "./grid.js";
 
 /** @typedef {"s" | "frames" | "chunks" | "latent" | "percent"} Unit */
 /** @typedef {{value: number, unit: Unit}} Time a point of the story, or a length */
-/** @typedef {{time: Time, end: number, clock: boolean, word: string}} Found a time at the start of a text */
+/** @typedef {{time: Time, end: number, clock: boolean, word: string}} FoundTime a time at the start of a text */
 
 const MAX_TIME = 1e12;
 
@@ -39,7 +39,7 @@ export function clockEnd(text) {
   return CLOCK.exec(text)?.[0].length ?? 0;
 }
 
-/** A clock time at the start of a text: 0:10, 1:02.5, 1:00:00. @param {string} text @returns {Found | null} */
+/** A clock time at the start of a text: 0:10, 1:02.5, 1:00:00. @param {string} text @returns {FoundTime | null} */
 function findClock(text) {
   const found = CLOCK.exec(text);
   if (!found) return null;
@@ -72,7 +72,7 @@ export function findCount(text) {
   return { end: source.length, word, time };
 }
 
-/** A whole text that is one time. @param {string} text @returns {Found} */
+/** A whole text that is one time. @param {string} text @returns {FoundTime} */
 export function parseTime(text) {
   const clock = findClock(text);
   if (clock?.end === text.length) return clock;

@@ -189,7 +189,7 @@ export function split(story, index, seconds) {
  */
 export function append(story) {
   const { placed, fps, end_s } = story.plan;
-  const last = /** @type {import("../schedule/plan.js").Placed} */ (placed.at(-1));
+  const last = /** @type {import("../schedule/plan.js").PlacedSegment} */ (placed.at(-1));
   const wanted = nearestChunk(last.start_s + NEW_AFTER_S, fps);
   const over = end_s !== null && startSeconds(wanted, fps) >= end_s - 1e-6;
   return cutIn(story, over ? Math.floor((last.chunk + nearestChunk(end_s, fps)) / 2) : wanted, "");

@@ -7,7 +7,7 @@ import { making, thumbnails } from "./run.js";
 import { CHUNK_FRAMES, startSeconds } from "../schedule/grid.js";
 
 /** @typedef {import("../schedule/plan.js").Plan} Plan */
-/** @typedef {import("../schedule/plan.js").Placed} Placed */
+/** @typedef {import("../schedule/plan.js").PlacedSegment} PlacedSegment */
 /** @typedef {import("./run.js").Run} Run */
 /** @typedef {{left_s: number, right_s: number, pixelsPerSecond: number}} Window what can be seen of the axis */
 
@@ -52,7 +52,7 @@ export function showGrid(track, { length_s, fps }, { pixelsPerSecond }) {
   track.style.setProperty("--mft-first", `${((100 * first) / (1 - Math.min(chunk, 0.99))).toFixed(5)}%`);
 }
 
-/** @param {Placed} placed @returns {string[]} */
+/** @param {PlacedSegment} placed @returns {string[]} */
 export function badges({ segment }) {
   const { blend, seed, asks } = segment;
   const way = blend ? `blend ${writeLength(blend)}${blend.spherical ? " spherical" : ""}` : segment.switch;
@@ -101,7 +101,7 @@ export function block(plan, index, focused) {
   return span(element, placed.start_s, placed.end_s, plan.length_s);
 }
 
-/** The stretch over which a prompt blends in. @param {Placed} placed */
+/** The stretch over which a prompt blends in. @param {PlacedSegment} placed */
 function ramp({ blend_s, start_s, end_s }) {
   const element = el("div", { class: "mft-ramp" });
   return span(element, 0, Math.min(blend_s, end_s - start_s), Math.max(end_s - start_s, 1e-6));
