@@ -25,10 +25,10 @@ READ = """async (folder, text, operation, values, frames) => {
     if (isForeign(text)) return {foreign: true};
     const setting = {fps: 16, frames};
     try {
-        const story = model.readStory(text, setting);
+        const story = model.readSchedule(text, setting);
         const change = operation ? model[operation](story, ...values) : {text};
         if (change === null) return {nothing: true};
-        const {document, plan} = model.readStory(change.text, setting);
+        const {document, plan} = model.readSchedule(change.text, setting);
         const blend = one => one && [one.length.value, one.length.unit, one.spherical ? "spherical" : "linear"];
         const said = one => [
             one.start.value, one.start.unit, one.prompt, one.switch, one.seed, blend(one.blend), one.asks];

@@ -1,6 +1,6 @@
 // @ts-check
-// Show the finished video on its node: remove the live preview, which hides the video, and redraw the node at the height
-// that the video gives it, which ComfyUI leaves to the next mouse move.
+// Show the finished video on its node: remove the live preview, which hides the video, and redraw the node at once at
+// the height that the video gives it, which ComfyUI leaves to the next mouse move.
 import { api } from "../../../../scripts/api.js";
 import { app } from "../../../../scripts/app.js";
 import { findEventNode, rootOf } from "../lib/graph.js";

@@ -51,7 +51,10 @@ app.registerExtension({
     if (isSampler(node)) addPanel(node);
   },
 
-  /** Show results that the front end kept, as when a workflow is opened again. @param {Record<string, any>} outputs */
+  /**
+   * Show results that the front end kept, as when a workflow is opened again.
+   * @param {Record<string, any>} outputs
+   */
   onNodeOutputsUpdated(outputs) {
     for (const [locator, output] of Object.entries(outputs)) {
       const summary = output?.memflow?.[0];

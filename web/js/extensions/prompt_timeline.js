@@ -1,5 +1,5 @@
 // @ts-check
-// Puts a timeline on every MemFlow Prompt Schedule, and shows on it what a connected sampler makes.
+// Add the timeline to every MemFlow Prompt Schedule, and show the runs of connected samplers on it.
 import { api } from "../../../../scripts/api.js";
 import { app } from "../../../../scripts/app.js";
 import { loadStyle } from "../lib/dom.js";
@@ -19,23 +19,23 @@ const FIRST_SIZE = [560, 490];
 
 /** @typedef {import("../timeline/run.js").Run} Run */
 
-/** @param {string} text */
+/** Convert a schedule in any form to the text form. @param {string} text */
 async function convert(text) {
   const answer = await api.fetchApi("/memflow/schedule", postJson({ text }));
   return answer.json();
 }
 
-/** @param {ComfyNode} node @returns {import("../timeline/timeline.js").Host} */
+/** What a timeline needs of its node. @param {ComfyNode} node @returns {import("../timeline/timeline.js").Host} */
 function hostOf(node) {
-  const put = (/** @type {string} */ name, /** @type {string} */ value) => {
+  const set = (/** @type {string} */ name, /** @type {string} */ value) => {
     requiredWidget(node, name).value = value;
     node.graph?.setDirtyCanvas(true, false);
   };
   return {
     text: () => String(requiredWidget(node, "prompts").value ?? ""),
-    setText: (text) => put("prompts", text),
+    setText: (text) => set("prompts", text),
     globalPrompt: () => String(requiredWidget(node, "global_prompt").value ?? ""),
-    setGlobalPrompt: (prompt) => put("global_prompt", prompt),
+    setGlobalPrompt: (prompt) => set("global_prompt", prompt),
     setting: () => settingOf(node),
     locked: () => (isLinked(node, "prompts") ? say("The text comes from another node: edit it there.") : ""),
     globalLocked: () => isLinked(node, "global_prompt"),
@@ -50,7 +50,7 @@ function hostOf(node) {
 }
 
 /**
- * ComfyUI takes braces for choices, as in {red|blue}, before it queues a prompt; in JSON they are something else.
+ * Keep the braces of JSON when a prompt is queued: ComfyUI reads braces as choices, as in {red|blue}.
  * @param {ComfyWidget} widget
  */
 function keepBraces(widget) {
@@ -67,7 +67,9 @@ function addTimeline(node) {
   const options = { serialize: false, getMinHeight: height, getMaxHeight: height };
   const widget = node.addDOMWidget(WIDGET, "memflow_timeline", timeline.element, options);
   Object.assign(widget, { serialize: false, timeline });
-  for (const name of ["prompts", "global_prompt"]) callAfter(requiredWidget(node, name), "callback", () => timeline.refresh());
+  for (const name of ["prompts", "global_prompt"]) {
+    callAfter(requiredWidget(node, name), "callback", () => timeline.refresh());
+  }
   callAfter(node, "onConfigure", () => timeline.reset());
   callAfter(node, "onConnectionsChange", () => queueMicrotask(() => timeline.refresh()));
   keepBraces(requiredWidget(node, "prompts"));
@@ -83,7 +85,10 @@ function timelines() {
   });
 }
 
-/** Change what is shown of the run of a sampler. @param {string} id  its execution id @param {(run: Run) => Run} change */
+/**
+ * Change what is shown of the run of a sampler.
+ * @param {string} id  its execution id @param {(run: Run) => Run} change
+ */
 function onRun(id, change) {
   const sampler = findNode(rootOf(app.graph), id);
   if (!sampler) return;
@@ -92,10 +97,12 @@ function onRun(id, change) {
   }
 }
 
+/** Show on every timeline that its run has ended. */
 function endAll() {
   for (const { timeline } of timelines()) timeline.showRun(ended(timeline.view.run));
 }
 
+/** Listen to the events of runs. */
 function listen() {
   const on = (/** @type {string} */ name, /** @type {(detail: any) => void} */ then) =>
     api.addEventListener(name, (event) => then(event.detail));
@@ -104,7 +111,7 @@ function listen() {
   on("executing", (id) => (id === null ? endAll() : onRun(id, started)));
   for (const name of ["execution_error", "execution_interrupted", "execution_success"]) on(name, endAll);
   on("graphCleared", () => timelines().forEach(({ timeline }) => timeline.showRun(NO_RUN)));
-  // a sampler's length or frame rate may be another one
+  // a sampler's length or frame rate may have changed
   on("graphChanged", () => timelines().forEach(({ timeline }) => timeline.refreshSetting()));
 }
 

@@ -166,7 +166,10 @@ export function targetsOf({ graph }, output) {
   return graph && output?.links ? output.links.flatMap((id) => linkTargets(graph, id)) : [];
 }
 
-/** Where what comes in at an input of a subgraph goes inside it. @param {ComfySubgraph} subgraph @param {number} slot */
+/**
+ * Where what comes in at an input of a subgraph goes inside it.
+ * @param {ComfySubgraph} subgraph @param {number} slot
+ */
 export function innerTargets(subgraph, slot) {
   return (subgraph.inputs?.[slot]?.linkIds ?? []).flatMap((id) => linkTargets(subgraph, id));
 }

@@ -1,5 +1,5 @@
 // @ts-check
-// Requests to the server.
+// Requests to the server, as fetch takes them.
 
 /** Options of a POST request with JSON in it. @param {object} body */
 export function postJson(body) {

@@ -1,5 +1,5 @@
 // @ts-check
-// A small menu beside an element: arrows, Enter and Escape work, and so does a click elsewhere.
+// A menu beside an element, for keyboard and pointer.
 import { el } from "./dom.js";
 
 /** @typedef {{label: string, hint?: string, act: () => void}} Item */

@@ -1,5 +1,5 @@
 // @ts-check
-// A DOM widget on a node that becomes taller and lower: the base of the memory view's and the plan's panels.
+// The base of panels: a DOM widget on a node that becomes taller and lower.
 
 export const MARGIN = 4;
 
@@ -10,13 +10,13 @@ export class NodePanel {
     this.element = element;
     // the canvas must not zoom or drag under the widget
     element.addEventListener("wheel", (event) => event.stopPropagation());
-    /** height that the node was made for */
+    /** height that the node has room for */
     this.fitted = 0;
   }
 
   /** Height of the widget in pixels, with its margins. @returns {number} */
   get height() {
-    throw new Error("a panel says how high it is");
+    throw new Error("a subclass defines its height");
   }
 
   /**
@@ -25,13 +25,14 @@ export class NodePanel {
    */
   addWidget(name, type, options = {}) {
     this.fitted = this.height;
-    const own = { serialize: false, hideOnZoom: false, margin: MARGIN, getMinHeight: () => this.height, getValue: () => "" };
-    const widget = this.node.addDOMWidget(name, type, this.element, { ...own, ...options });
+    const own = { serialize: false, hideOnZoom: false, margin: MARGIN, getValue: () => "" };
+    const all = { ...own, getMinHeight: () => this.height, ...options };
+    const widget = this.node.addDOMWidget(name, type, this.element, all);
     widget.serialize = false;
     return widget;
   }
 
-  /** Make the node tall enough for a new height of the panel, and lower again by what is no longer needed. */
+  /** Fit the node to a new height of the panel: taller, or lower again by what is no longer needed. */
   fit() {
     const change = this.height - this.fitted;
     this.fitted = this.height;

@@ -19,7 +19,10 @@ const SWITCH_HELP = {
   blend: "the text moves over to the prompt little by little",
 };
 
-/** @param {string} name  of its class @param {string} label @param {string} [title] @param {"submit" | "button"} [type] */
+/**
+ * @param {string} name  of its class @param {string} label @param {string} [title]
+ * @param {"submit" | "button"} [type]
+ */
 function button(name, label, title, type = "button") {
   return el("button", { type, class: name, title }, label);
 }

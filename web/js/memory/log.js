@@ -8,7 +8,8 @@ import { say } from "../i18n/say.js";
  *            name: string | null}} RememberedFrame
  * Shares of attention.
  * @typedef {{sink: number, bank: number, window: number}} Share
- * @typedef {{bank: RememberedFrame[], dropped: RememberedFrame[], recorded: RememberedFrame[], share: Share | null}} ChunkMemory
+ * @typedef {{bank: RememberedFrame[], dropped: RememberedFrame[], recorded: RememberedFrame[],
+ *            share: Share | null}} ChunkMemory
  * @typedef {{chunk: number, start_s: number, end_s: number, prompt: string, memory: ChunkMemory}} LoggedChunk
  * The result of a run; thumbnails by the number of the chunk that they show the start of.
  * @typedef {{first_s: number, chunks: LoggedChunk[], thumbnails: Record<string, string>}} Summary
@@ -109,7 +110,10 @@ export function percentText(share) {
   return `${Math.round(100 * share)}%`;
 }
 
-/** The time of a remembered frame; an image that was given to be remembered has none. @param {RememberedFrame} remembered */
+/**
+ * The time of a remembered frame; an image that was given to be remembered has none.
+ * @param {RememberedFrame} remembered
+ */
 export function nameOf({ frame, time_s }) {
   return frame < 0 ? say("picture {0}", -1 - frame) : seconds(time_s);
 }
@@ -119,7 +123,10 @@ export function layerShare({ layers }) {
   return layers < ALL_LAYERS ? percentText(layers) : "";
 }
 
-/** All that is known of a remembered frame, as a text. @param {RememberedFrame} remembered @param {boolean} dropped */
+/**
+ * All that is known of a remembered frame, as a text.
+ * @param {RememberedFrame} remembered @param {boolean} dropped
+ */
 export function describe(remembered, dropped) {
   const { frame, pinned, name, score } = remembered;
   const parts = [frame < 0 ? nameOf(remembered) : say("{0} (video frame {1})", nameOf(remembered), frame)];

@@ -13,7 +13,8 @@ export function scheduleTextOf(sampler) {
   const node = inputSource(sampler, "schedule");
   if (!node) return { problem: "No schedule is connected to this node." };
   if (node.comfyClass !== PROMPT_SCHEDULE) {
-    return { problem: `Pins are written into the text of a MemFlow Prompt Schedule, but this story comes from ${node.title}.` };
+    const problem = `Pins are written into the text of a MemFlow Prompt Schedule, but this story comes from ${node.title}.`;
+    return { problem };
   }
   if (isLinked(node, "prompts")) {
     return { problem: "The schedule's text comes over a link: write the pin where the text is written." };

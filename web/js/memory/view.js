@@ -20,7 +20,8 @@ export class MemoryView {
     /** called when it becomes taller or lower */
     this.onResize = () => {};
     this.line = el("span", { class: "mm-line" });
-    this.head = el("button", { type: "button", class: "mm-head" }, el("span", { class: "mm-title" }, say("Memory")), this.line);
+    const title = el("span", { class: "mm-title" }, say("Memory"));
+    this.head = el("button", { type: "button", class: "mm-head" }, title, this.line);
     this.head.addEventListener("click", () => this.setOpen(!this.open));
     const label = say("What the memory bank held, chunk by chunk");
     this.rows = el("div", { class: "mm-rows", role: "list", tabindex: 0, "aria-label": label });
@@ -102,7 +103,10 @@ export class MemoryView {
     return el("div", { class: "mm-row", role: "listitem" }, when, frames, shareBar(memory.share));
   }
 
-  /** The button of a remembered frame. @param {RememberedFrame} remembered @param {boolean} dropped @param {MemoryLog} log */
+  /**
+   * The button of a remembered frame.
+   * @param {RememberedFrame} remembered @param {boolean} dropped @param {MemoryLog} log
+   */
   frame(remembered, dropped, log) {
     const { pinned, name, score } = remembered;
     const title = describe(remembered, dropped);
@@ -130,10 +134,14 @@ export class MemoryView {
 /** Which colour stands for which kind of memory. */
 function legend() {
   const title = el("span", { class: "mm-legend-title" }, say("share of attention"));
-  return el("div", { class: "mm-legend" }, title, ...KINDS.map((kind) => el("span", { class: `mm-key mm-${kind}` }, say(kind))));
+  const keys = KINDS.map((kind) => el("span", { class: `mm-key mm-${kind}` }, say(kind)));
+  return el("div", { class: "mm-legend" }, title, ...keys);
 }
 
-/** A bar of the shares of attention, empty where they were not measured. @param {import("./log.js").Share | null} share */
+/**
+ * A bar of the shares of attention, empty where they were not measured.
+ * @param {import("./log.js").Share | null} share
+ */
 function shareBar(share) {
   if (!share) return el("div", { class: "mm-share" });
   const shares = KINDS.map((kind) => `${say(kind)} ${percentText(share[kind])}`).join(", ");

@@ -15,16 +15,18 @@ export class PlanBlock {
     this.onPreset = () => {};
     this.open = true;
     this.summary = el("span", { class: "mp-line" });
-    this.head = el("button", { type: "button", class: "mp-head" }, el("span", { class: "mp-title" }, say("Plan")), this.summary);
+    const title = el("span", { class: "mp-title" }, say("Plan"));
+    this.head = el("button", { type: "button", class: "mp-head" }, title, this.summary);
     this.head.addEventListener("click", () => this.setOpen(!this.open));
-    const title = say("Set size, steps and memory together");
-    const attributes = { type: "button", class: "mp-presets", title, "aria-haspopup": "menu" };
+    const tip = say("Set size, steps and memory together");
+    const attributes = { type: "button", class: "mp-presets", title: tip, "aria-haspopup": "menu" };
     this.presetsButton = el("button", attributes, say("Presets"));
     this.presetsButton.addEventListener("click", async () => this.openPresets(await presets()));
     this.lines = el("div", { class: "mp-lines" });
     this.notice = el("div", { class: "mp-told", role: "status" });
     this.body = el("div", { class: "mp-body" }, this.notice, this.lines);
-    this.element = el("div", { class: "memflow-plan" }, el("div", { class: "mp-bar" }, this.head, this.presetsButton), this.body);
+    const bar = el("div", { class: "mp-bar" }, this.head, this.presetsButton);
+    this.element = el("div", { class: "memflow-plan" }, bar, this.body);
     this.showNotice("");
     this.setOpen(true);
   }

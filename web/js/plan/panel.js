@@ -73,7 +73,10 @@ export class PlanPanel extends NodePanel {
     this.block.showNotice(notice);
   }
 
-  /** Show the plan of a run that has begun, for the very model it runs. @param {{said: Message[]}} event memflow.plan */
+  /**
+   * Show the plan of a run that has begun, for the very model it runs.
+   * @param {{said: Message[]}} event memflow.plan
+   */
   begin(event) {
     this.show(event.said);
   }

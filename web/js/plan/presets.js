@@ -73,7 +73,10 @@ function setCache(node, preset, outcome) {
   if (widgetOf(node, "cache")?.value !== cache) setWidget(node, "cache", cache, labelOf(node, "cache"), outcome);
 }
 
-/** Connect a new memory node. @param {ComfyNode} sampler @param {Preset} preset @param {CreateNode} create @param {Outcome} outcome */
+/**
+ * Connect a new memory node.
+ * @param {ComfyNode} sampler @param {Preset} preset @param {CreateNode} create @param {Outcome} outcome
+ */
 function addMemory(sampler, preset, create, outcome) {
   const label = labelOf(sampler, "memory");
   const slot = sampler.inputs.findIndex((input) => input.name === "memory");
@@ -91,7 +94,10 @@ function addMemory(sampler, preset, create, outcome) {
   setCache(node, preset, outcome);
 }
 
-/** A free place to the left of a node, below all nodes that are there. @param {ComfyNode} sampler @returns {[number, number]} */
+/**
+ * A free place to the left of a node, below all nodes that are there.
+ * @param {ComfyNode} sampler @returns {[number, number]}
+ */
 function freePlace(sampler) {
   const x = sampler.pos[0] - WIDTH - GAP;
   let y = sampler.pos[1] + sampler.size[1] - HEIGHT;

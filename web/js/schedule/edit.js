@@ -14,7 +14,10 @@ function splice(text, start, end, put) {
   return text.slice(0, start) + put + text.slice(end);
 }
 
-/** The first line of a segment. @param {Document} document @param {number} index @returns {{line: number, written: Written}} */
+/**
+ * The first line of a segment.
+ * @param {Document} document @param {number} index @returns {{line: number, written: Written}}
+ */
 function firstLine(document, index) {
   const segment = document.segments[index];
   return { line: segment.lines[0], written: /** @type {Written} */ (segment.written) };
@@ -36,7 +39,10 @@ export function withTimes(text, times) {
   return lines.join("\n");
 }
 
-/** Set the time of a segment. @param {string} text @param {number} index @param {string} time  as it is to be written */
+/**
+ * Set the time of a segment.
+ * @param {string} text @param {number} index @param {string} time  as it is to be written
+ */
 export function setTime(text, index, time) {
   const document = readText(text);
   const { line, written } = firstLine(document, index);

@@ -38,7 +38,10 @@ export function nearestChunk(seconds, fps) {
   return seconds - startSeconds(chunk, fps) < startSeconds(chunk + 1, fps) - seconds ? chunk : chunk + 1;
 }
 
-/** A time in video frames; percent is taken of `chunks`. @param {Time} time @param {number} fps @param {number} chunks */
+/**
+ * A time in video frames; percent is taken of `chunks`.
+ * @param {Time} time @param {number} fps @param {number} chunks
+ */
 export function frameOf(time, fps, chunks) {
   if (time.unit === "s") return Math.floor(time.value * fps + 0.5);
   if (time.unit === "frames") return time.value;

@@ -60,7 +60,10 @@ export function readOption(bracketed) {
   return { kind: "ask", value: text };
 }
 
-/** The value of a blend option; null for every other option. Throws TextError. @param {string} option @returns {Blend | null} */
+/**
+ * The value of a blend option; null for every other option. Throws TextError.
+ * @param {string} option @returns {Blend | null}
+ */
 export function blendOf(option) {
   const [first, ...words] = strip(option).split(GAPS);
   if (first !== "blend") return null;
@@ -79,7 +82,10 @@ export function writeLength({ length }) {
   return length.unit === "s" ? `${length.value}s` : String(length.value);
 }
 
-/** The option of a switch as written; "" for recache, which needs none. @param {string} name @param {Blend | null} blend */
+/**
+ * The option of a switch as written; "" for recache, which needs none.
+ * @param {string} name @param {Blend | null} blend
+ */
 export function writeSwitch(name, blend) {
   if (name === "recache") return "";
   if (name !== "blend" || !blend) return name;

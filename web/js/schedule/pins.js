@@ -10,7 +10,10 @@ function pinLine(time, name) {
   return `${name ? `pin ${name}` : "pin"}: ${time}`;
 }
 
-/** Add a pin below the other headers, or at the top. @param {string} text @param {string} time @param {string} name */
+/**
+ * Add a pin below the other headers, or at the top.
+ * @param {string} text @param {string} time @param {string} name
+ */
 export function addPin(text, time, name) {
   const lines = linesOf(text);
   const last = headersOf(lines).headers.at(-1)?.line ?? -1;

@@ -64,7 +64,10 @@ function placeProblem(starts, index, end, fps) {
   return "";
 }
 
-/** Why a segment cannot have the pins that it asks for: "" if it can. @param {Segment} segment @param {number} index */
+/**
+ * Why a segment cannot have the pins that it asks for: "" if it can.
+ * @param {Segment} segment @param {number} index
+ */
 function askProblem({ asks }, index, /** @type {number} */ start, /** @type {{name: string, frame: number}[]} */ pins) {
   const late = pins.find(({ name, frame }) => asks.includes(name) && latentAt(frame) >= start * CHUNK_LATENTS);
   return late ? `Prompt ${index + 1} asks for [${late.name}], a moment that is not made by then.` : "";

@@ -1,36 +1,39 @@
 // @ts-check
-// Schedules of any form: the text form is read here, every other one by the server.
-import { readStory } from "./operations.js";
-import { isForeign, parseText } from "../schedule/text.js";
+// Read schedules of any form: the text form here, every other form through the server.
 import { TextError } from "../schedule/errors.js";
+import { isForeign, parseText } from "../schedule/text.js";
+import { readSchedule } from "./operations.js";
 
-/** @typedef {import("./operations.js").Story} Story */
+/** @typedef {import("./operations.js").PlacedSchedule} PlacedSchedule */
 /** @typedef {import("./timeline.js").Host} Host */
-/** @typedef {{story: Story | null, problem: string}} Found a story, or why there is none */
+/** @typedef {{schedule: PlacedSchedule | null, problem: string}} ReadResult a schedule, or why there is none */
 
-const ASK_AFTER_MS = 300;
+const WAIT_MS = 300;
 
-/** A story in the text form; null for anything else. @param {string} text @param {Host} host @returns {Story | null} */
-export function readOwn(text, host) {
+/**
+ * Read the text form; null for anything else.
+ * @param {string} text @param {Host} host @returns {PlacedSchedule | null}
+ */
+export function readTextForm(text, host) {
   if (isForeign(text)) return null;
   try {
-    return readStory(text, host.setting(), host.globalPrompt());
+    return readSchedule(text, host.setting(), host.globalPrompt());
   } catch (error) {
     if (error instanceof TextError) return null;
     throw error;
   }
 }
 
-/** A story in any form. @param {string} text @param {Host} host @returns {Promise<Found>} */
-export async function readAny(text, host) {
-  const own = readOwn(text, host);
-  if (own) return { story: own, problem: "" };
+/** Read a schedule in any form. @param {string} text @param {Host} host @returns {Promise<ReadResult>} */
+export async function readAnyForm(text, host) {
+  const own = readTextForm(text, host);
+  if (own) return { schedule: own, problem: "" };
   const answer = await host.convert(text);
-  const story = answer.text === undefined ? null : readOwn(answer.text, host);
-  return { story, problem: answer.error ?? problemOf(text) };
+  const schedule = answer.text === undefined ? null : readTextForm(answer.text, host);
+  return { schedule, problem: answer.error ?? problemOf(text) };
 }
 
-/** What is wrong with a text, as far as this page can tell. @param {string} text */
+/** What is wrong with a text in the text form. @param {string} text */
 function problemOf(text) {
   try {
     parseText(text);
@@ -41,23 +44,23 @@ function problemOf(text) {
   return "This schedule cannot be read.";
 }
 
-/** Asks the server about the node's text, once it is no longer being typed. */
-export class Elsewhere {
-  /** @param {Host} host @param {(found: Found) => void} then */
-  constructor(host, then) {
+/** Reads the node's text through the server, once it is no longer being typed. */
+export class DelayedReader {
+  /** @param {Host} host @param {(result: ReadResult) => void} onResult */
+  constructor(host, onResult) {
     this.host = host;
-    this.then = then;
+    this.onResult = onResult;
     this.turn = 0;
   }
 
   /** @param {string} text */
-  ask(text) {
+  read(text) {
     const turn = ++this.turn;
-    const current = () => turn === this.turn && this.host.text() === text;
+    const isCurrent = () => turn === this.turn && this.host.text() === text;
     setTimeout(async () => {
-      if (!current()) return;
-      const found = await readAny(text, this.host);
-      if (current()) this.then(found);
-    }, ASK_AFTER_MS);
+      if (!isCurrent()) return;
+      const result = await readAnyForm(text, this.host);
+      if (isCurrent()) this.onResult(result);
+    }, WAIT_MS);
   }
 }

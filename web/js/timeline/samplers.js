@@ -16,7 +16,10 @@ function isSampler(node) {
   return Boolean(takesSchedule && widgetOf(node, "length") && widgetOf(node, "fps"));
 }
 
-/** Every sampler that a node's schedule comes to, the nearest first. @param {ComfyNode} node @returns {ComfyNode[]} */
+/**
+ * Every sampler that a node's schedule comes to, the nearest first.
+ * @param {ComfyNode} node @returns {ComfyNode[]}
+ */
 export function samplersOf(node) {
   /** @type {Set<ComfyNode>} */
   const samplers = new Set();
