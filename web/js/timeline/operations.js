@@ -147,7 +147,7 @@ export function move(schedule, from, to) {
 }
 
 /**
- * Copy a segment behind itself, as long as it is; later ones move back.
+ * Copy a segment behind itself, as long as it is; those after it start later.
  * @param {PlacedSchedule} schedule @param {number} index
  */
 export function duplicate(schedule, index) {
@@ -204,7 +204,8 @@ export function split(schedule, index, seconds) {
 }
 
 /**
- * Append an empty prompt: some seconds after the last one starts, or in the middle of what is left of it.
+ * Append an empty prompt, some seconds after the last one starts, or in the middle of the time that is left; null if
+ * none is.
  * @param {PlacedSchedule} schedule
  */
 export function append(schedule) {
@@ -247,7 +248,7 @@ export function setSwitch(schedule, index, name, length = "", spherical = false)
 
 /**
  * Set or remove a seed. Throws TextError.
- * @param {PlacedSchedule} schedule @param {number} index @param {string} digits
+ * @param {PlacedSchedule} schedule @param {number} index @param {string} digits  "" for none
  */
 export function setSeed(schedule, index, digits) {
   const seed = digits ? readSeed(digits) : null;

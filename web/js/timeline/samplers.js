@@ -10,8 +10,8 @@ function scheduleTargets(node) {
   return outputs.flatMap((output) => targetsOf(node, output));
 }
 
-/** @param {ComfyNode} node */
-function isSampler(node) {
+/** Whether a node plays schedules, which other packs' nodes may do, too. @param {ComfyNode} node */
+function playsSchedules(node) {
   const takesSchedule = node.inputs?.some((input) => input.type === SCHEDULE_TYPE);
   return Boolean(takesSchedule && widgetOf(node, "length") && widgetOf(node, "fps"));
 }
@@ -29,7 +29,7 @@ export function samplersOf(node) {
     if (seen.has(next.node)) continue;
     seen.add(next.node);
     if (next.node.subgraph) queue.push(...innerTargets(next.node.subgraph, next.slot));
-    else if (!isSampler(next.node)) queue.push(...scheduleTargets(next.node));
+    else if (!playsSchedules(next.node)) queue.push(...scheduleTargets(next.node));
     else if (!isIdle(next.node)) samplers.add(next.node);
   }
   return [...samplers];
