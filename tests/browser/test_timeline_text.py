@@ -14,19 +14,20 @@ from hypothesis import strategies as st
 from memflow_core.schedule import ChunkGrid, ScheduleError, Segment, Time, read_schedule
 from tools.comfy_host import ROOT
 
-WEB = ROOT / "web" / "js" / "timeline"
+WEB = ROOT / "web" / "js"
 FPS = 16.0
 
 # what the timeline makes of a text; with an operation, of the text after it
 READ = """async (folder, text, operation, values, frames) => {
-    const [model, {isForeign}] = await Promise.all([import(folder + "model.js"), import(folder + "text.js")]);
+    const files = ["timeline/operations.js", "schedule/text.js"];
+    const [model, {isForeign}] = await Promise.all(files.map(file => import(folder + file)));
     if (isForeign(text)) return {foreign: true};
     const setting = {fps: 16, frames};
     try {
-        const story = model.readStory(text, setting);
+        const story = model.readSchedule(text, setting);
         const change = operation ? model[operation](story, ...values) : {text};
         if (change === null) return {nothing: true};
-        const {document, plan} = model.readStory(change.text, setting);
+        const {document, plan} = model.readSchedule(change.text, setting);
         const blend = one => one && [one.length.value, one.length.unit, one.spherical ? "spherical" : "linear"];
         const said = one => [
             one.start.value, one.start.unit, one.prompt, one.switch, one.seed, blend(one.blend), one.asks];
@@ -70,7 +71,7 @@ class Node:
 
 def _reads_modules(program: str) -> bool:
     """Older versions of node take a .js file for something else than a module."""
-    command = [program, "--input-type=module", "-e", f"await import({json.dumps(f'{WEB.as_uri()}/time.js')})"]
+    command = [program, "--input-type=module", "-e", f"await import({json.dumps(f'{WEB.as_uri()}/schedule/time.js')})"]
     return subprocess.run(command, stderr=subprocess.DEVNULL).returncode == 0
 
 
@@ -85,7 +86,7 @@ def timeline(request):
         return
     comfy, tab = request.getfixturevalue("comfy"), request.getfixturevalue("chromium").new_page()
     tab.goto(f"{comfy.url}/extensions", wait_until="domcontentloaded")
-    folder = f"{comfy.url}/extensions/{Path(comfy.base, 'custom_nodes').iterdir().__next__().name}/js/timeline/"
+    folder = f"{comfy.url}/extensions/{Path(comfy.base, 'custom_nodes').iterdir().__next__().name}/js/"
     ask = f"values => ({READ})(...values)"
     yield lambda text, operation=None, values=(), frames=None: tab.evaluate(
         ask, [folder, text, operation, list(values), frames]

@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { findLocated, findNode, scheduleOf } from "../../web/js/memory/graph.js";
-import { report } from "../../web/js/memory/live_box.js";
-import { addPin, isName } from "../../web/js/memory/pins.js";
-import { describe, MemoryStory, MOST_ROWS, scheduleTime } from "../../web/js/memory/story.js";
+import { findLocated, findNode } from "../../web/js/lib/graph.js";
+import { statusOf } from "../../web/js/memory/live_box.js";
+import { scheduleTextOf } from "../../web/js/memory/schedule_text.js";
+import { describe, MemoryLog, MOST_ROWS } from "../../web/js/memory/log.js";
 
 const memory = (bank = [], dropped = []) => ({ bank, dropped, recorded: [], share: null });
 const moment = (chunk, more = {}) => ({
@@ -16,83 +16,46 @@ const chunkEvent = (chunk, more = {}) => ({
   memory: memory([moment(0)]), ...more,
 });
 
-test("a pin goes below the headers and above the first prompt", () => {
-  assert.deepEqual(addPin("0s: a robot\n4s: a cat", "12.75s"), { text: "pin: 12.75s\n0s: a robot\n4s: a cat" });
-  assert.deepEqual(addPin("a | b", "3s"), { text: "pin: 3s\na | b" });
-  assert.deepEqual(addPin("", "3s"), { text: "pin: 3s\n" });
-  const text = "# my story\nglobal: a cartoon.\nlength: 20s\n\n# it starts\n0s: a robot";
-  assert.equal(
-    addPin(text, "3s", "hero").text,
-    "# my story\nglobal: a cartoon.\nlength: 20s\npin hero: 3s\n\n# it starts\n0s: a robot",
-  );
-  assert.equal(addPin("# only a title\n0s: a robot", "3s").text, "# only a title\npin: 3s\n0s: a robot");
-});
-
-test("a moment is pinned once, and a name moves", () => {
-  const once = addPin("0s: a robot", "3s").text;
-  assert.equal(addPin(once, "3s").text, once);
-  const named = addPin(once, "4s", "hero").text;
-  assert.equal(named, "pin: 3s\npin hero: 4s\n0s: a robot");
-  assert.equal(addPin(named, "5s", "hero").text, "pin: 3s\npin hero: 5s\n0s: a robot");
-  assert.equal(addPin(named, "5s", "other").text, "pin: 3s\npin hero: 4s\npin other: 5s\n0s: a robot");
-});
-
-test("a prompt that looks like a pin is left alone", () => {
-  const text = "0s: a sewing kit\npin: 3s";
-  assert.equal(addPin(text, "3s").text, "pin: 3s\n0s: a sewing kit\npin: 3s");
-});
-
-test("pasted JSON has no pins, and says so", () => {
-  for (const text of ['{"prompts": ["a"]}', ' ["a", "b"]', '"0": "a", "48": "b"']) {
-    assert.match(addPin(text, "3s").problem, /JSON/);
-  }
-});
-
-test("names of pins", () => {
-  for (const name of ["hero", "Ä", "猫", "cutter", "red-robot_2"]) assert.ok(isName(name), name);
-  for (const name of ["", "2nd", "a b", "a:b", "a]", "x".repeat(41), "a\nb", "cut"]) assert.ok(!isName(name), name);
-});
-
-test("chunks gather into a story, and another run starts a new one", () => {
-  const story = new MemoryStory();
-  assert.match(story.headline(), /while it runs/);
-  for (const chunk of [3, 4, 5]) story.addChunk(chunkEvent(chunk));
-  assert.deepEqual(story.rows().chunks.map((told) => told.chunk), [3, 4, 5]);
-  assert.equal(story.firstS, 3);
-  assert.equal(story.pictureOf(moment(4)), "url 4");
-  assert.equal(story.pictureOf(moment(9)), null);
-  assert.equal(story.headline(), "1 moment kept at 6.00 s (chunk 6 of 13)");
-  story.addChunk(chunkEvent(0, { prompt_id: "two", chunks: null }));
-  assert.deepEqual(story.chunks.map((told) => told.chunk), [0]);
-  assert.equal(story.headline(), "1 moment kept at 1.00 s (chunk 1)");
+test("chunks gather into a log, and another run starts a new one", () => {
+  const log = new MemoryLog();
+  assert.match(log.headline(), /while it runs/);
+  for (const chunk of [3, 4, 5]) log.addChunk(chunkEvent(chunk));
+  assert.deepEqual(log.rows().chunks.map(({ chunk }) => chunk), [3, 4, 5]);
+  assert.equal(log.firstS, 3);
+  assert.equal(log.thumbnailOf(moment(4)), "url 4");
+  assert.equal(log.thumbnailOf(moment(9)), null);
+  assert.equal(log.headline(), "1 moment kept at 6.00 s (chunk 6 of 13)");
+  log.addChunk(chunkEvent(0, { prompt_id: "two", chunks: null }));
+  assert.deepEqual(log.chunks.map(({ chunk }) => chunk), [0]);
+  assert.equal(log.headline(), "1 moment kept at 1.00 s (chunk 1)");
 });
 
 test("a result shows as the run did", () => {
-  const story = new MemoryStory();
-  story.addChunk(chunkEvent(0));
+  const log = new MemoryLog();
+  log.addChunk(chunkEvent(0));
   const summary = { first_s: 2, chunks: [chunkEvent(1)], thumbnails: { 0: "url 0", 1: "url 1" } };
-  story.take(summary);
-  assert.equal(story.firstS, 2);
-  assert.equal(story.pictureOf(moment(0)), "url 0");
+  log.load(summary);
+  assert.equal(log.firstS, 2);
+  assert.equal(log.thumbnailOf(moment(0)), "url 0");
 });
 
 test("a run that broke off keeps its pictures and says so", () => {
-  const story = new MemoryStory();
-  story.addChunk(chunkEvent(1));
-  story.end("one", { first_s: 0, chunks: [chunkEvent(0), chunkEvent(1)], thumbnails: {} }, "stopped");
-  assert.deepEqual(story.chunks.map((told) => told.chunk), [0, 1]);
-  assert.equal(story.pictureOf(moment(1)), "url 1");
-  assert.match(story.headline(), /stopped/);
+  const log = new MemoryLog();
+  log.addChunk(chunkEvent(1));
+  log.end("one", { first_s: 0, chunks: [chunkEvent(0), chunkEvent(1)], thumbnails: {} }, "stopped");
+  assert.deepEqual(log.chunks.map(({ chunk }) => chunk), [0, 1]);
+  assert.equal(log.thumbnailOf(moment(1)), "url 1");
+  assert.match(log.headline(), /stopped/);
 });
 
 test("only the newest rows of an hour are shown", () => {
-  const story = new MemoryStory();
-  for (let chunk = 0; chunk < MOST_ROWS + 7; chunk++) story.addChunk(chunkEvent(chunk));
-  assert.equal(story.rows().leftOut, 7);
-  assert.equal(story.rows().chunks.length, MOST_ROWS);
+  const log = new MemoryLog();
+  for (let chunk = 0; chunk < MOST_ROWS + 7; chunk++) log.addChunk(chunkEvent(chunk));
+  assert.equal(log.rows().leftOut, 7);
+  assert.equal(log.rows().chunks.length, MOST_ROWS);
 });
 
-test("a moment in words", () => {
+test("a remembered frame as a text", () => {
   assert.equal(describe(moment(4), false), "3.00 s (video frame 48)");
   const odd = moment(4, { score: -0.123456, layers: 0.5, pinned: true });
   assert.equal(describe(odd, false), "3.00 s (video frame 48), pinned, score -0.123, in 50% of the layers");
@@ -100,22 +63,16 @@ test("a moment in words", () => {
   assert.equal(describe(odd, true), "3.00 s (video frame 48), dropped, pinned, score -0.123");
 });
 
-test("times as a schedule writes them", () => {
-  assert.equal(scheduleTime(12.75), "12.75s");
-  assert.equal(scheduleTime(0), "0s");
-  assert.equal(scheduleTime(0.5625), "0.563s");
-});
-
-test("what the box says of a state", () => {
+test("the status line of a state", () => {
   const state = { paused: false, holding: false, finishing: false, ended: false, takes_prompts: true, prompts: [] };
-  const wish = { number: 1, prompt: "a cat", status: "waiting", message: "", start_s: null };
-  assert.deepEqual(report(state), ["", false]);
-  assert.deepEqual(report({ ...state, prompts: [wish] }), ["“a cat” waits for the next chunk.", false]);
-  const accepted = { ...wish, status: "accepted", start_s: 1.3125 };
-  assert.deepEqual(report({ ...state, holding: true, prompts: [accepted] }), ["Paused. “a cat” starts at 1.31 s.", false]);
-  const refused = { ...wish, status: "refused", message: "no such word." };
-  assert.deepEqual(report({ ...state, prompts: [refused] }), ["“a cat” was not taken: no such word.", true]);
-  assert.equal(report({ ...state, finishing: true, prompts: [refused] })[0], "Ends after this chunk.");
+  const request = { number: 1, prompt: "a cat", status: "waiting", message: "", start_s: null };
+  assert.deepEqual(statusOf(state), ["", false]);
+  assert.deepEqual(statusOf({ ...state, prompts: [request] }), ["“a cat” waits for the next chunk.", false]);
+  const accepted = { ...request, status: "accepted", start_s: 1.3125 };
+  assert.deepEqual(statusOf({ ...state, holding: true, prompts: [accepted] }), ["Paused. “a cat” starts at 1.31 s.", false]);
+  const refused = { ...request, status: "refused", message: "no such word." };
+  assert.deepEqual(statusOf({ ...state, prompts: [refused] }), ["“a cat” was not taken: no such word.", true]);
+  assert.equal(statusOf({ ...state, finishing: true, prompts: [refused] })[0], "Ends after this chunk.");
 });
 
 const graphOf = (...nodes) => ({ getNodeById: (id) => nodes.find((node) => node.id === id) });
@@ -139,14 +96,18 @@ const sampler = (source) => ({
   getInputNode: (slot) => (slot === 1 ? source : null),
 });
 
-test("the schedule's text is found behind a sampler, or it is said why not", () => {
+test("the schedule's text is found behind a sampler, or why there is none", () => {
   const widget = { name: "prompts", value: "0s: a robot" };
   const schedule = { comfyClass: "MemFlowPromptSchedule", title: "Story", widgets: [widget], inputs: [] };
-  assert.equal(scheduleOf(sampler(schedule)).widget, widget);
+  assert.equal(scheduleTextOf(sampler(schedule)).widget, widget);
   const reroute = { type: "Reroute", getInputNode: () => schedule };
-  assert.equal(scheduleOf(sampler(reroute)).widget, widget);
-  assert.match(scheduleOf(sampler(null)).problem, /No schedule/);
-  assert.match(scheduleOf(sampler({ comfyClass: "MemFlowPromptSegment", title: "Scene 3" })).problem, /Scene 3/);
-  const linked = { ...schedule, inputs: [{ name: "prompts", link: 5 }] };
-  assert.match(scheduleOf(sampler(linked)).problem, /over a link/);
+  assert.equal(scheduleTextOf(sampler(reroute)).widget, widget);
+  assert.match(scheduleTextOf(sampler(null)).problem, /No schedule/);
+  assert.match(scheduleTextOf(sampler({ comfyClass: "MemFlowPromptSegment", title: "Scene 3" })).problem, /Scene 3/);
+  const linked = { ...schedule, inputs: [{ name: "prompts", widget: { name: "prompts" }, link: 5 }] };
+  assert.match(scheduleTextOf(sampler(linked)).problem, /over a link/);
+  for (const value of ['{"prompts": ["a"]}', ' ["a", "b"]', '"0": "a", "48": "b"']) {
+    const json = { ...schedule, widgets: [{ name: "prompts", value }] };
+    assert.match(scheduleTextOf(sampler(json)).problem, /JSON/);
+  }
 });

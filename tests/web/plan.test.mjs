@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { applyPreset } from "../../web/js/plan/presets.js";
-import { readRun } from "../../web/js/plan/reading.js";
+import { planRequest } from "../../web/js/plan/request.js";
 
 /** A graph of nodes; inputs: {name: [node, slot]} or null for nothing connected. */
 function graph() {
@@ -61,11 +61,11 @@ test("a run is read from its nodes", () => {
   const tiny = node(home, "MemFlowTinyStory");
   const lora = node(home, "LoraLoaderModelOnly", {}, { model: [tiny, 0] }, { types: { model: "MODEL" } });
   const reroute = node(home, "Reroute", {}, { "": [schedule(home), 0] });
-  const said = readRun(sampler(home, { model: [lora, 0], schedule: [reroute, 0], memory: [memory, 0] }));
-  assert.deepEqual(said.body, {
+  const request = planRequest(sampler(home, { model: [lora, 0], schedule: [reroute, 0], memory: [memory, 0] }));
+  assert.deepEqual(request.body, {
     schedule: "0s: a", global_prompt: "red", memory: { preset: "Custom", bank_size: 5 }, model: "tiny", ...NUMBERS, streamed: false,
   });
-  const plain = readRun(sampler(home, { schedule: [schedule(home), 0] })).body;
+  const plain = planRequest(sampler(home, { schedule: [schedule(home), 0] })).body;
   assert.equal(plain.memory, null);
   assert.equal(plain.model, "1.3B");
 });
@@ -79,26 +79,26 @@ test("a chain of segments is a schedule", () => {
   off.mode = 4;
   off.inputs[0].type = "*";
   const last = at(9, [off, 0], { unit: "chunks" });
-  assert.deepEqual(readRun(sampler(home, { schedule: [last, 0] })).body.schedule, [
+  assert.deepEqual(planRequest(sampler(home, { schedule: [last, 0] })).body.schedule, [
     { start_s: 0, prompt: "segment 1", switch: "recache" },
     { start_s: 4, prompt: "segment 2", switch: "blend", blend: { s: 3, path: "linear" } },
     { chunk: 9, prompt: "segment 3", switch: "recache" },
   ]);
 });
 
-test("what only a run knows is said", () => {
+test("a value that only a run computes is a problem", () => {
   const home = graph();
   const other = node(home, "SomethingElse");
-  assert.match(readRun(sampler(home)).problem, /^Connect a schedule/);
-  assert.match(readRun(sampler(home, { schedule: [other, 0] })).problem, /^The schedule comes from another node/);
+  assert.match(planRequest(sampler(home)).problem, /^Connect a schedule/);
+  assert.match(planRequest(sampler(home, { schedule: [other, 0] })).problem, /^The schedule comes from another node/);
   const text = node(home, "MemFlowPromptSchedule", { prompts: "", global_prompt: "" }, { prompts: [other, 0] });
-  assert.match(readRun(sampler(home, { schedule: [text, 0] })).problem, /^The schedule's text comes from another node/);
+  assert.match(planRequest(sampler(home, { schedule: [text, 0] })).problem, /^The schedule's text comes from another node/);
   const state = sampler(home, { schedule: [schedule(home), 0], state: [other, 0] });
-  assert.match(readRun(state).problem, /goes on from a state/);
-  assert.match(readRun(sampler(home, { schedule: [schedule(home), 0], memory: [other, 0] })).problem, /^The memory comes/);
-  assert.match(readRun(sampler(home, { schedule: [schedule(home), 0], length: [other, 0] })).problem, /^length comes from/);
+  assert.match(planRequest(state).problem, /goes on from a state/);
+  assert.match(planRequest(sampler(home, { schedule: [schedule(home), 0], memory: [other, 0] })).problem, /^The memory comes/);
+  assert.match(planRequest(sampler(home, { schedule: [schedule(home), 0], length: [other, 0] })).problem, /^length comes from/);
   const primitive = node(home, "PrimitiveInt", { value: 153 });
-  assert.equal(readRun(sampler(home, { schedule: [schedule(home), 0], length: [primitive, 0] })).body.length, 153);
+  assert.equal(planRequest(sampler(home, { schedule: [schedule(home), 0], length: [primitive, 0] })).body.length, 153);
 });
 
 test("out of a subgraph", () => {
@@ -106,12 +106,12 @@ test("out of a subgraph", () => {
   inner.rootGraph = root;
   const outer = node(root, "Subgraph", { length: 57 }, { schedule: [schedule(root, "0s: out"), 0], length: null });
   outer.subgraph = inner;
-  const said = readRun(sampler(inner, { schedule: [inner, 0], length: [inner, 1] })).body;
-  assert.equal(said.schedule, "0s: out");
-  assert.equal(said.length, 57);
+  const body = planRequest(sampler(inner, { schedule: [inner, 0], length: [inner, 1] })).body;
+  assert.equal(body.schedule, "0s: out");
+  assert.equal(body.length, 57);
 });
 
-test("a preset sets what it can, and says the rest", () => {
+test("a preset sets what it can, and lists the rest", () => {
   const home = graph();
   const preset = { name: "Draft", widgets: { width: 480, height: 272, steps: "1000, 500", quality: "medium" }, memory: "Story" };
   const linked = sampler(home, { width: [node(home, "SomethingElse"), 0] });
@@ -133,10 +133,10 @@ test("the precision of what is remembered goes along, and is read", () => {
   const made = node(home, "MemFlowMemory", { preset: "Story", cache: "model" });
   const stream = sampler(home, { schedule: [schedule(home), 0], memory: [made, 0] });
   assert.equal(applyPreset(stream, preset, () => null), "8 GB set cache model → fp8. Already so: steps 1000, 500, memory Story.");
-  assert.deepEqual(readRun(stream).body.memory, { preset: "Story", cache: "fp8" });
+  assert.deepEqual(planRequest(stream).body.memory, { preset: "Story", cache: "fp8" });
   assert.match(applyPreset(stream, { ...preset, cache: "model" }, () => null), /^8 GB set cache fp8 → model/);
   const loader = (weight_dtype) => ({ model: [node(home, "MemFlowLoadModel", { weight_dtype }), 0] });
-  const weights = (dtype) => readRun(sampler(home, { schedule: [schedule(home), 0], ...loader(dtype) })).body.weights;
+  const weights = (dtype) => planRequest(sampler(home, { schedule: [schedule(home), 0], ...loader(dtype) })).body.weights;
   assert.deepEqual(["fp8", "fp8_e4m3fn", "bf16"].map(weights), ["fp8", "fp8", undefined]);
   const alone = sampler(home);
   const create = () => node(graph(), "MemFlowMemory", { preset: "Window only", cache: "model" });

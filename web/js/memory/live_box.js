@@ -1,16 +1,17 @@
 // @ts-check
-// "What happens next": directs a story while it plays.
-
-import { make } from "./view.js";
-import { say } from "../words/words.js";
-import { seconds } from "./story.js";
+// The box for live changes of a run, "What happens next": a new prompt, pause, finish.
+import { say } from "../i18n/say.js";
+import { el } from "../lib/dom.js";
+import { seconds } from "./log.js";
 
 /**
- * @typedef {{number: number, prompt: string, status: string, message: string, start_s: number | null}} Wish
+ * A prompt that was sent to a run.
+ * @typedef {{number: number, prompt: string, status: string, message: string, start_s: number | null}} PromptRequest
  * @typedef {{paused: boolean, holding: boolean, finishing: boolean, ended: boolean, takes_prompts: boolean,
- *            switches: string[], prompts: Wish[]}} LiveState
+ *            switches: string[], prompts: PromptRequest[]}} LiveState
  */
 
+/** @type {Record<string, string>} */
 const SWITCH_HELP = {
   recache: "the last seconds are read anew under the prompt",
   soft: "only the text changes",
@@ -18,76 +19,71 @@ const SWITCH_HELP = {
   blend: "the text moves over to the prompt little by little",
 };
 
+/**
+ * @param {string} name  of its class @param {string} label @param {string} [title]
+ * @param {"submit" | "button"} [type]
+ */
+function button(name, label, title, type = "button") {
+  return el("button", { type, class: name, title }, label);
+}
+
 export class LiveBox {
-  /** @param {(body: object) => Promise<string | null>} send posts a change; resolves to what is wrong with it, or null */
+  /** @param {(body: object) => Promise<string | null>} send  posts a change; resolves to an error, or null */
   constructor(send) {
     this.send = send;
+    this.paused = false;
     /** called when it appears or goes */
     this.onResize = () => {};
-    this.element = /** @type {HTMLFormElement} */ (make("form", "mm-live"));
-    this.element.setAttribute("aria-label", say("What happens next"));
-    this.text = /** @type {HTMLTextAreaElement} */ (make("textarea", "mm-next"));
-    this.text.rows = 2;
-    this.text.maxLength = 8000;
-    this.kind = /** @type {HTMLSelectElement} */ (make("select", "mm-switch"));
-    this.kind.title = say("How the new prompt takes over");
-    this.ask = this.button("submit", "mm-ask", say("Play next"));
-    this.ask.title = say("Starts with the next chunk (Enter)");
-    this.pause = this.button("button", "mm-pause", say("Pause"));
-    this.finish = this.button("button", "mm-finish", say("Finish now"));
-    this.finish.title = say("End the video after this chunk, and keep all of it");
-    this.said = make("div", "mm-said");
-    this.said.setAttribute("role", "status");
-    const tools = make("div", "mm-tools");
-    tools.append(this.kind, this.ask, make("span", "mm-gap"), this.pause, this.finish);
-    this.element.append(this.text, tools, this.said);
+    this.text = el("textarea", { class: "mm-next", rows: 2, maxlength: 8000 });
+    this.switch = el("select", { class: "mm-switch", title: say("How the new prompt takes over") });
+    this.playNext = button("mm-ask", say("Play next"), say("Starts with the next chunk (Enter)"), "submit");
+    this.pause = button("mm-pause", say("Pause"));
+    this.finish = button("mm-finish", say("Finish now"), say("End the video after this chunk, and keep all of it"));
+    this.status = el("div", { class: "mm-said", role: "status" });
+    const gap = el("span", { class: "mm-gap" });
+    const tools = el("div", { class: "mm-tools" }, this.switch, this.playNext, gap, this.pause, this.finish);
+    const label = { class: "mm-live", "aria-label": say("What happens next") };
+    this.element = el("form", label, this.text, tools, this.status);
     this.element.hidden = true;
     this.listen();
-  }
-
-  /** @param {"submit" | "button"} type @param {string} className @param {string} label */
-  button(type, className, label) {
-    const button = /** @type {HTMLButtonElement} */ (make("button", className, label));
-    button.type = type;
-    return button;
   }
 
   listen() {
     this.element.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.askForPrompt();
+      this.postPrompt();
     });
     this.text.addEventListener("keydown", (event) => {
       event.stopPropagation();
       if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
         event.preventDefault();
-        this.askForPrompt();
+        this.postPrompt();
       }
     });
-    this.pause.addEventListener("click", () => this.tell({ action: this.paused ? "resume" : "pause" }));
-    this.finish.addEventListener("click", () => this.tell({ action: "finish" }));
+    this.pause.addEventListener("click", () => this.post({ action: this.paused ? "resume" : "pause" }));
+    this.finish.addEventListener("click", () => this.post({ action: "finish" }));
   }
 
-  async askForPrompt() {
+  async postPrompt() {
     const prompt = this.text.value.trim();
-    if (!prompt || this.ask.disabled) return;
-    if (await this.tell({ prompt, switch: this.kind.value })) this.text.value = "";
+    if (!prompt || this.playNext.disabled) return;
+    if (await this.post({ prompt, switch: this.switch.value })) this.text.value = "";
   }
 
-  /** @param {object} body @returns {Promise<boolean>} whether it was taken */
-  async tell(body) {
+  /** Post a change; false after an error, which is shown. @param {object} body @returns {Promise<boolean>} */
+  async post(body) {
     const problem = await this.send(body);
-    if (problem !== null) this.say(problem, true);
+    if (problem !== null) this.showStatus(problem, true);
     return problem === null;
   }
 
-  /** @param {string} words @param {boolean} [problem] */
-  say(words, problem = false) {
-    this.said.textContent = words;
-    this.said.classList.toggle("mm-problem", problem);
+  /** @param {string} text @param {boolean} problem */
+  showStatus(text, problem) {
+    this.status.textContent = text;
+    this.status.classList.toggle("mm-problem", problem);
   }
 
-  /** @param {LiveState | null} state null: no story runs */
+  /** Show the state of a run. @param {LiveState | null} state  null: no run can be directed */
   update(state) {
     const hidden = !state || state.ended;
     const changed = this.element.hidden !== hidden;
@@ -101,36 +97,30 @@ export class LiveBox {
     this.paused = state.paused;
     this.pause.textContent = say(state.paused ? "Go on" : "Pause");
     this.pause.disabled = this.finish.disabled = state.finishing;
-    this.text.disabled = this.kind.disabled = this.ask.disabled = !state.takes_prompts || state.finishing;
+    this.text.disabled = this.switch.disabled = this.playNext.disabled = !state.takes_prompts || state.finishing;
     this.text.placeholder = state.takes_prompts
       ? say("What happens next?")
       : say("Connect a CLIP to the clip input to change the prompt while it runs.");
-    this.offer(state.switches);
-    const [words, problem] = report(state);
-    this.say(words, problem);
+    this.showSwitches(state.switches);
+    this.showStatus(...statusOf(state));
   }
 
-  /** @param {string[]} switches */
-  offer(switches) {
-    if (this.kind.options.length === switches.length) return;
-    this.kind.replaceChildren(
-      ...switches.map((name) => {
-        const option = new Option(name, name);
-        option.title = say(SWITCH_HELP[/** @type {keyof SWITCH_HELP} */ (name)] ?? "");
-        return option;
-      }),
-    );
+  /** @param {string[]} names */
+  showSwitches(names) {
+    if (this.switch.options.length === names.length) return;
+    const options = names.map((name) => el("option", { value: name, title: say(SWITCH_HELP[name] ?? "") }, name));
+    this.switch.replaceChildren(...options);
   }
 }
 
-/** What to say of a state, and whether it is a problem. @param {LiveState} state @returns {[string, boolean]} */
-export function report(state) {
+/** The status line of a state, and whether it is a problem. @param {LiveState} state @returns {[string, boolean]} */
+export function statusOf(state) {
   if (state.finishing) return [say("Ends after this chunk."), false];
-  const wish = state.prompts.at(-1);
+  const request = state.prompts.at(-1);
   const held = state.holding ? `${say("Paused.")} ` : state.paused ? `${say("Pauses after this chunk.")} ` : "";
-  if (!wish) return [held.trim(), false];
-  const named = wish.prompt.length > 60 ? `${wish.prompt.slice(0, 57)}...` : wish.prompt;
-  if (wish.status === "refused") return [held + say("“{0}” was not taken: {1}", named, wish.message), true];
-  if (wish.status === "waiting") return [held + say("“{0}” waits for the next chunk.", named), false];
-  return [held + say("“{0}” starts at {1}.", named, seconds(wish.start_s ?? 0)), false];
+  if (!request) return [held.trim(), false];
+  const prompt = request.prompt.length > 60 ? `${request.prompt.slice(0, 57)}...` : request.prompt;
+  if (request.status === "refused") return [held + say("“{0}” was not taken: {1}", prompt, request.message), true];
+  if (request.status === "waiting") return [held + say("“{0}” waits for the next chunk.", prompt), false];
+  return [held + say("“{0}” starts at {1}.", prompt, seconds(request.start_s ?? 0)), false];
 }

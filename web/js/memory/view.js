@@ -1,50 +1,38 @@
 // @ts-check
-// The memory of a run as rows of pictures, one row for each chunk.
+// The memory of a run on the page: one row of remembered frames for each chunk.
+import { say } from "../i18n/say.js";
+import { el } from "../lib/dom.js";
+import { describe, layerShare, nameOf, percentText, seconds } from "./log.js";
 
-import { say } from "../words/words.js";
-import { describe, nameOf, percent, seconds } from "./story.js";
-
-/** @typedef {import("./story.js").MemoryStory} MemoryStory */
-/** @typedef {import("./story.js").Moment} Moment */
+/** @typedef {import("./log.js").LoggedChunk} LoggedChunk */
+/** @typedef {import("./log.js").MemoryLog} MemoryLog */
+/** @typedef {import("./log.js").RememberedFrame} RememberedFrame */
 
 const KINDS = /** @type {const} */ (["sink", "bank", "window"]);
-
-/**
- * @param {string} tag
- * @param {string} className
- * @param {string} [text]
- */
-export function make(tag, className, text) {
-  const element = document.createElement(tag);
-  element.className = className;
-  if (text !== undefined) element.textContent = text;
-  return element;
-}
+// so near to the last row, in pixels, the view follows new rows
+const FOLLOW_PX = 20;
 
 export class MemoryView {
-  /** @param {(moment: Moment, element: HTMLElement) => void} onPick a moment was clicked */
+  /** @param {(remembered: RememberedFrame, element: HTMLElement) => void} onPick  a frame was clicked */
   constructor(onPick) {
     this.onPick = onPick;
     this.open = true;
     /** called when it becomes taller or lower */
     this.onResize = () => {};
-    this.head = /** @type {HTMLButtonElement} */ (make("button", "mm-head"));
-    this.head.type = "button";
-    this.title = make("span", "mm-title", say("Memory"));
-    this.line = make("span", "mm-line");
-    this.head.append(this.title, this.line);
+    this.line = el("span", { class: "mm-line" });
+    const title = el("span", { class: "mm-title" }, say("Memory"));
+    this.head = el("button", { type: "button", class: "mm-head" }, title, this.line);
     this.head.addEventListener("click", () => this.setOpen(!this.open));
-    this.rows = make("div", "mm-rows");
-    this.rows.setAttribute("role", "list");
-    this.rows.tabIndex = 0;
-    this.rows.setAttribute("aria-label", say("What the memory bank held, chunk by chunk"));
+    const label = say("What the memory bank held, chunk by chunk");
+    this.rows = el("div", { class: "mm-rows", role: "list", tabindex: 0, "aria-label": label });
     this.legend = legend();
-    this.element = make("div", "mm-view");
-    this.element.append(this.head, this.legend, this.rows);
+    this.element = el("div", { class: "mm-view" }, this.head, this.legend, this.rows);
     this.hasRows = false;
-    /** @type {import("./story.js").ToldChunk[]} chunks that have a row */
+    /** @type {LoggedChunk[]} chunks that have a row */
     this.shown = [];
-    this.follow();
+    /** whether the newest row is kept in sight */
+    this.following = true;
+    this.listen();
     this.setOpen(true);
   }
 
@@ -66,31 +54,30 @@ export class MemoryView {
     this.onResize();
   }
 
-  /** Keep the newest row in sight, unless the user looks at something older. */
-  follow() {
-    this.following = true;
+  /** Follow the newest row, unless the user scrolls to an older one. */
+  listen() {
     this.rows.addEventListener("scroll", () => {
-      this.following = this.rows.scrollHeight - this.rows.scrollTop - this.rows.clientHeight < 20;
+      this.following = this.rows.scrollHeight - this.rows.scrollTop - this.rows.clientHeight < FOLLOW_PX;
     });
     // a widget that is not in the page has no height to scroll by
     new ResizeObserver(() => this.scroll(this.rows.scrollTop)).observe(this.rows);
   }
 
-  /** @param {number} top where the user was */
+  /** @param {number} top  where the user was */
   scroll(top) {
     this.rows.scrollTop = this.following ? this.rows.scrollHeight : top;
   }
 
-  /** @param {MemoryStory} story */
-  render(story) {
-    const { leftOut, chunks } = story.rows();
+  /** Show a log; rows that are there already stay. @param {MemoryLog} log */
+  render(log) {
+    const { leftOut, chunks } = log.rows();
     const top = this.rows.scrollTop;
-    this.line.textContent = story.headline();
-    const grown = !leftOut && this.shown.every((told, number) => told === chunks[number]);
+    this.line.textContent = log.headline();
+    const grown = !leftOut && this.shown.every((chunk, index) => chunk === chunks[index]);
     if (!grown) this.rows.replaceChildren();
-    if (leftOut) this.rows.append(make("div", "mm-more", say("{0} earlier chunks are in the report", leftOut)));
-    for (let number = grown ? this.shown.length : 0; number < chunks.length; number++) {
-      this.rows.append(this.row(chunks[number], chunks[number - 1]?.prompt, story));
+    if (leftOut) this.rows.append(el("div", { class: "mm-more" }, say("{0} earlier chunks are in the report", leftOut)));
+    for (let index = grown ? this.shown.length : 0; index < chunks.length; index++) {
+      this.rows.append(this.row(chunks[index], chunks[index - 1]?.prompt, log));
     }
     this.shown = chunks;
     const had = this.hasRows;
@@ -100,69 +87,68 @@ export class MemoryView {
   }
 
   /**
-   * @param {import("./story.js").ToldChunk} told
-   * @param {string | undefined} before the prompt of the row above
-   * @param {MemoryStory} story
+   * The row of a chunk.
+   * @param {LoggedChunk} chunk
+   * @param {string | undefined} before  the prompt of the row above
+   * @param {MemoryLog} log
    */
-  row(told, before, story) {
-    const row = make("div", "mm-row");
-    row.setAttribute("role", "listitem");
-    const when = make("div", "mm-when");
-    when.append(make("span", "mm-time", `${told.start_s.toFixed(2)}–${seconds(told.end_s)}`));
-    if (told.prompt !== before) when.append(make("span", "mm-prompt", told.prompt));
-    when.title = told.prompt;
-    const moments = make("div", "mm-moments");
-    for (const moment of told.memory.bank) moments.append(this.moment(moment, false, story));
-    for (const moment of told.memory.dropped) moments.append(this.moment(moment, true, story));
-    if (!moments.childElementCount) moments.append(make("span", "mm-none", say("nothing in the bank")));
-    row.append(when, moments, shareBar(told.memory.share));
-    return row;
+  row({ start_s, end_s, prompt, memory }, before, log) {
+    const time = el("span", { class: "mm-time" }, `${start_s.toFixed(2)}–${seconds(end_s)}`);
+    const when = el("div", { class: "mm-when", title: prompt }, time);
+    if (prompt !== before) when.append(el("span", { class: "mm-prompt" }, prompt));
+    const frames = el("div", { class: "mm-moments" });
+    for (const remembered of memory.bank) frames.append(this.frame(remembered, false, log));
+    for (const remembered of memory.dropped) frames.append(this.frame(remembered, true, log));
+    if (!frames.childElementCount) frames.append(el("span", { class: "mm-none" }, say("nothing in the bank")));
+    return el("div", { class: "mm-row", role: "listitem" }, when, frames, shareBar(memory.share));
   }
 
-  /** @param {Moment} moment @param {boolean} dropped @param {MemoryStory} story */
-  moment(moment, dropped, story) {
-    const button = /** @type {HTMLButtonElement} */ (make("button", "mm-moment"));
-    button.type = "button";
-    button.classList.toggle("mm-dropped", dropped);
-    button.classList.toggle("mm-pinned", moment.pinned);
-    button.title = describe(moment, dropped);
-    button.setAttribute("aria-label", button.title);
-    button.setAttribute("aria-haspopup", "menu");
-    const url = story.pictureOf(moment);
-    const frame = make("span", "mm-frame");
-    if (url) {
-      const picture = /** @type {HTMLImageElement} */ (make("img", "mm-picture"));
-      picture.src = url;
-      picture.alt = "";
-      picture.draggable = false;
-      frame.append(picture);
-    }
-    if (moment.pinned) frame.append(make("span", "mm-badge mm-pin", moment.name ?? say("pin")));
-    if (!dropped && moment.layers < 0.9995) frame.append(make("span", "mm-badge", percent(moment.layers)));
-    const score = moment.score === null ? "" : moment.score.toPrecision(2);
-    button.append(frame, make("span", "mm-at", nameOf(moment)), make("span", "mm-score", score));
-    button.addEventListener("click", () => this.onPick(moment, button));
+  /**
+   * The button of a remembered frame.
+   * @param {RememberedFrame} remembered @param {boolean} dropped @param {MemoryLog} log
+   */
+  frame(remembered, dropped, log) {
+    const { pinned, name, score } = remembered;
+    const title = describe(remembered, dropped);
+    const names = ["mm-moment", dropped && "mm-dropped", pinned && "mm-pinned"].filter(Boolean).join(" ");
+    const url = log.thumbnailOf(remembered);
+    const layers = dropped ? "" : layerShare(remembered);
+    const button = el(
+      "button",
+      { type: "button", class: names, title, "aria-label": title, "aria-haspopup": "menu" },
+      el(
+        "span",
+        { class: "mm-frame" },
+        ...(url ? [el("img", { class: "mm-picture", src: url, alt: "", draggable: "false" })] : []),
+        ...(pinned ? [el("span", { class: "mm-badge mm-pin" }, name ?? say("pin"))] : []),
+        ...(layers ? [el("span", { class: "mm-badge" }, layers)] : []),
+      ),
+      el("span", { class: "mm-at" }, nameOf(remembered)),
+      el("span", { class: "mm-score" }, score === null ? "" : score.toPrecision(2)),
+    );
+    button.addEventListener("click", () => this.onPick(remembered, button));
     return button;
   }
 }
 
+/** Which colour stands for which kind of memory. */
 function legend() {
-  const element = make("div", "mm-legend");
-  element.append(make("span", "mm-legend-title", say("share of attention")));
-  for (const kind of KINDS) element.append(make("span", `mm-key mm-${kind}`, say(kind)));
-  return element;
+  const title = el("span", { class: "mm-legend-title" }, say("share of attention"));
+  const keys = KINDS.map((kind) => el("span", { class: `mm-key mm-${kind}` }, say(kind)));
+  return el("div", { class: "mm-legend" }, title, ...keys);
 }
 
-/** @param {import("./story.js").Share | null} share */
+/**
+ * A bar of the shares of attention, empty where they were not measured.
+ * @param {import("./log.js").Share | null} share
+ */
 function shareBar(share) {
-  const bar = make("div", "mm-share");
-  if (!share) return bar;
-  const said = KINDS.map((kind) => `${say(kind)} ${percent(share[kind])}`).join(", ");
-  bar.title = say("share of attention: {0}", said);
-  bar.setAttribute("role", "img");
-  bar.setAttribute("aria-label", bar.title);
+  if (!share) return el("div", { class: "mm-share" });
+  const shares = KINDS.map((kind) => `${say(kind)} ${percentText(share[kind])}`).join(", ");
+  const title = say("share of attention: {0}", shares);
+  const bar = el("div", { class: "mm-share", role: "img", title, "aria-label": title });
   for (const kind of KINDS) {
-    const part = make("span", `mm-part mm-${kind}`);
+    const part = el("span", { class: `mm-part mm-${kind}` });
     part.style.flexGrow = String(share[kind]);
     bar.append(part);
   }

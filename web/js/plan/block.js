@@ -1,38 +1,33 @@
 // @ts-check
-// The plan of a run in a few lines, under one line that says the most of it.
-
-import { openMenu } from "../memory/menu.js";
-import { make } from "../memory/view.js";
-import { say, sayAgain } from "../words/words.js";
+// The plan of a run on the page: a summary line, lines below it, and the button for presets.
+import { say, sayMessage } from "../i18n/say.js";
+import { el } from "../lib/dom.js";
+import { openMenu } from "../lib/menu.js";
 
 /** @typedef {import("./presets.js").Preset} Preset */
 
 export class PlanBlock {
-  /** @param {() => Promise<Preset[]>} presets @param {(preset: Preset) => void} onPreset */
-  constructor(presets, onPreset) {
+  /** @param {() => Promise<Preset[]>} presets */
+  constructor(presets) {
     /** called when it becomes taller or lower */
     this.onResize = () => {};
+    /** @type {(preset: Preset) => void} called when a preset is chosen */
+    this.onPreset = () => {};
     this.open = true;
-    this.head = /** @type {HTMLButtonElement} */ (make("button", "mp-head"));
-    this.head.type = "button";
-    this.line = make("span", "mp-line");
-    this.head.append(make("span", "mp-title", say("Plan")), this.line);
+    this.summary = el("span", { class: "mp-line" });
+    const title = el("span", { class: "mp-title" }, say("Plan"));
+    this.head = el("button", { type: "button", class: "mp-head" }, title, this.summary);
     this.head.addEventListener("click", () => this.setOpen(!this.open));
-    this.choose = /** @type {HTMLButtonElement} */ (make("button", "mp-presets", say("Presets")));
-    this.choose.type = "button";
-    this.choose.title = say("Set size, steps and memory together");
-    this.choose.setAttribute("aria-haspopup", "menu");
-    this.choose.addEventListener("click", async () => this.offer(await presets(), onPreset));
-    this.lines = make("div", "mp-lines");
-    this.told = make("div", "mp-told");
-    this.told.setAttribute("role", "status");
-    this.body = make("div", "mp-body");
-    this.body.append(this.told, this.lines);
-    const bar = make("div", "mp-bar");
-    bar.append(this.head, this.choose);
-    this.element = make("div", "memflow-plan");
-    this.element.append(bar, this.body);
-    this.tell("");
+    const tip = say("Set size, steps and memory together");
+    const attributes = { type: "button", class: "mp-presets", title: tip, "aria-haspopup": "menu" };
+    this.presetsButton = el("button", attributes, say("Presets"));
+    this.presetsButton.addEventListener("click", async () => this.openPresets(await presets()));
+    this.lines = el("div", { class: "mp-lines" });
+    this.notice = el("div", { class: "mp-told", role: "status" });
+    this.body = el("div", { class: "mp-body" }, this.notice, this.lines);
+    const bar = el("div", { class: "mp-bar" }, this.head, this.presetsButton);
+    this.element = el("div", { class: "memflow-plan" }, bar, this.body);
+    this.showNotice("");
     this.setOpen(true);
   }
 
@@ -45,27 +40,27 @@ export class PlanBlock {
     this.onResize();
   }
 
-  /** @param {string} summary @param {string[]} lines @param {boolean} [problem] */
+  /** @param {string} summary @param {string[]} lines @param {boolean} [problem]  whether they are errors */
   show(summary, lines, problem = false) {
-    this.line.textContent = summary;
-    this.lines.replaceChildren(...lines.map((line) => make("div", "mp-row", line)));
+    this.summary.textContent = summary;
+    this.lines.replaceChildren(...lines.map((line) => el("div", { class: "mp-row" }, line)));
     this.element.classList.toggle("mp-problem", problem);
   }
 
-  /** What a preset has set; nothing to take it away. @param {string} words */
-  tell(words) {
-    this.told.textContent = words;
-    this.told.hidden = !words;
+  /** Show what a preset has set. @param {string} text  "" to remove it */
+  showNotice(text) {
+    this.notice.textContent = text;
+    this.notice.hidden = !text;
     this.body.scrollTop = 0;
   }
 
-  /** @param {Preset[]} presets @param {(preset: Preset) => void} onPreset */
-  offer(presets, onPreset) {
+  /** @param {Preset[]} presets */
+  openPresets(presets) {
     const items = presets.map((preset) => ({
       label: preset.name,
-      hint: `${say(preset.reason)}\n${sayAgain(preset.said)}`,
-      act: () => onPreset(preset),
+      hint: `${say(preset.reason)}\n${sayMessage(preset.said)}`,
+      act: () => this.onPreset(preset),
     }));
-    openMenu(this.choose, items);
+    openMenu(this.presetsButton, items);
   }
 }

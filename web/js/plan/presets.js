@@ -1,94 +1,109 @@
 // @ts-check
-// Presets: values for a sampling node and for the memory node behind it. The widgets alone remember what was set.
-
-import { behind } from "../memory/graph.js";
-import { say } from "../words/words.js";
-import { labelOf, linkedSlot, modelOf, widgetOf } from "./reading.js";
+// Apply a preset: set values of a sampling node and of the memory node behind it. Only the widgets keep what was set.
+import { say } from "../i18n/say.js";
+import { inputSource, isLinked, requiredWidget, widgetOf } from "../lib/graph.js";
+import { MEMORY } from "../lib/node_ids.js";
+import { labelOf, modelOf } from "./request.js";
 
 /**
- * @typedef {{name: string, reason: string, said: import("../words/words.js").Said, widgets: Record<string, any>, memory: string, cache?: string}} Preset
- * @typedef {{set: string[], already: string[], left: string[]}} Told
+ * A preset as the server sends it: values of the sampler's widgets, of the memory's preset and of its cache.
+ * @typedef {{name: string, reason: string, said: import("../i18n/say.js").Message, widgets: Record<string, any>,
+ *            memory: string, cache?: string}} Preset
+ * What a preset did, as texts: values that it set, that were so already, and that it left alone.
+ * @typedef {{set: string[], already: string[], left: string[]}} Outcome
+ * @typedef {(type: string) => ComfyNode} CreateNode
  */
 
-const MEMORY = "MemFlowMemory";
-// high enough for both renderers, which otherwise make it so: another step of undo
+// size of a new memory node, high enough for both renderers: they would make it so, as another step of undo
 const [WIDTH, HEIGHT, GAP] = [270, 110, 40];
 const TITLE_HEIGHT = 30;
 
 /**
- * Set a preset's values. @param {any} sampler @param {Preset} preset
- * @param {(type: string) => any} create makes a node
- * @returns {string} what was set, in words
+ * Set a preset's values.
+ * @param {ComfyNode} sampler @param {Preset} preset @param {CreateNode} create
+ * @returns {string} what was set, for the user
  */
 export function applyPreset(sampler, preset, create) {
-  /** @type {Told} */
-  const told = { set: [], already: [], left: [] };
+  /** @type {Outcome} */
+  const outcome = { set: [], already: [], left: [] };
   for (const [name, value] of Object.entries(preset.widgets)) {
-    const size = name === "width" || name === "height";
-    if (size && modelOf(sampler) === "tiny") told.left.push(say("{0}, since the tiny story model draws 64 x 64 pixels", labelOf(sampler, name)));
-    else put(sampler, name, value, labelOf(sampler, name), told);
+    const label = labelOf(sampler, name);
+    const isSize = name === "width" || name === "height";
+    if (isSize && modelOf(sampler) === "tiny") {
+      outcome.left.push(say("{0}, since the tiny story model draws 64 x 64 pixels", label));
+    } else setWidget(sampler, name, value, label, outcome);
   }
-  putMemory(sampler, preset, create, told);
-  return sentence(preset.name, told);
+  setMemory(sampler, preset, create, outcome);
+  return outcomeText(preset.name, outcome);
 }
 
-/** @param {any} node @param {string} name @param {any} value @param {string} called @param {Told} told */
-function put(node, name, value, called, told) {
+/** @param {ComfyNode} node @param {string} name @param {any} value @param {string} label @param {Outcome} outcome */
+function setWidget(node, name, value, label, outcome) {
   const widget = widgetOf(node, name);
   if (!widget) return;
-  if (linkedSlot(node, name) >= 0) told.left.push(say("{0}, which comes from another node", called));
-  else if (widget.value === value) told.already.push(`${called} ${value}`);
+  if (isLinked(node, name)) outcome.left.push(say("{0}, which comes from another node", label));
+  else if (widget.value === value) outcome.already.push(`${label} ${value}`);
   else {
-    told.set.push(`${called} ${widget.value} → ${value}`);
+    outcome.set.push(`${label} ${widget.value} → ${value}`);
     widget.value = value;
     widget.callback?.(value);
   }
 }
 
-/** @param {any} sampler @param {Preset} preset @param {(type: string) => any} create @param {Told} told */
-function putMemory(sampler, preset, create, told) {
-  const [source, called] = [behind(sampler, "memory"), labelOf(sampler, "memory")];
-  if (!source) addMemory(sampler, preset, create, told);
-  else if (source.comfyClass !== MEMORY) told.left.push(say("{0}, which comes from {1}", called, source.title));
+/** @param {ComfyNode} sampler @param {Preset} preset @param {CreateNode} create @param {Outcome} outcome */
+function setMemory(sampler, preset, create, outcome) {
+  const source = inputSource(sampler, "memory");
+  const label = labelOf(sampler, "memory");
+  if (!source) addMemory(sampler, preset, create, outcome);
+  else if (source.comfyClass !== MEMORY) outcome.left.push(say("{0}, which comes from {1}", label, source.title));
   else {
     const others = (source.outputs[0].links?.length ?? 1) - 1;
     const [, height] = source.size;
-    put(source, "preset", preset.memory, others > 0 ? say("{0} (also of other nodes)", called) : called, told);
-    putCache(source, preset, told);
+    setWidget(source, "preset", preset.memory, others > 0 ? say("{0} (also of other nodes)", label) : label, outcome);
+    setCache(source, preset, outcome);
     // the combo has fitted the node to the settings of its new option
     source.setSize([source.size[0], Math.max(source.size[1], Math.min(height, HEIGHT))]);
   }
 }
 
-/** The precision of what is remembered; told only where it changes. @param {any} node @param {Preset} preset @param {Told} told */
-function putCache(node, preset, told) {
+/** Set the precision of the memory's cache, which is mentioned only if it changes.
+ * @param {ComfyNode} node @param {Preset} preset @param {Outcome} outcome */
+function setCache(node, preset, outcome) {
   const cache = preset.cache ?? "model";
-  if (widgetOf(node, "cache")?.value !== cache) put(node, "cache", cache, labelOf(node, "cache"), told);
+  if (widgetOf(node, "cache")?.value !== cache) setWidget(node, "cache", cache, labelOf(node, "cache"), outcome);
 }
 
-/** @param {any} sampler @param {Preset} preset @param {(type: string) => any} create @param {Told} told */
-function addMemory(sampler, preset, create, told) {
-  const slot = sampler.inputs.findIndex((/** @type {any} */ input) => input.name === "memory");
+/**
+ * Connect a new memory node.
+ * @param {ComfyNode} sampler @param {Preset} preset @param {CreateNode} create @param {Outcome} outcome
+ */
+function addMemory(sampler, preset, create, outcome) {
+  const label = labelOf(sampler, "memory");
+  const slot = sampler.inputs.findIndex((input) => input.name === "memory");
   if (slot < 0 || sampler.inputs[slot].link != null) {
-    told.left.push(say("{0}, which comes from another node", labelOf(sampler, "memory")));
+    outcome.left.push(say("{0}, which comes from another node", label));
     return;
   }
   const node = create(MEMORY);
   node.pos = freePlace(sampler);
-  sampler.graph.add(node);
-  widgetOf(node, "preset").value = preset.memory;
+  sampler.graph?.add(node);
+  requiredWidget(node, "preset").value = preset.memory;
   node.setSize([WIDTH, HEIGHT]);
   node.connect(0, sampler, slot);
-  told.set.push(say("{0} none → {1}, in a new MemFlow Memory", labelOf(sampler, "memory"), preset.memory));
-  putCache(node, preset, told);
+  outcome.set.push(say("{0} none → {1}, in a new MemFlow Memory", label, preset.memory));
+  setCache(node, preset, outcome);
 }
 
-/** To the left of a node, below whatever stands there. @param {any} sampler @returns {[number, number]} */
+/**
+ * A free place to the left of a node, below all nodes that are there.
+ * @param {ComfyNode} sampler @returns {[number, number]}
+ */
 function freePlace(sampler) {
   const x = sampler.pos[0] - WIDTH - GAP;
   let y = sampler.pos[1] + sampler.size[1] - HEIGHT;
-  const across = sampler.graph.nodes.filter((/** @type {any} */ { pos, size }) => pos[0] < x + WIDTH && pos[0] + size[0] > x);
-  across.sort((/** @type {any} */ a, /** @type {any} */ b) => a.pos[1] - b.pos[1]);
+  const nodes = sampler.graph?.nodes ?? [];
+  const across = nodes.filter(({ pos, size }) => pos[0] < x + WIDTH && pos[0] + size[0] > x);
+  across.sort((a, b) => a.pos[1] - b.pos[1]);
   for (const { pos, size } of across) {
     const apart = pos[1] - TITLE_HEIGHT >= y + HEIGHT || pos[1] + size[1] <= y - TITLE_HEIGHT;
     if (!apart) y = pos[1] + size[1] + GAP + TITLE_HEIGHT;
@@ -96,10 +111,10 @@ function freePlace(sampler) {
   return [x, y];
 }
 
-/** @param {string} name @param {Told} told */
-function sentence(name, { set, already, left }) {
-  const words = [set.length ? say("{0} set {1}.", name, set.join(", ")) : say("{0} changed nothing.", name)];
-  if (already.length) words.push(say("Already so: {0}.", already.join(", ")));
-  if (left.length) words.push(say("Left alone: {0}.", left.join(", ")));
-  return words.join(" ");
+/** @param {string} name  of the preset @param {Outcome} outcome */
+function outcomeText(name, { set, already, left }) {
+  const sentences = [set.length ? say("{0} set {1}.", name, set.join(", ")) : say("{0} changed nothing.", name)];
+  if (already.length) sentences.push(say("Already so: {0}.", already.join(", ")));
+  if (left.length) sentences.push(say("Left alone: {0}.", left.join(", ")));
+  return sentences.join(" ");
 }

@@ -1,19 +1,22 @@
 // @ts-check
-// Schedules to and from the clipboard.
-import { el } from "./dom.js";
+// Copy and paste schedules.
+import { say } from "../i18n/say.js";
+import { el } from "../lib/dom.js";
+import { readAnyForm } from "./convert.js";
+import { setGlobal } from "./operations.js";
 
 /** @typedef {import("./timeline.js").Timeline} Timeline */
 
-/** @param {string} text */
-export async function copyText(text) {
-  // only a page that is served securely has a clipboard; selected text can be copied on any
+/** Copy a text to the clipboard. @param {string} text */
+async function copyText(text) {
+  // only a page that is served securely has a clipboard; selected text can be copied on any page
   if (navigator.clipboard) await navigator.clipboard.writeText(text);
   else copySelected(text);
 }
 
 /** @param {string} text */
 function copySelected(text) {
-  const box = /** @type {HTMLTextAreaElement} */ (el("textarea", {}));
+  const box = el("textarea");
   box.value = text;
   document.body.append(box);
   box.select();
@@ -21,16 +24,40 @@ function copySelected(text) {
   box.remove();
 }
 
-/** Copy and paste on the strip, but for its fields. @param {Timeline} timeline */
+/** The schedule's text, with the node's global prompt in it. @param {Timeline} timeline */
+function exportedText({ shown, host }) {
+  const global = host.globalPrompt().trim();
+  return shown && global ? setGlobal(shown, global, 0).text : (shown?.text ?? host.text());
+}
+
+/** Copy the schedule. @param {Timeline} timeline */
+export async function copySchedule(timeline) {
+  await copyText(exportedText(timeline));
+  timeline.view.showMessage(say("Copied as text."), false);
+  timeline.view.announce(say("Copied as text."));
+}
+
+/** Replace the schedule by one in any form. @param {Timeline} timeline @param {string} text */
+export async function pasteSchedule(timeline, text) {
+  if (timeline.host.locked() || !text.trim()) return;
+  const { schedule, problem } = await readAnyForm(text, timeline.host);
+  if (!schedule) return timeline.showProblem(problem);
+  timeline.focus = 0;
+  timeline.write({ text: schedule.text, globalPrompt: timeline.host.globalPrompt() });
+  timeline.view.announce(say("Schedule pasted"));
+  timeline.view.focusBlock(0);
+}
+
+/** Listen to copy and paste outside of fields. @param {Timeline} timeline */
 export function listenToClipboard(timeline) {
-  const on = (/** @type {"copy" | "paste"} */ name, /** @type {(data: DataTransfer) => void} */ then) =>
+  const on = (/** @type {"copy" | "paste"} */ name, /** @type {(data: DataTransfer) => void} */ act) =>
     timeline.element.addEventListener(name, (event) => {
       // the canvas copies and pastes nodes
       event.stopPropagation();
       if (!event.clipboardData || /** @type {HTMLElement} */ (event.target).matches("input, textarea")) return;
       event.preventDefault();
-      then(event.clipboardData);
+      act(event.clipboardData);
     });
-  on("copy", (data) => data.setData("text/plain", timeline.exported()));
-  on("paste", (data) => timeline.replace(data.getData("text/plain")));
+  on("copy", (data) => data.setData("text/plain", exportedText(timeline)));
+  on("paste", (data) => pasteSchedule(timeline, data.getData("text/plain")));
 }

@@ -1,11 +1,11 @@
 // @ts-check
-// A box over the strip in which one text is written.
-import { say } from "../words/words.js";
-import { el } from "./dom.js";
+// The text box over the strip, for one prompt or name.
+import { say } from "../i18n/say.js";
+import { el } from "../lib/dom.js";
 
 export class Editor {
   constructor() {
-    this.box = /** @type {HTMLTextAreaElement} */ (el("textarea", { class: "mft-editor", hidden: "", rows: "3" }));
+    this.box = el("textarea", { class: "mft-editor", hidden: "", rows: "3" });
     this.box.title = say("Enter keeps the text, Escape leaves it as it was, Shift+Enter starts a new line");
     this.box.addEventListener("keydown", (event) => this.onKey(event));
     this.box.addEventListener("blur", () => this.close(true));
@@ -14,9 +14,10 @@ export class Editor {
   }
 
   /**
+   * Open the box.
    * @param {string} label @param {string} text
-   * @param {(text: string | null, byKey: boolean) => void} done  gets the new text, or null if it was given up; and
-   *   whether a key ended it
+   * @param {(text: string | null, byKey: boolean) => void} done  called with the new text, or null to leave it as it
+   *   was; and whether a key closed the box
    */
   open(label, text, done) {
     this.close(true);
@@ -29,7 +30,7 @@ export class Editor {
     this.box.select();
   }
 
-  /** @param {boolean} keep @param {boolean} byKey */
+  /** Close the box. @param {boolean} keep  whether the text is kept @param {boolean} byKey */
   close(keep, byKey = false) {
     const { done } = this;
     if (!done) return;

@@ -1,26 +1,33 @@
 // @ts-check
-// What the pointer does on the track: set the cursor, drag an edge, drag a segment to another place.
+// Pointer gestures on the track: set the cursor, drag an edge, drag a segment to another place.
 
 /** @typedef {{clientX: number, altKey: boolean}} Point x is in pixels of the page */
+/** @typedef {{from: number, moved: boolean, dragged: (at: Point) => void, click: ((at: Point) => void) | null}} Press */
 /**
- * @typedef {object} Gestures
+ * @typedef {object} Gestures what the gestures do
  * @property {(x: number, free: boolean) => void} cursor
  * @property {(index: number) => void} focus
  * @property {(index: number, x: number, free: boolean) => void} retime  while it is dragged
- * @property {(index: number, x: number) => void} carry  while it is dragged
- * @property {() => void} drop    keep what the drag showed
+ * @property {(index: number, x: number) => void} move  while it is dragged
+ * @property {() => void} keep    at the end of a drag
  * @property {() => void} cancel
  * @property {(index: number) => void} edit
  */
 
 const CLICK_PX = 5;
 
-/** @param {Event} event @param {string} selector @returns {HTMLElement | null} */
+/**
+ * The element of a kind that an event is on or in.
+ * @param {Event} event @param {string} selector @returns {HTMLElement | null}
+ */
 function under(event, selector) {
   return /** @type {Element} */ (event.target).closest(selector);
 }
 
-/** What a press begins: what to do on every move, and on a click. @param {Gestures} gestures @param {PointerEvent} event */
+/**
+ * Begin a press: what to do on every move, and on a click.
+ * @param {Gestures} gestures @param {PointerEvent} event
+ */
 function begin(gestures, event) {
   const edge = under(event, ".mft-edge");
   if (edge) {
@@ -36,19 +43,19 @@ function begin(gestures, event) {
   }
   const index = Number(block.dataset.index);
   gestures.focus(index);
-  return { dragged: (/** @type {Point} */ at) => gestures.carry(index, at.clientX), click: toCursor };
+  return { dragged: (/** @type {Point} */ at) => gestures.move(index, at.clientX), click: toCursor };
 }
 
-/** @param {HTMLElement} track @param {Gestures} gestures */
-export function listen(track, gestures) {
-  /** @type {{from: number, moved: boolean, dragged: (at: Point) => void, click: ((at: Point) => void) | null} | null} */
+/** Listen to the pointer on the track. @param {HTMLElement} track @param {Gestures} gestures */
+export function listenToPointer(track, gestures) {
+  /** @type {Press | null} */
   let press = null;
   const end = (/** @type {boolean} */ keep, /** @type {Point | null} */ at) => {
     if (!press) return;
     const { moved, click } = press;
     press = null;
     if (at && !moved) click?.(at);
-    else if (keep) gestures.drop();
+    else if (keep) gestures.keep();
     else gestures.cancel();
   };
   track.addEventListener("pointerdown", (event) => {

@@ -1,5 +1,5 @@
 // @ts-check
-// Undo and redo of texts.
+// Undo and redo of the schedule's text and the global prompt.
 
 const TYPING_MS = 1500;
 const MOST = 200;
@@ -17,7 +17,7 @@ export class History {
     this.typedAt = -Infinity;
   }
 
-  /** A step of its own. @param {State} state */
+  /** Add a step. @param {State} state */
   step(state) {
     if (same(state, this.present)) return;
     this.past = [...this.past, this.present].slice(-MOST);
@@ -26,7 +26,10 @@ export class History {
     this.typedAt = -Infinity;
   }
 
-  /** A change made elsewhere. What is typed without a pause is one step. @param {State} state @param {number} now_ms */
+  /**
+   * Add a change made elsewhere. Typing without a pause is one step.
+   * @param {State} state @param {number} now_ms
+   */
   typed(state, now_ms) {
     if (same(state, this.present)) return;
     if (now_ms - this.typedAt < TYPING_MS) {

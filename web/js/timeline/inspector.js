@@ -1,14 +1,14 @@
 // @ts-check
 // The row of fields for the segment in focus, and the global prompt.
-import { say } from "../words/words.js";
-import { el } from "./dom.js";
-import { writtenTime } from "./edit.js";
-import { SWITCHES, writeLength } from "./options.js";
-import { shortSeconds } from "./time.js";
+import { say } from "../i18n/say.js";
+import { el } from "../lib/dom.js";
+import { writtenTime } from "../schedule/edit.js";
+import { SWITCHES, writeLength } from "../schedule/options.js";
+import { shortSeconds } from "../schedule/time.js";
 
-/** @typedef {import("./model.js").Story} Story */
+/** @typedef {import("./operations.js").PlacedSchedule} PlacedSchedule */
 /**
- * @typedef {object} Wishes what the fields ask for
+ * @typedef {object} FieldHandlers called with what is typed in the fields
  * @property {(time: string) => void} start
  * @property {(name: string, length: string, spherical: boolean) => void} switch
  * @property {(digits: string) => void} seed
@@ -16,43 +16,44 @@ import { shortSeconds } from "./time.js";
  * @property {(prompt: string) => void} global
  */
 
-const SWITCH_TIPS =
+const SWITCH_TIP =
   "How the prompt takes over. recache: the last seconds are read anew under it. soft: only the text changes. " +
   "cut: a new shot, which remembers the bank alone. blend: the text moves over to it chunk by chunk.";
 const OVER_TIP = "How long the text takes to this prompt: 6 (chunks of 12 video frames) or 3s. Empty: 4 chunks";
 
-/** @param {string} label @param {string} title @param {HTMLElement} input @param {string} kind */
-function field(label, title, input, kind = "") {
+/** A field with its label. @param {string} label @param {string} title @param {HTMLElement} input */
+function field(label, title, input) {
   const name = say(label);
   input.setAttribute("aria-label", name);
-  return el("label", { class: `mft-field ${kind}`.trim(), title: say(title) }, el("span", {}, name), input);
+  return el("label", { class: "mft-field", title: say(title) }, el("span", {}, name), input);
 }
 
 function input(/** @type {Record<string, string>} */ attributes = {}) {
-  return /** @type {HTMLInputElement} */ (el("input", { type: "text", spellcheck: "false", ...attributes }));
+  return el("input", { type: "text", spellcheck: "false", ...attributes });
 }
 
 function select(/** @type {string[]} */ values) {
-  return /** @type {HTMLSelectElement} */ (el("select", {}, ...values.map((value) => el("option", { value }, value))));
+  return el("select", {}, ...values.map((value) => el("option", { value }, value)));
 }
 
 export class Inspector {
-  /** @param {Wishes} wishes */
-  constructor(wishes) {
-    this.wishes = wishes;
+  /** @param {FieldHandlers} handlers */
+  constructor(handlers) {
+    this.handlers = handlers;
     this.start = input({ size: "6" });
-    this.kind = select(SWITCHES);
-    this.over = input({ size: "3", placeholder: "4" });
+    this.switch = select(SWITCHES);
+    this.length = input({ size: "3", placeholder: "4" });
     this.curve = select(["linear", "spherical"]);
     this.seed = input({ size: "6", inputmode: "numeric", placeholder: say("sampler's") });
     this.asks = input({ size: "6", placeholder: say("none") });
     this.global = input({ placeholder: say("put before every prompt") });
     this.blend = [
-      field("over", OVER_TIP, this.over),
+      field("over", OVER_TIP, this.length),
       field("curve", "linear: straight through; spherical: along the arc between both texts", this.curve),
     ];
     this.number = el("span", { class: "mft-number" });
-    this.element = el("div", { class: "mft-inspector", role: "group", "aria-label": say("Prompt in focus") }, ...this.fields());
+    const attributes = { class: "mft-inspector", role: "group", "aria-label": say("Prompt in focus") };
+    this.element = el("div", attributes, ...this.fields());
     this.globalRow = field("Global", "Put before every prompt: the setting and the looks that all share", this.global);
     this.globalRow.classList.add("mft-global");
     this.listen();
@@ -62,7 +63,7 @@ export class Inspector {
     return [
       this.number,
       field("start", "When it starts: 10s, 0:10, 160 (a video frame) or 12c (a chunk)", this.start),
-      field("switch", SWITCH_TIPS, this.kind),
+      field("switch", SWITCH_TIP, this.switch),
       ...this.blend,
       field("seed", "For this segment's noise. Empty: the sampler's seed", this.seed),
       field("pins", "Names of the pins that this segment asks for, with commas between", this.asks),
@@ -70,41 +71,42 @@ export class Inspector {
   }
 
   listen() {
-    const { wishes } = this;
-    this.start.addEventListener("change", () => wishes.start(this.start.value.trim()));
-    for (const part of [this.kind, this.over, this.curve]) {
+    const { handlers } = this;
+    this.start.addEventListener("change", () => handlers.start(this.start.value.trim()));
+    for (const part of [this.switch, this.length, this.curve]) {
       part.addEventListener("change", () =>
-        wishes.switch(this.kind.value, this.over.value.trim(), this.curve.value === "spherical"),
+        handlers.switch(this.switch.value, this.length.value.trim(), this.curve.value === "spherical"),
       );
     }
-    this.seed.addEventListener("change", () => wishes.seed(this.seed.value.trim()));
+    this.seed.addEventListener("change", () => handlers.seed(this.seed.value.trim()));
     this.asks.addEventListener("change", () =>
-      wishes.asks([...new Set(this.asks.value.split(/[\s,]+/).filter(Boolean))]),
+      handlers.asks([...new Set(this.asks.value.split(/[\s,]+/).filter(Boolean))]),
     );
-    this.global.addEventListener("change", () => wishes.global(this.global.value.trim()));
+    this.global.addEventListener("change", () => handlers.global(this.global.value.trim()));
   }
 
   /**
-   * @param {Story | null} story @param {number} focus
+   * Show the segment in focus and the global prompt.
+   * @param {PlacedSchedule | null} schedule @param {number} focus
    * @param {{value: string, editable: boolean, title: string}} global
    * @param {boolean} editable
    */
-  show(story, focus, global, editable) {
-    const segment = story?.document.segments[focus];
+  show(schedule, focus, global, editable) {
+    const segment = schedule?.document.segments[focus];
     for (const part of this.element.querySelectorAll("input, select")) {
       part.toggleAttribute("disabled", !segment || !editable);
     }
     this.global.value = global.value;
     this.global.disabled = !global.editable;
     if (global.title) this.globalRow.title = global.title;
-    this.number.textContent = segment ? `${focus + 1}/${story?.document.segments.length}` : "";
+    this.number.textContent = segment ? `${focus + 1}/${schedule?.document.segments.length}` : "";
     for (const part of this.blend) part.hidden = segment?.switch !== "blend";
-    if (!story || !segment) return;
-    const { asked_s } = story.plan.placed[focus];
-    this.start.value = writtenTime(story.document, focus) || `${shortSeconds(asked_s, story.plan.fps)}s`;
+    if (!schedule || !segment) return;
+    const { asked_s } = schedule.plan.placed[focus];
+    this.start.value = writtenTime(schedule.document, focus) || `${shortSeconds(asked_s, schedule.plan.fps)}s`;
     this.start.disabled ||= focus === 0;
-    this.kind.value = segment.switch;
-    this.over.value = segment.blend ? writeLength(segment.blend) : "";
+    this.switch.value = segment.switch;
+    this.length.value = segment.blend ? writeLength(segment.blend) : "";
     this.curve.value = segment.blend?.spherical ? "spherical" : "linear";
     this.seed.value = segment.seed ?? "";
     this.asks.value = segment.asks.join(", ");

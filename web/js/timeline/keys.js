@@ -1,5 +1,5 @@
 // @ts-check
-// What the keys do while a segment has the focus.
+// The actions of keys while a segment has the focus.
 
 /** @typedef {[action: string, amount?: number]} Act */
 
@@ -24,6 +24,7 @@ const PLAIN = {
 };
 
 /**
+ * The action of a key; null for none.
  * @param {{key: string, shiftKey: boolean, altKey: boolean, ctrlKey: boolean, metaKey: boolean}} event
  * @returns {Act | null}
  */

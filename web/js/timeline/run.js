@@ -1,5 +1,5 @@
 // @ts-check
-// What the strip shows of a run. Pure: events in, a new state out.
+// The state of a run as the strip shows it. Pure: events in, a new state out.
 
 /** @typedef {{index: number, start_s: number, end_s: number, thumbnail: string | null}} Done a finished chunk */
 /** @typedef {{prompt: string | null, done: Done[], running: boolean}} Run */
@@ -15,7 +15,7 @@ function roundUp(number) {
   return 2 ** Math.max(0, Math.ceil(Math.log2(number)));
 }
 
-/** @param {Done[]} done @returns {Done[]} */
+/** Remove thumbnails where there are too many. @param {Done[]} done @returns {Done[]} */
 function withFewPictures(done) {
   const every = roundUp(done.length / MOST_PICTURES);
   return done.map((one) => (one.index % every ? { ...one, thumbnail: null } : one));
@@ -32,7 +32,7 @@ export function started() {
 }
 
 /**
- * A chunk is finished. What came from another prompt is forgotten.
+ * A chunk is finished. Chunks of another run are dropped.
  * @param {Run} run
  * @param {any} detail  of the event "memflow.chunk"
  * @returns {Run}
@@ -47,7 +47,7 @@ export function chunkDone(run, { prompt_id, chunk, chunks, start_s, end_s, thumb
   return { prompt: prompt_id, done: withFewPictures(done), running: !Number.isInteger(chunks) || chunk + 1 < chunks };
 }
 
-/** @param {Run} run @returns {Run} */
+/** A run has ended. @param {Run} run @returns {Run} */
 export function ended(run) {
   return { ...run, running: false };
 }

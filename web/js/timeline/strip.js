@@ -1,36 +1,39 @@
 // @ts-check
-// The picture of a story: ruler, segments, pins and the run, placed in percent of the track.
-import { say } from "../words/words.js";
-import { el, percent } from "./dom.js";
-import { writeLength } from "./options.js";
+// Draw a schedule on the track: ruler, segments, pins and the run, placed in percent of the track.
+import { say } from "../i18n/say.js";
+import { el, percent } from "../lib/dom.js";
+import { CHUNK_FRAMES, startSeconds } from "../schedule/grid.js";
+import { writeLength } from "../schedule/options.js";
 import { making, thumbnails } from "./run.js";
-import { CHUNK_FRAMES, startSeconds } from "./time.js";
 
-/** @typedef {import("./plan.js").Plan} Plan */
-/** @typedef {import("./plan.js").Placed} Placed */
+/** @typedef {import("../schedule/plan.js").Plan} Plan */
+/** @typedef {import("../schedule/plan.js").PlacedSegment} PlacedSegment */
 /** @typedef {import("./run.js").Run} Run */
-/** @typedef {{left_s: number, right_s: number, pixelsPerSecond: number}} Window what can be seen of the axis */
+/** @typedef {{left_s: number, right_s: number, pixelsPerSecond: number}} Window the part of the axis in sight */
 
 const TICK_STEPS_S = [0.25, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
 const TICK_PX = 56;
 const GRID_PX = 5; // a finer grid would be a grey surface
 const THUMBNAIL_PX = 34;
 
-/** @param {number} seconds */
+/** 4.5 -> "4.5 s", 75 -> "1:15". @param {number} seconds */
 export function clock(seconds) {
   if (seconds < 60) return `${Number(seconds.toFixed(2))} s`;
   const rest = Number((seconds % 60).toFixed(2));
   return `${Math.floor(seconds / 60)}:${rest < 10 ? "0" : ""}${rest}`;
 }
 
-/** @param {HTMLElement} element @param {number} start_s @param {number} end_s @param {number} length_s */
-function span(element, start_s, end_s, length_s) {
+/**
+ * Place an element on the axis.
+ * @param {HTMLElement} element @param {number} start_s @param {number} end_s @param {number} length_s
+ */
+function placeSpan(element, start_s, end_s, length_s) {
   element.style.left = percent(start_s, length_s);
   element.style.width = percent(Math.max(0, end_s - start_s), length_s);
   return element;
 }
 
-/** @param {Plan} plan @param {Window} window */
+/** The ruler's ticks in sight. @param {Plan} plan @param {Window} window */
 export function ticks({ length_s }, { left_s, right_s, pixelsPerSecond }) {
   const step = TICK_STEPS_S.find((one) => one * pixelsPerSecond >= TICK_PX) ?? 7200;
   const found = [];
@@ -42,7 +45,10 @@ export function ticks({ length_s }, { left_s, right_s, pixelsPerSecond }) {
   return found;
 }
 
-/** The grid of chunks as a background of the track. @param {HTMLElement} track @param {Plan} plan @param {Window} window */
+/**
+ * Show the grid of chunks as a background of the track.
+ * @param {HTMLElement} track @param {Plan} plan @param {Window} window
+ */
 export function showGrid(track, { length_s, fps }, { pixelsPerSecond }) {
   const chunk = CHUNK_FRAMES / fps / length_s;
   const first = startSeconds(1, fps) / length_s;
@@ -52,31 +58,30 @@ export function showGrid(track, { length_s, fps }, { pixelsPerSecond }) {
   track.style.setProperty("--mft-first", `${((100 * first) / (1 - Math.min(chunk, 0.99))).toFixed(5)}%`);
 }
 
-/** @param {Placed} placed @returns {string[]} */
+/** The options of a segment as badges. @param {PlacedSegment} placed @returns {string[]} */
 export function badges({ segment }) {
   const { blend, seed, asks } = segment;
-  const way = blend ? `blend ${writeLength(blend)}${blend.spherical ? " spherical" : ""}` : segment.switch;
-  const said = segment.switch === "recache" ? [] : [way];
-  return [...said, ...(seed === null ? [] : [`seed ${seed}`]), ...asks.map((name) => `\u25c6 ${name}`)];
+  const change = blend ? `blend ${writeLength(blend)}${blend.spherical ? " spherical" : ""}` : segment.switch;
+  const changes = segment.switch === "recache" ? [] : [change];
+  return [...changes, ...(seed === null ? [] : [`seed ${seed}`]), ...asks.map((name) => `\u25c6 ${name}`)];
 }
 
-/** What a screen reader says of a segment. @param {Plan} plan @param {number} index */
-function spoken({ placed }, index) {
-  const one = placed[index];
-  const number = [index + 1, placed.length];
-  const where = say("Prompt {0} of {1}, {2} to {3}", ...number, clock(one.start_s), clock(one.end_s));
-  return [where, ...badges(one), one.segment.prompt || say("empty"), one.problem].filter(Boolean).join(", ");
+/** The description of a segment for screen readers. @param {Plan} plan @param {number} index */
+function ariaLabel({ placed }, index) {
+  const { start_s, end_s, segment, problem } = placed[index];
+  const where = say("Prompt {0} of {1}, {2} to {3}", index + 1, placed.length, clock(start_s), clock(end_s));
+  return [where, ...badges(placed[index]), segment.prompt || say("empty"), problem].filter(Boolean).join(", ");
 }
 
-/** @param {Plan} plan @param {number} index */
-function tip({ placed }, index) {
+/** The tooltip of a segment. @param {Plan} plan @param {number} index */
+function tooltip({ placed }, index) {
   const { asked_s, start_s, end_s, problem, segment } = placed[index];
   const late = start_s - asked_s > 0.005;
   const from = late ? say("{0} (asked for at {1})", clock(start_s), clock(asked_s)) : clock(start_s);
   return [segment.prompt, say("{0} to {1}", from, clock(end_s)), problem].filter(Boolean).join("\n");
 }
 
-/** @param {Plan} plan @param {number} index @param {boolean} focused */
+/** The block of a segment. @param {Plan} plan @param {number} index @param {boolean} focused */
 export function block(plan, index, focused) {
   const placed = plan.placed[index];
   const over = plan.end_s !== null && placed.start_s >= plan.end_s - 1e-6;
@@ -88,36 +93,36 @@ export function block(plan, index, focused) {
       class: ["mft-block", placed.problem && "mft-problem", over && "mft-over"].filter(Boolean).join(" "),
       role: "option",
       tabindex: focused ? 0 : -1,
-      title: tip(plan, index),
+      title: tooltip(plan, index),
       "data-index": index,
       "aria-selected": focused ? "true" : "false",
-      "aria-label": spoken(plan, index),
+      "aria-label": ariaLabel(plan, index),
     },
     el("div", { class: "mft-words" }, head, label),
   );
-  // ComfyUI's own undo leaves the keys alone in what says it is a text area
+  // ComfyUI's own undo does not take keys from an element whose type is that of a text area
   Object.assign(element, { type: "textarea" });
   if (placed.blend_s) element.prepend(ramp(placed));
-  return span(element, placed.start_s, placed.end_s, plan.length_s);
+  return placeSpan(element, placed.start_s, placed.end_s, plan.length_s);
 }
 
-/** The stretch over which a prompt blends in. @param {Placed} placed */
+/** The stretch over which a prompt blends in. @param {PlacedSegment} placed */
 function ramp({ blend_s, start_s, end_s }) {
   const element = el("div", { class: "mft-ramp" });
-  return span(element, 0, Math.min(blend_s, end_s - start_s), Math.max(end_s - start_s, 1e-6));
+  return placeSpan(element, 0, Math.min(blend_s, end_s - start_s), Math.max(end_s - start_s, 1e-6));
 }
 
-/** The edge between two segments, to drag; and where the text asks for it, if that is elsewhere. */
+/** The edges between segments, to drag, and where the text asks for them, if that is earlier. */
 export function edges(/** @type {Plan} */ { placed, length_s }) {
   return placed.slice(1).flatMap(({ start_s, asked_s }, before) => {
     const edge = el("div", { class: "mft-edge", "data-index": before + 1 });
     edge.style.left = percent(start_s, length_s);
     if (start_s - asked_s < 0.005) return [edge];
-    return [span(el("div", { class: "mft-asked" }), asked_s, start_s, length_s), edge];
+    return [placeSpan(el("div", { class: "mft-asked" }), asked_s, start_s, length_s), edge];
   });
 }
 
-/** @param {Plan} plan */
+/** The markers of pins. @param {Plan} plan */
 export function pins({ pins: found, length_s }) {
   return found.map(({ name, at_s }, index) => {
     const label = name ? say("Pin {0} at {1}", name, clock(at_s)) : say("Pin without a name at {0}", clock(at_s));
@@ -135,21 +140,24 @@ export function pins({ pins: found, length_s }) {
   });
 }
 
-/** Finished chunks, thumbnails, and the chunk being made. @param {Run} run @param {Plan} plan @param {Window} window */
+/**
+ * The marks of a run: finished chunks, thumbnails, and the chunk being made.
+ * @param {Run} run @param {Plan} plan @param {Window} window
+ */
 export function runMarks(run, { length_s, fps }, { left_s, right_s, pixelsPerSecond }) {
   const seen = (/** @type {{start_s: number}} */ one) => one.start_s < right_s && one.start_s > left_s - 60;
-  const done = stretches(run).map(([start, end]) => span(el("div", { class: "mft-done" }), start, end, length_s));
+  const done = stretches(run).map(([start, end]) => placeSpan(el("div", { class: "mft-done" }), start, end, length_s));
   const pictures = thumbnails(run, pixelsPerSecond, THUMBNAIL_PX).filter(seen);
   const shown = pictures.map(({ start_s, width_s, thumbnail }) => {
     const image = el("img", { class: "mft-thumbnail", src: thumbnail, alt: "", title: clock(start_s), draggable: "false" });
-    return span(image, start_s, start_s + width_s, length_s);
+    return placeSpan(image, start_s, start_s + width_s, length_s);
   });
   const next = making(run, CHUNK_FRAMES / fps);
-  const now = next ? [span(el("div", { class: "mft-making" }), next.start_s, next.end_s, length_s)] : [];
+  const now = next ? [placeSpan(el("div", { class: "mft-making" }), next.start_s, next.end_s, length_s)] : [];
   return [...done, ...shown, ...now];
 }
 
-/** Finished chunks that touch, as one. @param {Run} run @returns {[number, number][]} */
+/** The stretches of finished chunks that touch. @param {Run} run @returns {[number, number][]} */
 function stretches({ done }) {
   /** @type {[number, number][]} */
   const found = [];

@@ -1,34 +1,37 @@
 // @ts-check
-// The timeline of one node: what the user asks for, done to the text, which stays the only truth.
-import { say } from "../words/words.js";
-import { ACTIONS, NO_ROOM } from "./actions.js";
-import { copyText, listenToClipboard } from "./clipboard.js";
-import { listen } from "./gestures.js";
+// The timeline of one schedule node: reads the node's text, shows it, and writes every edit back into it.
+import { say } from "../i18n/say.js";
+import { TextError } from "../schedule/errors.js";
+import { chunkShownAt, nearestChunk, startSeconds } from "../schedule/grid.js";
+import { segmentAt } from "../schedule/plan.js";
+import { parseText } from "../schedule/text.js";
+import { ACTIONS, editPrompt } from "./actions.js";
+import { listenToClipboard } from "./clipboard.js";
+import { DelayedReader, readTextForm } from "./convert.js";
+import { listenToPointer } from "./gestures.js";
 import { History } from "./history.js";
 import { listenToKeys, listenToWheel } from "./input.js";
-import * as model from "./model.js";
-import { segmentAt } from "./plan.js";
-import { Elsewhere, readAny, readOwn } from "./reading.js";
+import * as operations from "./operations.js";
 import { clock } from "./strip.js";
-import { parseText } from "./text.js";
-import { TextError, chunkShownAt, nearestChunk, startSeconds } from "./time.js";
 import { View } from "./view.js";
 
-/** @typedef {import("./model.js").Story} Story */
-/** @typedef {import("./model.js").Change} Change */
+/** @typedef {import("./operations.js").PlacedSchedule} PlacedSchedule */
+/** @typedef {import("./operations.js").Change} Change */
 /** @typedef {import("./history.js").State} State */
+/** @typedef {(schedule: PlacedSchedule) => Change | null} Operation */
+/** @typedef {{change: Change, schedule: PlacedSchedule}} Draft a change that is shown and not written */
 /**
- * @typedef {object} Host what the timeline asks of its node
+ * @typedef {object} Host what the timeline needs of its node and of the page
  * @property {() => string} text
  * @property {(text: string) => void} setText
  * @property {() => string} globalPrompt
  * @property {(prompt: string) => void} setGlobalPrompt
- * @property {() => import("./plan.js").Setting} setting
+ * @property {() => import("../schedule/plan.js").Setting} setting
  * @property {() => string} locked  why the text cannot be edited here, "" if it can
  * @property {() => boolean} globalLocked
- * @property {(text: string) => Promise<{text?: string, error?: string}>} convert  asks the server
- * @property {(event: WheelEvent) => void} wheel  what the timeline leaves to the canvas
- * @property {() => void} edited  an edit is finished
+ * @property {(text: string) => Promise<{text?: string, error?: string}>} convert  another form to the text form, by the server
+ * @property {(event: WheelEvent) => void} wheel  passes an event to the canvas
+ * @property {() => void} edited  called after every edit
  */
 
 const FOREIGN = "This schedule is in another form than the timeline edits.";
@@ -37,16 +40,16 @@ export class Timeline {
   /** @param {Host} host */
   constructor(host) {
     this.host = host;
-    /** @type {Story | null} of the text; null while it cannot be read */
-    this.story = null;
-    /** @type {Story | null} what the server made of another form */
-    this.preview = null;
-    /** @type {{change: Change, story: Story} | null} what a drag would do, or a prompt that is being added */
+    /** @type {PlacedSchedule | null} of the text; null while it cannot be read */
+    this.schedule = null;
+    /** @type {PlacedSchedule | null} of a text in another form, converted by the server */
+    this.converted = null;
+    /** @type {Draft | null} of a drag, or of a prompt that is being added */
     this.draft = null;
     this.focus = 0;
-    this.elsewhere = new Elsewhere(host, (found) => this.showFound(found));
+    this.delayedReader = new DelayedReader(host, (result) => this.showConverted(result));
     this.history = new History(this.state());
-    this.view = new View((action, amount) => this.act(action, amount), this.wishes());
+    this.view = new View((action, amount) => this.act(action, amount), this.fieldHandlers());
     this.listen();
     this.refresh();
   }
@@ -55,28 +58,29 @@ export class Timeline {
     return this.view.element;
   }
 
-  /** @returns {import("./inspector.js").Wishes} */
-  wishes() {
+  /** What the fields change. @returns {import("./inspector.js").FieldHandlers} */
+  fieldHandlers() {
     return {
-      start: (time) => this.apply((story) => model.setStart(story, this.focus, time), false),
-      switch: (...kind) => this.apply((story) => model.setSwitch(story, this.focus, ...kind), false),
-      seed: (digits) => this.apply((story) => model.setSeed(story, this.focus, digits), false),
-      asks: (names) => this.apply((story) => model.setAsks(story, this.focus, names), false),
+      start: (time) => this.apply((schedule) => operations.setStart(schedule, this.focus, time), false),
+      switch: (...kind) => this.apply((schedule) => operations.setSwitch(schedule, this.focus, ...kind), false),
+      seed: (digits) => this.apply((schedule) => operations.setSeed(schedule, this.focus, digits), false),
+      asks: (names) => this.apply((schedule) => operations.setAsks(schedule, this.focus, names), false),
       global: (prompt) => this.setGlobal(prompt),
     };
   }
 
   listen() {
     const { view } = this;
-    view.track.addEventListener("pointerdown", () => this.settle());
-    listen(view.track, {
+    view.track.addEventListener("pointerdown", () => this.finishTyping());
+    listenToPointer(view.track, {
       cursor: (x, free) => this.setCursor(view.secondsAt(x), free),
       focus: (index) => this.setFocus(index),
-      retime: (index, x, free) => this.draw((story) => model.retime(story, index, view.secondsAt(x), free)),
-      carry: (index, x) => this.carry(index, view.secondsAt(x)),
-      drop: () => this.drop(),
+      retime: (index, x, free) =>
+        this.showDraft((schedule) => operations.retime(schedule, index, view.secondsAt(x), free)),
+      move: (index, x) => this.dragTo(index, view.secondsAt(x)),
+      keep: () => this.keepDraft(),
       cancel: () => this.refresh(),
-      edit: (index) => this.edit(index),
+      edit: (index) => editPrompt(this, index),
     });
     listenToKeys(this);
     listenToWheel(this);
@@ -90,45 +94,46 @@ export class Timeline {
     return { text: this.host.text(), globalPrompt: this.host.globalPrompt() };
   }
 
-  /** Show what the node says now. */
+  /** Read the node's text and show it. */
   refresh() {
     const state = this.state();
     this.history.typed(state, performance.now());
-    this.preview = null;
+    this.converted = null;
     this.draft = null;
     this.setting = JSON.stringify(this.host.setting());
-    this.story = this.read(state.text);
-    if (this.story) this.view.notify("");
-    else this.elsewhere.ask(state.text);
+    this.schedule = this.read(state.text);
+    if (this.schedule) this.view.showNotice("");
+    else this.delayedReader.read(state.text);
     this.show();
   }
 
-  /** Another node's values were put in: there is nothing to undo. */
+  /** Start anew with other values of the node: there is nothing to undo. */
   reset() {
     this.history = new History(this.state());
     this.refresh();
   }
 
-  /** Show the story anew if the sampler's length or frame rate is another one. */
+  /** Show the schedule anew if the sampler's length or frame rate has changed. */
   refreshSetting() {
     if (this.setting !== JSON.stringify(this.host.setting())) this.refresh();
   }
 
-  /** @param {string} text @returns {Story | null} */
+  /** @param {string} text @returns {PlacedSchedule | null} */
   read(text) {
-    return readOwn(text, this.host);
+    return readTextForm(text, this.host);
   }
 
-  /** What the server made of a text that is not the timeline's. @param {import("./reading.js").Found} found */
-  showFound({ story, problem }) {
-    this.preview = story;
-    if (story) this.view.notify(say(FOREIGN), "foreign", !this.host.locked());
-    else this.view.notify(problem);
+  /** Show a text in another form as the server converts it. @param {import("./convert.js").ReadResult} result */
+  showConverted({ schedule, problem }) {
+    this.converted = schedule;
+    if (schedule) this.view.showNotice(say(FOREIGN), "foreign", !this.host.locked());
+    else this.view.showNotice(problem);
     this.show();
   }
 
+  /** The schedule on show. */
   get shown() {
-    return this.draft?.story ?? this.story ?? this.preview;
+    return this.draft?.schedule ?? this.schedule ?? this.converted;
   }
 
   // -- showing ------------------------------------------------------------------------------------------------
@@ -136,25 +141,28 @@ export class Timeline {
   show() {
     const { shown } = this;
     this.focus = Math.max(0, Math.min(this.focus, (shown?.plan.placed.length ?? 1) - 1));
-    this.view.draw(shown, this.focus, { dragging: Boolean(this.draft), readable: Boolean(this.story) });
+    this.view.draw(shown, this.focus, { dragging: Boolean(this.draft), readable: Boolean(this.schedule) });
     this.showFields();
   }
 
+  /** Show the fields, the message line and which buttons work. */
   showFields() {
     const locked = this.host.locked();
     const own = this.host.globalPrompt();
-    const header = this.story?.document.global?.prompt ?? "";
+    const header = this.schedule?.document.global?.prompt ?? "";
     const title = own.trim() && header ? say("Takes the place of the text's global: line") : "";
-    const editable = !locked && !this.host.globalLocked() && Boolean(this.story || own);
+    const editable = !locked && !this.host.globalLocked() && Boolean(this.schedule || own);
     const global = { value: own.trim() ? own : header, editable, title };
-    this.view.inspector.show(this.shown, this.focus, global, Boolean(this.story) && !locked);
-    const problem = this.story?.plan.problem ?? "";
-    this.view.say(this.draft?.change.said || locked || problem || this.summary(), !this.draft && Boolean(problem));
+    this.view.inspector.show(this.shown, this.focus, global, Boolean(this.schedule) && !locked);
+    const problem = this.schedule?.plan.problem ?? "";
+    const message = this.draft?.change.announcement || locked || problem || this.summary();
+    this.view.showMessage(message, !this.draft && Boolean(problem));
     this.view.undo.disabled = !this.history.past.length;
     this.view.redo.disabled = !this.history.future.length;
-    for (const part of this.view.changing) part.disabled = Boolean(locked) || !this.story;
+    for (const part of this.view.changing) part.disabled = Boolean(locked) || !this.schedule;
   }
 
+  /** How many prompts and how long, in one line. */
   summary() {
     const plan = this.shown?.plan;
     if (!plan) return "";
@@ -169,14 +177,14 @@ export class Timeline {
     this.view.drawWindow();
   }
 
-  /** @param {string} sentence */
-  complain(sentence) {
+  /** Show and announce a problem. @param {string} sentence */
+  showProblem(sentence) {
     this.showFields();
-    this.view.say(sentence, true);
-    this.view.live.textContent = sentence;
+    this.view.showMessage(sentence, true);
+    this.view.announce(sentence);
   }
 
-  /** @param {number} seconds @param {boolean} free */
+  /** Set the cursor at the nearest start of a chunk, or freely. @param {number} seconds @param {boolean} free */
   setCursor(seconds, free = false) {
     const plan = this.shown?.plan;
     if (!plan) return;
@@ -189,15 +197,15 @@ export class Timeline {
 
   /** @param {number} index */
   setFocus(index) {
-    this.settle();
+    this.finishTyping();
     this.focus = Math.max(0, Math.min(index, (this.shown?.plan.placed.length ?? 1) - 1));
     this.view.markFocus(this.focus);
     this.showFields();
     this.view.focusBlock(this.focus);
   }
 
-  /** Take what is written in a field for the segment that it was written for. */
-  settle() {
+  /** End typing in a field, so that its value goes to the segment that it was typed for. */
+  finishTyping() {
     this.view.editor.close(true);
     const active = document.activeElement;
     if (active instanceof HTMLInputElement && this.element.contains(active)) active.blur();
@@ -205,49 +213,50 @@ export class Timeline {
 
   // -- edits --------------------------------------------------------------------------------------------------
 
+  /** The schedule, if it can be edited. */
   get writable() {
-    return this.host.locked() ? null : this.story;
+    return this.host.locked() ? null : this.schedule;
   }
 
   /**
-   * Change the text, unless there is a reason not to, which is said. False where there was nothing to do.
-   * @param {(story: Story) => Change | null} operation
-   * @param {boolean} toBlock  whether the keys go to the segment in focus
+   * Change the text, or show why it cannot be changed. False where there was nothing to do.
+   * @param {Operation} operation
+   * @param {boolean} toBlock  whether the segment in focus gets the keys
    */
   apply(operation, toBlock = true) {
     if (!this.writable) return true;
-    const change = this.checked(operation, this.writable);
+    const change = this.checkedChange(operation, this.writable);
     if (!change) return change !== null;
     this.focus = change.focus;
     this.write({ text: change.text, globalPrompt: this.host.globalPrompt() });
-    this.view.live.textContent = change.said;
+    this.view.announce(change.announcement);
     if (toBlock) this.view.focusBlock(this.focus);
     return true;
   }
 
   /**
-   * A change whose text can be read; undefined, once the reason is said, for any other.
-   * @param {(story: Story) => Change | null} operation @param {Story} story
+   * A change whose text can be read; for any other, show why and return undefined.
+   * @param {Operation} operation @param {PlacedSchedule} schedule
    */
-  checked(operation, story) {
+  checkedChange(operation, schedule) {
     try {
-      const change = operation(story);
+      const change = operation(schedule);
       if (change) parseText(change.text);
       return change;
     } catch (error) {
       if (!(error instanceof TextError)) throw error;
-      return this.complain(error.message);
+      return this.showProblem(error.message);
     }
   }
 
-  /** @param {State} state */
+  /** Write a state to the node, as a step of undo. @param {State} state */
   write(state) {
     this.history.step(state);
-    this.put(state);
+    this.writeToNode(state);
   }
 
   /** @param {State} state */
-  put({ text, globalPrompt }) {
+  writeToNode({ text, globalPrompt }) {
     if (this.host.globalPrompt() !== globalPrompt) this.host.setGlobalPrompt(globalPrompt);
     if (this.host.text() !== text) this.host.setText(text);
     this.refresh();
@@ -262,129 +271,74 @@ export class Timeline {
     if (!this.host.locked()) this.restore(this.history.redo(), say("Done again"));
   }
 
-  /** @param {State | null} state @param {string} said */
-  restore(state, said) {
+  /** @param {State | null} state @param {string} announcement */
+  restore(state, announcement) {
     if (!state) return;
-    this.put(state);
-    this.view.live.textContent = said;
+    this.writeToNode(state);
+    this.view.announce(announcement);
     this.view.focusBlock(this.focus);
   }
 
   /**
-   * Show what an operation would do.
-   * @param {(story: Story) => Change | null} operation
-   * @param {boolean} steady  keep the axis, so that what is dragged stays under the pointer
+   * Show the result of an operation without writing it.
+   * @param {Operation} operation
+   * @param {boolean} keepAxis  so that a dragged segment stays under the pointer
    */
-  draw(operation, steady = true) {
+  showDraft(operation, keepAxis = true) {
     const base = this.writable;
     const change = base && operation(base);
-    const story = change && this.read(change.text);
-    if (story && steady) story.plan = { ...story.plan, length_s: base.plan.length_s };
-    this.draft = change && story ? { change, story } : null;
+    const schedule = change && this.read(change.text);
+    if (schedule && keepAxis) schedule.plan = { ...schedule.plan, length_s: base.plan.length_s };
+    this.draft = change && schedule ? { change, schedule } : null;
     if (change) this.focus = change.focus;
     this.show();
   }
 
-  /** @param {number} index @param {number} seconds  where the segment is dragged to */
-  carry(index, seconds) {
+  /** Show a segment moved to a place. @param {number} index @param {number} seconds  where it is dragged to */
+  dragTo(index, seconds) {
     this.focus = index;
-    // among the places that the segments have before the drag, not those that it shows
-    this.draw((story) => model.move(story, index, segmentAt(story.plan, chunkShownAt(seconds, story.plan.fps))));
+    this.showDraft((schedule) => {
+      // among the places that the segments have before the drag, not those that it shows
+      const place = segmentAt(schedule.plan, chunkShownAt(seconds, schedule.plan.fps));
+      return operations.move(schedule, index, place);
+    });
   }
 
-  /** Keep what a drag showed. */
-  drop() {
+  /** Show the schedule without the draft. */
+  dropDraft() {
+    this.draft = null;
+    this.show();
+  }
+
+  /** Write the draft, as at the end of a drag. */
+  keepDraft() {
     const { draft } = this;
     this.draft = null;
     if (!draft || !this.apply(() => draft.change)) this.show();
   }
 
-  /** @param {string} prompt */
+  /** Set the global prompt, in the text if it has one, else in the node's own widget. @param {string} prompt */
   setGlobal(prompt) {
     const inText = this.writable?.document.global && !this.host.globalPrompt().trim();
-    if (inText) this.apply((story) => model.setGlobal(story, prompt, this.focus), false);
+    if (inText) this.apply((schedule) => operations.setGlobal(schedule, prompt, this.focus), false);
     else if (!this.host.locked()) this.write({ text: this.host.text(), globalPrompt: prompt });
-  }
-
-  /** Write in a segment. @param {number} index */
-  edit(index) {
-    if (!this.writable) return;
-    this.setFocus(index);
-    const { prompt } = this.writable.document.segments[index];
-    this.ask(say("Prompt {0}", index + 1), prompt, (text) => this.apply((story) => model.setPrompt(story, index, text), false));
-  }
-
-  /** A new prompt, which is there once it is written. */
-  add() {
-    this.draw(model.append, false);
-    const { draft } = this;
-    if (!draft) return this.complain(say(NO_ROOM));
-    this.view.focusBlock(this.focus);
-    this.ask(say("Prompt {0}", this.focus + 1), "", (text) => {
-      if (text) this.apply(() => model.setPrompt(draft.story, draft.change.focus, text), false);
-    });
   }
 
   /** @param {number} pin  which one */
   removePin(pin) {
-    this.apply((story) => model.removePin(story, pin, this.focus));
-  }
-
-  /** Ask for a name, and keep the moment at the cursor. */
-  pin() {
-    const at_s = this.view.cursor_s;
-    if (!this.writable) return;
-    this.ask(say("Name for the pin at {0}, or nothing", clock(at_s)), "", (name) =>
-      this.apply((story) => model.addPin(story, at_s, name, this.focus), false),
-    );
-  }
-
-  /** @param {string} label @param {string} text @param {(text: string) => void} kept */
-  ask(label, text, kept) {
-    this.view.editor.open(label, text, (written, byKey) => {
-      this.draft = null;
-      this.show();
-      if (written !== null) kept(written);
-      if (byKey) this.view.focusBlock(this.focus);
-    });
+    this.apply((schedule) => operations.removePin(schedule, pin, this.focus));
   }
 
   // -- actions ------------------------------------------------------------------------------------------------
 
-  /** @param {string} action @param {number} amount */
+  /** Do an action of a button or key. @param {string} action @param {number} amount */
   act(action, amount = 1) {
     return ACTIONS[action](this, amount);
   }
 
-  /** @param {number} chunks */
+  /** Move the cursor by some chunks. @param {number} chunks */
   moveCursor(chunks) {
     const plan = this.shown?.plan;
     if (plan) this.setCursor(startSeconds(Math.max(0, nearestChunk(this.view.cursor_s, plan.fps) + chunks), plan.fps));
-  }
-
-  // -- in and out ---------------------------------------------------------------------------------------------
-
-  /** The text, with the node's global prompt in it. */
-  exported() {
-    const { shown } = this;
-    const own = this.host.globalPrompt().trim();
-    return shown && own ? model.setGlobal(shown, own, 0).text : (shown?.text ?? this.host.text());
-  }
-
-  async copy() {
-    await copyText(this.exported());
-    this.view.say(say("Copied as text."), false);
-    this.view.live.textContent = say("Copied as text.");
-  }
-
-  /** A whole schedule, in any form, in the place of the text. @param {string} text */
-  async replace(text) {
-    if (this.host.locked() || !text.trim()) return;
-    const { story, problem } = await readAny(text, this.host);
-    if (!story) return this.complain(problem);
-    this.focus = 0;
-    this.write({ text: story.text, globalPrompt: this.host.globalPrompt() });
-    this.view.live.textContent = say("Schedule pasted");
-    this.view.focusBlock(0);
   }
 }

@@ -1,19 +1,21 @@
 // @ts-check
-// The timeline's elements: what they show, and how far they are zoomed and scrolled. What a press means is not known here.
-import { say } from "../words/words.js";
-import { button, el, percent } from "./dom.js";
+// The timeline's elements, with zoom and scrolling. Clicks, keys and edits are handled by timeline.js.
+import { say } from "../i18n/say.js";
+import { el, percent } from "../lib/dom.js";
+import { button } from "./button.js";
 import { Editor } from "./editor.js";
 import { Inspector } from "./inspector.js";
 import { NO_RUN } from "./run.js";
 import * as strip from "./strip.js";
 
-/** @typedef {import("./model.js").Story} Story */
-/** @typedef {import("./plan.js").Plan} Plan */
+/** @typedef {import("./operations.js").PlacedSchedule} PlacedSchedule */
+/** @typedef {import("../schedule/plan.js").Plan} Plan */
 /** @typedef {(action: string, amount?: number) => unknown} Act */
 
 const WIDEST_CHUNK_PX = 96;
 
-const SILENT = { "aria-hidden": "true" };
+// left out by screen readers
+const HIDDEN = { "aria-hidden": "true" };
 
 export class View {
   zoom = 1;
@@ -22,24 +24,29 @@ export class View {
   /** @type {Plan | null} */
   plan = null;
 
-  ruler = el("div", { class: "mft-ruler", ...SILENT });
+  ruler = el("div", { class: "mft-ruler", ...HIDDEN });
   pins = el("div", { class: "mft-pins" });
-  lane = el("div", { class: "mft-lane", role: "listbox", "aria-label": say("Prompts"), "aria-orientation": "horizontal" });
-  marks = el("div", { class: "mft-run", ...SILENT });
-  end = el("div", { class: "mft-end", ...SILENT });
-  cursor = el("div", { class: "mft-cursor", ...SILENT });
+  lane = el("div", {
+    class: "mft-lane",
+    role: "listbox",
+    "aria-label": say("Prompts"),
+    "aria-orientation": "horizontal",
+  });
+  marks = el("div", { class: "mft-run", ...HIDDEN });
+  end = el("div", { class: "mft-end", ...HIDDEN });
+  cursor = el("div", { class: "mft-cursor", ...HIDDEN });
   track = el("div", { class: "mft-track" }, this.ruler, this.pins, this.lane, this.marks, this.end, this.cursor);
   scroller = el("div", { class: "mft-view" }, this.track);
   sentence = el("span");
   message = el("div", { class: "mft-message" });
-  live = el("div", { class: "mft-live", role: "status", "aria-live": "polite" });
+  announcement = el("div", { class: "mft-live", role: "status", "aria-live": "polite" });
   editor = new Editor();
 
-  /** @param {Act} act @param {import("./inspector.js").Wishes} wishes */
-  constructor(act, wishes) {
-    this.inspector = new Inspector(wishes);
-    this.offer = button(say("Convert to text"), say("Convert to text"), "", () => act("convert"));
-    this.notice = el("div", { class: "mft-notice", role: "alert", hidden: "" }, this.sentence, this.offer);
+  /** @param {Act} act @param {import("./inspector.js").FieldHandlers} handlers */
+  constructor(act, handlers) {
+    this.inspector = new Inspector(handlers);
+    this.convert = button(say("Convert to text"), say("Convert to text"), "", () => act("convert"));
+    this.notice = el("div", { class: "mft-notice", role: "alert", hidden: "" }, this.sentence, this.convert);
     // the attribute asks Vue nodes for the wheel while something in here has the focus
     const stage = { class: "mft-stage", "data-capture-wheel": "true" };
     this.stage = el("div", stage, this.scroller, this.notice, this.editor.box);
@@ -49,21 +56,22 @@ export class View {
     /** Buttons that change the text. */
     this.changing = buttons.changing;
     const fields = [this.inspector.element, this.inspector.globalRow];
-    const parts = [buttons.bar, this.stage, ...fields, this.message, this.live];
+    const parts = [buttons.bar, this.stage, ...fields, this.message, this.announcement];
     this.element = el("div", { class: "mft", role: "group", "aria-label": say("Prompt timeline") }, ...parts);
     this.scroller.addEventListener("scroll", () => this.drawWindow());
     new ResizeObserver(() => this.drawWindow()).observe(this.scroller);
   }
 
-  // -- the story ----------------------------------------------------------------------------------------------
+  // -- the schedule --------------------------------------------------------------------------------------------
 
   /**
-   * @param {Story | null} story @param {number} focus
-   * @param {{dragging: boolean, readable: boolean}} how  readable: the story is that of the text
+   * Draw a schedule.
+   * @param {PlacedSchedule | null} schedule @param {number} focus
+   * @param {{dragging: boolean, readable: boolean}} how  readable: the node's text can be read
    */
-  draw(story, focus, { dragging, readable }) {
+  draw(schedule, focus, { dragging, readable }) {
     const held = this.lane.contains(document.activeElement);
-    this.plan = story?.plan ?? null;
+    this.plan = schedule?.plan ?? null;
     this.element.classList.toggle("mft-unread", !readable);
     this.lane.classList.toggle("mft-dragging", dragging);
     this.drawPlan(focus);
@@ -71,7 +79,7 @@ export class View {
     this.drawWindow();
   }
 
-  /** @param {number} focus */
+  /** Draw segments and pins. @param {number} focus */
   drawPlan(focus) {
     const { plan } = this;
     const blocks = plan?.placed.map((_, index) => strip.block(plan, index, index === focus)) ?? [];
@@ -81,7 +89,7 @@ export class View {
     if (plan) this.end.style.left = percent(plan.end_s ?? 0, plan.length_s);
   }
 
-  /** What depends on zoom and scrolling: ruler, grid, run. */
+  /** Draw what depends on zoom and scrolling: ruler, grid, run. */
   drawWindow() {
     this.track.style.width = `${this.zoom * 100}%`;
     const { plan } = this;
@@ -123,25 +131,36 @@ export class View {
     this.scroller.scrollLeft = left - clientWidth / 4;
   }
 
-  // -- sentences ----------------------------------------------------------------------------------------------
+  // -- messages -----------------------------------------------------------------------------------------------
 
-  /** @param {string} sentence @param {boolean} bad */
-  say(sentence, bad) {
+  /** Show a line below the strip. @param {string} sentence @param {boolean} bad  whether it is a problem */
+  showMessage(sentence, bad) {
     this.message.textContent = sentence;
     this.message.classList.toggle("mft-bad", bad);
   }
 
-  /** Over the strip: why it cannot be edited. @param {string} sentence "" for nothing @param {"" | "foreign"} kind */
-  notify(sentence, kind = "", convertible = false) {
+  /** Let screen readers read a sentence. @param {string} sentence */
+  announce(sentence) {
+    this.announcement.textContent = sentence;
+  }
+
+  /**
+   * Show over the strip why it cannot be edited.
+   * @param {string} sentence "" for nothing @param {"" | "foreign"} kind
+   */
+  showNotice(sentence, kind = "", convertible = false) {
     this.sentence.textContent = sentence;
-    this.offer.hidden = !convertible;
+    this.convert.hidden = !convertible;
     this.notice.hidden = !sentence;
     this.notice.classList.toggle("mft-foreign", kind === "foreign");
   }
 
   // -- zoom ---------------------------------------------------------------------------------------------------
 
-  /** @param {number} zoom  1 shows the whole story @param {number} still_s  the moment that stays where it is */
+  /**
+   * Zoom around a moment.
+   * @param {number} zoom  1 shows the whole story @param {number} still_s  the moment that stays where it is
+   */
   zoomTo(zoom, still_s) {
     const { plan, scroller, track } = this;
     if (!plan) return;
@@ -162,7 +181,7 @@ export class View {
   }
 }
 
-/** @param {Act} act */
+/** The toolbar and those of its buttons that can be disabled. @param {Act} act */
 function toolbar(act) {
   const make = (/** @type {string} */ label, face = "", keys = "", action = face, amount = 1) =>
     button(say(label), face === label ? say(face) : face, keys, () => act(action, amount));

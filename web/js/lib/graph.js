@@ -1,0 +1,189 @@
+// @ts-check
+// Find nodes, links and widgets in ComfyUI's graph. Graphs and nodes are passed in, so nothing here needs the page.
+
+/** @typedef {{node: ComfyNode, slot: number}} Target  where a link ends */
+
+// node ids that a subgraph's links have for its own input and output
+const [SUBGRAPH_INPUT, SUBGRAPH_OUTPUT] = [-10, -20];
+// values of node.mode
+const [MUTED, BYPASSED] = [2, 4];
+// reroutes that a link is followed through, in case they form a circle
+const MOST_STEPS = 100;
+
+// -- nodes ----------------------------------------------------------------------------------------------------
+
+/** The root graph of a graph, which may be a subgraph that is open. @param {ComfyGraph} graph */
+export function rootOf(graph) {
+  return graph.rootGraph ?? graph;
+}
+
+/** The nodes of a graph and of every subgraph in it. @param {ComfyGraph} graph @returns {ComfyNode[]} */
+export function allNodes(graph) {
+  return graph.nodes.flatMap((node) => (node.subgraph ? [node, ...allNodes(node.subgraph)] : [node]));
+}
+
+/**
+ * The node with an execution id: "12", or "4:12" for node 12 inside the subgraph node 4.
+ * @param {ComfyGraph} root  the root graph
+ * @param {ComfyId} executionId
+ */
+export function findNode(root, executionId) {
+  const ids = String(executionId).split(":");
+  const inner = /** @type {string} */ (ids.pop());
+  /** @type {ComfyGraph | undefined} */
+  let graph = root;
+  for (const id of ids) graph = nodeById(graph, id)?.subgraph;
+  return nodeById(graph, inner);
+}
+
+/**
+ * The node that an event of a run names.
+ * @param {ComfyGraph} root  the root graph
+ * @param {{node: ComfyId, display_node?: ComfyId}} detail  of the event
+ */
+export function findEventNode(root, detail) {
+  return findNode(root, detail.display_node ?? detail.node);
+}
+
+/**
+ * The node with a locator id, which outputs are kept under: "12", or "<subgraph>:12" in any node of that subgraph.
+ * @param {ComfyGraph} root  the root graph
+ * @param {string} locator
+ */
+export function findLocated(root, locator) {
+  const ids = locator.split(":");
+  const graph = ids.length > 1 ? root.subgraphs?.get(ids[0]) : root;
+  return nodeById(graph, /** @type {string} */ (ids.at(-1)));
+}
+
+/** @param {ComfyGraph | undefined} graph @param {string} id */
+function nodeById(graph, id) {
+  return graph?.getNodeById(id) ?? graph?.getNodeById(Number(id)) ?? null;
+}
+
+/** All nodes that show a subgraph. @param {ComfyGraph} graph  the subgraph */
+function instancesOf(graph) {
+  return allNodes(rootOf(graph)).filter((node) => node.subgraph === graph);
+}
+
+/** Whether a node is muted or bypassed. @param {ComfyNode} node */
+export function isIdle(node) {
+  return [MUTED, BYPASSED].includes(node.mode);
+}
+
+// -- widgets --------------------------------------------------------------------------------------------------
+
+/** A widget of a node by its name. @param {ComfyNode | null | undefined} node @param {string | undefined} name */
+export function widgetOf(node, name) {
+  return node?.widgets?.find((widget) => widget.name === name);
+}
+
+/** A widget that a node must have. @param {ComfyNode} node @param {string} name */
+export function requiredWidget(node, name) {
+  const widget = widgetOf(node, name);
+  if (!widget) throw new Error(`${node.type} has no widget ${name}`);
+  return widget;
+}
+
+/** The input slot that a link feeds a widget through; -1 for none. @param {ComfyNode} node @param {string} name */
+export function linkedSlot(node, name) {
+  return node.inputs?.findIndex((input) => input.widget?.name === name && input.link != null) ?? -1;
+}
+
+/** Whether a link feeds a widget. @param {ComfyNode} node @param {string} name */
+export function isLinked(node, name) {
+  return linkedSlot(node, name) >= 0;
+}
+
+// -- against the links' direction -----------------------------------------------------------------------------
+
+/** The node that feeds an input, by the input's name. @param {ComfyNode} node @param {string} name */
+export function inputSource(node, name) {
+  const slot = node.inputs?.findIndex((input) => input.name === name) ?? -1;
+  return slot < 0 ? null : sourceOf(node, slot);
+}
+
+/**
+ * The node that feeds an input slot, looking through reroutes, bypassed nodes and subgraphs, inwards and outwards.
+ * @param {ComfyLinkEnd} node @param {number} slot
+ */
+export function sourceOf(node, slot) {
+  /** @type {{node: ComfyLinkEnd | null, slot: number}} */
+  let end = { node, slot };
+  for (let steps = 0; end.node && steps < MOST_STEPS; steps++) {
+    const link = linkAt(end.node, end.slot);
+    const outer = outerInput(end.node, link);
+    if (outer) {
+      end = outer;
+      continue;
+    }
+    const source = link?.resolve?.(end.node.graph)?.outputNode ?? end.node.getInputNode?.(end.slot);
+    if (!source || source.mode === MUTED) return null;
+    if (source.mode === BYPASSED) end = { node: source, slot: sameType(source, link) };
+    else if (source.subgraph) end = { node: innerOutput(source.subgraph, link?.origin_slot), slot: 0 };
+    else if (source.type === "Reroute") end = { node: source, slot: 0 };
+    else return source;
+  }
+  return null;
+}
+
+/** The link that comes in at a slot. @param {ComfyLinkEnd} node @param {number} slot */
+export function linkAt(node, slot) {
+  // a subgraph node's own getInputLink finds links that go out of its inside
+  if (!node.subgraph) return node.getInputLink?.(slot);
+  const id = node.inputs?.[slot]?.link;
+  return id == null ? null : node.graph?.getLink(id);
+}
+
+/**
+ * The input of the subgraph node that a link inside the subgraph comes from; null for a link from a node.
+ * @param {ComfyLinkEnd} node  where the link ends
+ * @param {ComfyLink | null | undefined} link
+ */
+export function outerInput(node, link) {
+  if (!link || !node.graph || Number(link.origin_id) !== SUBGRAPH_INPUT) return null;
+  return { node: instancesOf(node.graph)[0] ?? null, slot: link.origin_slot };
+}
+
+/** The input that a bypassed node hands on. @param {ComfyNode} node @param {ComfyLink | null | undefined} link */
+function sameType(node, link) {
+  return node.inputs?.findIndex((input) => input.type === link?.type) ?? -1;
+}
+
+/**
+ * A stand-in for a node whose slot 0 is fed by what feeds an output inside a subgraph.
+ * @param {ComfySubgraph} subgraph @param {number | undefined} slot
+ */
+function innerOutput(subgraph, slot = -1) {
+  const id = subgraph.outputNode?.slots[slot]?.linkIds[0];
+  return { graph: subgraph, getInputLink: () => (id === undefined ? null : subgraph.getLink(id)) };
+}
+
+// -- along the links ------------------------------------------------------------------------------------------
+
+/** Where an output goes. @param {ComfyNode} node @param {ComfyOutput | undefined} output @returns {Target[]} */
+export function targetsOf({ graph }, output) {
+  return graph && output?.links ? output.links.flatMap((id) => linkTargets(graph, id)) : [];
+}
+
+/**
+ * Where what comes in at an input of a subgraph goes inside it.
+ * @param {ComfySubgraph} subgraph @param {number} slot
+ */
+export function innerTargets(subgraph, slot) {
+  return (subgraph.inputs?.[slot]?.linkIds ?? []).flatMap((id) => linkTargets(subgraph, id));
+}
+
+/**
+ * Where a link ends; a link out of a subgraph ends behind every node that shows it.
+ * @param {ComfyGraph} graph @param {ComfyId} linkId @returns {Target[]}
+ */
+function linkTargets(graph, linkId) {
+  const link = graph.getLink(linkId);
+  if (!link) return [];
+  if (Number(link.target_id) !== SUBGRAPH_OUTPUT) {
+    const node = graph.getNodeById(link.target_id);
+    return node ? [{ node, slot: link.target_slot }] : [];
+  }
+  return instancesOf(graph).flatMap((node) => targetsOf(node, node.outputs[link.target_slot]));
+}

@@ -1,0 +1,95 @@
+// @ts-check
+// The options in brackets behind a time: [cut], [blend 6 spherical], [seed 7], [hero].
+import { TextError } from "./errors.js";
+import { parseTime } from "./time.js";
+
+/** @typedef {import("./time.js").Time} Time */
+/** @typedef {{length: Time, spherical: boolean}} Blend length is in chunks or in seconds */
+/** @typedef {{kind: "switch" | "seed" | "ask", value: string}} OptionValue ask: the name of a pin */
+
+export const SWITCHES = ["recache", "soft", "cut", "blend"];
+export const BLEND_CHUNKS = 4;
+export const MAX_SEED = (1n << 64n) - 1n;
+const PATHS = ["linear", "spherical"];
+
+// what Python's str.strip removes, which is not quite what JavaScript's trim does
+export const SPACE = "[\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]";
+const ENDS = new RegExp(`^${SPACE}+|${SPACE}+$`, "g");
+const GAPS = new RegExp(`${SPACE}+`);
+
+const BLEND_LIKE = `blend(?:[ \\t]+(?:[-+]?[0-9.][\\p{L}\\p{N}_.]*|${PATHS.join("|")})){0,2}`;
+/** Matches what is read as an option wherever it stands, so that no prompt can start with it. */
+export const OPTION_LIKE = new RegExp(
+  `^[ \\t]*\\[[ \\t]*(?:${SWITCHES.join("|")}|${BLEND_LIKE}|seed[ \\t:=]*[0-9]*)[ \\t]*(?:\\]|:|$)`,
+  "u",
+);
+const SEED = /^seed[ \t:=]+([0-9]{1,20})$/;
+const NAME = /^[\p{L}\p{Nl}\p{No}_][\p{L}\p{N}_-]{0,39}$/u;
+
+/** Python's str.strip. @param {string} text */
+export function strip(text) {
+  return text.replace(ENDS, "");
+}
+
+/** Whether a pin can have this name. @param {string} name */
+export function isPinName(name) {
+  return NAME.test(name) && !SWITCHES.includes(name) && name !== "seed";
+}
+
+/** Throws TextError unless a pin can have this name. @param {string} name */
+export function checkPinName(name) {
+  if (isPinName(name)) return;
+  throw new TextError(
+    `"${name.slice(0, 40)}" cannot be a pin's name: write a letter, then letters, digits, _ or -, but no option's name.`,
+  );
+}
+
+/** A seed's digits without zeros in front. Throws TextError. @param {string} digits */
+export function readSeed(digits) {
+  if (/^[0-9]{1,20}$/.test(digits) && BigInt(digits) <= MAX_SEED) return String(BigInt(digits));
+  throw new TextError(`"${digits.slice(0, 30)}" is no seed: write a whole number from 0 to ${MAX_SEED}.`);
+}
+
+/** The value of an option. Throws TextError. @param {string} bracketed  with its brackets @returns {OptionValue} */
+export function readOption(bracketed) {
+  const text = strip(strip(bracketed).slice(1, -1));
+  const seed = SEED.exec(text);
+  if (seed) return { kind: "seed", value: readSeed(seed[1]) };
+  if (SWITCHES.includes(text) || blendOf(text)) return { kind: "switch", value: text };
+  checkPinName(text);
+  return { kind: "ask", value: text };
+}
+
+/**
+ * The value of a blend option; null for every other option. Throws TextError.
+ * @param {string} option @returns {Blend | null}
+ */
+export function blendOf(option) {
+  const [first, ...words] = strip(option).split(GAPS);
+  if (first !== "blend") return null;
+  const spherical = words.at(-1) === "spherical";
+  if (PATHS.includes(words.at(-1) ?? "")) words.pop();
+  if (!words.length) return { length: { value: BLEND_CHUNKS, unit: "chunks" }, spherical };
+  const { time } = parseTime(/^[0-9]+$/.test(words[0]) ? `${words[0]}c` : words[0]);
+  if (words.length > 1 || time.value <= 0 || !["chunks", "s"].includes(time.unit)) {
+    throw new TextError(`[${option.slice(0, 30)}] must say chunks or seconds: write [blend 6], [blend 3s spherical].`);
+  }
+  return { length: time, spherical };
+}
+
+/** The length of a blend as written: `6` chunks or `3s`. @param {Blend} blend */
+export function writeLength({ length }) {
+  return length.unit === "s" ? `${length.value}s` : String(length.value);
+}
+
+/**
+ * The option of a switch as written; "" for recache, which needs none.
+ * @param {string} name @param {Blend | null} blend
+ */
+export function writeSwitch(name, blend) {
+  if (name === "recache") return "";
+  if (name !== "blend" || !blend) return name;
+  const length = writeLength(blend);
+  const written = length === String(BLEND_CHUNKS) && !blend.spherical ? "" : ` ${length}`;
+  return `blend${written}${blend.spherical ? " spherical" : ""}`;
+}

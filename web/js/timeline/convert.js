@@ -1,0 +1,66 @@
+// @ts-check
+// Read schedules of any form: the text form here, every other form through the server.
+import { TextError } from "../schedule/errors.js";
+import { isForeign, parseText } from "../schedule/text.js";
+import { readSchedule } from "./operations.js";
+
+/** @typedef {import("./operations.js").PlacedSchedule} PlacedSchedule */
+/** @typedef {import("./timeline.js").Host} Host */
+/** @typedef {{schedule: PlacedSchedule | null, problem: string}} ReadResult a schedule, or why there is none */
+
+const WAIT_MS = 300;
+
+/**
+ * Read the text form; null for anything else.
+ * @param {string} text @param {Host} host @returns {PlacedSchedule | null}
+ */
+export function readTextForm(text, host) {
+  if (isForeign(text)) return null;
+  try {
+    return readSchedule(text, host.setting(), host.globalPrompt());
+  } catch (error) {
+    if (error instanceof TextError) return null;
+    throw error;
+  }
+}
+
+/** Read a schedule in any form. @param {string} text @param {Host} host @returns {Promise<ReadResult>} */
+export async function readAnyForm(text, host) {
+  const own = readTextForm(text, host);
+  if (own) return { schedule: own, problem: "" };
+  const answer = await host.convert(text);
+  const schedule = answer.text === undefined ? null : readTextForm(answer.text, host);
+  return { schedule, problem: answer.error ?? problemOf(text) };
+}
+
+/** What is wrong with a text in the text form. @param {string} text */
+function problemOf(text) {
+  try {
+    parseText(text);
+  } catch (error) {
+    if (error instanceof TextError) return error.message;
+    throw error;
+  }
+  return "This schedule cannot be read.";
+}
+
+/** Reads the node's text through the server, once it is no longer being typed. */
+export class DelayedReader {
+  /** @param {Host} host @param {(result: ReadResult) => void} onResult */
+  constructor(host, onResult) {
+    this.host = host;
+    this.onResult = onResult;
+    this.turn = 0;
+  }
+
+  /** @param {string} text */
+  read(text) {
+    const turn = ++this.turn;
+    const isCurrent = () => turn === this.turn && this.host.text() === text;
+    setTimeout(async () => {
+      if (!isCurrent()) return;
+      const result = await readAnyForm(text, this.host);
+      if (isCurrent()) this.onResult(result);
+    }, WAIT_MS);
+  }
+}
