@@ -74,8 +74,10 @@ def test_a_chunk_allocates_nothing_as_large_as_a_layers_memory(retrieval, prompt
 
 def test_a_timestep_is_embedded_once_in_a_run(backbone, prompt, monkeypatch):
     embedded = []
-    reckon = Backbone._reckon
-    monkeypatch.setattr(Backbone, "_reckon", lambda self, times: embedded.append(times.tolist()) or reckon(self, times))
+    embed = Backbone._modulation_at
+    monkeypatch.setattr(
+        Backbone, "_modulation_at", lambda self, times: embedded.append(times.tolist()) or embed(self, times)
+    )
     stream = Stream(backbone, LatentShape(4, 6), sampling=SamplingConfig((1000, 500)), frames=30)
     stream.set_prompt(prompt(0))
     for chunk in range(6):
