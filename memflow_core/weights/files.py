@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-SNIFFED_BYTES = 512
+HEAD_BYTES = 512
 ZIP_MAGIC = b"PK\x03\x04"
 PICKLE_MAGIC = b"\x80"
 DAMAGED = "is damaged or cut off: download it again."
@@ -53,13 +53,13 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     if not path.is_file():
         raise FileNotFoundError(f"there is no weight file at {path}.")
     with path.open("rb") as file:
-        head = file.read(SNIFFED_BYTES)
+        head = file.read(HEAD_BYTES)
     # first, since the length that such a file begins with may spell anything
     if _is_safetensors(head):
         return _read_safetensors(path)
-    mistaken = _mistaken_for_weights(head)
-    if mistaken:
-        raise ValueError(f"{path.name} {mistaken}")
+    other_format = _describe_other_format(head)
+    if other_format:
+        raise ValueError(f"{path.name} {other_format}")
     if head.startswith((ZIP_MAGIC, PICKLE_MAGIC)):
         return Checkpoint(path, _flat_tensors(path, _unpickle(path, zipped=head.startswith(ZIP_MAGIC))))
     raise ValueError(f"{path.name} is neither a safetensors nor a PyTorch file, or it {DAMAGED}")
@@ -79,12 +79,12 @@ def check_finite(name: str, state_dict: Mapping[str, Tensor]) -> None:
             raise ValueError(f"{name} is damaged: {key} holds NaN or infinity.")
 
 
-def unwrapped(key: str, prefix: re.Pattern[str]) -> str:
+def strip_wrappers(key: str, prefix: re.Pattern[str]) -> str:
     """A tensor's name without the infixes of training wrappers, and then without a prefix."""
     return prefix.sub("", _WRAPPERS.sub("", key))
 
 
-def listed(names: list[str], most: int = 3) -> str:
+def join_names(names: list[str], most: int = 3) -> str:
     """The first few of many names: 'a, b, c and 4 more'."""
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
@@ -94,7 +94,7 @@ def _is_safetensors(head: bytes) -> bool:
     return head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= MAX_HEADER_BYTES
 
 
-def _mistaken_for_weights(head: bytes) -> str | None:
+def _describe_other_format(head: bytes) -> str | None:
     text = head.lstrip().lower()
     if not head:
         return "is empty: download it again."
@@ -125,7 +125,7 @@ def _unpickle(path: Path, zipped: bool) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except UnpicklingError as error:
-        raise ValueError(_refusal(path, str(error))) from error
+        raise ValueError(_describe_refusal(path, str(error))) from error
     except (OSError, MemoryError):
         raise
     # a damaged pickle can make the reader fail in any way
@@ -145,7 +145,7 @@ def _check_archive(path: Path) -> None:
         raise ValueError(f"{path.name} is a zip archive without PyTorch weights: unpack it, and name the weight file.")
 
 
-def _refusal(path: Path, reason: str) -> str:
+def _describe_refusal(path: Path, reason: str) -> str:
     wanted = re.search(r"(?:GLOBAL|class|function) `?([\w.]+)", reason)
     if wanted is None:
         return f"{path.name} is damaged, or no PyTorch weights: it was refused and nothing in it was run."
@@ -158,10 +158,10 @@ def _refusal(path: Path, reason: str) -> str:
 def _flat_tensors(path: Path, content: Any) -> dict[str, Tensor]:
     if not isinstance(content, Mapping):
         raise ValueError(f"{path.name} holds a {type(content).__name__}, not named weights.")
-    return dict(_walk(path, content, ()))
+    return dict(_named_tensors(path, content, ()))
 
 
-def _walk(path: Path, content: Mapping[Any, Any], above: tuple[Any, ...]) -> Iterator[tuple[str, Tensor]]:
+def _named_tensors(path: Path, content: Mapping[Any, Any], above: tuple[Any, ...]) -> Iterator[tuple[str, Tensor]]:
     if len(above) > MAX_NESTING:
         raise ValueError(f"{path.name} is nested more than {MAX_NESTING} levels deep, as no weight file is.")
     for key, value in content.items():
@@ -171,4 +171,4 @@ def _walk(path: Path, content: Mapping[Any, Any], above: tuple[Any, ...]) -> Ite
                 raise ValueError(f"{path.name} holds {name} without plain numbers: ask for plain weights.")
             yield name, value
         elif isinstance(value, Mapping):
-            yield from _walk(path, value, (*above, key))
+            yield from _named_tensors(path, value, (*above, key))

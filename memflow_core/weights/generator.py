@@ -18,7 +18,7 @@ from torch import Tensor
 from ..config import ModelConfig
 from ..model import WanModel
 from .detect import is_wan, other_kind, other_wan
-from .files import FLOATS, Checkpoint, check_finite, listed, read_checkpoint, unwrapped
+from .files import FLOATS, Checkpoint, check_finite, join_names, read_checkpoint, strip_wrappers
 
 # top-level names under which checkpoints keep a model, in the order in which `auto` looks for them
 GROUPS = ("generator", "generator_ema", "model", "diffusion_model", "state_dict")
@@ -26,7 +26,7 @@ WHICH = ("auto", "generator", "generator_ema", "model")
 WAN_HEAD_DIM = 128
 
 # weights whose shapes give all sizes, and their numbers of dimensions
-_TELLING = {
+_SIZE_KEYS = {
     "patch_embedding.weight": 5,
     "text_embedding.0.weight": 2,
     "time_embedding.0.weight": 2,
@@ -63,7 +63,7 @@ def read_generator(path: str | Path, which: str = "auto", num_heads: int | None 
     if which not in WHICH:
         raise ValueError(f"which is {which!r}, but must be one of {', '.join(WHICH)}.")
     checkpoint = read_checkpoint(path)
-    name, (source, chosen) = checkpoint.path.name, _choose(checkpoint, which)
+    name, (source, chosen) = checkpoint.path.name, _choose_group(checkpoint, which)
     state_dict = plain_keys(name, chosen)
     _check_kind(name, state_dict)
     config = _infer_config(checkpoint, state_dict, num_heads)
@@ -76,14 +76,14 @@ def plain_keys(name: str, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]
     """Keys without the prefixes and infixes of wrappers. Raises ValueError if two keys become one."""
     plain: dict[str, Tensor] = {}
     for key, tensor in state_dict.items():
-        bare = unwrapped(key, _PREFIX)
+        bare = strip_wrappers(key, _PREFIX)
         if bare in plain:
             raise ValueError(f"{name} holds {bare} twice: {key!r} is the second.")
         plain[bare] = tensor
     return plain
 
 
-def _choose(checkpoint: Checkpoint, which: str) -> tuple[str, Mapping[str, Tensor]]:
+def _choose_group(checkpoint: Checkpoint, which: str) -> tuple[str, Mapping[str, Tensor]]:
     wanted = GROUPS if which == "auto" else (which,)
     for group in wanted:
         members = {
@@ -95,8 +95,8 @@ def _choose(checkpoint: Checkpoint, which: str) -> tuple[str, Mapping[str, Tenso
             return group, members
     if which == "auto":
         return "", checkpoint.tensors
-    found = sorted({key.split(".")[0] for key in checkpoint.tensors})
-    raise ValueError(f"{checkpoint.path.name} has no {which}: it holds {listed(found) or 'no tensors'}; choose auto.")
+    found = join_names(sorted({key.split(".")[0] for key in checkpoint.tensors})) or "no tensors"
+    raise ValueError(f"{checkpoint.path.name} has no {which}: it holds {found}; choose auto.")
 
 
 def _check_kind(name: str, state_dict: Mapping[str, Tensor]) -> None:
@@ -106,7 +106,7 @@ def _check_kind(name: str, state_dict: Mapping[str, Tensor]) -> None:
     if kind is not None:
         raise ValueError(f"{name} {kind}")
     if not is_wan(state_dict):
-        raise ValueError(f"{name} is not a Wan model: it holds {listed(list(state_dict))}.")
+        raise ValueError(f"{name} is not a Wan model: it holds {join_names(list(state_dict))}.")
     for key, tensor in state_dict.items():
         if _QUANTISED.search(key) or (key.endswith(_WEIGHT_NAMES) and tensor.dtype not in FLOATS):
             kept = "" if tensor.dtype in FLOATS else f" to {str(tensor.dtype).removeprefix('torch.')}"
@@ -117,7 +117,7 @@ def _check_kind(name: str, state_dict: Mapping[str, Tensor]) -> None:
 
 
 def _infer_config(checkpoint: Checkpoint, state_dict: Mapping[str, Tensor], num_heads: int | None) -> ModelConfig:
-    name, shapes = checkpoint.path.name, _telling_shapes(checkpoint.path.name, state_dict)
+    name, shapes = checkpoint.path.name, _size_shapes(checkpoint.path.name, state_dict)
     dim, in_channels, *patch = shapes["patch_embedding.weight"]
     out_channels = shapes["head.head.weight"][0] // 4
     other = other_wan(state_dict, dim, in_channels, out_channels)
@@ -128,7 +128,7 @@ def _infer_config(checkpoint: Checkpoint, state_dict: Mapping[str, Tensor], num_
     heads = _metadata_heads(checkpoint) if num_heads is None else num_heads
     return ModelConfig(
         dim=dim,
-        num_heads=_wan_heads(name, dim) if heads is None else heads,
+        num_heads=_heads_of_width(name, dim) if heads is None else heads,
         # counted, since a hostile file may call its last block anything
         num_layers=len({key.split(".")[1] for key in state_dict if re.match(r"blocks\.\d+\.", key)}),
         ffn_dim=shapes["blocks.0.ffn.0.weight"][0],
@@ -139,18 +139,18 @@ def _infer_config(checkpoint: Checkpoint, state_dict: Mapping[str, Tensor], num_
     )
 
 
-def _telling_shapes(name: str, state_dict: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    _check_missing(name, [key for key in _TELLING if key not in state_dict])
-    for key, ndim in _TELLING.items():
+def _size_shapes(name: str, state_dict: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    _check_missing(name, [key for key in _SIZE_KEYS if key not in state_dict])
+    for key, ndim in _SIZE_KEYS.items():
         if state_dict[key].ndim != ndim:
             raise ValueError(
                 f"{name} does not fit together: {key} has shape {list(state_dict[key].shape)}, but must have "
                 f"{ndim} dimensions."
             )
-    return {key: tuple(state_dict[key].shape) for key in _TELLING}
+    return {key: tuple(state_dict[key].shape) for key in _SIZE_KEYS}
 
 
-def _wan_heads(name: str, dim: int) -> int:
+def _heads_of_width(name: str, dim: int) -> int:
     if dim % WAN_HEAD_DIM:
         raise ValueError(
             f"{name} is {dim} wide, which is no multiple of Wan's {WAN_HEAD_DIM} per head: say how many "
@@ -169,7 +169,7 @@ def _metadata_heads(checkpoint: Checkpoint) -> int | None:
 
 def _check_missing(name: str, missing: list[str]) -> None:
     if missing:
-        raise ValueError(f"{name} is not a whole Wan model: missing {listed(missing)}.")
+        raise ValueError(f"{name} is not a whole Wan model: missing {join_names(missing)}.")
 
 
 def _check_whole(name: str, state_dict: Mapping[str, Tensor], config: ModelConfig) -> None:
@@ -178,7 +178,7 @@ def _check_whole(name: str, state_dict: Mapping[str, Tensor], config: ModelConfi
     _check_missing(name, [key for key in expected if key not in state_dict])
     unknown = [key for key in state_dict if key not in expected]
     if unknown:
-        raise ValueError(f"{name} is no Wan 2.1 text-to-video model: it also holds {listed(unknown)}.")
+        raise ValueError(f"{name} is no Wan 2.1 text-to-video model: it also holds {join_names(unknown)}.")
     for key, shape in expected.items():
         if state_dict[key].shape != shape:
             raise ValueError(

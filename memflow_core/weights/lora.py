@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .detect import LORA, is_wan, other_kind
-from .files import FLOATS, check_finite, listed, read_checkpoint, unwrapped
+from .files import FLOATS, check_finite, join_names, read_checkpoint, strip_wrappers
 
 _PREFIX = re.compile(r"^(?:(?:generator(?:_lora|_ema)?|state_dict|base_model|model|diffusion_model|module)\.)+")
 _HALF = re.compile(r"^(?P<module>.+)\.lora_(?P<half>A|B|down|up)(?:\.[\w-]+)?\.weight$")
@@ -88,7 +88,7 @@ class Lora:
         unknown = [module for module in self.layers if f"{module}.weight" not in state_dict]
         if unknown:
             raise ValueError(
-                f"{self.name} is a LoRA for another model: it changes {listed(unknown)}, which the "
+                f"{self.name} is a LoRA for another model: it changes {join_names(unknown)}, which the "
                 "generator does not have."
             )
         for module, layer in self.layers.items():
@@ -107,17 +107,17 @@ def read_lora(path: str | Path) -> Lora:
     """
     tensors, name = read_checkpoint(path).tensors, Path(path).name
     plain = _plain_keys(name, tensors)
-    halves, alphas = _sort(name, plain)
-    lora = Lora(name, dict(_pair(name, halves, alphas)))
+    halves, alphas = _split_halves(name, plain)
+    lora = Lora(name, dict(_pair_halves(name, halves, alphas)))
     check_finite(name, plain)
     return lora
 
 
 def _plain_keys(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     chosen = [key for key in tensors if key.startswith("generator_lora.")] or list(tensors)
-    plain = {unwrapped(key, _PREFIX): tensors[key] for key in chosen}
+    plain = {strip_wrappers(key, _PREFIX): tensors[key] for key in chosen}
     if not any(re.search(LORA, key) for key in plain):
-        raise ValueError(f"{name} {_not_a_lora(plain)}")
+        raise ValueError(f"{name} {_describe_other(plain)}")
     if all(key.startswith("critic_lora.") for key in plain):
         raise ValueError(f"{name} holds only the critic's LoRA of a training run: use the file with generator_lora.")
     if len(plain) < len(chosen):
@@ -125,13 +125,13 @@ def _plain_keys(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return plain
 
 
-def _not_a_lora(plain: Mapping[str, Tensor]) -> str:
+def _describe_other(plain: Mapping[str, Tensor]) -> str:
     if is_wan(plain):
         return "is a model, not a LoRA: load it as the generator."
-    return other_kind(plain) or f"is not a LoRA: it holds {listed(list(plain)) or 'no tensors'}."
+    return other_kind(plain) or f"is not a LoRA: it holds {join_names(list(plain)) or 'no tensors'}."
 
 
-def _sort(name: str, plain: Mapping[str, Tensor]) -> tuple[dict[str, dict[str, Tensor]], dict[str, float]]:
+def _split_halves(name: str, plain: Mapping[str, Tensor]) -> tuple[dict[str, dict[str, Tensor]], dict[str, float]]:
     """Split into {module: {"down", "up"}} and {module: alpha}."""
     halves: dict[str, dict[str, Tensor]] = {}
     alphas: dict[str, float] = {}
@@ -152,7 +152,7 @@ def _sort(name: str, plain: Mapping[str, Tensor]) -> tuple[dict[str, dict[str, T
     return halves, alphas
 
 
-def _pair(
+def _pair_halves(
     name: str, halves: Mapping[str, Mapping[str, Tensor]], alphas: Mapping[str, float]
 ) -> Iterator[tuple[str, LoraLayer]]:
     for module, pair in halves.items():
@@ -168,7 +168,7 @@ def _pair(
         yield module, LoraLayer(down, up, alphas.get(module))
     orphans = [module for module in alphas if module not in halves]
     if orphans:
-        raise ValueError(f"{name} is not whole: {listed(orphans)} has an alpha, but no weights.")
+        raise ValueError(f"{name} is not whole: {join_names(orphans)} has an alpha, but no weights.")
 
 
 def _check_number(what: str, value: float) -> None:

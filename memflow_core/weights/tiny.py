@@ -22,7 +22,7 @@ TINY_TEXT = "tiny_story_text.safetensors"
 
 METADATA_KEY = "tiny_text"
 END = 0  # the mark after the last word: embedding row 0, so that an empty prompt has a token too
-MOST_WORDS, MOST_LENGTH, MOST_SIZE = 100_000, 4096, 8192
+MAX_WORDS, MAX_LENGTH, MAX_WIDTH = 100_000, 4096, 8192
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 
@@ -43,10 +43,10 @@ class TextConfig:
     ffn_dim: int = 128
 
     def __post_init__(self) -> None:
-        words_ok = 0 < len(self.words) <= MOST_WORDS and all(isinstance(word, str) for word in self.words)
+        words_ok = 0 < len(self.words) <= MAX_WORDS and all(isinstance(word, str) for word in self.words)
         if not words_ok or len(set(self.words)) != len(self.words):
-            raise ValueError(f"the vocabulary must be 1 to {MOST_WORDS} different words.")
-        limits = {"length": MOST_LENGTH, "width": MOST_SIZE, "heads": 64, "layers": 64, "ffn_dim": MOST_SIZE}
+            raise ValueError(f"the vocabulary must be 1 to {MAX_WORDS} different words.")
+        limits = {"length": MAX_LENGTH, "width": MAX_WIDTH, "heads": 64, "layers": 64, "ffn_dim": MAX_WIDTH}
         for name, most in limits.items():
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
@@ -67,7 +67,7 @@ class TextConfig:
         known = {word: token for token, word in enumerate(self.words, start=END + 1)}
         unknown = [word for word in dict.fromkeys(found) if word not in known]
         if unknown:
-            raise ValueError(self._do_not_know(unknown))
+            raise ValueError(self._describe_unknown(unknown))
         if len(found) >= self.length:
             raise ValueError(
                 f"the prompt has {len(found)} words, but the tiny story model reads at most {self.length - 1}: "
@@ -75,7 +75,7 @@ class TextConfig:
             )
         return [known[word] for word in found]
 
-    def _do_not_know(self, unknown: list[str]) -> str:
+    def _describe_unknown(self, unknown: list[str]) -> str:
         named = []
         for word in unknown:
             close = get_close_matches(word, self.words, n=1)
@@ -124,7 +124,7 @@ def read_text_encoder(path: str | Path) -> TextEncoder:
     """
     checkpoint = read_checkpoint(path)
     name = checkpoint.path.name
-    encoder = TextEncoder(_config(checkpoint))
+    encoder = TextEncoder(_read_config(checkpoint))
     check_finite(name, checkpoint.tensors)
     try:
         encoder.load_state_dict(checkpoint.tensors)
@@ -134,7 +134,7 @@ def read_text_encoder(path: str | Path) -> TextEncoder:
     return encoder.eval().requires_grad_(False)
 
 
-def _config(checkpoint: Checkpoint) -> TextConfig:
+def _read_config(checkpoint: Checkpoint) -> TextConfig:
     name = checkpoint.path.name
     if METADATA_KEY not in checkpoint.metadata:
         raise ValueError(f"{name} is not the text encoder of a tiny story model: its metadata has no {METADATA_KEY}.")
