@@ -1,7 +1,10 @@
-"""LoRA files on a generator: low-rank changes W + strength * (alpha / rank) * B A of single linear layers.
+"""Read LoRA files and merge them into a generator: W + strength * (alpha / rank) * B A, for linear layers.
 
-Read are PEFT's names (`base_model.model.<module>.lora_A.weight`; in MemFlow's and LongLive's `lora.pt` under
-`generator_lora`) and ComfyUI's (`diffusion_model.<module>.lora_A` or `.lora_down`, with `.alpha`).
+Dialects, where `<module>` is a linear layer in plain Wan names, such as `blocks.0.self_attn.q`:
+
+    generator_lora.base_model.model.<module>.lora_A.weight    `lora.pt` of MemFlow and LongLive (PEFT's names)
+    base_model.model.<module>.lora_A[.<adapter>].weight       PEFT
+    diffusion_model.<module>.lora_A.weight or .lora_down.weight, with .alpha    ComfyUI
 """
 
 from __future__ import annotations
@@ -24,7 +27,12 @@ _HALF = re.compile(r"^(?P<module>.+)\.lora_(?P<half>A|B|down|up)(?:\.[\w-]+)?\.w
 
 @dataclass(frozen=True)
 class LoraLayer:
-    """down [rank, in] (PEFT's A), up [out, rank] (its B), and alpha where the file has one."""
+    """The change of one linear layer.
+
+    down   [rank, in], PEFT's A.
+    up     [out, rank], PEFT's B.
+    alpha  of the file, where it has one.
+    """
 
     down: Tensor
     up: Tensor
@@ -35,14 +43,18 @@ class LoraLayer:
         return self.down.shape[0]
 
     def scale(self, alpha: float | None) -> float:
-        """alpha / rank, with alpha as in `Lora.merge`."""
+        """alpha / rank; the given alpha before the file's, and the rank where there is neither."""
         alpha = self.alpha if alpha is None else alpha
         return 1.0 if alpha is None else alpha / self.rank
 
 
 @dataclass(frozen=True)
 class Lora:
-    """layers by the module they change, in plain Wan names: `blocks.0.self_attn.q`."""
+    """A LoRA as read from a file.
+
+    name    of the file, for messages.
+    layers  by the module that they change, in plain Wan names: `blocks.0.self_attn.q`.
+    """
 
     name: str
     layers: dict[str, LoraLayer]
@@ -50,14 +62,16 @@ class Lora:
     def merge(
         self, state_dict: Mapping[str, Tensor], strength: float = 1.0, alpha: float | None = None
     ) -> dict[str, Tensor]:
-        """A state dict with the LoRA added, computed in float32 or better, rounded to each weight's dtype.
+        """Add the LoRA to a state dict, computed in float32 or better and rounded to each weight's dtype.
 
-        state_dict  a generator's weights in plain Wan keys. It stays as it is; untouched weights are shared.
-        strength    0 gives the same weights, bit for bit.
-        alpha       the training's `lora_alpha`, which PEFT keeps in a config instead of the file. Given, it
-                    wins over the file's; without either, it is taken to be the rank.
+        state_dict  a generator's weights in plain Wan keys. It is not changed; weights without a LoRA layer are
+                    shared with the result.
+        strength    factor of the LoRA; 0 gives the same weights, bit for bit.
+        alpha       the training's `lora_alpha`, which PEFT keeps in a config instead of the file. It replaces the
+                    file's; None: the file's, or the rank where the file has none.
 
-        Raises ValueError if the LoRA belongs to another model.
+        Returns the merged state dict. Raises ValueError if the LoRA belongs to another model, or for a strength or
+        alpha that is no number.
         """
         _check_number("LoRA strength", strength)
         _check_alpha(alpha)
@@ -74,7 +88,7 @@ class Lora:
         return merged
 
     def to_comfy_keys(self, alpha: float | None = None) -> dict[str, Tensor]:
-        """The same LoRA in names that ComfyUI's own LoRA loading understands; alpha as in `merge`."""
+        """The LoRA in the names that ComfyUI's own LoRA loading reads; alpha as in `merge`."""
         _check_alpha(alpha)
         renamed: dict[str, Tensor] = {}
         for module, layer in self.layers.items():
@@ -84,7 +98,7 @@ class Lora:
         return renamed
 
     def check_fits(self, state_dict: Mapping[str, Tensor]) -> None:
-        """Raise ValueError if the LoRA changes what a generator of these weights does not have."""
+        """Raise ValueError if the LoRA changes layers that these weights do not have, or in other shapes."""
         unknown = [module for module in self.layers if f"{module}.weight" not in state_dict]
         if unknown:
             raise ValueError(
@@ -92,7 +106,8 @@ class Lora:
                 "generator does not have."
             )
         for module, layer in self.layers.items():
-            weight, change = state_dict[f"{module}.weight"], (layer.up.shape[0], layer.down.shape[1])
+            weight = state_dict[f"{module}.weight"]
+            change = (layer.up.shape[0], layer.down.shape[1])
             if weight.shape != change:
                 raise ValueError(
                     f"{self.name} is a LoRA for another model: it changes {module} as {list(change)}, but "
@@ -101,11 +116,12 @@ class Lora:
 
 
 def read_lora(path: str | Path) -> Lora:
-    """Read a LoRA from a .safetensors or .pt file of either naming, and check that it is whole.
+    """Read a LoRA from a .safetensors or .pt file of any dialect, and check that it is whole.
 
-    Raises FileNotFoundError, or ValueError saying what the file is instead, or what is wrong in it.
+    Raises FileNotFoundError; ValueError for a file of another kind, or one that is incomplete or damaged.
     """
-    tensors, name = read_checkpoint(path).tensors, Path(path).name
+    tensors = read_checkpoint(path).tensors
+    name = Path(path).name
     plain = _plain_keys(name, tensors)
     halves, alphas = _split_halves(name, plain)
     lora = Lora(name, dict(_pair_halves(name, halves, alphas)))
@@ -114,6 +130,7 @@ def read_lora(path: str | Path) -> Lora:
 
 
 def _plain_keys(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The generator's LoRA tensors without prefixes: `<module>.lora_A.weight`, `<module>.alpha` ..."""
     chosen = [key for key in tensors if key.startswith("generator_lora.")] or list(tensors)
     plain = {strip_wrappers(key, _PREFIX): tensors[key] for key in chosen}
     if not any(re.search(LORA, key) for key in plain):
@@ -155,6 +172,7 @@ def _split_halves(name: str, plain: Mapping[str, Tensor]) -> tuple[dict[str, dic
 def _pair_halves(
     name: str, halves: Mapping[str, Mapping[str, Tensor]], alphas: Mapping[str, float]
 ) -> Iterator[tuple[str, LoraLayer]]:
+    """(module, its layer), each pair of halves checked."""
     for module, pair in halves.items():
         if len(pair) < 2:
             raise ValueError(f"{name} is not whole: {module} has only lora_{'A' if 'down' in pair else 'B'}.")
