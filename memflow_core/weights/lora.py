@@ -60,15 +60,21 @@ class Lora:
     layers: dict[str, LoraLayer]
 
     def merge(
-        self, state_dict: Mapping[str, Tensor], strength: float = 1.0, alpha: float | None = None
+        self,
+        state_dict: Mapping[str, Tensor],
+        strength: float = 1.0,
+        alpha: float | None = None,
+        *,
+        dtype: torch.dtype | None = None,
     ) -> dict[str, Tensor]:
-        """Add the LoRA to a state dict, computed in float32 or better and rounded to each weight's dtype.
+        """Add the LoRA to a state dict, computed in float32 or better and rounded once.
 
         state_dict  a generator's weights in plain Wan keys. It is not changed; weights without a LoRA layer are
                     shared with the result.
         strength    factor of the LoRA; 0 gives the same weights, bit for bit.
         alpha       the training's `lora_alpha`, which PEFT keeps in a config instead of the file. It replaces the
                     file's; None: the file's, or the rank where the file has none.
+        dtype       of the changed weights; None: each weight's own.
 
         Returns the merged state dict. Raises ValueError if the LoRA belongs to another model, or for a strength or
         alpha that is no number.
@@ -81,10 +87,10 @@ class Lora:
             return merged
         for module, layer in self.layers.items():
             weight = state_dict[f"{module}.weight"]
-            dtype = torch.promote_types(weight.dtype, torch.float32)
-            down, up = (half.to(weight.device, dtype) for half in (layer.down, layer.up))
-            changed = weight.to(dtype) + strength * layer.scale(alpha) * (up @ down)
-            merged[f"{module}.weight"] = changed.to(weight.dtype)
+            wide = torch.promote_types(weight.dtype, torch.float32)
+            down, up = (half.to(weight.device, wide) for half in (layer.down, layer.up))
+            changed = weight.to(wide) + strength * layer.scale(alpha) * (up @ down)
+            merged[f"{module}.weight"] = changed.to(dtype or weight.dtype)
         return merged
 
     def to_comfy_keys(self, alpha: float | None = None) -> dict[str, Tensor]:

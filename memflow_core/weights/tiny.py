@@ -115,6 +115,10 @@ class TextEncoder(nn.Module):
         self.layers = nn.TransformerEncoder(layer, config.layers, enable_nested_tensor=False)
         self.norm = nn.LayerNorm(config.width)
 
+    def encode(self, text: str) -> Tensor:
+        """Embed a prompt: [1, length, width] float32. Raises ValueError for unknown words, and for too many words."""
+        return self(self.config.ids(text))
+
     def forward(self, tokens: Iterable[int], weights: Iterable[float] | None = None) -> Tensor:
         """Embed the tokens of a prompt, with END after them.
 
