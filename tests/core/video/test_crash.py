@@ -100,7 +100,7 @@ def test_the_unfinished_file_stays_if_the_finished_one_lacks_frames(tmp_path, mo
     short, path = tmp_path / "short.mp4", tmp_path / "story.mp4"
     with VideoWriter(short) as writer:
         writer.write(stripes(9))
-    monkeypatch.setattr("memflow_core.video.writer.finish", lambda _, target, *_settings: short.rename(target))
+    monkeypatch.setattr("memflow_core.video.writer.remux", lambda _, target, **_settings: short.rename(target))
     writer = VideoWriter(path)
     writer.write(stripes(10))
     with pytest.raises(OSError, match="not complete"):
