@@ -15,7 +15,7 @@ import torch
 from av.audio.stream import AudioStream
 from torch import Tensor
 
-from .mux import start_s
+from .mux import packet_time_s
 
 LAYOUTS = {1: "mono", 2: "stereo"}  # by the number of channels
 # libav's name of a container -> (encoder, sampling rates that it takes)
@@ -109,5 +109,5 @@ class SoundEncoder:
     def _measure_priming(self, packets: list[av.Packet]) -> list[av.Packet]:
         """The same packets; the first one of the sound starts as much before zero as the priming lasts."""
         for packet in packets:
-            self.priming_s = max(self.priming_s, -start_s(packet))
+            self.priming_s = max(self.priming_s, -packet_time_s(packet))
         return packets

@@ -33,4 +33,5 @@ class GrowingFile:
         self.bytes += len(fragment)
 
     def close(self) -> None:
+        """Close the file; it stays as it is."""
         self._file.close()

@@ -104,7 +104,7 @@ def count_packets(path: Path) -> dict[str, int]:
     return counts
 
 
-def start_s(packet: av.Packet) -> Fraction:
+def packet_time_s(packet: av.Packet) -> Fraction:
     """When a packet is to be played, in seconds."""
     return _pts(packet) * packet.time_base
 
@@ -118,7 +118,7 @@ def _pts(packet: av.Packet) -> int:
 def _by_time(tracks: Sequence[Track]) -> list[tuple[int, av.Packet]]:
     """(number of its track, packet) of all packets, in the order in which they are played."""
     packets = [(number, packet) for number, track in enumerate(tracks) for packet in track.packets]
-    return sorted(packets, key=lambda pair: start_s(pair[1]))
+    return sorted(packets, key=lambda pair: packet_time_s(pair[1]))
 
 
 def _shift(packet: av.Packet, seconds: Fraction) -> None:

@@ -99,6 +99,7 @@ class VideoWriter:
 
     @property
     def encoder(self) -> str | None:
+        """libav's name of the encoder; None before the first frames."""
         return None if self._output is None else self._output.encoder.name
 
     def write(self, frames: Tensor | np.ndarray) -> None:

@@ -40,6 +40,7 @@ class LoraLayer:
 
     @property
     def rank(self) -> int:
+        """Rows of `down`, columns of `up`."""
         return self.down.shape[0]
 
     def scale(self, alpha: float | None) -> float:
