@@ -119,7 +119,8 @@ class Weights:
         if variant.plain:
             return PlainStream(tree, shape, variant.memory, sampling, self.seed)
         compiler = partial(torch.compile, dynamic=False) if variant.compiled else None
-        backbone = Backbone(tree, variant.dtype or self.dtype, self.attention, "fastest", compiler)
+        dtype = variant.dtype or self.dtype
+        backbone = Backbone(tree, dtype, attention=self.attention, reader="fastest", compiler=compiler)
         frames = self.size.latent_frames
         return Stream(
             backbone,

@@ -1,6 +1,12 @@
-"""One transformer block of the Wan layout around its self-attention, as plain functions.
+"""One Wan transformer block as plain functions, cut in two at its self-attention.
 
-They take all that they use as arguments, so that one compiled form serves every block, and every stream after.
+    x = x + gate_a * o(attend(q, k, v))               q, k, v of norm1(x) * scale_a + shift_a
+    x = x + cross_attn(norm3(x), text)
+    x = x + gate_f * ffn(norm2(x) * scale_f + shift_f)
+
+`pre_attention` makes q, k, v; `post_attention` takes what attention returned. Shift, scale and gate are the timestep's
+(`Modulation`). The functions take all that they use as arguments, so that one compiled form serves every block of every
+stream.
 """
 
 from __future__ import annotations
@@ -9,9 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .functional import Modulation, feed_forward, modulated_norm, rms_norm
+from .tree import Layer, WanAttention, WanBlock
 
 AttentionBackend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """softmax(q k^T / sqrt(head_dim)) v over [B, heads, L, head_dim]."""
@@ -35,52 +42,68 @@ def merge_heads(x: Tensor) -> Tensor:
     return x.transpose(1, 2).flatten(2)
 
 
-def pre_attention(block: nn.Module, x: Tensor, by: Modulation) -> tuple[Tensor, Tensor, Tensor]:
-    """What self-attention asks: x [B, F, tokens, dim] -> q, k, v [B, heads, L, head_dim], before RoPE."""
-    flat, attn = modulated_norm(block.norm1, x, by).flatten(1, 2), block.self_attn
-    q = split_heads(rms_norm(attn.norm_q, attn.q(flat)), attn.num_heads)
-    return q, *_keys_values(attn, flat)
+def pre_attention(block: WanBlock, x: Tensor, modulation: Modulation) -> tuple[Tensor, Tensor, Tensor]:
+    """Self-attention's q, k, v [B, heads, L, head_dim] of x [B, F, tokens, dim], before RoPE; L = F * tokens."""
+    attn = block.self_attn
+    flat = modulated_norm(block.norm1, x, modulation).flatten(1, 2)
+    q = _project_normed(attn.q, attn.norm_q, flat, attn.num_heads)
+    k, v = _keys_values(attn, flat)
+    return q, k, v
 
 
-def project_kv(block: nn.Module, x: Tensor, by: Modulation) -> tuple[Tensor, Tensor]:
-    """The keys and values alone."""
-    return _keys_values(block.self_attn, modulated_norm(block.norm1, x, by).flatten(1, 2))
+def project_kv(block: WanBlock, x: Tensor, modulation: Modulation) -> tuple[Tensor, Tensor]:
+    """The keys and values of `pre_attention` without its queries."""
+    return _keys_values(block.self_attn, modulated_norm(block.norm1, x, modulation).flatten(1, 2))
 
 
 def post_attention(
-    block: nn.Module,
+    block: WanBlock,
     x: Tensor,
-    read: Tensor,
+    attended: Tensor,
     modulation: tuple[Modulation, Modulation],
     text: TextKV,
     backend: AttentionBackend,
 ) -> Tensor:
-    """The rest of the block, from what self-attention read, [B, heads, L, head_dim]: -> as x, which is overwritten."""
+    """The block from the output of its self-attention on.
+
+    x           [B, F, tokens, dim], the block's input; overwritten where no gradients are recorded.
+    attended    [B, heads, L, head_dim].
+    modulation  of self-attention and of the feed-forward.
+
+    Returns the block's output, as x.
+    """
     attention, ffn = modulation
-    x = _add(x, block.self_attn.o(merge_heads(read)).view_as(x), attention.gate)
+    x = _add(x, block.self_attn.o(merge_heads(attended)).view_as(x), attention.gate)
     x = _add(x, _cross_attention(block.cross_attn, block.norm3(x), text, backend))
     return _add(x, feed_forward(block.ffn, modulated_norm(block.norm2, x, ffn)), ffn.gate)
 
 
+def project_text_kv(attn: WanAttention, text: Tensor) -> TextKV:
+    """Cross-attention keys and values of an embedded prompt [B, length, dim]; rows of padding are kept."""
+    k, v = _keys_values(attn, text)
+    return TextKV(k, v)
+
+
 def _add(x: Tensor, y: Tensor, gate: Tensor | None = None) -> Tensor:
-    """x + y gate: in x itself, unless gradients need it as it was."""
+    """x + y * gate: in x itself, unless gradients need it as it was."""
     if torch.is_grad_enabled():
         return x + y if gate is None else torch.addcmul(x, y, gate)
     return x.add_(y) if gate is None else x.addcmul_(y, gate)
 
 
-def text_keys(attn: nn.Module, text: Tensor) -> TextKV:
-    """Of a prompt as the model embeds it, [B, length, dim]; padding takes part."""
-    return TextKV(*_keys_values(attn, text))
+def _keys_values(attn: WanAttention, x: Tensor) -> tuple[Tensor, Tensor]:
+    """x [B, L, dim] -> k, v [B, heads, L, head_dim]."""
+    k = _project_normed(attn.k, attn.norm_k, x, attn.num_heads)
+    return k, split_heads(attn.v(x), attn.num_heads)
 
 
-def _keys_values(attn: nn.Module, flat: Tensor) -> tuple[Tensor, Tensor]:
-    k = split_heads(rms_norm(attn.norm_k, attn.k(flat)), attn.num_heads)
-    return k, split_heads(attn.v(flat), attn.num_heads)
+def _project_normed(projection: Layer, norm: Layer, x: Tensor, heads: int) -> Tensor:
+    """Queries or keys: x [B, L, dim] -> [B, heads, L, head_dim], normed over dim before the split into heads."""
+    return split_heads(rms_norm(norm, projection(x)), heads)
 
 
-def _cross_attention(attn: nn.Module, x: Tensor, text: TextKV, backend: AttentionBackend) -> Tensor:
-    """x [B, F, tokens, dim] asks the text of its batch item, or of its frame where `text` has B F rows."""
-    asking = x.reshape(len(text.k), -1, x.shape[-1])
-    q = split_heads(rms_norm(attn.norm_q, attn.q(asking)), attn.num_heads)
+def _cross_attention(attn: WanAttention, x: Tensor, text: TextKV, backend: AttentionBackend) -> Tensor:
+    """Attend from x [B, F, tokens, dim] to the text of its batch item, or of its frame where `text` has B * F rows."""
+    flat = x.reshape(len(text.k), -1, x.shape[-1])
+    q = _project_normed(attn.q, attn.norm_q, flat, attn.num_heads)
     return attn.o(merge_heads(backend(q, text.k, text.v))).view_as(x)

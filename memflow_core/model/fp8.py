@@ -1,8 +1,8 @@
-"""Numbers in eight bits: float8 e4m3 under a scale of their own.
+"""Eight-bit numbers: float8 e4m3 with a shared power-of-two scale.
 
-A scale is a power of two. Then decoding is exact in every precision that a model computes in, and what was decoded
-encodes to the same bits again. An e4m3 number is off by 2.5 % (root mean square) whatever its size, down to 2^-15 of
-the largest, so it matters little how many numbers share a scale.
+With a power of two, decoding is exact in every precision that a model computes in, and a decoded number encodes to the
+same bits again. The error of e4m3 is 2.5 % (root mean square) whatever the number's size, down to 2^-15 of the largest,
+so it matters little how many numbers share a scale.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 LARGEST = torch.finfo(torch.float8_e4m3fn).max
-LEAST_EXPONENT = -14  # of a scale: float16 knows no smaller power of two in full precision
+LEAST_EXPONENT = -14  # of a scale: float16 has no smaller power of two in full precision
 
 
 def check_device(device: torch.device | str) -> None:
@@ -21,9 +21,10 @@ def check_device(device: torch.device | str) -> None:
 
 
 def encode(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Of x [..., n, d], (bits as uint8, as x; scales [...] in float32): one scale for the last two dimensions.
+    """Encode floating point x [..., n, d] with one scale for each [n, d].
 
-    Bits and not float8, so that every device can copy, choose and compare them.
+    Returns (bits uint8 [..., n, d], scales float32 [...]). The bits are not typed as float8, so that every device can
+    copy, index and compare them.
     """
     _, exponent = torch.frexp(x.abs().amax(dim=(-2, -1)).float() / LARGEST)
     scale = torch.ldexp(torch.ones_like(exponent, dtype=torch.float32), exponent.clamp(min=LEAST_EXPONENT))
@@ -31,5 +32,5 @@ def encode(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def decode(bits: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
-    """The numbers that `encode` made bits and scales of, in a buffer of their own."""
+    """Decode bits uint8 [..., n, d] and scales [...] of `encode` into a new tensor [..., n, d] of `dtype`."""
     return bits.view(torch.float8_e4m3fn).to(dtype).mul_(scale[..., None, None].to(dtype))

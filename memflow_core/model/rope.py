@@ -1,4 +1,8 @@
-"""Three-dimensional rotary positions of Wan 2.1 (time, row, column)."""
+"""Rotary positions (RoPE) of Wan 2.1 in three dimensions: latent frame, row, column.
+
+Wan splits the c = head_dim / 2 interleaved pairs of a head: the first c - 2 * (c // 3) turn with the latent frame, the
+next c // 3 with the row, the last c // 3 with the column. Pair j of an axis's n turns by position * THETA^(-j / n).
+"""
 
 from __future__ import annotations
 
@@ -13,22 +17,22 @@ THETA = 10000.0
 
 
 def _axis_frequencies(pairs: int, device: torch.device) -> Tensor:
-    """theta^(-j/pairs) for j in 0..pairs-1, in float64."""
+    """THETA^(-j / pairs) for j = 0 ... pairs - 1, in float64 (float32 on MPS)."""
     exponent = torch.arange(pairs, dtype=widest(device), device=device) / max(pairs, 1)
     return THETA**-exponent
 
 
 @dataclass(frozen=True)
 class Rotation:
-    """Cosines and sines side by side: table float32 [..., frames, tokens, head_dim / 2, 2]."""
+    """The rotation of some latent frames: table float32 [..., frames, tokens, head_dim / 2, 2], cosine beside sine."""
 
     table: Tensor
 
     def apply(self, x: Tensor) -> Tensor:
-        """Rotate the interleaved pairs of x [..., frames, tokens, head_dim]; the result keeps x's dtype."""
+        """Rotate queries or keys x [..., frames, tokens, head_dim] in float32 -> as x, of its dtype."""
         pairs = x.float().unflatten(-1, (-1, 2))
         if torch.compiler.is_compiling() or x.device.type == "mps":
-            # in parts, which a compiler makes one kernel of
+            # real numbers, from which a compiler makes one kernel
             (even, odd), (cos, sin) = pairs.unbind(-1), self.table.unbind(-1)
             rotated = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
         else:
@@ -36,7 +40,7 @@ class Rotation:
         return rotated.flatten(-2).to(x.dtype)
 
     def apply_(self, x: Tensor) -> Tensor:
-        """The same of an x that nobody needs any more: it is overwritten where that is faster."""
+        """`apply` that may overwrite x: in place where that is faster (float32, no gradients, not MPS)."""
         if x.dtype != torch.float32 or x.device.type == "mps" or torch.is_grad_enabled():
             return self.apply(x)
         torch.view_as_complex(x.unflatten(-1, (-1, 2))).mul_(torch.view_as_complex(self.table))
@@ -44,10 +48,9 @@ class Rotation:
 
 
 class Rope:
-    """Rotations for one token grid.
+    """Rotations for one token grid of rows x columns.
 
-    Of the head_dim / 2 pairs, a third each turn with row and column, the rest with time. Angles are taken in
-    float64: in bfloat16 a latent frame index above 256 would not even be a distinct number.
+    Angles are computed in float64: in bfloat16 latent frame indices above 256 would not even be distinct numbers.
     """
 
     def __init__(self, head_dim: int, rows: int, columns: int, device: torch.device | str = "cpu"):
@@ -62,7 +65,7 @@ class Rope:
         self._space = grid.flatten(0, 1)  # [tokens, 2 * spatial]
 
     def at(self, frames: Tensor) -> Rotation:
-        """Rotation for latent frames at integer positions `frames` [..., n] -> a table [..., n, tokens, pairs, 2]."""
+        """The rotation of latent frames at integer positions frames [..., n]: a table [..., n, tokens, pairs, 2]."""
         time = frames.to(self._time.dtype)[..., None] * self._time
         time = time[..., None, :].expand(*frames.shape, self._space.shape[0], -1)
         angle = torch.cat((time, self._space.expand(*frames.shape, -1, -1)), dim=-1)

@@ -1,6 +1,6 @@
-"""A Wan 2.1 text-to-video module tree for plain torch, in the checkpoint's own attribute names.
+"""The module tree of Wan 2.1 text-to-video in plain torch, in the attribute names of the published checkpoints.
 
-Only the tree: the forward that streams through it is `Backbone`, which drives any tree of these names.
+The modules hold parameters only. The forward is `Backbone`, which drives any tree of these names (`WanTree`).
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from torch import nn
 
 from ..config import ModelConfig
 
-MODULATIONS = 6
+MODULATIONS = 6  # shift, scale, gate of self-attention, and of the feed-forward
 
 
 class Attention(nn.Module):
-    """Projections and query/key norms of one attention. The norm spans the whole width, not a head."""
+    """Projections and query/key norms of self- or cross-attention. The norms span dim, all heads together."""
 
     def __init__(self, config: ModelConfig):
         super().__init__()
@@ -28,6 +28,8 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
+    """One transformer block, in the order of its forward (`block.py`)."""
+
     def __init__(self, config: ModelConfig):
         super().__init__()
         self.norm1 = nn.LayerNorm(config.dim, config.eps, elementwise_affine=False)
@@ -42,6 +44,8 @@ class Block(nn.Module):
 
 
 class Head(nn.Module):
+    """The output head: dim to the out_channels of a (1, 2, 2) patch."""
+
     def __init__(self, config: ModelConfig):
         super().__init__()
         self.norm = nn.LayerNorm(config.dim, config.eps, elementwise_affine=False)
@@ -50,7 +54,7 @@ class Head(nn.Module):
 
 
 class WanModel(nn.Module):
-    """Parameters are named as in the Wan 2.1 files: `patch_embedding.weight`, `blocks.0.self_attn.q.weight` ..."""
+    """A whole model. Its state dict has the keys of the Wan 2.1 files: `blocks.0.self_attn.q.weight` ..."""
 
     def __init__(self, config: ModelConfig):
         super().__init__()

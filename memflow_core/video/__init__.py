@@ -1,9 +1,9 @@
-"""Frames and sound to a video file that survives a crash."""
+"""Write video frames and sound to a file that survives a crash."""
 
 from .audio import Sound
 from .encoder import choose_codec
-from .pixels import NAN, LeavingFrames, eight_bits
+from .pixels import PinnedFrames, round_colours, to_uint8
 from .stages import Pipeline
 from .writer import VideoWriter
 
-__all__ = ["LeavingFrames", "NAN", "Pipeline", "Sound", "VideoWriter", "choose_codec", "eight_bits"]
+__all__ = ["PinnedFrames", "Pipeline", "Sound", "VideoWriter", "choose_codec", "round_colours", "to_uint8"]

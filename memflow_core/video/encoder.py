@@ -1,4 +1,4 @@
-"""Frames to compressed packets: which codecs there are, and how each is asked for a frame at once."""
+"""Video encoders: the codecs of each container, their low-latency settings, and frames to compressed packets."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.error import FFmpegError
+from av.video.stream import VideoStream
 
 MIN_FPS, MAX_FPS = 0.1, 1000
 KEYFRAME_INTERVAL_S = 2
-# of ISO/IEC 23091-2, for primaries, transfer and matrix
+# colour primaries, transfer and matrix in ISO/IEC 23091-2
 BT709 = 1
 LIMITED_RANGE = 1
 
@@ -26,13 +28,15 @@ def _by_crf(crf: float) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Codec:
-    """An encoder, the containers (by libav's names) it goes into, and its settings.
+    """An encoder of libav and its settings.
 
-    crf is its usual quality: hard to tell from lossless. The options keep it from holding frames back to
-    look ahead, since frames inside the encoder are lost in a crash.
-
-    quality  the options that ask for a crf.
-    pixels   what it takes, by libav's name: 4:2:0 in any layout.
+    encoder          libav's name.
+    containers       libav's names of those that it goes into.
+    crf              the usual quality: hard to tell from lossless.
+    max_crf          the lowest quality.
+    options          keep the encoder from holding frames back to look ahead: frames in it are lost in a crash.
+    quality_options  the options that ask for a crf.
+    pixel_format     libav's name of its input: 4:2:0 in any layout.
     """
 
     encoder: str
@@ -40,68 +44,108 @@ class Codec:
     crf: int
     max_crf: int
     options: Mapping[str, str]
-    quality: Callable[[float], Mapping[str, str]] = _by_crf
-    pixels: str = "yuv420p"
+    quality_options: Callable[[float], Mapping[str, str]] = _by_crf
+    pixel_format: str = "yuv420p"
 
 
 CODECS = {
-    # a quarter of the usual preset's time, for a file about as large
-    "h264": Codec("libx264", ("mp4", "matroska"), 18, 51, {"preset": "veryfast", "tune": "zerolatency"}),
-    "h265": Codec("libx265", ("mp4", "matroska"), 20, 51, {"tune": "zerolatency", "x265-params": "log-level=error"}),
+    "h264": Codec(
+        encoder="libx264",
+        containers=("mp4", "matroska"),
+        crf=18,
+        max_crf=51,
+        # a quarter of the usual preset's time, for a file about as large
+        options={"preset": "veryfast", "tune": "zerolatency"},
+    ),
+    "h265": Codec(
+        encoder="libx265",
+        containers=("mp4", "matroska"),
+        crf=20,
+        max_crf=51,
+        options={"tune": "zerolatency", "x265-params": "log-level=error"},
+    ),
     "vp9": Codec(
-        "libvpx-vp9",
-        ("webm", "matroska"),
-        24,
-        63,
-        {"b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1", "lag-in-frames": "0"},
+        encoder="libvpx-vp9",
+        containers=("webm", "matroska"),
+        crf=24,
+        max_crf=63,
+        options={"b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1", "lag-in-frames": "0"},
     ),
     "av1": Codec(
-        "libsvtav1",
-        ("mp4", "webm", "matroska"),
-        28,
-        63,
-        {"preset": "8", "svtav1-params": "pred-struct=1:lookahead=0"},
+        encoder="libsvtav1",
+        containers=("mp4", "webm", "matroska"),
+        crf=28,
+        max_crf=63,
+        options={"preset": "8", "svtav1-params": "pred-struct=1:lookahead=0"},
     ),
 }
-# file ending -> libav's name of the container, and the codec that most players of it know
+# file ending -> (libav's name of the container, the codec that most of its players decode)
 CONTAINERS = {".mp4": ("mp4", "h264"), ".webm": ("webm", "vp9"), ".mkv": ("matroska", "h264")}
+
+
+@dataclass(frozen=True)
+class VideoSettings:
+    """What a video is encoded to, whatever the codec.
+
+    container  libav's name of the file format: mp4, webm or matroska.
+    rate       frames a second.
+    crf        quality, on the codec's scale.
+    """
+
+    container: str
+    rate: Fraction
+    crf: float
+    height: int
+    width: int
 
 
 class FrameEncoder:
     """One video's encoder. Colours become BT.709, limited range, 4:2:0, and are tagged so.
 
-    `stream` carries the settings that a container needs to know of.
+    stream  the encoder's stream, whose parameters a muxer copies.
+    name    libav's name of the encoder.
+
     Raises ValueError if the size cannot be encoded.
     """
 
-    def __init__(self, codec: Codec, container: str, rate: Fraction, crf: float, height: int, width: int):
+    def __init__(self, codec: Codec, settings: VideoSettings):
+        width, height, rate = settings.width, settings.height, settings.rate
         if height % 2 or width % 2:
             raise ValueError(f"frames of {width} x {height} pixels cannot be written: width and height must be even.")
-        # only lends the encoder its settings: the packets go elsewhere
-        self._container = av.open(io.BytesIO(), "w", format=container)
-        options = {**codec.options, **codec.quality(crf)}
-        self.stream = self._container.add_stream(codec.encoder, rate=rate, options=options)
-        self.stream.width, self.stream.height, self.stream.pix_fmt = width, height, codec.pixels
-        context = self.stream.codec_context
-        context.gop_size = max(1, round(KEYFRAME_INTERVAL_S * rate))
-        context.color_primaries = context.color_trc = context.colorspace = BT709
-        context.color_range = LIMITED_RANGE
-        try:
-            with ordinary_priority():
-                self._container.start_encoding()
-        except av.FFmpegError as error:
-            raise ValueError(
-                f"{codec.encoder} cannot encode {width} x {height} pixels at {rate} fps: {error.strerror}."
-            ) from error
+        # gives the encoder the settings of its format; the packets go to files of their own
+        self._container = av.open(io.BytesIO(), "w", format=settings.container)
+        options = {**codec.options, **codec.quality_options(settings.crf)}
+        stream = self._container.add_stream(codec.encoder, rate=rate, options=options)
+        # add_stream gives streams of all kinds
+        assert isinstance(stream, VideoStream)
+        self.stream = stream
         self.name = codec.encoder
         self._frames = 0
         self._frame_s = 1 / rate
+        self._pixel_format = codec.pixel_format
+        stream.width = width
+        stream.height = height
+        stream.pix_fmt = codec.pixel_format
+        context = stream.codec_context
+        context.gop_size = max(1, round(KEYFRAME_INTERVAL_S * rate))
+        context.color_primaries = BT709
+        context.color_trc = BT709
+        context.colorspace = BT709
+        context.color_range = LIMITED_RANGE
+        try:
+            with kept_scheduling():
+                self._container.start_encoding()
+        except FFmpegError as error:
+            raise ValueError(
+                f"{codec.encoder} cannot encode {width} x {height} pixels at {rate} fps: {error.strerror}."
+            ) from error
 
     def encode(self, picture: np.ndarray) -> list[av.Packet]:
-        """picture [H, W, 3] uint8 -> its packets; none where the encoder holds it back after all."""
+        """Encode a picture [H, W, 3] uint8 -> its packets; none if the encoder holds it back all the same."""
         frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-        frame = frame.reformat(format=self.stream.pix_fmt, dst_colorspace="ITU709", dst_color_range="MPEG")
-        frame.pts, frame.time_base = self._frames, self._frame_s
+        frame = frame.reformat(format=self._pixel_format, dst_colorspace="ITU709", dst_color_range="MPEG")
+        frame.pts = self._frames
+        frame.time_base = self._frame_s
         self._frames += 1
         return self.stream.encode(frame)
 
@@ -111,11 +155,11 @@ class FrameEncoder:
 
 
 @contextmanager
-def ordinary_priority() -> Iterator[None]:
-    """Give this thread, and those that were started meanwhile, the scheduling that this thread had before.
+def kept_scheduling() -> Iterator[None]:
+    """Restore the scheduling policy of this thread, and give it to threads that were started meanwhile.
 
-    Where it may, as root, SVT-AV1 makes the thread that opens it and all of its own real-time ones of the highest
-    priority. Everything that the process starts from then on would inherit that, and could starve the machine.
+    As root, SVT-AV1 makes the thread that opens it and all of its own threads real-time ones of the highest priority.
+    Everything that the process starts from then on would inherit that, and could starve the machine.
     """
     tasks = Path("/proc/self/task")
     if not hasattr(os, "sched_getscheduler") or not tasks.exists():
@@ -128,14 +172,17 @@ def ordinary_priority() -> Iterator[None]:
     finally:
         os.sched_setscheduler(0, policy, parameters)
         for task in tasks.iterdir():
-            # a thread may have ended by now
+            # a thread may have ended since the folder was read
             with suppress(ProcessLookupError):
                 if task.name not in before:
                     os.sched_setscheduler(int(task.name), policy, parameters)
 
 
 def frame_rate(fps: float | Fraction) -> Fraction:
-    """fps as a fraction; 23.976, 29.97 and their like as n * 1000/1001. Raises ValueError if out of range."""
+    """Frames a second as a fraction; 23.976, 29.97 and other NTSC rates as n * 1000/1001.
+
+    Raises ValueError unless fps is from MIN_FPS to MAX_FPS.
+    """
     if not MIN_FPS <= fps <= MAX_FPS:
         raise ValueError(f"fps is {fps}, but must be from {MIN_FPS} to {MAX_FPS}.")
     if isinstance(fps, (int, Fraction)):
@@ -147,9 +194,12 @@ def frame_rate(fps: float | Fraction) -> Fraction:
 
 
 def choose_codec(ending: str, codec: str | None = None) -> tuple[str, Codec]:
-    """libav's container for a file ending (`.mp4`, `.webm`, `.mkv`), and the codec named, or the usual one.
+    """(libav's container, codec) for a file ending (`.mp4`, `.webm`, `.mkv`).
 
-    Raises ValueError if that ending is unknown, or its container or this computer's libav lacks the codec.
+    codec  a key of CODECS; None: the usual one of the container.
+
+    Raises ValueError for another ending, and for a codec that the container does not take or this computer's libav
+    lacks.
     """
     if ending.lower() not in CONTAINERS:
         raise ValueError(f"a video's name must end in {', '.join(CONTAINERS)}, but it ends in {ending!r}.")
@@ -165,7 +215,7 @@ def choose_codec(ending: str, codec: str | None = None) -> tuple[str, Codec]:
 
 
 def check_crf(codec: Codec, crf: float | None) -> float:
-    """crf, or the codec's usual one for None. Raises ValueError if it is out of range."""
+    """The crf, or the codec's usual one for None. Raises ValueError if it is out of range."""
     if crf is None:
         return codec.crf
     if not 0 <= crf <= codec.max_crf:

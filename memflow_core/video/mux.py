@@ -1,6 +1,7 @@
-"""Compressed video as pieces that are whole in themselves: a file that grows by them plays at any time.
+"""Mux compressed packets into fragments, and remux a file of fragments into a regular one.
 
-Those of mp4 are `moof` + `mdat` boxes (ISO/IEC 14496-12), those of webm and mkv clusters (RFC 9559).
+A fragment is complete in itself, so that a file of fragments plays however far it has grown: `moof` + `mdat` boxes in
+mp4 (ISO/IEC 14496-12), clusters in webm and mkv (RFC 9559).
 """
 
 from __future__ import annotations
@@ -9,82 +10,93 @@ import io
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import av
+from av.container import OutputContainer
+from av.stream import Stream
 
-# containers by libav's name. use_metadata_tags: without it, mp4 drops every tag that is not one of its own
-_GROWING = {
+# options by libav's name of a container. use_metadata_tags: without it, mp4 drops every tag that is not one of its own
+_FRAGMENT_OPTIONS = {
     "mp4": {"movflags": "empty_moov+default_base_moof+frag_custom+frag_discont+skip_trailer+use_metadata_tags"},
     "webm": {"live": "1"},
     "matroska": {"live": "1"},
 }
-_FINISHED = {
+_FILE_OPTIONS = {
     "mp4": {"movflags": "faststart+use_metadata_tags"},
     "webm": {"cues_to_front": "1"},
     "matroska": {"cues_to_front": "1"},
 }
 
 
-Track = tuple[av.stream.Stream, Sequence[av.Packet]]
-"""An encoder's stream, for its parameters, and packets of it."""
+class Track(NamedTuple):
+    """Packets of one encoder, and its stream, whose parameters describe them."""
+
+    stream: Stream
+    packets: Sequence[av.Packet]
 
 
-def fragment(
-    tracks: Sequence[Track], container: str, number: int, metadata: Mapping[str, str], sound_delay_s: Fraction
+def mux_fragment(
+    tracks: Sequence[Track], container: str, *, number: int, metadata: Mapping[str, str], priming_s: Fraction
 ) -> bytes:
-    """The bytes that add these packets to a file made of the fragments before them.
+    """Mux packets into the bytes that are appended to a file of the fragments before them.
 
-    tracks     the same ones for every fragment of a file, pictures first.
+    tracks     the same ones for every fragment of a file, video first, then sound if there is any.
     container  a libav name: mp4, webm or matroska.
-    number     0 for the fragment that a file starts with; it also holds the file's header.
-    sound_delay_s  see `SoundEncoder`. A growing mp4 knows no times below zero, so its sound is late by that much.
+    number     of the fragment; number 0 starts with the file's header.
+    metadata   tags of the file, text by name.
+    priming_s  see `SoundEncoder`. Times in a fragmented mp4 cannot be below zero, so its sound is late by that much.
     """
-    options = {**_GROWING[container], "flush_packets": "1", "avoid_negative_ts": "disabled"}
+    options = {**_FRAGMENT_OPTIONS[container], "flush_packets": "1", "avoid_negative_ts": "disabled"}
     if container == "mp4":
         options["fragment_index"] = str(number + 1)
-    piece = io.BytesIO()
-    with av.open(piece, "w", format=container, options=options) as file:
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=container, options=options) as file:
         file.metadata.update(metadata)
-        added = [_add_track(file, stream) for stream, _ in tracks]
+        streams = [_add_stream(file, track.stream) for track in tracks]
         file.start_encoding()
-        header_bytes = piece.tell()
-        for number_of_track, packet in _by_time(tracks):
-            if number_of_track and container == "mp4":
-                _move(packet, sound_delay_s)
-            packet.stream = added[number_of_track]
+        header_bytes = buffer.tell()
+        for track_number, packet in _by_time(tracks):
+            if track_number and container == "mp4":
+                _shift(packet, priming_s)
+            packet.stream = streams[track_number]
             file.mux(packet)
-    return piece.getvalue()[header_bytes if number else 0 :]
+    return buffer.getvalue()[header_bytes if number else 0 :]
 
 
-def finish(
+def remux(
     source: Path,
     target: Path,
+    *,
     container: str,
     metadata: Mapping[str, str],
     rate: Fraction,
-    sound_delay_s: Fraction = Fraction(0),
+    priming_s: Fraction = Fraction(0),
 ) -> None:
-    """Copy a fragmented file of `rate` frames a second to a regular one, which has an index and plays while it is
-    downloaded."""
-    with av.open(source) as old, av.open(target, "w", format=container, options=_FINISHED[container]) as new:
+    """Copy a file of fragments to a regular one, which has an index and plays while it is downloaded.
+
+    container, metadata, priming_s  as in `mux_fragment`; the sound of an mp4 is put back in time with its pictures.
+    rate                            video frames a second.
+    """
+    with av.open(source) as old, av.open(target, "w", format=container, options=_FILE_OPTIONS[container]) as new:
         new.metadata.update(metadata)
-        tracks = {stream.index: _add_track(new, stream) for stream in old.streams}
+        streams = {stream.index: _add_stream(new, stream) for stream in old.streams}
         for packet in old.demux():
-            # not the empty packet that ends every demux
+            # every demux ends with an empty packet
             if packet.size:
-                # without B-frames they are the same, but a reader of slow mkv files leaves dts out
+                # equal without B-frames, but the reader leaves dts out in mkv files of few frames a second
                 packet.dts = packet.pts
                 if packet.stream.type == "video":
                     # webm keeps no durations; without one the last frame would not count
                     packet.duration = round(1 / (rate * packet.time_base))
                 elif container == "mp4":
-                    _move(packet, -sound_delay_s)
-                packet.stream = tracks[packet.stream.index]
+                    _shift(packet, -priming_s)
+                packet.stream = streams[packet.stream.index]
                 new.mux(packet)
 
 
 def count_packets(path: Path) -> dict[str, int]:
-    """Compressed frames that can be read from a file: of pictures (`video`), and of sound (`audio`)."""
+    """How many compressed frames can be read from a file, of `video` and of `audio`."""
     counts = {"video": 0, "audio": 0}
     with av.open(path) as file:
         for packet in file.demux():
@@ -92,20 +104,31 @@ def count_packets(path: Path) -> dict[str, int]:
     return counts
 
 
+def packet_time_s(packet: av.Packet) -> Fraction:
+    """When a packet is to be played, in seconds."""
+    return _pts(packet) * packet.time_base
+
+
+def _pts(packet: av.Packet) -> int:
+    # libav's encoders and demuxers give every packet of ours a time
+    assert packet.pts is not None
+    return packet.pts
+
+
 def _by_time(tracks: Sequence[Track]) -> list[tuple[int, av.Packet]]:
-    """(number of the track, packet) in the order in which they are played."""
-    packets = [(number, packet) for number, (_, packets) in enumerate(tracks) for packet in packets]
-    return sorted(packets, key=lambda pair: pair[1].pts * pair[1].time_base)
+    """(number of its track, packet) of all packets, in the order in which they are played."""
+    packets = [(number, packet) for number, track in enumerate(tracks) for packet in track.packets]
+    return sorted(packets, key=lambda pair: packet_time_s(pair[1]))
 
 
-def _move(packet: av.Packet, seconds: Fraction) -> None:
-    packet.pts = packet.dts = packet.pts + round(seconds / packet.time_base)
+def _shift(packet: av.Packet, seconds: Fraction) -> None:
+    packet.pts = packet.dts = _pts(packet) + round(seconds / packet.time_base)
 
 
-def _add_track(file: av.container.OutputContainer, template: av.stream.Stream) -> av.stream.Stream:
-    # opaque: without it, the decoder's name is taken for an encoder's
-    track = file.add_stream_from_template(template, opaque=True)
-    if file.format.name == "mp4" and track.codec_context.codec.id == av.Codec("hevc").id:
+def _add_stream(file: OutputContainer, template: Stream) -> Stream:
+    # opaque: without it, the name of the decoder is taken for that of an encoder
+    stream = file.add_stream_from_template(template, opaque=True)
+    if file.format.name == "mp4" and stream.codec_context.codec.id == av.Codec("hevc").id:
         # the only kind of h265 that Apple's players open
-        track.codec_context.codec_tag = "hvc1"
-    return track
+        stream.codec_context.codec_tag = "hvc1"
+    return stream

@@ -1,15 +1,18 @@
-"""Streaming video writer: frames in, mp4, webm or mkv out, with constant memory and nothing to lose.
+"""Write a video as it is made: frames in, mp4, webm or mkv out, in constant memory.
 
-While it is being written, `story.mp4` is called `story.unfinished.mp4`: a fragmented file that plays to the
-end of the last `write`, whatever happens to the program. `close` makes a regular file of it.
+    with VideoWriter("robot.mp4", fps=16) as video:
+        video.write(frames)  # [F, H, W, 3]
+
+While it is written, `robot.mp4` is called `robot.unfinished.mp4`: a file of fragments that plays to the end of the
+last `write`, even if the program crashes. `close` makes a regular file of it.
 """
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -17,31 +20,42 @@ from types import TracebackType
 import av
 import numpy as np
 import torch
+from av.error import FFmpegError
 from torch import Tensor
 
 from .audio import Sound, SoundEncoder
-from .encoder import FrameEncoder, check_crf, choose_codec, frame_rate
-from .hardware import quickest
-from .mux import count_packets, finish, fragment
-from .pixels import NAN, eight_bits
+from .encoder import FrameEncoder, VideoSettings, check_crf, choose_codec, frame_rate
+from .growing import GrowingFile
+from .hardware import prefer_hardware
+from .mux import Track, count_packets, mux_fragment, remux
+from .pixels import to_uint8
+
+
+@dataclass(frozen=True)
+class _Output:
+    """The encoder and the unfinished file, which the first frames open: they decide the size."""
+
+    encoder: FrameEncoder
+    file: GrowingFile
 
 
 class VideoWriter:
-    """Writes one video; as a context manager, it closes at the end, and aborts on an exception.
+    """Writes one video. As a context manager it closes at the end, and aborts on an exception.
 
     path       .mp4, .webm or .mkv.
-    fps        16, 23.976 (taken as 24000/1001), Fraction(30000, 1001) ... PyAV before 18 cannot name it in an mkv
+    fps        16, 23.976 (taken as 24000/1001), Fraction(30000, 1001) ... PyAV before 18 cannot store it in an mkv
                file, whose players then take it from the frames' times.
     codec      h264, h265, vp9 or av1; by default h264, and vp9 for webm.
     crf        quality, 0 (best) to 51 (vp9, av1: 63; smallest file); by default hard to tell from lossless.
     metadata   tags of the file, text by name. ComfyUI restores a graph from `workflow` and `prompt`.
-    sound      goes along with the frames, from the first one on; what there is more of is left out, and behind its
-               end there is silence. AAC in mp4 and mkv, Opus in webm.
-    hardware   whether an encoder in hardware is taken where one passes its trial.
+    sound      starts with the first frame, and is cut where the frames end; a shorter one is followed by silence. AAC
+               in mp4 and mkv, Opus in webm.
+    hardware   whether to use a hardware encoder if one passes its trial.
 
-    `frames` counts the frames that are in the file; `encoder` names what encodes them, once there are any. Colours are
-    BT.709, limited range, 4:2:0, and tagged so.
-    No file that was there before is ever replaced.
+    frames     how many frames are in the file.
+    encoder    libav's name of the encoder; None before the first frames.
+
+    Colours are BT.709, limited range, 4:2:0, and tagged so. A file that exists is never replaced.
     Raises ValueError, FileNotFoundError, FileExistsError or PermissionError before anything is written.
     """
 
@@ -61,14 +75,15 @@ class VideoWriter:
         self.frames = 0
         self.rate = frame_rate(fps)
         self._container, self._codec = choose_codec(self.path.suffix, codec)
-        self._crf, self._hardware = check_crf(self._codec, crf), hardware
-        self._metadata, self._late_metadata = _check_metadata(metadata or {}), {}
-        self._encoder: FrameEncoder | None = None
+        self._crf = check_crf(self._codec, crf)
+        self._hardware = hardware
+        self._metadata = _check_metadata(metadata or {})
+        self._late_metadata: dict[str, str] = {}
+        self._output: _Output | None = None
         self._sound = None if sound is None else SoundEncoder(sound, self._container)
         self._sound_packets = 0
-        self._file: io.FileIO | None = None
-        self._fragments = self._bytes = 0
-        self._broken = self._closed = False
+        self._broken = False
+        self._closed = False
         self._check_place()
 
     def __enter__(self) -> VideoWriter:
@@ -84,31 +99,33 @@ class VideoWriter:
 
     @property
     def encoder(self) -> str | None:
-        return None if self._encoder is None else self._encoder.name
+        """libav's name of the encoder; None before the first frames."""
+        return None if self._output is None else self._output.encoder.name
 
     def write(self, frames: Tensor | np.ndarray) -> None:
-        """Append frames [F, H, W, 3]: uint8, or floating point from 0 to 1 (what lies outside is clipped).
+        """Append frames [F, H, W, 3]: uint8, or floating point from 0 to 1; values outside are clipped.
 
         The first frames decide the size. When this returns, all frames are in the file.
 
-        Raises ValueError for frames that do not fit, and OSError if they cannot be written, as on a full
-        disk; the file then ends with the frames of the writes before, and takes no more.
+        Raises ValueError for frames of another shape, size or dtype and for NaN, and OSError if they cannot be
+        written, as on a full disk; the file then ends with the frames of the writes before, and takes no more.
         """
         if self._closed or self._broken:
             state = "broken off" if self._broken else "closed"
             raise ValueError(f"{self.path.name} is {state}: it takes no more frames.")
-        pictures = _to_uint8(frames)
+        pictures = _to_numpy(frames)
         if not len(pictures):
             return
         height, width = pictures.shape[1:3]
-        if self._encoder is None:
-            self._open(height, width)
-        self._check_size(height, width)
-        packets = [packet for picture in pictures for packet in self._encoder.encode(picture)]
-        self._append(packets, self._sound.until((self.frames + len(packets)) / self.rate) if self._sound else [])
+        if self._output is None:
+            self._output = self._open(height, width)
+        output = self._output
+        _check_size(output.encoder, height, width)
+        packets = [packet for picture in pictures for packet in output.encoder.encode(picture)]
+        self._append(output, packets, self._encode_sound(frames=len(packets)))
 
     def tag(self, metadata: Mapping[str, str]) -> None:
-        """Add tags to those that the file has once it is closed or aborted: what is known only at the end."""
+        """Add tags that are known only later; the file has them once it is closed or aborted."""
         self._late_metadata |= _check_metadata(metadata)
 
     def close(self) -> Path:
@@ -131,8 +148,8 @@ class VideoWriter:
         """Stop. Returns the unfinished file, which holds what was written and plays; None if nothing was."""
         if self._closed:
             return None
-        # the reason for stopping may be a full disk; as it is, the file plays too
-        with suppress(OSError, av.FFmpegError):
+        # the reason for stopping may be a full disk; the unfinished file plays as it is, too
+        with suppress(OSError, FFmpegError):
             self._drain()
             if self.frames:
                 self._finish(self.unfinished)
@@ -153,77 +170,84 @@ class VideoWriter:
             if path.exists():
                 raise FileExistsError(f"{path.name} is there already in {folder}: move it away or choose another name.")
 
-    def _open(self, height: int, width: int) -> None:
-        size = (self._container, self.rate, self._crf, height, width)
-        encoder = FrameEncoder(quickest(self._codec, *size) if self._hardware else self._codec, *size)
-        # unbuffered, so that what is written here survives this program
-        self._file = self.unfinished.open("xb", buffering=0)
-        self._encoder = encoder
+    def _open(self, height: int, width: int) -> _Output:
+        settings = VideoSettings(container=self._container, rate=self.rate, crf=self._crf, height=height, width=width)
+        codec = prefer_hardware(self._codec, settings) if self._hardware else self._codec
+        return _Output(FrameEncoder(codec, settings), GrowingFile(self.unfinished))
 
-    def _check_size(self, height: int, width: int) -> None:
-        stream = self._encoder.stream
-        if (width, height) != (stream.width, stream.height):
-            raise ValueError(
-                f"the video is {stream.width} x {stream.height} pixels, but new frames are {width} x "
-                f"{height}: all frames must have the size of the first."
-            )
+    def _encode_sound(self, *, frames: int) -> list[av.Packet]:
+        """Packets of the sound up to the end of this many new frames; none in a silent video."""
+        return [] if self._sound is None else self._sound.encode_until((self.frames + frames) / self.rate)
 
-    def _append(self, packets: Sequence[av.Packet], sound: Sequence[av.Packet]) -> None:
-        if not packets and not sound:
+    def _append(self, output: _Output, packets: Sequence[av.Packet], sound_packets: Sequence[av.Packet]) -> None:
+        if not packets and not sound_packets:
             return
-        tracks = [(self._encoder.stream, packets)] + ([(self._sound.stream, sound)] if self._sound else [])
-        data = fragment(tracks, self._container, self._fragments, self._metadata, self._sound_delay_s)
-        rest = memoryview(data)
+        tracks = [Track(output.encoder.stream, packets)]
+        if self._sound is not None:
+            tracks.append(Track(self._sound.stream, sound_packets))
+        fragment = mux_fragment(
+            tracks,
+            self._container,
+            number=output.file.fragments,
+            metadata=self._metadata,
+            priming_s=self._priming_s,
+        )
         try:
-            while rest:
-                rest = rest[self._file.write(rest) :]
+            output.file.append(fragment)
         except OSError as error:
             self._broken = True
-            # half a fragment would make players complain
-            self._file.truncate(self._bytes)
-            what = f"{self.path.name} could not be written past frame {self.frames} ({self._bytes} bytes)"
+            what = f"{self.path.name} could not be written past frame {self.frames} ({output.file.bytes} bytes)"
             raise self._failure(what, error) from error
         self.frames += len(packets)
-        self._sound_packets += len(sound)
-        self._fragments += 1
-        self._bytes += len(data)
+        self._sound_packets += len(sound_packets)
 
     def _drain(self) -> None:
-        """Write what the encoder still holds, and close the file that grows."""
+        """Write what the encoders still hold, and close the unfinished file."""
         self._closed = True
-        if self._file is None:
+        if self._output is None:
             return
-        with self._file:
+        with closing(self._output.file):
             if not self._broken:
-                packets = self._encoder.flush()
-                end_s = (self.frames + len(packets)) / self.rate
-                self._append(packets, self._sound.until(end_s) + self._sound.flush() if self._sound else [])
+                packets = self._output.encoder.flush()
+                sound_packets = self._encode_sound(frames=len(packets))
+                if self._sound is not None:
+                    sound_packets += self._sound.flush()
+                self._append(self._output, packets, sound_packets)
 
     def _finish(self, target: Path) -> None:
+        """Make a regular file of the unfinished one, under a hidden name until it is complete."""
         draft = self.path.with_name(f".{self.path.stem}.finishing{self.path.suffix}")
         try:
-            metadata = self._metadata | self._late_metadata
-            finish(self.unfinished, draft, self._container, metadata, self.rate, self._sound_delay_s)
-            # the unfinished file is about to go
+            remux(
+                self.unfinished,
+                draft,
+                container=self._container,
+                metadata=self._metadata | self._late_metadata,
+                rate=self.rate,
+                priming_s=self._priming_s,
+            )
+            # the unfinished file will be deleted
             if count_packets(draft) != {"video": self.frames, "audio": self._sound_packets}:
                 raise OSError("the copy is not complete")
             if target == self.path and target.exists():
                 raise FileExistsError("a file of that name has appeared in the meantime")
             os.replace(draft, target)
-        except (OSError, av.FFmpegError) as error:
+        except (OSError, FFmpegError) as error:
             raise self._failure(f"{self.path.name} could not be finished", error) from error
         finally:
             draft.unlink(missing_ok=True)
 
     @property
-    def _sound_delay_s(self) -> Fraction:
-        return self._sound.delay_s if self._sound else Fraction(0)
+    def _priming_s(self) -> Fraction:
+        return Fraction(0) if self._sound is None else self._sound.priming_s
 
     def _discard(self) -> None:
-        if self._file is not None:
+        """Delete the unfinished file, if it is this writer's."""
+        if self._output is not None:
             self.unfinished.unlink(missing_ok=True)
 
     def _failure(self, what: str, error: Exception) -> OSError:
+        """An OSError that says what failed, why, and what is left."""
         reason = getattr(error, "strerror", None) or str(error)
         left = f"{self.unfinished.name} holds {self.frames} frames and plays" if self.frames else "nothing was kept"
         failure = OSError(f"{what}: {reason}; {left}.")
@@ -238,15 +262,18 @@ def _check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
     return dict(metadata)
 
 
-def _to_uint8(frames: Tensor | np.ndarray) -> np.ndarray:
-    """[F, H, W, 3] of any kind -> uint8 on the CPU."""
-    frames = frames.detach() if isinstance(frames, Tensor) else torch.from_numpy(np.array(frames))
-    if frames.ndim != 4 or frames.shape[-1] != 3:
-        raise ValueError(f"frames have shape {list(frames.shape)}, but must be [frames, height, width, 3].")
-    if frames.is_floating_point():
-        if bool(torch.isnan(frames).any()):
-            raise ValueError(NAN)
-        frames = eight_bits(frames)
-    if frames.dtype != torch.uint8:
-        raise ValueError(f"frames are {frames.dtype}, but must be uint8, or floating point from 0 to 1.")
-    return frames.cpu().contiguous().numpy()
+def _check_size(encoder: FrameEncoder, height: int, width: int) -> None:
+    stream = encoder.stream
+    if (width, height) != (stream.width, stream.height):
+        raise ValueError(
+            f"the video is {stream.width} x {stream.height} pixels, but new frames are {width} x "
+            f"{height}: all frames must have the size of the first."
+        )
+
+
+def _to_numpy(frames: Tensor | np.ndarray) -> np.ndarray:
+    """Frames [F, H, W, 3] of any device and dtype -> uint8 in RAM."""
+    tensor = frames.detach() if isinstance(frames, Tensor) else torch.from_numpy(np.array(frames))
+    if tensor.ndim != 4 or tensor.shape[-1] != 3:
+        raise ValueError(f"frames have shape {list(tensor.shape)}, but must be [frames, height, width, 3].")
+    return to_uint8(tensor).cpu().contiguous().numpy()

@@ -1,20 +1,26 @@
-"""Checkpoint and LoRA files of every dialect in, one key layout out; the bundled tiny model."""
+"""Weight files of every dialect in, one key layout out: generators, LoRAs, and the bundled tiny story model."""
 
 from .files import read_checkpoint
 from .fp8_export import quantised, save_quantised
-from .generator import WHICH, read_generator
-from .lora import read_lora
+from .generator import WHICH, GeneratorWeights, read_generator
+from .load import load_generator, load_tiny_generator, load_tiny_text_encoder
+from .lora import Lora, read_lora
 from .tiny import ASSETS, END, TINY_GENERATOR, TINY_TEXT, TINY_VAE, TextConfig, TextEncoder, read_text_encoder
 
 __all__ = [
     "ASSETS",
+    "END",
     "TINY_GENERATOR",
     "TINY_TEXT",
     "TINY_VAE",
-    "END",
+    "WHICH",
+    "GeneratorWeights",
+    "Lora",
     "TextConfig",
     "TextEncoder",
-    "WHICH",
+    "load_generator",
+    "load_tiny_generator",
+    "load_tiny_text_encoder",
     "quantised",
     "read_checkpoint",
     "read_generator",

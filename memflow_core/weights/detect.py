@@ -1,4 +1,7 @@
-"""What a weight file is when it is not what was asked for, told by the names of its tensors."""
+"""Recognise a weight file of the wrong kind by the names of its tensors.
+
+The functions return the end of an error message: what the file is, and what to do with it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Iterable
 
 LORA = r"\.lora_(?:A|B|down|up|magnitude_vector)\b|^lora_unet_|\.hada_w1_|\.lokr_w"
 
-# (a tensor name that gives the kind away, what the file is and what to do with it); the first match wins
+# (pattern of a tensor name, what a file with such a tensor is); the first match wins
 _KINDS = (
     (
         r"\.base_layer\.weight$",
@@ -47,7 +50,7 @@ _KINDS = (
     ),
 )
 
-# what marks a Wan model that needs more than text
+# (pattern of a tensor name, variant): Wan models that need more than text
 _WAN_VARIANTS = (
     (r"^vace_", "VACE"),
     (r"^control_adapter\.", "camera control"),
@@ -62,23 +65,24 @@ _WAN_SIZES = {1536: "1.3B", 3072: "5B", 5120: "14B"}
 
 
 def is_wan(keys: Iterable[str]) -> bool:
-    """Whether tensor names without prefixes look like a Wan model's, whole or not."""
+    """Whether tensor names (without the prefixes of wrappers) look like those of a Wan model, complete or not."""
     return any(re.search(r"^(?:patch_embedding|blocks\.\d+\.self_attn\.q|head\.head)\.weight$", key) for key in keys)
 
 
 def other_kind(keys: Iterable[str]) -> str | None:
-    """The end of a sentence about a file with these tensor names, or None if nothing gives it away.
+    """What a file with these tensor names is, if it is no Wan model: "is a VAE: ..."; None if no name is known.
 
-    Keys are without the prefixes of model wrappers.
+    keys  without the prefixes of wrappers.
     """
     keys = list(keys)
-    return next((kind for sign, kind in _KINDS if any(re.search(sign, key) for key in keys)), None)
+    return next((kind for pattern, kind in _KINDS if any(re.search(pattern, key) for key in keys)), None)
 
 
 def other_wan(keys: Iterable[str], dim: int, in_channels: int, out_channels: int) -> str | None:
-    """As `other_kind`, for a model in Wan's layout that makes video from more than text."""
-    keys, size = list(keys), _WAN_SIZES.get(dim, f"{dim}-wide")
-    variant = next((name for sign, name in _WAN_VARIANTS if any(re.search(sign, key) for key in keys)), None)
+    """What a Wan model is that makes video from more than text, as in `other_kind`; None for a text-to-video model."""
+    keys = list(keys)
+    size = _WAN_SIZES.get(dim, f"{dim}-wide")
+    variant = next((name for pattern, name in _WAN_VARIANTS if any(re.search(pattern, key) for key in keys)), None)
     if variant is not None:
         return f"is a {size} Wan {variant} checkpoint: use a text-to-video one."
     if in_channels == 36 or any(key.startswith("img_emb.") or ".k_img." in key for key in keys):

@@ -1,6 +1,6 @@
-"""Weight files: safetensors and PyTorch's own, read to one flat dict without running any code in them.
+"""Read weight files, safetensors and PyTorch's own, to one flat dict. No code in them is run.
 
-The format is told by a file's first bytes, not by its name.
+The format is recognised by a file's first bytes, not by its name.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-SNIFFED_BYTES = 512
+HEAD_BYTES = 512
 ZIP_MAGIC = b"PK\x03\x04"
 PICKLE_MAGIC = b"\x80"
 DAMAGED = "is damaged or cut off: download it again."
-# of the JSON header of a safetensors file, as its own reader has it
+# of the JSON header of a safetensors file; the limit of its own reader
 MAX_HEADER_BYTES = 100_000_000
-# dicts in dicts; a hostile file may even hold itself
+# of dicts in dicts; in a hostile file a dict may hold itself
 MAX_NESTING = 8
-# what FSDP, activation checkpointing and torch.compile put between the names
+# infixes of FSDP, activation checkpointing and torch.compile
 _WRAPPERS = re.compile(r"_fsdp_wrapped_module\.|_checkpoint_wrapped_module\.|_orig_mod\.")
 DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 FLOATS = (*DTYPES, torch.float64)
@@ -33,7 +33,11 @@ FLOATS = (*DTYPES, torch.float64)
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """tensors, named by the path to them in the file, joined by dots; metadata of a safetensors file."""
+    """Content of a weight file.
+
+    tensors   by their path in the file, joined by dots.
+    metadata  of a safetensors file.
+    """
 
     path: Path
     tensors: dict[str, Tensor]
@@ -41,11 +45,12 @@ class Checkpoint:
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
-    """The tensors of a .safetensors, .pt, .pth, .ckpt or .bin file, on the CPU, memory-mapped where possible.
+    """Read the tensors of a .safetensors, .pt, .pth, .ckpt or .bin file, on the CPU, memory-mapped where possible.
 
     Nested dicts become dotted names: `{"generator": {"model.x": ...}}` is `generator.model.x`. What is not a
-    tensor is left out. Raises FileNotFoundError, or ValueError for what is no weight file, is damaged, or
-    needs code to be run.
+    tensor is left out. Dtypes stay those of the file.
+
+    Raises FileNotFoundError, or ValueError for a file that holds no weights, is damaged, or needs code to be run.
     """
     path = Path(path)
     if path.is_dir():
@@ -53,23 +58,31 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     if not path.is_file():
         raise FileNotFoundError(f"there is no weight file at {path}.")
     with path.open("rb") as file:
-        head = file.read(SNIFFED_BYTES)
-    # first, since the length that such a file begins with may spell anything
+        head = file.read(HEAD_BYTES)
+    # safetensors before the others: it starts with a length, whose bytes may be those of any format
     if _is_safetensors(head):
         return _read_safetensors(path)
-    mistaken = _mistaken_for_weights(head)
-    if mistaken:
-        raise ValueError(f"{path.name} {mistaken}")
+    other_format = _describe_other_format(head)
+    if other_format:
+        raise ValueError(f"{path.name} {other_format}")
     if head.startswith((ZIP_MAGIC, PICKLE_MAGIC)):
         return Checkpoint(path, _flat_tensors(path, _unpickle(path, zipped=head.startswith(ZIP_MAGIC))))
     raise ValueError(f"{path.name} is neither a safetensors nor a PyTorch file, or it {DAMAGED}")
 
 
 def cast(state_dict: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
-    """The same weights in bfloat16, float16 or float32; what is not floating point stays as it is."""
+    """Weights in bfloat16, float16 or float32, shared where they are so already; integers stay as they are.
+
+    Raises ValueError for another dtype.
+    """
+    check_dtype(dtype)
+    return {key: tensor.to(dtype) if tensor.is_floating_point() else tensor for key, tensor in state_dict.items()}
+
+
+def check_dtype(dtype: torch.dtype) -> None:
+    """Raise ValueError unless a model can compute in a dtype."""
     if dtype not in DTYPES:
         raise ValueError(f"weights can be cast to {', '.join(map(str, DTYPES))}, but not to {dtype}.")
-    return {key: tensor.to(dtype) if tensor.is_floating_point() else tensor for key, tensor in state_dict.items()}
 
 
 def check_finite(name: str, state_dict: Mapping[str, Tensor]) -> None:
@@ -79,13 +92,13 @@ def check_finite(name: str, state_dict: Mapping[str, Tensor]) -> None:
             raise ValueError(f"{name} is damaged: {key} holds NaN or infinity.")
 
 
-def unwrapped(key: str, prefix: re.Pattern[str]) -> str:
-    """A tensor's name without the infixes of training wrappers, and then without a prefix."""
+def strip_wrappers(key: str, prefix: re.Pattern[str]) -> str:
+    """A tensor's name without the infixes of training wrappers, and then without `prefix`."""
     return prefix.sub("", _WRAPPERS.sub("", key))
 
 
-def listed(names: list[str], most: int = 3) -> str:
-    """The first few of many names: 'a, b, c and 4 more'."""
+def join_names(names: list[str], most: int = 3) -> str:
+    """The first few names of a list, for an error message: 'a, b, c and 4 more'."""
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
@@ -94,7 +107,8 @@ def _is_safetensors(head: bytes) -> bool:
     return head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= MAX_HEADER_BYTES
 
 
-def _mistaken_for_weights(head: bytes) -> str | None:
+def _describe_other_format(head: bytes) -> str | None:
+    """The end of an error message about a file that starts so, if it holds no weights or is a GGUF."""
     text = head.lstrip().lower()
     if not head:
         return "is empty: download it again."
@@ -112,7 +126,7 @@ def _mistaken_for_weights(head: bytes) -> str | None:
 def _read_safetensors(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as file:
-            # the handle is no dict
+            # the handle is not a dict: it has no other way to list its names
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return Checkpoint(path, tensors, file.metadata() or {})
     except SafetensorError as error:
@@ -125,10 +139,10 @@ def _unpickle(path: Path, zipped: bool) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except UnpicklingError as error:
-        raise ValueError(_refusal(path, str(error))) from error
+        raise ValueError(_describe_refusal(path, str(error))) from error
     except (OSError, MemoryError):
         raise
-    # a damaged pickle can make the reader fail in any way
+    # a damaged pickle can make the reader raise anything
     except Exception as error:
         raise ValueError(f"{path.name} {DAMAGED}") from error
 
@@ -145,7 +159,7 @@ def _check_archive(path: Path) -> None:
         raise ValueError(f"{path.name} is a zip archive without PyTorch weights: unpack it, and name the weight file.")
 
 
-def _refusal(path: Path, reason: str) -> str:
+def _describe_refusal(path: Path, reason: str) -> str:
     wanted = re.search(r"(?:GLOBAL|class|function) `?([\w.]+)", reason)
     if wanted is None:
         return f"{path.name} is damaged, or no PyTorch weights: it was refused and nothing in it was run."
@@ -158,10 +172,10 @@ def _refusal(path: Path, reason: str) -> str:
 def _flat_tensors(path: Path, content: Any) -> dict[str, Tensor]:
     if not isinstance(content, Mapping):
         raise ValueError(f"{path.name} holds a {type(content).__name__}, not named weights.")
-    return dict(_walk(path, content, ()))
+    return dict(_named_tensors(path, content, ()))
 
 
-def _walk(path: Path, content: Mapping[Any, Any], above: tuple[Any, ...]) -> Iterator[tuple[str, Tensor]]:
+def _named_tensors(path: Path, content: Mapping[Any, Any], above: tuple[Any, ...]) -> Iterator[tuple[str, Tensor]]:
     if len(above) > MAX_NESTING:
         raise ValueError(f"{path.name} is nested more than {MAX_NESTING} levels deep, as no weight file is.")
     for key, value in content.items():
@@ -171,4 +185,4 @@ def _walk(path: Path, content: Mapping[Any, Any], above: tuple[Any, ...]) -> Ite
                 raise ValueError(f"{path.name} holds {name} without plain numbers: ask for plain weights.")
             yield name, value
         elif isinstance(value, Mapping):
-            yield from _walk(path, value, (*above, key))
+            yield from _named_tensors(path, value, (*above, key))

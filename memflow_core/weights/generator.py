@@ -1,7 +1,12 @@
-"""A generator's weights: every checkpoint dialect in, the key layout of the Wan 2.1 files out.
+"""Read a generator's weights: every checkpoint dialect in, the key layout of the Wan 2.1 files out.
 
-Read are the published checkpoints of MemFlow, LongLive, Self-Forcing and Causal Forcing (`generator`,
-`generator_ema` with the names that FSDP puts between), plain Wan files, and those with ComfyUI's prefixes.
+Dialects, where `<key>` is a key of the Wan 2.1 files, such as `blocks.0.self_attn.q.weight`:
+
+    generator.model.<key>                 published checkpoints of MemFlow, LongLive, Self-Forcing, Causal Forcing
+    generator_ema.model.<key>             their running average (EMA), with FSDP's `_fsdp_wrapped_module.` in the keys
+    model.<key>, state_dict.model.<key>   other training checkpoints
+    [model.]diffusion_model.<key>         ComfyUI
+    <key>                                 Wan 2.1
 """
 
 from __future__ import annotations
@@ -18,15 +23,15 @@ from torch import Tensor
 from ..config import ModelConfig
 from ..model import WanModel
 from .detect import is_wan, other_kind, other_wan
-from .files import FLOATS, Checkpoint, check_finite, listed, read_checkpoint, unwrapped
+from .files import FLOATS, Checkpoint, check_finite, join_names, read_checkpoint, strip_wrappers
 
-# top-level names under which checkpoints keep a model, in the order in which `auto` looks for them
+# top-level names under which checkpoints keep a model; `auto` takes the first that a file has
 GROUPS = ("generator", "generator_ema", "model", "diffusion_model", "state_dict")
 WHICH = ("auto", "generator", "generator_ema", "model")
 WAN_HEAD_DIM = 128
 
-# weights whose shapes give all sizes, and their numbers of dimensions
-_TELLING = {
+# weights whose shapes give the model's sizes, and how many dimensions each has
+_SIZE_KEYS = {
     "patch_embedding.weight": 5,
     "text_embedding.0.weight": 2,
     "time_embedding.0.weight": 2,
@@ -40,9 +45,11 @@ _WEIGHT_NAMES = (".weight", ".bias", ".modulation")
 
 @dataclass(frozen=True)
 class GeneratorWeights:
-    """state_dict in plain Wan keys, as stored in the file; the sizes it implies; the group it was taken from.
+    """A generator as read from a file.
 
-    `source` is one of GROUPS, or empty for a file that holds a model alone.
+    state_dict  in plain Wan keys, in the file's dtypes.
+    config      the sizes that follow from the weights' shapes.
+    source      the group of the file that was read, one of GROUPS; empty for a file that holds one model alone.
     """
 
     state_dict: dict[str, Tensor]
@@ -53,17 +60,18 @@ class GeneratorWeights:
 def read_generator(path: str | Path, which: str = "auto", num_heads: int | None = None) -> GeneratorWeights:
     """Read a generator from a .safetensors or .pt file of any dialect, and check that it is whole.
 
-    which      `generator`, `generator_ema` or `model` of a training checkpoint; `auto` takes the first
-               that is there.
-    num_heads  needed where heads are not 128 wide and the file does not say so (in `config` of a safetensors
-               file's metadata, as ComfyUI reads it).
+    which      `generator`, `generator_ema` (its running average) or `model` of a training checkpoint; `auto` takes
+               the first of GROUPS that the file has, the generator before its average.
+    num_heads  needed for heads that are not 128 wide, unless the file has it (in `config` of a safetensors file's
+               metadata, as ComfyUI reads it).
 
-    Raises FileNotFoundError, or ValueError saying what the file is instead, lacks, or has wrong.
+    Raises FileNotFoundError; ValueError for a file of another kind, or one that is incomplete or damaged.
     """
     if which not in WHICH:
         raise ValueError(f"which is {which!r}, but must be one of {', '.join(WHICH)}.")
     checkpoint = read_checkpoint(path)
-    name, (source, chosen) = checkpoint.path.name, _choose(checkpoint, which)
+    name = checkpoint.path.name
+    source, chosen = _choose_group(checkpoint, which)
     state_dict = plain_keys(name, chosen)
     _check_kind(name, state_dict)
     config = _infer_config(checkpoint, state_dict, num_heads)
@@ -73,17 +81,18 @@ def read_generator(path: str | Path, which: str = "auto", num_heads: int | None 
 
 
 def plain_keys(name: str, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Keys without the prefixes and infixes of wrappers. Raises ValueError if two keys become one."""
+    """Strip the prefixes and infixes of wrappers from keys. Raises ValueError if two keys become the same."""
     plain: dict[str, Tensor] = {}
     for key, tensor in state_dict.items():
-        bare = unwrapped(key, _PREFIX)
+        bare = strip_wrappers(key, _PREFIX)
         if bare in plain:
             raise ValueError(f"{name} holds {bare} twice: {key!r} is the second.")
         plain[bare] = tensor
     return plain
 
 
-def _choose(checkpoint: Checkpoint, which: str) -> tuple[str, Mapping[str, Tensor]]:
+def _choose_group(checkpoint: Checkpoint, which: str) -> tuple[str, Mapping[str, Tensor]]:
+    """(group, its tensors without the group's name) as `which` asks; ("", all tensors) of a file without groups."""
     wanted = GROUPS if which == "auto" else (which,)
     for group in wanted:
         members = {
@@ -95,8 +104,8 @@ def _choose(checkpoint: Checkpoint, which: str) -> tuple[str, Mapping[str, Tenso
             return group, members
     if which == "auto":
         return "", checkpoint.tensors
-    found = sorted({key.split(".")[0] for key in checkpoint.tensors})
-    raise ValueError(f"{checkpoint.path.name} has no {which}: it holds {listed(found) or 'no tensors'}; choose auto.")
+    found = join_names(sorted({key.split(".")[0] for key in checkpoint.tensors})) or "no tensors"
+    raise ValueError(f"{checkpoint.path.name} has no {which}: it holds {found}; choose auto.")
 
 
 def _check_kind(name: str, state_dict: Mapping[str, Tensor]) -> None:
@@ -106,7 +115,7 @@ def _check_kind(name: str, state_dict: Mapping[str, Tensor]) -> None:
     if kind is not None:
         raise ValueError(f"{name} {kind}")
     if not is_wan(state_dict):
-        raise ValueError(f"{name} is not a Wan model: it holds {listed(list(state_dict))}.")
+        raise ValueError(f"{name} is not a Wan model: it holds {join_names(list(state_dict))}.")
     for key, tensor in state_dict.items():
         if _QUANTISED.search(key) or (key.endswith(_WEIGHT_NAMES) and tensor.dtype not in FLOATS):
             kept = "" if tensor.dtype in FLOATS else f" to {str(tensor.dtype).removeprefix('torch.')}"
@@ -117,7 +126,8 @@ def _check_kind(name: str, state_dict: Mapping[str, Tensor]) -> None:
 
 
 def _infer_config(checkpoint: Checkpoint, state_dict: Mapping[str, Tensor], num_heads: int | None) -> ModelConfig:
-    name, shapes = checkpoint.path.name, _telling_shapes(checkpoint.path.name, state_dict)
+    name = checkpoint.path.name
+    shapes = _size_shapes(name, state_dict)
     dim, in_channels, *patch = shapes["patch_embedding.weight"]
     out_channels = shapes["head.head.weight"][0] // 4
     other = other_wan(state_dict, dim, in_channels, out_channels)
@@ -128,8 +138,8 @@ def _infer_config(checkpoint: Checkpoint, state_dict: Mapping[str, Tensor], num_
     heads = _metadata_heads(checkpoint) if num_heads is None else num_heads
     return ModelConfig(
         dim=dim,
-        num_heads=_wan_heads(name, dim) if heads is None else heads,
-        # counted, since a hostile file may call its last block anything
+        num_heads=_heads_of_width(name, dim) if heads is None else heads,
+        # counted, since a hostile file may give its last block any number
         num_layers=len({key.split(".")[1] for key in state_dict if re.match(r"blocks\.\d+\.", key)}),
         ffn_dim=shapes["blocks.0.ffn.0.weight"][0],
         text_dim=shapes["text_embedding.0.weight"][1],
@@ -139,18 +149,18 @@ def _infer_config(checkpoint: Checkpoint, state_dict: Mapping[str, Tensor], num_
     )
 
 
-def _telling_shapes(name: str, state_dict: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    _check_missing(name, [key for key in _TELLING if key not in state_dict])
-    for key, ndim in _TELLING.items():
+def _size_shapes(name: str, state_dict: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    _check_missing(name, [key for key in _SIZE_KEYS if key not in state_dict])
+    for key, ndim in _SIZE_KEYS.items():
         if state_dict[key].ndim != ndim:
             raise ValueError(
                 f"{name} does not fit together: {key} has shape {list(state_dict[key].shape)}, but must have "
                 f"{ndim} dimensions."
             )
-    return {key: tuple(state_dict[key].shape) for key in _TELLING}
+    return {key: tuple(state_dict[key].shape) for key in _SIZE_KEYS}
 
 
-def _wan_heads(name: str, dim: int) -> int:
+def _heads_of_width(name: str, dim: int) -> int:
     if dim % WAN_HEAD_DIM:
         raise ValueError(
             f"{name} is {dim} wide, which is no multiple of Wan's {WAN_HEAD_DIM} per head: say how many "
@@ -160,7 +170,7 @@ def _wan_heads(name: str, dim: int) -> int:
 
 
 def _metadata_heads(checkpoint: Checkpoint) -> int | None:
-    """What ComfyUI too takes from a safetensors file's `config`, since shapes do not show it."""
+    """num_heads in the `config` of a safetensors file's metadata, where ComfyUI looks too: shapes do not show it."""
     try:
         return json.loads(checkpoint.metadata.get("config", "{}")).get("transformer", {}).get("num_heads")
     except (ValueError, RecursionError, AttributeError) as error:
@@ -169,16 +179,17 @@ def _metadata_heads(checkpoint: Checkpoint) -> int | None:
 
 def _check_missing(name: str, missing: list[str]) -> None:
     if missing:
-        raise ValueError(f"{name} is not a whole Wan model: missing {listed(missing)}.")
+        raise ValueError(f"{name} is not a whole Wan model: missing {join_names(missing)}.")
 
 
 def _check_whole(name: str, state_dict: Mapping[str, Tensor], config: ModelConfig) -> None:
+    """Raise ValueError unless keys and shapes are exactly those of a `WanModel` of these sizes."""
     with torch.device("meta"):
         expected = {key: tensor.shape for key, tensor in WanModel(config).state_dict().items()}
     _check_missing(name, [key for key in expected if key not in state_dict])
     unknown = [key for key in state_dict if key not in expected]
     if unknown:
-        raise ValueError(f"{name} is no Wan 2.1 text-to-video model: it also holds {listed(unknown)}.")
+        raise ValueError(f"{name} is no Wan 2.1 text-to-video model: it also holds {join_names(unknown)}.")
     for key, shape in expected.items():
         if state_dict[key].shape != shape:
             raise ValueError(

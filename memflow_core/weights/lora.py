@@ -1,7 +1,10 @@
-"""LoRA files on a generator: low-rank changes W + strength * (alpha / rank) * B A of single linear layers.
+"""Read LoRA files and merge them into a generator: W + strength * (alpha / rank) * B A, for linear layers.
 
-Read are PEFT's names (`base_model.model.<module>.lora_A.weight`; in MemFlow's and LongLive's `lora.pt` under
-`generator_lora`) and ComfyUI's (`diffusion_model.<module>.lora_A` or `.lora_down`, with `.alpha`).
+Dialects, where `<module>` is a linear layer in plain Wan names, such as `blocks.0.self_attn.q`:
+
+    generator_lora.base_model.model.<module>.lora_A.weight    `lora.pt` of MemFlow and LongLive (PEFT's names)
+    base_model.model.<module>.lora_A[.<adapter>].weight       PEFT
+    diffusion_model.<module>.lora_A.weight or .lora_down.weight, with .alpha    ComfyUI
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import torch
 from torch import Tensor
 
 from .detect import LORA, is_wan, other_kind
-from .files import FLOATS, check_finite, listed, read_checkpoint, unwrapped
+from .files import FLOATS, check_finite, join_names, read_checkpoint, strip_wrappers
 
 _PREFIX = re.compile(r"^(?:(?:generator(?:_lora|_ema)?|state_dict|base_model|model|diffusion_model|module)\.)+")
 _HALF = re.compile(r"^(?P<module>.+)\.lora_(?P<half>A|B|down|up)(?:\.[\w-]+)?\.weight$")
@@ -24,7 +27,12 @@ _HALF = re.compile(r"^(?P<module>.+)\.lora_(?P<half>A|B|down|up)(?:\.[\w-]+)?\.w
 
 @dataclass(frozen=True)
 class LoraLayer:
-    """down [rank, in] (PEFT's A), up [out, rank] (its B), and alpha where the file has one."""
+    """The change of one linear layer.
+
+    down   [rank, in], PEFT's A.
+    up     [out, rank], PEFT's B.
+    alpha  of the file, where it has one.
+    """
 
     down: Tensor
     up: Tensor
@@ -32,32 +40,45 @@ class LoraLayer:
 
     @property
     def rank(self) -> int:
+        """Rows of `down`, columns of `up`."""
         return self.down.shape[0]
 
     def scale(self, alpha: float | None) -> float:
-        """alpha / rank, with alpha as in `Lora.merge`."""
+        """alpha / rank; the given alpha before the file's, and the rank where there is neither."""
         alpha = self.alpha if alpha is None else alpha
         return 1.0 if alpha is None else alpha / self.rank
 
 
 @dataclass(frozen=True)
 class Lora:
-    """layers by the module they change, in plain Wan names: `blocks.0.self_attn.q`."""
+    """A LoRA as read from a file.
+
+    name    of the file, for messages.
+    layers  by the module that they change, in plain Wan names: `blocks.0.self_attn.q`.
+    """
 
     name: str
     layers: dict[str, LoraLayer]
 
     def merge(
-        self, state_dict: Mapping[str, Tensor], strength: float = 1.0, alpha: float | None = None
+        self,
+        state_dict: Mapping[str, Tensor],
+        strength: float = 1.0,
+        alpha: float | None = None,
+        *,
+        dtype: torch.dtype | None = None,
     ) -> dict[str, Tensor]:
-        """A state dict with the LoRA added, computed in float32 or better, rounded to each weight's dtype.
+        """Add the LoRA to a state dict, computed in float32 or better and rounded once.
 
-        state_dict  a generator's weights in plain Wan keys. It stays as it is; untouched weights are shared.
-        strength    0 gives the same weights, bit for bit.
-        alpha       the training's `lora_alpha`, which PEFT keeps in a config instead of the file. Given, it
-                    wins over the file's; without either, it is taken to be the rank.
+        state_dict  a generator's weights in plain Wan keys. It is not changed; weights without a LoRA layer are
+                    shared with the result.
+        strength    factor of the LoRA; 0 gives the same weights, bit for bit.
+        alpha       the training's `lora_alpha`, which PEFT keeps in a config instead of the file. It replaces the
+                    file's; None: the file's, or the rank where the file has none.
+        dtype       of the changed weights; None: each weight's own.
 
-        Raises ValueError if the LoRA belongs to another model.
+        Returns the merged state dict. Raises ValueError if the LoRA belongs to another model, or for a strength or
+        alpha that is no number.
         """
         _check_number("LoRA strength", strength)
         _check_alpha(alpha)
@@ -67,14 +88,14 @@ class Lora:
             return merged
         for module, layer in self.layers.items():
             weight = state_dict[f"{module}.weight"]
-            dtype = torch.promote_types(weight.dtype, torch.float32)
-            down, up = (half.to(weight.device, dtype) for half in (layer.down, layer.up))
-            changed = weight.to(dtype) + strength * layer.scale(alpha) * (up @ down)
-            merged[f"{module}.weight"] = changed.to(weight.dtype)
+            wide = torch.promote_types(weight.dtype, torch.float32)
+            down, up = (half.to(weight.device, wide) for half in (layer.down, layer.up))
+            changed = weight.to(wide) + strength * layer.scale(alpha) * (up @ down)
+            merged[f"{module}.weight"] = changed.to(dtype or weight.dtype)
         return merged
 
     def to_comfy_keys(self, alpha: float | None = None) -> dict[str, Tensor]:
-        """The same LoRA in names that ComfyUI's own LoRA loading understands; alpha as in `merge`."""
+        """The LoRA in the names that ComfyUI's own LoRA loading reads; alpha as in `merge`."""
         _check_alpha(alpha)
         renamed: dict[str, Tensor] = {}
         for module, layer in self.layers.items():
@@ -84,15 +105,16 @@ class Lora:
         return renamed
 
     def check_fits(self, state_dict: Mapping[str, Tensor]) -> None:
-        """Raise ValueError if the LoRA changes what a generator of these weights does not have."""
+        """Raise ValueError if the LoRA changes layers that these weights do not have, or in other shapes."""
         unknown = [module for module in self.layers if f"{module}.weight" not in state_dict]
         if unknown:
             raise ValueError(
-                f"{self.name} is a LoRA for another model: it changes {listed(unknown)}, which the "
+                f"{self.name} is a LoRA for another model: it changes {join_names(unknown)}, which the "
                 "generator does not have."
             )
         for module, layer in self.layers.items():
-            weight, change = state_dict[f"{module}.weight"], (layer.up.shape[0], layer.down.shape[1])
+            weight = state_dict[f"{module}.weight"]
+            change = (layer.up.shape[0], layer.down.shape[1])
             if weight.shape != change:
                 raise ValueError(
                     f"{self.name} is a LoRA for another model: it changes {module} as {list(change)}, but "
@@ -101,23 +123,25 @@ class Lora:
 
 
 def read_lora(path: str | Path) -> Lora:
-    """Read a LoRA from a .safetensors or .pt file of either naming, and check that it is whole.
+    """Read a LoRA from a .safetensors or .pt file of any dialect, and check that it is whole.
 
-    Raises FileNotFoundError, or ValueError saying what the file is instead, or what is wrong in it.
+    Raises FileNotFoundError; ValueError for a file of another kind, or one that is incomplete or damaged.
     """
-    tensors, name = read_checkpoint(path).tensors, Path(path).name
+    tensors = read_checkpoint(path).tensors
+    name = Path(path).name
     plain = _plain_keys(name, tensors)
-    halves, alphas = _sort(name, plain)
-    lora = Lora(name, dict(_pair(name, halves, alphas)))
+    halves, alphas = _split_halves(name, plain)
+    lora = Lora(name, dict(_pair_halves(name, halves, alphas)))
     check_finite(name, plain)
     return lora
 
 
 def _plain_keys(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The generator's LoRA tensors without prefixes: `<module>.lora_A.weight`, `<module>.alpha` ..."""
     chosen = [key for key in tensors if key.startswith("generator_lora.")] or list(tensors)
-    plain = {unwrapped(key, _PREFIX): tensors[key] for key in chosen}
+    plain = {strip_wrappers(key, _PREFIX): tensors[key] for key in chosen}
     if not any(re.search(LORA, key) for key in plain):
-        raise ValueError(f"{name} {_not_a_lora(plain)}")
+        raise ValueError(f"{name} {_describe_other(plain)}")
     if all(key.startswith("critic_lora.") for key in plain):
         raise ValueError(f"{name} holds only the critic's LoRA of a training run: use the file with generator_lora.")
     if len(plain) < len(chosen):
@@ -125,13 +149,13 @@ def _plain_keys(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return plain
 
 
-def _not_a_lora(plain: Mapping[str, Tensor]) -> str:
+def _describe_other(plain: Mapping[str, Tensor]) -> str:
     if is_wan(plain):
         return "is a model, not a LoRA: load it as the generator."
-    return other_kind(plain) or f"is not a LoRA: it holds {listed(list(plain)) or 'no tensors'}."
+    return other_kind(plain) or f"is not a LoRA: it holds {join_names(list(plain)) or 'no tensors'}."
 
 
-def _sort(name: str, plain: Mapping[str, Tensor]) -> tuple[dict[str, dict[str, Tensor]], dict[str, float]]:
+def _split_halves(name: str, plain: Mapping[str, Tensor]) -> tuple[dict[str, dict[str, Tensor]], dict[str, float]]:
     """Split into {module: {"down", "up"}} and {module: alpha}."""
     halves: dict[str, dict[str, Tensor]] = {}
     alphas: dict[str, float] = {}
@@ -152,9 +176,10 @@ def _sort(name: str, plain: Mapping[str, Tensor]) -> tuple[dict[str, dict[str, T
     return halves, alphas
 
 
-def _pair(
+def _pair_halves(
     name: str, halves: Mapping[str, Mapping[str, Tensor]], alphas: Mapping[str, float]
 ) -> Iterator[tuple[str, LoraLayer]]:
+    """(module, its layer), each pair of halves checked."""
     for module, pair in halves.items():
         if len(pair) < 2:
             raise ValueError(f"{name} is not whole: {module} has only lora_{'A' if 'down' in pair else 'B'}.")
@@ -168,7 +193,7 @@ def _pair(
         yield module, LoraLayer(down, up, alphas.get(module))
     orphans = [module for module in alphas if module not in halves]
     if orphans:
-        raise ValueError(f"{name} is not whole: {listed(orphans)} has an alpha, but no weights.")
+        raise ValueError(f"{name} is not whole: {join_names(orphans)} has an alpha, but no weights.")
 
 
 def _check_number(what: str, value: float) -> None:

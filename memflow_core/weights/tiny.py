@@ -1,4 +1,8 @@
-"""Where the bundled tiny story model lies: what `training.train_vae` and `training.train_generator` export."""
+"""The bundled tiny story model: its files, and its text encoder.
+
+The generator has the Wan layout (`read_generator`), the VAE is ComfyUI's own; the text encoder is written here: a small
+transformer over a vocabulary of its own, which stands in its file's metadata.
+"""
 
 from __future__ import annotations
 
@@ -15,24 +19,31 @@ from torch import Tensor, nn
 
 from .files import Checkpoint, check_finite, read_checkpoint
 
+# exported by `training.train_generator` and `training.train_vae`
 ASSETS = Path(__file__).parents[1] / "assets"
 TINY_GENERATOR = "tiny_story_generator.safetensors"
-TINY_VAE = "tiny_story_vae.safetensors"
 TINY_TEXT = "tiny_story_text.safetensors"
+TINY_VAE = "tiny_story_vae.safetensors"
 
 METADATA_KEY = "tiny_text"
-END = 0  # the mark after the last word: embedding row 0, so that an empty prompt has a token too
-MOST_WORDS, MOST_LENGTH, MOST_SIZE = 100_000, 4096, 8192
+END = 0  # token after the last word, so that an empty prompt has one too
+MAX_WORDS = 100_000
+MAX_LENGTH = 4096
+MAX_WIDTH = 8192
 
-_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+# with either apostrophe, as in "don't"
+_WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
 
 
 @dataclass(frozen=True)
 class TextConfig:
-    """Sizes of a tiny text encoder, and its vocabulary.
+    """Vocabulary and sizes of a tiny text encoder.
 
-    words   token 1, 2, 3 ...; token 0 is the end mark.
-    length  rows of an embedding: words, the end mark, then zeros.
+    words   the vocabulary: token 1, 2, 3 ...; token 0 is END.
+    length  rows of an embedding: words, END, then zeros.
+    width   columns of an embedding.
+
+    Raises ValueError for values that fit no encoder.
     """
 
     words: tuple[str, ...]
@@ -43,10 +54,10 @@ class TextConfig:
     ffn_dim: int = 128
 
     def __post_init__(self) -> None:
-        words_ok = 0 < len(self.words) <= MOST_WORDS and all(isinstance(word, str) for word in self.words)
-        if not words_ok or len(set(self.words)) != len(self.words):
-            raise ValueError(f"the vocabulary must be 1 to {MOST_WORDS} different words.")
-        limits = {"length": MOST_LENGTH, "width": MOST_SIZE, "heads": 64, "layers": 64, "ffn_dim": MOST_SIZE}
+        valid = 0 < len(self.words) <= MAX_WORDS and all(isinstance(word, str) for word in self.words)
+        if not valid or len(set(self.words)) != len(self.words):
+            raise ValueError(f"the vocabulary must be 1 to {MAX_WORDS} different words.")
+        limits = {"length": MAX_LENGTH, "width": MAX_WIDTH, "heads": 64, "layers": 64, "ffn_dim": MAX_WIDTH}
         for name, most in limits.items():
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
@@ -55,36 +66,37 @@ class TextConfig:
             raise ValueError(f"text encoder width {self.width} cannot be split into {self.heads} heads.")
 
     def to_metadata(self) -> dict[str, str]:
-        """Metadata of a safetensors file, from which `read_text_encoder` learns the sizes."""
+        """This config as metadata of a safetensors file, for `read_text_encoder`."""
         return {METADATA_KEY: json.dumps(asdict(self))}
 
     def ids(self, text: str) -> list[int]:
-        """Tokens of a text, without the end mark. Case and punctuation do not count.
+        """Tokenise a text, without END. Case and punctuation are ignored.
 
-        Raises ValueError naming the words that are not in the vocabulary, with the closest that are.
+        Raises ValueError for words that are not in the vocabulary, and for too many words.
         """
-        found = _WORD.findall(text.lower())
-        known = {word: token for token, word in enumerate(self.words, start=END + 1)}
-        unknown = [word for word in dict.fromkeys(found) if word not in known]
+        words = _WORD.findall(text.lower())
+        tokens = {word: token for token, word in enumerate(self.words, start=END + 1)}
+        unknown = [word for word in dict.fromkeys(words) if word not in tokens]
         if unknown:
-            raise ValueError(self._do_not_know(unknown))
-        if len(found) >= self.length:
+            raise ValueError(self._describe_unknown(unknown))
+        if len(words) >= self.length:
             raise ValueError(
-                f"the prompt has {len(found)} words, but the tiny story model reads at most {self.length - 1}: "
+                f"the prompt has {len(words)} words, but the tiny story model reads at most {self.length - 1}: "
                 "shorten it."
             )
-        return [known[word] for word in found]
+        return [tokens[word] for word in words]
 
-    def _do_not_know(self, unknown: list[str]) -> str:
-        named = []
+    def _describe_unknown(self, unknown: list[str]) -> str:
+        """An error message that names unknown words, each with the closest word of the vocabulary."""
+        listed = []
         for word in unknown:
             close = get_close_matches(word, self.words, n=1)
-            named.append(f"{word!r} (did you mean {close[0]!r}?)" if close else repr(word))
-        return f"the tiny story model does not know {', '.join(named)}: it knows only {', '.join(sorted(self.words))}."
+            listed.append(f"{word!r} (did you mean {close[0]!r}?)" if close else repr(word))
+        return f"the tiny story model does not know {', '.join(listed)}: it knows only {', '.join(sorted(self.words))}."
 
 
 class TextEncoder(nn.Module):
-    """Tokens of one prompt -> its embedding."""
+    """A small transformer from the tokens of one prompt to its embedding."""
 
     def __init__(self, config: TextConfig):
         super().__init__()
@@ -103,10 +115,16 @@ class TextEncoder(nn.Module):
         self.layers = nn.TransformerEncoder(layer, config.layers, enable_nested_tensor=False)
         self.norm = nn.LayerNorm(config.width)
 
-    def forward(self, tokens: Iterable[int], weights: Iterable[float] | None = None) -> Tensor:
-        """[1, length, width] for the tokens of a prompt, the end mark put behind them.
+    def encode(self, text: str) -> Tensor:
+        """Embed a prompt: [1, length, width] float32. Raises ValueError for unknown words, and for too many words."""
+        return self(self.config.ids(text))
 
-        weights  how strongly each token counts, 1.0 as it is: its row is multiplied by it.
+    def forward(self, tokens: Iterable[int], weights: Iterable[float] | None = None) -> Tensor:
+        """Embed the tokens of a prompt, with END after them.
+
+        weights  a factor for the row of each token, 1.0 by default.
+
+        Returns [1, length, width] float32, rows of zeros behind END.
         """
         device = self.embedding.weight.device
         ids = torch.tensor([[*tokens, END]], device=device)
@@ -118,13 +136,13 @@ class TextEncoder(nn.Module):
 
 
 def read_text_encoder(path: str | Path) -> TextEncoder:
-    """Read a tiny text encoder, in float32.
+    """Read a tiny text encoder from its file, in float32 on the CPU, without gradients.
 
-    Raises FileNotFoundError, or ValueError for a file that is none, is damaged, or does not fit together.
+    Raises FileNotFoundError; ValueError for a file of another kind, or one that is incomplete or damaged.
     """
     checkpoint = read_checkpoint(path)
     name = checkpoint.path.name
-    encoder = TextEncoder(_config(checkpoint))
+    encoder = TextEncoder(_read_config(checkpoint))
     check_finite(name, checkpoint.tensors)
     try:
         encoder.load_state_dict(checkpoint.tensors)
@@ -134,13 +152,13 @@ def read_text_encoder(path: str | Path) -> TextEncoder:
     return encoder.eval().requires_grad_(False)
 
 
-def _config(checkpoint: Checkpoint) -> TextConfig:
+def _read_config(checkpoint: Checkpoint) -> TextConfig:
     name = checkpoint.path.name
     if METADATA_KEY not in checkpoint.metadata:
         raise ValueError(f"{name} is not the text encoder of a tiny story model: its metadata has no {METADATA_KEY}.")
     try:
         sizes = json.loads(checkpoint.metadata[METADATA_KEY])
         return TextConfig(**{**sizes, "words": tuple(sizes["words"])})
-    # whatever a stranger may have put there
+    # a foreign file may hold anything there
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{name} has a damaged {METADATA_KEY} in its metadata: {error}") from error

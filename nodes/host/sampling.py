@@ -49,8 +49,13 @@ def sampling(model, latent_shape: tuple[int, ...], needed_bytes: int, vae=None) 
     with comfy.model_management.cuda_device_context(model.load_device):
         try:
             model.pre_run()
-            dtype, attention = model.model.get_dtype_inference(), attention_of(model)
-            yield Backbone(wan_tree(model), dtype, attention, reader_of(model), compiler_of(model))
+            yield Backbone(
+                wan_tree(model),
+                model.model.get_dtype_inference(),
+                attention=attention_of(model),
+                reader=reader_of(model),
+                compiler=compiler_of(model),
+            )
         finally:
             model.cleanup()
 

@@ -8,7 +8,7 @@ import io
 from PIL import Image
 from torch import Tensor
 
-from ...memflow_core.video import eight_bits
+from ...memflow_core.video import round_colours
 
 LARGEST = (128, 96)
 JPEG_QUALITY = 75
@@ -16,7 +16,7 @@ JPEG_QUALITY = 75
 
 def picture_of(frame: Tensor) -> Image.Image:
     """A decoded video frame [H, W, 3], floating point from 0 to 1 or uint8, as a picture."""
-    pixels = eight_bits(frame.detach()) if frame.is_floating_point() else frame
+    pixels = round_colours(frame.detach()) if frame.is_floating_point() else frame
     return Image.fromarray(pixels.cpu().numpy())
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from ...memflow_core.stream import Chunk
-from ...memflow_core.video import NAN, LeavingFrames, Pipeline, VideoWriter, eight_bits
+from ...memflow_core.video import PinnedFrames, Pipeline, VideoWriter, to_uint8
 from .. import host
 from ..host import ChunkDecoder, LightDecoder, StreamingDecoder
 from ..report import picture_of
@@ -37,7 +37,7 @@ class _Shown:
     """A chunk with its frames [F, H, W, 3], uint8 in RAM or on their way there."""
 
     made: _Made
-    frames: Tensor | LeavingFrames
+    frames: Tensor | PinnedFrames
 
 
 @dataclass(frozen=True)
@@ -131,14 +131,11 @@ class VideoOutput:
 
     def _show(self, made: _Made) -> _Shown:
         if self._side is not None:
-            return _Shown(made, self._side.run(lambda z: LeavingFrames(self._decoder.decode_there(z)), made.latents))
-        frames = self._decoder.decode(made.latents)
-        if bool(frames.isnan().any()):
-            raise ValueError(NAN)
-        return _Shown(made, eight_bits(frames))
+            return _Shown(made, self._side.run(lambda z: PinnedFrames(self._decoder.decode_there(z)), made.latents))
+        return _Shown(made, to_uint8(self._decoder.decode(made.latents)))
 
     def _write(self, shown: _Shown) -> _Written:
-        frames = shown.frames if isinstance(shown.frames, Tensor) else shown.frames.arrived()
+        frames = shown.frames if isinstance(shown.frames, Tensor) else shown.frames.wait()
         self._writer.write(frames)
         self._writer.tag(shown.made.tags)
         return _Written(shown.made.chunk, picture_of(frames[0]))

@@ -1,4 +1,4 @@
-"""Stages in threads: order, bounds, errors, and an end without leftovers."""
+"""A pipeline of threads: order, bounds, errors, and an end without leftovers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PATIENCE_S = 60
 
 
 class Cancelled(BaseException):
-    """Like ComfyUI's, no Exception."""
+    """Not an Exception, as ComfyUI's own."""
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def no_thread_is_left():
 
 
 def until(condition) -> None:
-    """Wait for another thread."""
+    """Wait until another thread has made a condition true."""
     end = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < end
@@ -80,7 +80,7 @@ def test_a_slow_stage_makes_the_others_wait(depth):
                 put.append(item)
         finally:
             gate.release(100)
-    # each stage has one in its hands and `depth` before it
+    # each stage works on one and has `depth` before it
     assert len(put) == 2 * (depth + 1) and pipeline.take() == put
 
 
@@ -88,7 +88,7 @@ def test_nothing_that_is_finished_stays_in_memory():
     class Picture:
         pass
 
-    with Pipeline({"first": same, "second": lambda picture: None}) as pipeline:
+    with Pipeline({"first": same, "second": lambda _: None}) as pipeline:
         picture = Picture()
         alive = weakref.ref(picture)
         pipeline.put(picture)
@@ -117,7 +117,7 @@ def test_an_error_in_a_stage_stops_the_run_with_that_error(failing, error):
             p.put(item)
             put.append(item)
     assert raised.value is error
-    # what was behind it was finished; not much was taken up after it
+    # items before it were finished; few were put after it
     assert p.take() == [0, 1, 2] and len(put) <= 3 + 2 * 3 + 1
 
 
@@ -132,7 +132,7 @@ def test_an_error_is_seen_without_putting_anything():
         pipeline.check()
 
 
-def test_an_exception_of_the_one_who_puts_lets_what_was_put_finish():
+def test_an_exception_beside_put_lets_the_items_finish():
     done = []
     with pytest.raises(Cancelled), Pipeline({"first": same, "second": done.append}) as pipeline:
         pipeline.put(1)
@@ -141,7 +141,7 @@ def test_an_exception_of_the_one_who_puts_lets_what_was_put_finish():
     assert done == [1, 2]
 
 
-def test_whoever_waits_can_be_stopped():
+def test_waiting_can_be_stopped():
     gate = threading.Event()
 
     def cancel():
@@ -150,7 +150,7 @@ def test_whoever_waits_can_be_stopped():
 
     for wait in (Pipeline.settle, Pipeline.close):
         gate.clear()
-        with pytest.raises(Cancelled), Pipeline({"held": lambda item: gate.wait(PATIENCE_S)}, meanwhile=cancel) as p:
+        with pytest.raises(Cancelled), Pipeline({"held": lambda _: gate.wait(PATIENCE_S)}, meanwhile=cancel) as p:
             p.put(1)
             wait(p)
         assert p.take() == [True]
@@ -174,10 +174,10 @@ def test_settled_means_that_nothing_is_worked_on():
     assert pipeline.take() == [3]
 
 
-def test_stages_know_what_their_maker_knew():
+def test_stages_run_in_the_context_of_their_maker():
     running = contextvars.ContextVar("running")
     running.set("node 5")
-    with Pipeline({"only": lambda item: running.get()}) as pipeline:
+    with Pipeline({"only": lambda _: running.get()}) as pipeline:
         pipeline.put(None)
     assert pipeline.take() == ["node 5"]
 
@@ -189,6 +189,6 @@ def test_a_closed_pipeline_takes_nothing():
             pipeline.put(1)
 
 
-def test_something_must_be_able_to_wait():
+def test_a_depth_below_1_is_refused():
     with pytest.raises(ValueError, match="depth is 0"):
         Pipeline({"only": same}, depth=0)

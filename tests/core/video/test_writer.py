@@ -1,17 +1,11 @@
-"""The video writer: what is in the file, and what is left of it when something goes wrong."""
+"""The video writer: what is in the file, and what is refused."""
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import resource
-import signal
 import struct
-import subprocess
-import sys
 from fractions import Fraction
-from pathlib import Path
 
 import av
 import numpy as np
@@ -21,9 +15,7 @@ import torch
 from memflow_core.video import VideoWriter, choose_codec
 from memflow_core.video.encoder import CODECS, CONTAINERS
 
-ROOT = Path(__file__).resolve().parents[3]
 HEIGHT, WIDTH = 48, 96
-COLOURS = torch.tensor([[220, 30, 40], [30, 190, 50], [40, 60, 230], [128, 128, 128], [250, 240, 20], [12, 12, 12]])
 TAGS = {"workflow": json.dumps({"nodes": [{"text": "größe {"}]}), "prompt": json.dumps({"1": {"inputs": {}}})}
 FORMATS = [
     (ending, name)
@@ -33,18 +25,8 @@ FORMATS = [
 ]
 
 
-def stripes(frames: int, first: int = 0) -> torch.Tensor:
-    """uint8 [F, H, W, 3]: six coloured stripes that change places every four frames."""
-    order = [COLOURS.roll(number // 4, 0).repeat_interleave(WIDTH // 6, 0) for number in range(first, first + frames)]
-    return torch.stack(order)[:, None].expand(-1, HEIGHT, -1, -1).to(torch.uint8)
-
-
-def pictures(path: Path) -> list[np.ndarray]:
-    with av.open(path) as file:
-        return [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
-
-
 def stripe_colours(picture: np.ndarray) -> np.ndarray:
+    """The colour in the middle of each of six stripes."""
     middle = WIDTH // 12
     return picture[HEIGHT // 2, middle :: WIDTH // 6].astype(int)
 
@@ -55,12 +37,7 @@ def rate_of(stream: av.VideoStream) -> Fraction:
     return stream.guessed_rate if mute else stream.average_rate
 
 
-def tags(path: Path) -> dict[str, str]:
-    with av.open(path) as file:
-        return {name.lower(): value for name, value in file.metadata.items()}
-
-
-# -- what is in the file -------------------------------------------------------------------------------------
+# -- what is in the file ---------------------------------------------------------------------------------------
 
 
 def test_the_codecs_that_are_promised_are_there():
@@ -70,15 +47,15 @@ def test_the_codecs_that_are_promised_are_there():
 
 
 @pytest.mark.parametrize(("ending", "codec"), FORMATS)
-def test_frames_come_back_in_number_size_rate_and_colour(ending, codec, tmp_path):
+def test_frames_come_back_in_number_size_rate_and_colour(ending, codec, tmp_path, stripes, read_pictures, read_tags):
     path = tmp_path / f"story{ending}"
     with VideoWriter(path, 16, codec=codec, metadata=TAGS) as writer:
         for first, count in ((0, 9), (9, 12), (21, 12), (33, 1)):
             writer.write(stripes(count, first))
             # in the file at once, not in the encoder
-            assert writer.frames == len(pictures(writer.unfinished)) == first + count
-        assert TAGS.items() <= tags(writer.unfinished).items()
-    shown = pictures(path)
+            assert writer.frames == len(read_pictures(writer.unfinished)) == first + count
+        assert TAGS.items() <= read_tags(writer.unfinished).items()
+    shown = read_pictures(path)
     assert [picture.shape for picture in shown] == [(HEIGHT, WIDTH, 3)] * 34
     for picture, frame in zip(shown, stripes(34), strict=True):
         assert abs(stripe_colours(picture) - stripe_colours(frame.numpy())).max() <= 6
@@ -94,12 +71,12 @@ def test_frames_come_back_in_number_size_rate_and_colour(ending, codec, tmp_path
             1,
         )
         assert context.codec.canonical_name == {"h265": "hevc"}.get(codec, codec)
-    assert TAGS.items() <= tags(path).items()
+    assert TAGS.items() <= read_tags(path).items()
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
 @pytest.mark.parametrize("codec", sorted({codec for _, codec in FORMATS}))
-def test_encoding_does_not_change_what_the_machine_does_first(tmp_path, codec):
+def test_encoding_does_not_change_what_the_machine_does_first(tmp_path, codec, stripes):
     """SVT-AV1, run by root, makes real-time threads, and all that they start: other programs then get no turn."""
 
     def scheduling() -> set[int]:
@@ -117,7 +94,7 @@ def test_encoding_does_not_change_what_the_machine_does_first(tmp_path, codec):
     ("fps", "rate"),
     [(0.5, Fraction(1, 2)), (12.5, Fraction(25, 2)), (23.976, Fraction(24000, 1001)), (24, 24), (60.0, 60)],
 )
-def test_frame_rates_are_exact(ending, fps, rate, tmp_path):
+def test_frame_rates_are_exact(ending, fps, rate, tmp_path, stripes):
     path = tmp_path / f"story{ending}"
     with VideoWriter(path, fps) as writer:
         writer.write(stripes(40))
@@ -129,7 +106,7 @@ def test_frame_rates_are_exact(ending, fps, rate, tmp_path):
     assert times == pytest.approx([number / rate for number in range(40)], abs=6e-4)
 
 
-def test_floating_point_frames_are_rounded_and_clipped(tmp_path):
+def test_floating_point_frames_are_rounded_and_clipped(tmp_path, read_pictures):
     levels = torch.tensor([-0.5, 0.0, 0.25, 0.5, 1.0, 7.0]).repeat_interleave(WIDTH // 6)
     frames = levels[None, None, :, None].expand(4, HEIGHT, -1, 3)
     for dtype in (torch.float32, torch.bfloat16):
@@ -138,8 +115,8 @@ def test_floating_point_frames_are_rounded_and_clipped(tmp_path):
             writer.write(frames.to(dtype))
             writer.write(frames.to(dtype).float().numpy())
         expected = np.array([0, 0, 64, 128, 255, 255])[:, None]
-        assert len(pictures(path)) == 8
-        assert all(abs(stripe_colours(picture) - expected).max() <= 3 for picture in pictures(path))
+        assert len(read_pictures(path)) == 8
+        assert all(abs(stripe_colours(picture) - expected).max() <= 3 for picture in read_pictures(path))
 
 
 def test_quality_is_what_is_asked_for(tmp_path):
@@ -153,7 +130,7 @@ def test_quality_is_what_is_asked_for(tmp_path):
     assert sizes[51] < sizes[None] / 4 < sizes[0]
 
 
-# -- where ComfyUI's front end looks for the workflow --------------------------------------------------------
+# -- where ComfyUI's front end looks for the workflow ----------------------------------------------------------
 
 
 def boxes(data: bytes) -> dict[bytes, bytes]:
@@ -178,7 +155,7 @@ def mp4_tags(data: bytes) -> dict[str, str]:
     return dict(zip(names, values, strict=True))
 
 
-def test_an_mp4_has_its_tags_under_their_names_before_the_pictures(tmp_path):
+def test_an_mp4_has_its_tags_under_their_names_before_the_pictures(tmp_path, stripes):
     path = tmp_path / "story.mp4"
     with VideoWriter(path, 16, metadata=TAGS) as writer:
         writer.write(stripes(20))
@@ -189,7 +166,7 @@ def test_an_mp4_has_its_tags_under_their_names_before_the_pictures(tmp_path):
 
 
 @pytest.mark.parametrize("ending", [".webm", ".mkv"])
-def test_a_matroska_file_has_its_tags_before_the_pictures(ending, tmp_path):
+def test_a_matroska_file_has_its_tags_before_the_pictures(ending, tmp_path, stripes):
     path = tmp_path / f"story{ending}"
     with VideoWriter(path, 16, metadata=TAGS) as writer:
         writer.write(stripes(20))
@@ -203,159 +180,7 @@ def test_a_matroska_file_has_its_tags_before_the_pictures(ending, tmp_path):
             assert data.index(b"\x44\x87") < data.index(value.encode()) < first_cluster
 
 
-# -- what is left when something goes wrong ------------------------------------------------------------------
-
-WRITE_UNTIL_KILLED = """
-import sys, torch
-from memflow_core.video import VideoWriter
-writer = VideoWriter(sys.argv[1], 16, metadata={"workflow": "{}"})
-while True:
-    writer.write(torch.rand(5, 48, 96, 3))
-    print(writer.frames, flush=True)
-"""
-
-WRITE_UNTIL_FULL = """
-import resource, signal, sys, torch
-from memflow_core.video import VideoWriter
-limit = int(sys.argv[2])
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-writer = VideoWriter(sys.argv[1], 16)
-try:
-    with writer:
-        for _ in range(int(sys.argv[3])):
-            writer.write(torch.rand(5, 48, 96, 3))
-            print(writer.frames, flush=True)
-except OSError as error:
-    print(error)
-"""
-
-
-def python(program: str, *arguments: object) -> list[str]:
-    return [sys.executable, "-c", program, *map(str, arguments)]
-
-
-@pytest.mark.parametrize("ending", CONTAINERS)
-def test_a_killed_process_leaves_a_file_that_plays_to_the_last_write(ending, tmp_path):
-    path = tmp_path / f"story{ending}"
-    with subprocess.Popen(python(WRITE_UNTIL_KILLED, path), cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        written = [int(process.stdout.readline()) for _ in range(6)][-1]
-        process.send_signal(signal.SIGKILL)
-        written = [written, *map(int, process.stdout.read().split())][-1]
-    unfinished = tmp_path / f"story.unfinished{ending}"
-    # one more chunk may have been written before it was told
-    assert written <= len(pictures(unfinished)) <= written + 5
-    assert tags(unfinished)["workflow"] == "{}"
-    assert not path.exists()
-
-
-@pytest.mark.parametrize("ending", CONTAINERS)
-def test_a_disk_that_fills_up_loses_nothing_that_was_written(ending, tmp_path):
-    path = tmp_path / f"story{ending}"
-    done = subprocess.run(
-        python(WRITE_UNTIL_FULL, path, 150_000, 1000), cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    *counts, told = done.stdout.splitlines()
-    unfinished = tmp_path / f"story.unfinished{ending}"
-    assert int(counts[-1]) >= 10
-    assert len(pictures(unfinished)) == int(counts[-1])
-    assert f"frame {counts[-1]}" in told and os.strerror(errno.EFBIG) in told and unfinished.name in told
-    assert [file.name for file in tmp_path.iterdir()] == [unfinished.name]
-
-
-def test_a_disk_that_is_full_only_when_the_file_is_finished_loses_nothing(tmp_path):
-    path = tmp_path / "story.mp4"
-    writer = VideoWriter(path, 16)
-    writer.write(torch.rand(30, HEIGHT, WIDTH, 3))
-    # room for half a copy
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (writer.unfinished.stat().st_size // 2, before[1]))
-    try:
-        with pytest.raises(OSError, match=r"could not be finished.*story\.unfinished\.mp4 holds 30 frames"):
-            writer.close()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
-    assert len(pictures(writer.unfinished)) == 30
-    assert [file.name for file in tmp_path.iterdir()] == [writer.unfinished.name]
-
-
-def test_the_unfinished_file_stays_if_the_finished_one_lacks_frames(tmp_path, monkeypatch):
-    short, path = tmp_path / "short.mp4", tmp_path / "story.mp4"
-    with VideoWriter(short) as writer:
-        writer.write(stripes(9))
-    monkeypatch.setattr("memflow_core.video.writer.finish", lambda source, target, *_: short.rename(target))
-    writer = VideoWriter(path)
-    writer.write(stripes(10))
-    with pytest.raises(OSError, match="not complete"):
-        writer.close()
-    assert len(pictures(writer.unfinished)) == 10 and not path.exists()
-
-
-class Cancelled(BaseException):
-    pass
-
-
-@pytest.mark.parametrize("ending", CONTAINERS)
-def test_a_cancelled_video_stays_and_plays(ending, tmp_path):
-    with pytest.raises(Cancelled), VideoWriter(tmp_path / f"story{ending}", 16, metadata=TAGS) as writer:
-        writer.write(stripes(12))
-        writer.write(stripes(12))
-        raise Cancelled
-    assert [file.name for file in tmp_path.iterdir()] == [f"story.unfinished{ending}"]
-    assert len(pictures(writer.unfinished)) == writer.frames == 24
-    assert TAGS.items() <= tags(writer.unfinished).items()
-    assert writer.abort() is None
-    with pytest.raises(ValueError, match="takes no more frames"):
-        writer.write(stripes(1))
-
-
-def test_nothing_is_left_of_a_video_without_frames(tmp_path):
-    with pytest.raises(Cancelled), VideoWriter(tmp_path / "story.mp4"):
-        raise Cancelled
-    with (
-        pytest.raises(ValueError, match=r"no frames.*story\.mp4"),
-        VideoWriter(tmp_path / "story.mp4") as writer,
-    ):
-        writer.write(torch.empty(0, HEIGHT, WIDTH, 3))
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("name", ["story.mp4", "story.unfinished.mp4"])
-def test_a_file_that_is_there_is_never_replaced(name, tmp_path):
-    (tmp_path / name).write_text("precious")
-    with pytest.raises(FileExistsError, match=name.replace(".", r"\.")):
-        VideoWriter(tmp_path / "story.mp4")
-    assert (tmp_path / name).read_text() == "precious"
-
-
-def test_a_file_that_appears_while_writing_is_not_replaced_either(tmp_path):
-    writer, second = VideoWriter(tmp_path / "story.mp4"), VideoWriter(tmp_path / "story.mp4")
-    writer.write(stripes(10))
-    with pytest.raises(FileExistsError), second:
-        second.write(stripes(10))
-    (tmp_path / "story.mp4").write_text("precious")
-    with pytest.raises(OSError, match=r"appeared.*story\.unfinished\.mp4 holds 10 frames"):
-        writer.close()
-    assert (tmp_path / "story.mp4").read_text() == "precious"
-    assert len(pictures(writer.unfinished)) == 10
-
-
-def test_memory_does_not_grow_with_the_length(tmp_path):
-    pages, page = Path("/proc/self/statm"), resource.getpagesize()
-    frames, sizes = torch.rand(4, 128, 128, 3), []
-    with VideoWriter(tmp_path / "story.mp4", 16, metadata=TAGS) as writer:
-        for number in range(300):
-            writer.write(frames)
-            if number in (50, 299):
-                sizes.append(int(pages.read_text().split()[1]) * page)
-        written = writer.unfinished.stat().st_size
-    assert written > 10e6
-    assert sizes[1] - sizes[0] < written / 3
-
-
-# -- bad input -----------------------------------------------------------------------------------------------
+# -- bad input -------------------------------------------------------------------------------------------------
 
 
 def test_odd_sizes_are_refused_before_there_is_a_file(tmp_path):
@@ -366,7 +191,7 @@ def test_odd_sizes_are_refused_before_there_is_a_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("frames", "told"),
+    ("frames", "message"),
     [
         (torch.zeros(2, 32, 32), r"\[2, 32, 32\]"),
         (torch.zeros(2, 3, 32, 32), r"\[2, 3, 32, 32\]"),
@@ -375,17 +200,17 @@ def test_odd_sizes_are_refused_before_there_is_a_file(tmp_path):
         (torch.zeros(2, HEIGHT, WIDTH + 2, 3), f"{WIDTH} x {HEIGHT}.*{WIDTH + 2} x {HEIGHT}"),
     ],
 )
-def test_frames_that_do_not_fit_are_refused_and_the_video_goes_on(frames, told, tmp_path):
+def test_frames_that_do_not_fit_are_refused_and_the_video_goes_on(frames, message, tmp_path, stripes, read_pictures):
     with VideoWriter(tmp_path / "story.mp4") as writer:
         writer.write(stripes(5))
-        with pytest.raises(ValueError, match=told):
+        with pytest.raises(ValueError, match=message):
             writer.write(frames)
         writer.write(stripes(5))
-    assert len(pictures(tmp_path / "story.mp4")) == 10
+    assert len(read_pictures(tmp_path / "story.mp4")) == 10
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ({"path": "story.avi"}, r"\.mp4, \.webm, \.mkv.*\.avi"),
         ({"path": "story.webm", "codec": "h264"}, r"h264.*\.webm.*vp9"),
@@ -397,8 +222,8 @@ def test_frames_that_do_not_fit_are_refused_and_the_video_goes_on(frames, told, 
         ({"path": "story.mp4", "metadata": {"workflow": {"nodes": []}}}, "workflow.*dict.*json"),
     ],
 )
-def test_senseless_settings_are_refused(settings, told, tmp_path):
-    with pytest.raises(ValueError, match=told):
+def test_senseless_settings_are_refused(settings, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
         VideoWriter(tmp_path / settings.pop("path"), **settings)
     assert list(tmp_path.iterdir()) == []
 

@@ -1,4 +1,4 @@
-"""LoRA files: merged exactly, renamed for ComfyUI, and refused with a reason."""
+"""LoRA files: merged exactly, renamed for ComfyUI, refused with a reason."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from safetensors.torch import load_file, save_file
 from memflow_core.weights import read_generator, read_lora
 from memflow_core.weights.files import cast
 
-GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 MODULES = {"blocks.0.self_attn.q": (32, 32), "blocks.1.ffn.0": (48, 32), "blocks.1.ffn.2": (32, 48)}
 RANK = 4
 
@@ -68,6 +67,8 @@ DIALECTS = {
 
 @pytest.fixture
 def save(tmp_path):
+    """save(content) -> the path of a .pt file that holds it."""
+
     def write(content) -> Path:
         torch.save(content, tmp_path / "lora.pt")
         return tmp_path / "lora.pt"
@@ -146,12 +147,12 @@ def test_low_precision_weights_are_rounded_once(dtype, save, weights, halves):
         assert ((merged[f"{module}.weight"].double() - exact).abs() <= 0.501 * spacing).all()
 
 
-def test_the_recorded_merge_is_met_to_the_last_bit():
-    base = read_generator(GOLDEN / "fmt_base.pt", num_heads=2).state_dict
-    merged = read_lora(GOLDEN / "fmt_lora.pt").merge(base, alpha=8)
+def test_the_recorded_merge_is_met_to_the_last_bit(golden):
+    base = read_generator(golden / "fmt_base.pt", num_heads=2).state_dict
+    merged = read_lora(golden / "fmt_lora.pt").merge(base, alpha=8)
     recorded = {
         key.removeprefix("merged."): tensor
-        for key, tensor in load_file(GOLDEN / "fmt_ckpt.safetensors").items()
+        for key, tensor in load_file(golden / "fmt_ckpt.safetensors").items()
         if key.startswith("merged.")
     }
     assert recorded
@@ -175,16 +176,17 @@ def test_comfyui_gets_the_same_lora_in_its_own_names(alpha, tmp_path, save, weig
 
 
 def refused(path: Path, *words: str) -> None:
+    """Assert that the file is refused with a message of one line that holds these words."""
     with pytest.raises(ValueError) as caught:
         read_lora(path)
-    said = str(caught.value)
-    assert path.name in said and "\n" not in said and said.endswith(".")
+    message = str(caught.value)
+    assert path.name in message and "\n" not in message and message.endswith(".")
     for word in words:
-        assert word in said
+        assert word in message
 
 
-def test_other_files_are_named(save):
-    refused(GOLDEN / "fmt_base.pt", "is a model, not a LoRA", "generator")
+def test_other_files_are_named(save, golden):
+    refused(golden / "fmt_base.pt", "is a model, not a LoRA", "generator")
     refused(save({"decoder.middle.0.residual.0.gamma": torch.ones(1)}), "is a VAE")
     refused(save({"shared.weight": torch.ones(1)}), "text encoder")
     refused(save({"a.weight": torch.ones(1)}), "not a LoRA", "a.weight")
