@@ -61,7 +61,7 @@ def random_story(rng: random.Random) -> tuple[Plan, dict]:
         switch = rng.choice(("recache", "recache", "cut", "soft", "blend"))
         blend = Blend(Time(rng.randint(1, 5), "chunks")) if switch == "blend" else None
         names = rng.sample(made, rng.randint(0, len(made)))
-        segments.append(Segment(Time(start, "chunks"), f"prompt {start}", switch, None, blend, names))
+        segments.append(Segment(Time(start, "chunks"), f"prompt {start}", switch, blend=blend, recall=names))
     settings = {
         "retrieval": retrieval,
         "chunk_frames": frames,
