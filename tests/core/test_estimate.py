@@ -14,7 +14,7 @@ from memflow_core.config import CACHES, LatentShape, MemoryConfig, ModelConfig, 
 from memflow_core.estimate import GB, Estimate, ModelSize, estimate
 from memflow_core.memory import KVCache
 from memflow_core.model import Backbone, WanModel
-from memflow_core.play import play
+from memflow_core.play import EncodedSchedule, play
 from memflow_core.schedule import Blend, ChunkGrid, Pin, Plan, PromptSchedule, Segment, Time
 from memflow_core.state import capture, resume
 from memflow_core.stream import Stream
@@ -80,9 +80,16 @@ def told(backbone: Backbone, stream: Stream, plan: Plan, done: int = 0) -> Estim
     return estimate(size_of(backbone), stream.shape, stream.memory_config, plan, stream.sampling, done)
 
 
+def encoded(plan: Plan, texts: list[torch.Tensor]) -> EncodedSchedule:
+    """A plan with its embeddings, as `play` takes them."""
+    segments = [Segment(placed.requested, placed.prompt) for placed in plan.segments]
+    return EncodedSchedule(PromptSchedule(segments), plan, texts)
+
+
 def run(stream: Stream, plan: Plan, prompt) -> Counter:
     kinds = Counter()
-    for chunk in play(stream, plan, [prompt(number) for number in range(len(plan.segments))], 5):
+    texts = [prompt(number) for number in range(len(plan.segments))]
+    for chunk in play(stream, encoded(plan, texts), 5):
         kinds.update(forward.kind for forward in chunk.forwards)
     return kinds
 
@@ -138,12 +145,12 @@ def test_a_resumed_run_takes_the_rest(make_stream, backbone, prompt):
     stream = make_stream()
     texts = [prompt(number) for number in range(4)]
     whole = Counter()
-    for chunk in play(stream, plan, texts, 5):
+    for chunk in play(stream, encoded(plan, texts), 5):
         whole.update(forward.kind for forward in chunk.forwards)
         if chunk.index == 8:
             state, before = capture(stream), whole.copy()
     said = told(backbone, stream, plan, done=9)
-    rest = Counter(f.kind for chunk in play(resume(state, backbone), plan, texts, 5) for f in chunk.forwards)
+    rest = Counter(f.kind for chunk in play(resume(state, backbone), encoded(plan, texts), 5) for f in chunk.forwards)
     assert rest == whole - before
     assert {"denoise": said.denoise, "context": said.context, "recache": said.recache} == dict(rest)
     assert (said.chunks, said.video_frames) == (5, 60)
@@ -174,7 +181,7 @@ def test_a_pass_needs_about_the_work_space_that_was_said(settings):
     stream = Stream(backbone, LatentShape(16, 16), MemoryConfig(**settings), SamplingConfig((1000,)), frames=24)
     said = told(backbone, stream, plan)
     texts = [torch.randn(1, 6, 16) for _ in plan.segments]
-    chunks = play(stream, plan, texts, 5)
+    chunks = play(stream, encoded(plan, texts), 5)
     next(chunks)
     with Allocations() as work:
         for _ in chunks:
