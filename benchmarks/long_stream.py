@@ -60,7 +60,7 @@ def measure(frames: int, cache: str = "model", seed: int = 0) -> Flatness:
         seed=seed,
         frames=frames,
     )
-    stream.meter, story = AttentionShareMeter(), MemoryLog(ChunkGrid(CHUNK_FRAMES, 16.0))
+    stream.meter, log = AttentionShareMeter(), MemoryLog(ChunkGrid(CHUNK_FRAMES, 16.0))
     prompts = torch.randn(4, 1, 12, 16)
     chunk_ms: list[float] = []
     early = 0
@@ -68,7 +68,7 @@ def measure(frames: int, cache: str = "model", seed: int = 0) -> Flatness:
         if index % 25 == 0:
             stream.set_prompt(prompts[index // 25 % 4])
         started = time.perf_counter()
-        story.chunk(index, next(stream).trace)
+        log.chunk(next(stream))
         if index >= WARM_CHUNKS:
             chunk_ms.append(1000 * (time.perf_counter() - started))
         elif index == WARM_CHUNKS - 1:

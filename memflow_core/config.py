@@ -1,6 +1,6 @@
-"""What a stream is made of: the model's sizes, its memory, and how a chunk is sampled.
+"""Settings of a stream: latent size, model sizes, memory, and how a chunk is sampled.
 
-Every value is checked once, here, when the object is made; the rest of the core trusts it.
+Every value is checked once, when the object is made; the rest of the core relies on it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class LatentShape:
-    """Batch and latent size of a stream; rows and columns are an eighth of the picture's."""
+    """Latent size and batch of a stream.
+
+    rows, columns  an eighth of the picture's height and width in pixels; even, since patches are 2 x 2.
+
+    Raises ValueError for other sizes.
+    """
 
     rows: int
     columns: int
@@ -31,7 +36,7 @@ class LatentShape:
         return (self.rows // 2) * (self.columns // 2)
 
 
-# RoPE rows that Wan 2.1 was trained with; `absolute` positions end here.
+# RoPE rows that Wan 2.1 was trained with: `absolute` positions end here
 MAX_ABSOLUTE_FRAMES = 1024
 MAX_BANK_FRAMES = 64
 
@@ -56,7 +61,10 @@ def _require_int(name: str, value: object, low: int, high: int | None = None) ->
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Sizes of a Wan 2.1 text-to-video backbone. Patches are (1, 2, 2), as in every Wan 2.1 file."""
+    """Sizes of a Wan 2.1 text-to-video backbone. Patches are (1, 2, 2), as in every Wan 2.1 file.
+
+    Raises ValueError for sizes that are no whole numbers above 0, or that heads cannot share.
+    """
 
     dim: int
     num_heads: int
@@ -69,16 +77,8 @@ class ModelConfig:
     eps: float = 1e-6
 
     def __post_init__(self) -> None:
-        for name in (
-            "dim",
-            "num_heads",
-            "num_layers",
-            "ffn_dim",
-            "text_dim",
-            "freq_dim",
-            "in_channels",
-            "out_channels",
-        ):
+        sizes = ("dim", "num_heads", "num_layers", "ffn_dim", "text_dim", "freq_dim", "in_channels", "out_channels")
+        for name in sizes:
             _require_int(f"model {name}", getattr(self, name), 1)
         _require(
             self.dim % self.num_heads == 0 and (self.dim // self.num_heads) % 2 == 0,
@@ -88,27 +88,30 @@ class ModelConfig:
 
     @property
     def head_dim(self) -> int:
+        """Width of one attention head."""
         return self.dim // self.num_heads
 
 
 @dataclass(frozen=True)
 class MemoryConfig:
-    """The three kinds of memory (paper section 3.2 and 3.3), all counted in latent frames.
+    """Sink, window and bank of a stream (arXiv 2512.14699, sections 3.2 and 3.3), counted in latent frames.
 
     sink_frames    first latent frames of the stream, always attended.
     window_frames  newest latent frames, the current chunk included. The published `local_attn_size` is
                    sink_frames + window_frames.
-    bank_frames    older latent frames kept by relevance (NAM).
-    record_every   a chunk's first latent frame is offered to the bank every so many chunks.
-    top_k          SMA: how many frames of sink + bank each head reads; None reads them all.
-    retrieval      one of RETRIEVALS: how the bank decides what stays.
+    bank_frames    older latent frames kept by relevance (NAM, narrative adaptive memory).
+    record_every   a chunk's first latent frame becomes a candidate for the bank once in this many chunks.
+    top_k          frames of sink + bank that each head reads (SMA, sparse memory activation); None reads all.
+    retrieval      one of RETRIEVALS: how the bank chooses the frames it keeps.
     positions      `absolute` (as trained, at most 1024 latent frames), `relative` (any length), or `auto`.
     pins           latent frames that are recorded whatever the interval, and never dropped.
     global_sink    `reference` only: False forgets the sink at a prompt switch, as published.
     record         `reference` only: `interval` is the published multi-prompt program; `latest` its
                    single-prompt one, which offers every chunk and only fills the bank at the interval.
     cache          precision of the keys and values that are kept: the `model`'s own, or `fp8`, half of bfloat16.
-                   Which frames are kept and read is decided by the keys as they were before.
+                   Frames are chosen by the keys before they are rounded.
+
+    Raises ValueError for values that are out of range or do not fit together.
     """
 
     retrieval: str = "prompt"
@@ -170,13 +173,13 @@ class MemoryConfig:
 
     @property
     def bank_slots(self) -> int:
-        """Slots the bank really has: none where the policy is `none`."""
+        """Slots of the bank: 0 where retrieval is `none`."""
         return 0 if self.retrieval == "none" else self.bank_frames
 
     def resolve_positions(self, frames: int | None) -> str:
-        """`absolute` or `relative` for a stream of that many latent frames (None: length unknown).
+        """Choose `absolute` or `relative` positions for a stream of `frames` latent frames (None: length unknown).
 
-        Raises ValueError if `absolute` was asked for and cannot reach the length.
+        Raises ValueError where the setting is `absolute` and the stream is too long for it.
         """
         too_long = frames is None or frames > MAX_ABSOLUTE_FRAMES
         if self.positions == "auto":
@@ -191,13 +194,15 @@ class MemoryConfig:
 
 @dataclass(frozen=True)
 class SamplingConfig:
-    """How one chunk is denoised (paper section 4.1; the defaults are those of the released 1.3B model).
+    """How one chunk is denoised (arXiv 2512.14699, section 4.1; the defaults are those of the released 1.3B model).
 
     steps          denoising steps on the 1000-step training grid, first to last.
     shift          flow-matching timestep shift.
     warp           map the steps through the shifted schedule; False uses the integers as timesteps.
     context_noise  timestep of the context pass that writes the clean K/V.
     chunk_frames   latent frames made together.
+
+    Raises ValueError for values that are out of range.
     """
 
     steps: tuple[int, ...] = (1000, 750, 500, 250)
@@ -224,14 +229,14 @@ class SamplingConfig:
 
 
 def check_switch(switch: str, blend_chunks: int, blend_path: str) -> None:
-    """Raise ValueError unless this is a way for a prompt to take over."""
+    """Raise ValueError unless a prompt can take over by these settings: one of SWITCHES, and those of a blend."""
     _require(switch in SWITCHES, f"switch is {switch!r}, but must be one of {', '.join(SWITCHES)}.")
     _require_int("the number of chunks that a blend takes", blend_chunks, 1)
     _require(blend_path in BLEND_PATHS, f"blend path is {blend_path!r}, but must be one of {', '.join(BLEND_PATHS)}.")
 
 
 def check_fit(memory: MemoryConfig, sampling: SamplingConfig) -> None:
-    """Raise ValueError unless one chunk fits into the window."""
+    """Raise ValueError unless a chunk fits into the window."""
     _require(
         memory.window_frames >= sampling.chunk_frames,
         f"memory window_frames is {memory.window_frames}, but one chunk has {sampling.chunk_frames} latent frames "

@@ -1,20 +1,21 @@
-"""A schedule played on a stream, changed live, and a log of what memory did."""
+"""Play a schedule on a stream, change it live, and log what memory did."""
 
 from .encoded_schedule import EncodedSchedule
-from .live import LiveConflict, LiveControl, LiveSchedule, PromptEncodingError
+from .live import LiveConflict, LiveControl, LiveSchedule, PromptEncodingError, PromptRequest
 from .memory_log import ChunkMemory, MemoryLog, RememberedFrame, read_log
 from .player import Changes, play
 
 __all__ = [
     "Changes",
     "ChunkMemory",
-    "LiveSchedule",
-    "LiveControl",
-    "MemoryLog",
-    "RememberedFrame",
-    "LiveConflict",
     "EncodedSchedule",
+    "LiveConflict",
+    "LiveControl",
+    "LiveSchedule",
+    "MemoryLog",
     "PromptEncodingError",
+    "PromptRequest",
+    "RememberedFrame",
     "play",
     "read_log",
 ]

@@ -1,11 +1,11 @@
-"""A schedule while it is played: what is still to come may change, and what was played can be written down.
+"""A schedule with its plan and embeddings, changed between two chunks and written down as it was played.
 
-A script is a value. What is asked for between two chunks makes a new script, whose past is that of the old one.
+An `EncodedSchedule` is a value: a change between two chunks makes a new one, which keeps the chunks before it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -15,56 +15,86 @@ from ..schedule import ChunkGrid, Pin, Plan, PromptSchedule, Segment, Time
 
 @dataclass(frozen=True)
 class EncodedSchedule:
-    """A schedule, where its segments fall, and one embedding [1, length, text_dim] for each of them."""
+    """A schedule, the plan that it was placed on, and the embedding of each segment's full prompt.
+
+    embeddings  [1 or B, length, text_dim], one for each segment; kept as a tuple.
+
+    Raises ValueError unless schedule, plan and embeddings have the same number of segments.
+    """
 
     schedule: PromptSchedule
     plan: Plan
-    embeddings: tuple[Tensor, ...]
+    embeddings: Sequence[Tensor]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "embeddings", tuple(self.embeddings))
+        counts = len(self.schedule.segments), len(self.plan.segments), len(self.embeddings)
+        if len(set(counts)) > 1:
+            raise ValueError(
+                f"the schedule has {counts[0]} segments, its plan {counts[1]}, and there are {counts[2]} embeddings: "
+                f"each segment needs its place and its embedding."
+            )
 
     def with_prompt(self, chunk: int, prompt: str, switch: str, embedding: Tensor) -> EncodedSchedule:
-        """The same with another prompt from a chunk on, until the next segment; a segment that starts there gives way.
+        """Insert a prompt from a chunk on, until the next segment; it replaces a segment that starts there.
 
-        Raises ScheduleError for a prompt or a switch that no segment can have.
+        embedding  [1 or B, length, text_dim] of the full prompt.
+
+        Returns the new schedule. Raises ScheduleError for a prompt or a switch that no segment can have.
         """
-        segment = Segment(exact_time(self.plan.grid, chunk), prompt, switch)
-        parts = [part for part in self._parts() if part[0] != chunk] + [(chunk, segment, embedding)]
-        return self._of(sorted(parts, key=lambda part: part[0]), self.plan.chunks)
+        new = _Part(chunk, Segment(exact_time(self.plan.grid, chunk), prompt, switch), embedding)
+        parts = [part for part in self._parts() if part.start_chunk != chunk] + [new]
+        return self._of(sorted(parts, key=lambda part: part.start_chunk), self.plan.chunks)
 
     def ending_at(self, chunks: int) -> EncodedSchedule:
-        """The same, `chunks` chunks long, which must not be longer than it was."""
-        return self._of([part for part in self._parts() if part[0] < chunks], chunks)
+        """Cut the schedule to its first `chunks` chunks, and return the result."""
+        return self._of([part for part in self._parts() if part.start_chunk < chunks], chunks)
 
     def played(self) -> PromptSchedule:
-        """A schedule, with its length, that falls on the same chunks again whatever its length was said to be."""
-        segments = tuple(segment for _, segment, _ in self._parts())
+        """Return a schedule that falls on the same chunks again, its length included.
+
+        Times that were a share of the length are written out, since the length may have changed.
+        """
+        segments = tuple(part.segment for part in self._parts())
         return replace(self.schedule, segments=segments, length=exact_time(self.plan.grid, self.plan.chunks))
 
-    def _parts(self) -> list[tuple[int, Segment, Tensor]]:
-        """(start chunk, segment, embedding); no start is a share of the length, which may still change."""
-        starts = [placed.start_chunk for placed in self.plan.segments]
-        segments = [
-            replace(segment, start=exact_time(self.plan.grid, start)) if segment.start.unit == "percent" else segment
-            for start, segment in zip(starts, self.schedule.segments, strict=True)
-        ]
-        return list(zip(starts, segments, self.embeddings, strict=True))
+    def _parts(self) -> list[_Part]:
+        """Segments with their start and embedding; no start is a share of the length, which may still change."""
+        grid = self.plan.grid
+        parts = []
+        for placed, segment, embedding in zip(self.plan.segments, self.schedule.segments, self.embeddings, strict=True):
+            start = segment.start
+            if start.unit == "percent":
+                start = exact_time(grid, placed.start_chunk)
+            parts.append(_Part(placed.start_chunk, replace(segment, start=start), embedding))
+        return parts
 
     def _pins(self, chunks: int) -> Iterator[Pin]:
-        """Those that a story of so many chunks comes to; no time is a share of the length."""
+        """Pins within the first `chunks` chunks; no time is a share of the length."""
         grid = self.plan.grid
         for pin, placed in zip(self.schedule.pins, self.plan.pins, strict=True):
             if placed.frame < chunks * grid.latent_frames:
                 exact = Time(grid.latent_start_px(placed.frame), "frames")
                 yield replace(pin, time=exact) if pin.time.unit == "percent" else pin
 
-    def _of(self, parts: list[tuple[int, Segment, Tensor]], chunks: int) -> EncodedSchedule:
-        segments = tuple(segment for _, segment, _ in parts)
+    def _of(self, parts: Sequence[_Part], chunks: int) -> EncodedSchedule:
+        segments = tuple(part.segment for part in parts)
         schedule = replace(self.schedule, segments=segments, pins=tuple(self._pins(chunks)))
         plan = schedule.place(self.plan.grid, Time(chunks, "chunks"))
-        return EncodedSchedule(schedule, plan, tuple(embedding for _, _, embedding in parts))
+        return EncodedSchedule(schedule, plan, tuple(part.embedding for part in parts))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A segment, the chunk it starts at, and its embedding [1 or B, length, text_dim]."""
+
+    start_chunk: int
+    segment: Segment
+    embedding: Tensor
 
 
 def exact_time(grid: ChunkGrid, chunk: int) -> Time:
-    """When a chunk starts, in seconds to the millisecond where that is exact enough, else as a video frame."""
+    """The start of a chunk: seconds to the millisecond where they lead back to the chunk, else its video frame."""
     seconds = Time(round(grid.start_s(chunk), 3), "s")
     exact = grid.px_of(seconds) == grid.start_px(chunk)
     return seconds if exact else Time(grid.start_px(chunk), "frames")

@@ -1,21 +1,21 @@
-"""The trace told for people: what the bank held during each chunk, what it let go, and where attention looked.
+"""What memory did during each chunk, from trace records: frames in the bank, dropped, recorded, and attention shares.
 
-Trace records speak of latent frames, layers and batch items. Here a remembered frame is a moment of the video: its time
-in seconds, the video frame it starts at, the chunk it was made in, and the share of layers that hold it.
+Trace records speak of latent frames, layers and batch items. Here a remembered frame has its time in the video in
+seconds, the video frame it starts at, the chunk it was made in, and the share of layers that hold it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass
 from itertools import groupby
 from typing import Any
 
 from ..memory import KINDS, Record
 from ..schedule import ChunkGrid, Time
-from ..stream import FIRST_PICTURE
+from ..stream import FIRST_PICTURE, Chunk
 
-# a policy whose scores are only the age of a frame
+# policies whose scores are only the age of a frame
 UNSCORED = ("fifo",)
 
 
@@ -23,16 +23,17 @@ UNSCORED = ("fifo",)
 class RememberedFrame:
     """One remembered latent frame.
 
-    time_s, frame  where it stands in the video: in seconds, and its first video frame. A picture that was given to be
-                   remembered stands nowhere: its frame is below zero, -2 for the first, and its time 0.
+    time_s, frame  where it stands in the video: in seconds, and its first video frame. An initial picture for the bank
+                   is not in the video: its frame is below zero, -2 for the first, and its time 0.
     chunk          the chunk it was made in; -1 for such a picture.
-    score          how relevant it was found before this chunk, averaged over layers; None where nothing was weighed.
+    score          its relevance before this chunk, averaged over layers; None where no scores were compared.
     layers         the share of layers (and batch items) that hold it, 0 to 1.
-    pinned, name   whether it is kept on purpose, and under which name, if any.
+    pinned, name   whether it is pinned, and the pin's name, if any.
     """
 
     time_s: float
     frame: int
+    _: KW_ONLY
     chunk: int
     score: float | None
     layers: float
@@ -41,15 +42,18 @@ class RememberedFrame:
 
     @property
     def label(self) -> str:
-        """Its time, or which of the pictures it is."""
+        """Its time as text, or which of the pictures it is."""
         return f"picture {-1 - self.frame}" if self.frame < 0 else f"{self.time_s:.2f} s"
 
 
 @dataclass(frozen=True)
 class ChunkMemory:
-    """Memory during one chunk: what attention could read, what was let go before it, what was offered after it.
+    """Memory during one chunk.
 
-    share  of attention on sink, bank and window in the chunk's first step; None where it was not measured.
+    bank      frames that attention could read.
+    dropped   frames that left the bank before this chunk, and candidates that did not enter it.
+    recorded  frames that became candidates after this chunk.
+    share     of attention on sink, bank and window in the chunk's first step; None where it was not measured.
     """
 
     chunk: int
@@ -59,16 +63,16 @@ class ChunkMemory:
     share: Mapping[str, float] | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Fit for JSON, without the chunk's number."""
+        """All but the chunk's number, fit for JSON."""
         kinds = ("bank", "dropped", "recorded")
-        told = {kind: [asdict(moment) for moment in getattr(self, kind)] for kind in kinds}
-        return {**told, "share": None if self.share is None else dict(self.share)}
+        frames = {kind: [asdict(frame) for frame in getattr(self, kind)] for kind in kinds}
+        return {**frames, "share": None if self.share is None else dict(self.share)}
 
 
 class MemoryLog:
-    """Follows a stream chunk by chunk.
+    """Follow a stream's memory chunk by chunk.
 
-    grid  where chunks fall.
+    grid  the grid of the stream's chunks.
     pins  latent frames that are pinned from the start.
     """
 
@@ -78,10 +82,17 @@ class MemoryLog:
         # latent frames by layer, one list for each batch item
         self._held: dict[int, list[list[int]]] = {}
 
-    def chunk(self, index: int, records: Iterable[Record]) -> ChunkMemory:
-        """What the records of one chunk say. Chunks must come in their order."""
-        before, scores = self._frames(), _Scores()
-        recorded, candidates, share = [], set(), None
+    def chunk(self, chunk: Chunk) -> ChunkMemory:
+        """Return the memory of a finished chunk. Every chunk must be given once, in order, or skipped."""
+        return self.read(chunk.index, chunk.trace)
+
+    def read(self, index: int, records: Iterable[Record]) -> ChunkMemory:
+        """Return the memory of a chunk from its trace records, as `chunk` does."""
+        before = self._frames()
+        scores = _Scores()
+        recorded: list[int] = []
+        candidates: set[int] = set()
+        share = None
         for record in records:
             if record["event"] == "retrieve":
                 scores.add(record)
@@ -96,20 +107,19 @@ class MemoryLog:
             elif record["event"] == "share":
                 share = {kind: float(record[kind]) for kind in KINDS}
         after = self._frames()
+        dropped = sorted((before.keys() | candidates) - after.keys())
         return ChunkMemory(
-            index,
-            tuple(self._moment(frame, scores.mean(frame), after[frame]) for frame in sorted(after)),
-            tuple(
-                self._moment(frame, scores.mean(frame)) for frame in sorted((before.keys() | candidates) - after.keys())
-            ),
-            tuple(self._moment(frame) for frame in sorted(recorded)),
-            share,
+            chunk=index,
+            bank=tuple(self._remembered(frame, scores.mean(frame), after[frame]) for frame in sorted(after)),
+            dropped=tuple(self._remembered(frame, scores.mean(frame)) for frame in dropped),
+            recorded=tuple(self._remembered(frame) for frame in sorted(recorded)),
+            share=share,
         )
 
     def skip(self, records: Iterable[Record]) -> None:
-        """Take in the records of chunks that are not to be told, such as those before a state."""
+        """Read the records of earlier chunks without a result, for example those before a saved state."""
         for index, of_chunk in groupby(records, key=lambda record: record["chunk"]):
-            self.chunk(index, of_chunk)
+            self.read(index, of_chunk)
 
     def _hold(self, record: Record) -> None:
         for layer, frames in enumerate(record["after"], start=record["first_layer"]):
@@ -120,20 +130,25 @@ class MemoryLog:
         lists = [set(frames) for layer in self._held.values() for frames in layer]
         return {frame: sum(frame in held for held in lists) / len(lists) for frame in set().union(*lists)}
 
-    def _moment(self, frame: int, score: float | None = None, layers: float = 0.0) -> RememberedFrame:
-        if frame <= FIRST_PICTURE:
-            return RememberedFrame(0.0, frame, -1, score, round(layers, 4), frame in self.pins)
-        px = int(self.grid.px_of(Time(frame, "latent")))
-        made_in = frame // self.grid.latent_frames
-        pinned = (frame in self.pins, self.pins.get(frame))
-        return RememberedFrame(round(px / self.grid.fps, 4), px, made_in, score, round(layers, 4), *pinned)
+    def _remembered(self, frame: int, score: float | None = None, layers: float = 0.0) -> RememberedFrame:
+        is_picture = frame <= FIRST_PICTURE
+        px = frame if is_picture else int(self.grid.px_of(Time(frame, "latent")))
+        return RememberedFrame(
+            time_s=0.0 if is_picture else round(px / self.grid.fps, 4),
+            frame=px,
+            chunk=-1 if is_picture else frame // self.grid.latent_frames,
+            score=score,
+            layers=round(layers, 4),
+            pinned=frame in self.pins,
+            name=None if is_picture else self.pins.get(frame),
+        )
 
 
 class _Scores:
-    """Scores of one chunk's decisions, by frame."""
+    """Scores of one chunk's retrievals, by latent frame."""
 
     def __init__(self) -> None:
-        self._seen: dict[int, list[float]] = {}
+        self._scores: dict[int, list[float]] = {}
 
     def add(self, record: Record) -> None:
         if record["scores"] is None or record["policy"] in UNSCORED:
@@ -141,11 +156,12 @@ class _Scores:
         for frames, scores in zip(_flat(record["before"]), _flat(record["scores"]), strict=True):
             # a candidate that competes has its score behind the others
             for frame, score in zip((*frames, record["candidate"]), scores, strict=False):
-                self._seen.setdefault(frame, []).append(score)
+                self._scores.setdefault(frame, []).append(score)
 
     def mean(self, frame: int) -> float | None:
-        seen = self._seen.get(frame)
-        return round(sum(seen) / len(seen), 6) if seen else None
+        """Mean over layers and batch items; None for a frame without a score."""
+        scores = self._scores.get(frame)
+        return round(sum(scores) / len(scores), 6) if scores else None
 
 
 def _flat(by_layer: list[list[list[Any]]]) -> list[list[Any]]:
@@ -154,8 +170,12 @@ def _flat(by_layer: list[list[list[Any]]]) -> list[list[Any]]:
 
 
 def read_log(records: Iterable[Record], grid: ChunkGrid, chunks: int, pins: Iterable[int] = ()) -> list[ChunkMemory]:
-    """The memory of chunks 0 to `chunks` - 1, from all the records of a stream."""
-    story, by_chunk = MemoryLog(grid, pins), {}
+    """Return the memory of chunks 0 to `chunks` - 1 from all the records of a stream.
+
+    pins  latent frames that are pinned from the start.
+    """
+    log = MemoryLog(grid, pins)
+    by_chunk: dict[int, list[Record]] = {}
     for record in records:
         by_chunk.setdefault(record["chunk"], []).append(record)
-    return [story.chunk(index, by_chunk.get(index, ())) for index in range(chunks)]
+    return [log.read(index, by_chunk.get(index, ())) for index in range(chunks)]

@@ -1,67 +1,67 @@
-"""A schedule played on a stream."""
+"""Play a schedule on a stream: set its prompts and pins at chunk boundaries, and make its chunks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
 from ..schedule import PlacedSegment, Plan
-from ..stream import Chunk, SeededNoise, Stream
+from ..stream import Chunk, Noise, SeededNoise, Stream
+from .encoded_schedule import EncodedSchedule
 
-Changes = Callable[[int], tuple[Plan, Sequence[Tensor]]]
-"""Called with the number of the coming chunk; returns the plan and the embeddings to go on with."""
+Changes = Callable[[int], EncodedSchedule]
+"""Called with the number of the coming chunk; returns the schedule to go on with."""
 
 
 def play(
-    stream: Stream, plan: Plan, embeddings: Sequence[Tensor], seed: int, changes: Changes | None = None
+    stream: Stream, prompts: EncodedSchedule, seed: int | None = None, changes: Changes | None = None
 ) -> Iterator[Chunk]:
-    """Make the chunks of a plan that the stream has not made yet.
+    """Make the chunks of a schedule that the stream has not made yet.
 
-    A stream that was resumed in the middle of a segment goes on without a switch if its prompt is still that
-    segment's, so it makes what an uninterrupted run would have made.
+    A stream that was resumed inside a segment goes on without a switch if its prompt is that segment's, so it makes
+    what an uninterrupted run would have made.
 
-    plan        where each segment starts and ends, in chunks, and what is pinned.
-    embeddings  one [1 or B, length, text_dim] for each segment of the plan.
-    seed        for segments without a seed of their own.
-    changes     asked before every chunk what has changed; it may not change what was played. What then was played is
-                the last plan, and a run of that plan makes the same chunks.
+    seed     for segments without a seed of their own; None: they get the stream's noise. Give the first run's seed to
+             a resumed stream: its noise is that of the segment it stopped in.
+    changes  called before every chunk for the schedule to go on with. It may not change chunks that are made. The
+             last schedule is what was played: a run of it makes the same chunks.
 
-    Raises ValueError before the first chunk if the memory cannot hold what is pinned, or if a moment to pin lies so far
-    behind the stream that nothing holds it any more; and if a chunk comes out with NaN or infinity.
+    Yields finished chunks. Raises ValueError before the first one if the memory cannot hold what is pinned, or if
+    nothing holds a frame to pin any more; and after a chunk with NaN or infinity.
     """
-    by_hand = [frame for frame, name in stream.pins if name is None]
-    plan.check_memory(stream.memory_config, by_hand, stream.progress.chunk)
-    for pin in plan.pins:
-        # those for good follow chunk by chunk, as they take room in the bank
-        if pin.name is not None:
-            stream.pin(pin.frame, pin.name)
-    while stream.progress.chunk < plan.chunks:
+    noise: Noise = stream.noise if seed is None else SeededNoise(seed)
+    _prepare_pins(stream, prompts.plan)
+    current = _CurrentPrompt(stream)
+    while stream.progress.chunk < prompts.plan.chunks:
+        index = stream.progress.chunk
         if changes is not None:
-            plan, embeddings = changes(stream.progress.chunk)
-            if stream.progress.chunk >= plan.chunks:
+            prompts = changes(index)
+            if index >= prompts.plan.chunks:
                 return
-        segment, embedding = _now(plan, embeddings, stream.progress.chunk)
-        if stream.progress.chunk == segment.start_chunk or not _speaks(stream, segment, embedding):
+        number = prompts.plan.segment_at(index)
+        segment, embedding = prompts.plan.segments[number], prompts.embeddings[number]
+        changed = index == segment.start_chunk or not current.is_of(segment, embedding)
+        if changed:
             _change_prompt(stream, segment, embedding)
-        _pin_made(stream, plan)
-        stream.noise = SeededNoise(seed if segment.seed is None else segment.seed)
+        _pin_made(stream, prompts.plan)
+        stream.noise = noise if segment.seed is None else SeededNoise(segment.seed)
         chunk = next(stream)
+        if changed:
+            current.note(embedding)
         _check_finite(chunk, segment)
         yield chunk
 
 
-def _now(plan: Plan, embeddings: Sequence[Tensor], chunk: int) -> tuple[PlacedSegment, Tensor]:
-    """The segment that a chunk is made under, and its embedding."""
-    parts = list(zip(plan.segments, embeddings, strict=True))
-    return next(part for part in parts if part[0].start_chunk <= chunk < part[0].end_chunk)
-
-
-def _change_prompt(stream: Stream, segment: PlacedSegment, embedding: Tensor) -> None:
-    # of a segment that does not blend, there is nothing to say about blending
-    blend = {"blend_chunks": segment.blend_chunks, "blend_path": segment.blend_path} if segment.blend_chunks else {}
-    stream.set_prompt(embedding, segment.switch, recall=segment.recall, **blend)
+def _prepare_pins(stream: Stream, plan: Plan) -> None:
+    """Check that the memory can hold all pins, and set those with a name."""
+    by_hand = [frame for frame, name in stream.pins if name is None]
+    plan.check_memory(stream.memory_config, by_hand, stream.progress.chunk)
+    for pin in plan.pins:
+        # pins for good follow chunk by chunk, as they take room in the bank
+        if pin.name is not None:
+            stream.pin(pin.frame, pin.name)
 
 
 def _pin_made(stream: Stream, plan: Plan) -> None:
@@ -72,14 +72,50 @@ def _pin_made(stream: Stream, plan: Plan) -> None:
             stream.pin(pin.frame)
 
 
-def _speaks(stream: Stream, segment: PlacedSegment, embedding: Tensor) -> bool:
-    """Whether the stream's prompt is this one, with the same pins."""
-    if stream.prompt is None or stream.recalled != segment.recall:
-        return False
-    current = stream.prompt.text
-    if current.shape[1:] != embedding.shape[1:]:
-        return False
-    return torch.equal(current, embedding.to(current).expand_as(current))
+def _change_prompt(stream: Stream, segment: PlacedSegment, embedding: Tensor) -> None:
+    if segment.blend_chunks:
+        stream.set_prompt(
+            embedding,
+            segment.switch,
+            recall=segment.recall,
+            blend_chunks=segment.blend_chunks,
+            blend_path=segment.blend_path,
+        )
+    else:
+        stream.set_prompt(embedding, segment.switch, recall=segment.recall)
+
+
+class _CurrentPrompt:
+    """Know the stream's prompt by the identity of its tensors, and compare numbers only where that is not enough."""
+
+    def __init__(self, stream: Stream):
+        self._stream = stream
+        # an embedding of the schedule, and the stream's copy of it on its device
+        self._embedding: Tensor | None = None
+        self._text: Tensor | None = None
+
+    def is_of(self, segment: PlacedSegment, embedding: Tensor) -> bool:
+        """Whether the stream's prompt is this segment's, with the same recalled pins."""
+        prompt = self._stream.prompt
+        if prompt is None or self._stream.recalled != segment.recall:
+            return False
+        if embedding is self._embedding and prompt.text is self._text:
+            return True
+        # a stream that made chunks before this run, for example a resumed one, shows its prompt by its numbers alone
+        if not _equal(prompt.text, embedding):
+            return False
+        self.note(embedding)
+        return True
+
+    def note(self, embedding: Tensor) -> None:
+        """Note that the stream's prompt was made from an embedding."""
+        self._embedding = embedding
+        self._text = None if self._stream.prompt is None else self._stream.prompt.text
+
+
+def _equal(text: Tensor, embedding: Tensor) -> bool:
+    """Whether a stream's prompt [B, length, text_dim] equals an embedding [1 or B, length, text_dim]."""
+    return text.shape[1:] == embedding.shape[1:] and torch.equal(text, embedding.to(text).expand_as(text))
 
 
 def _check_finite(chunk: Chunk, segment: PlacedSegment) -> None:

@@ -1,9 +1,9 @@
-"""Prompts over time: read them, place them on chunks, write them back. Standard library only."""
+"""Prompts over time: read a schedule, place it on chunks, write it back. Standard library only."""
 
 from .errors import ScheduleError, shorten, show
 from .formats import read_schedule
 from .grid import ChunkGrid
-from .plan import PlacedSegment, Plan
+from .plan import PlacedPin, PlacedSegment, Plan
 from .schedule import Blend, Pin, PromptSchedule, Segment
 from .text import to_text
 from .time import Time, format_time, parse_time
@@ -12,6 +12,7 @@ __all__ = [
     "Blend",
     "ChunkGrid",
     "Pin",
+    "PlacedPin",
     "PlacedSegment",
     "Plan",
     "PromptSchedule",

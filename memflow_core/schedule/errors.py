@@ -1,4 +1,4 @@
-"""Errors of schedules, and values cut short for their messages."""
+"""Errors of schedules, and values cut short for error messages."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import reprlib
 
 
 class ScheduleError(ValueError):
-    """A schedule that cannot be read or placed; one sentence with the fix."""
+    """A schedule that cannot be read or placed. The message is one sentence and names the fix."""
 
 
 def require(condition: bool, message: str) -> None:
+    """Raise ScheduleError with `message` unless `condition` holds."""
     if not condition:
         raise ScheduleError(message)
 
 
 def show(value: object) -> str:
-    """Any value for a message, cut short, however large or deeply nested it is."""
+    """Format any value for an error message, cut short however large or deeply nested it is."""
     try:
         return reprlib.repr(value)
     except (ValueError, RecursionError):  # an int with thousands of digits, for one
@@ -23,12 +24,12 @@ def show(value: object) -> str:
 
 
 def shorten(prompt: str, limit: int = 40) -> str:
-    """A prompt quoted for a message, cut to `limit` characters."""
+    """Quote a prompt for an error message, cut to `limit` characters."""
     return repr(prompt if len(prompt) <= limit else prompt[: limit - 3] + "...")
 
 
 def check_text(name: str, text: object) -> None:
-    """Raise ScheduleError unless `text` is a str that can be written as UTF-8."""
+    """Raise ScheduleError unless `text` is a str that can be written as UTF-8. `name` stands in the message."""
     if not isinstance(text, str):
         raise ScheduleError(f"{name} is {show(text)}, but must be text.")
     try:

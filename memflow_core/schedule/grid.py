@@ -1,4 +1,4 @@
-"""Where chunks start, in video frames and seconds."""
+"""The grid of chunks: where chunks and latent frames start, in video frames (`px`) and seconds."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from .errors import require, show
 from .time import Time
 
-# the Wan VAE's time compression; the first latent frame is one video frame, every other one this many
+# the Wan VAE's time compression: the first latent frame is one video frame, every other one this many
 PX_PER_LATENT = 4
 
 
 @dataclass(frozen=True)
 class ChunkGrid:
-    """Where chunks start, in video frames and seconds.
+    """Where chunks start, in video frames (`px`) and seconds.
 
     latent_frames  latent frames of a chunk, F. The first chunk has 1 + 4 (F - 1) video frames, every later one 4 F.
     fps            video frames a second.
+
+    Raises ScheduleError for numbers that are out of range.
     """
 
     latent_frames: int = 3
@@ -44,19 +46,16 @@ class ChunkGrid:
         return chunk * self.chunk_px - (PX_PER_LATENT - 1) if chunk > 0 else 0
 
     def start_s(self, chunk: int) -> float:
+        """Start of a chunk in seconds."""
         return self.start_px(chunk) / self.fps
 
     def px_frames(self, chunks: int) -> int:
-        """Video frames of that many chunks."""
+        """Video frames of the first `chunks` chunks."""
         return self.start_px(chunks)
 
     def chunk_at_or_after_px(self, px: float) -> int:
         """The first chunk that starts at or after a video frame."""
         return int(-(-(px + PX_PER_LATENT - 1) // self.chunk_px)) if px > 0 else 0
-
-    def chunk_at_or_after_latent(self, frame: int) -> int:
-        """The first chunk that starts at or after a latent frame."""
-        return -(-frame // self.latent_frames)
 
     def latent_at_px(self, px: float) -> int:
         """The latent frame that holds a video frame."""
@@ -67,17 +66,20 @@ class ChunkGrid:
         return max(0, PX_PER_LATENT * frame - (PX_PER_LATENT - 1))
 
     def chunks_for_px(self, frames: float) -> int:
-        """Chunks needed for that many video frames."""
+        """Chunks needed for `frames` video frames."""
         return self.chunk_at_or_after_px(frames)
 
     def px_of(self, time: Time, chunks: int = 0) -> float:
-        """A time in video frames. `percent` is taken of `chunks`, so that equal shares get equal numbers of chunks."""
+        """The video frame at a time. Seconds are rounded to the nearest one.
+
+        chunks  length of the story, of which `percent` is taken: equal shares get equal numbers of chunks.
+        """
         if time.unit == "s":
             return math.floor(time.value * self.fps + 0.5)
         if time.unit == "frames":
             return time.value
         if time.unit == "chunks":
-            return self.start_px(time.value)
+            return self.start_px(int(time.value))
         latent = time.value
         if time.unit == "percent":
             # a third of 9 chunks must be 3, which 33.333333333333336 % is not quite

@@ -1,55 +1,61 @@
-"""Schedules as lists and objects, for programs; `schedule_formats` says what they look like."""
+"""The JSON form of schedules, as a list or an object, for programs.
+
+list    `[{"time": "10s", "prompt": "...", "switch": "cut", "seed": 1}, ...]` or `[["10s", "..."], ...]`. `time` is a
+        text as in the text form, a number (a video frame) or `{"s": 10}` with a unit of `Time`; in its place `start_s`,
+        `frame`, `chunk`, `latent` or `percent` may hold the number. With the switch `blend` there may be
+        `"blend": {"chunks": 6, "path": "spherical"}`, or `"s"` for `"chunks"`. `"recall": ["hero"]` recalls pins.
+object  `{"segments": list form, "global_prompt": "...", "length": time, "pins": [...]}`, each pin as in
+        `{"time": "3.5s", "name": "hero"}`, with a name or without; times as in the list form.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from .errors import ScheduleError, require, show
 from .schedule import Blend, Pin, PromptSchedule, Segment
 from .time import Time, parse_time
 
-_TIME_KEYS = {"start_s": "s", "frame": "frames", "chunk": "chunks", "latent": "latent", "percent": "percent"}
-_ENTRY_KEYS = ("time", *_TIME_KEYS, "prompt", "switch", "seed", "blend", "recall")
-_PIN_KEYS = ("time", *_TIME_KEYS, "name")
+_TIME_UNITS = {"start_s": "s", "frame": "frames", "chunk": "chunks", "latent": "latent", "percent": "percent"}
+_TIME_KEYS = ("time", *_TIME_UNITS)
+_ENTRY_KEYS = (*_TIME_KEYS, "prompt", "switch", "seed", "blend", "recall")
+_PIN_KEYS = (*_TIME_KEYS, "name")
 _BLEND_KEYS = ("chunks", "s", "path")
 _OBJECT_KEYS = ("segments", "global_prompt", "length", "pins")
 
 
-def from_segments(source: Mapping) -> PromptSchedule:
-    """Read the object form. Raises ScheduleError, naming the entry or pin."""
+def from_list(entries: Sequence[Any]) -> PromptSchedule:
+    """Read the list form. Raises ScheduleError, naming the entry."""
+    return PromptSchedule(_segments(entries))
+
+
+def from_object(source: Mapping[str, Any]) -> PromptSchedule:
+    """Read the object form, which has the key `segments`. Raises ScheduleError, naming the entry or pin."""
     _check_keys(source, _OBJECT_KEYS)
-    segments, length, pins = source["segments"], source.get("length"), source.get("pins", [])
-    for name, held in (("segments", segments), ("pins", pins)):
-        require(isinstance(held, (list, tuple)), f"{name!r} is {show(held)}, but must be a list.")
+    segments, pins = source["segments"], source.get("pins", [])
+    for name, value in (("segments", segments), ("pins", pins)):
+        require(isinstance(value, (list, tuple)), f"{name!r} is {show(value)}, but must be a list.")
+    length = source.get("length")
     return PromptSchedule(
-        tuple(read_entries(segments)),
-        source.get("global_prompt", ""),
-        None if length is None else _time(length),
-        tuple(_pin(pin, number) for number, pin in enumerate(pins, 1)),
+        segments=_segments(segments),
+        global_prompt=source.get("global_prompt", ""),
+        length=None if length is None else _time(length),
+        pins=tuple(_pin(pin, number) for number, pin in enumerate(pins, 1)),
     )
 
 
-def _pin(pin: object, number: int) -> Pin:
-    try:
-        require(isinstance(pin, Mapping), f"{show(pin)} is not an object.")
-        _check_keys(pin, _PIN_KEYS)
-        return Pin(_entry_time(pin), pin.get("name"))
-    except ScheduleError as error:
-        raise ScheduleError(f"pin {number}: {error}") from None
-
-
-def read_entries(entries: Sequence) -> list[Segment]:
-    """Read the list form. Raises ScheduleError, naming the entry."""
+def _segments(entries: Sequence[Any]) -> tuple[Segment, ...]:
     segments = []
     for number, entry in enumerate(entries, 1):
         try:
-            segments.append(_entry(entry))
+            segments.append(_segment(entry))
         except ScheduleError as error:
             raise ScheduleError(f"entry {number}: {error}") from None
-    return segments
+    return tuple(segments)
 
 
-def _entry(entry: object) -> Segment:
+def _segment(entry: object) -> Segment:
     if isinstance(entry, (list, tuple)):
         if len(entry) != 2:
             raise ScheduleError(f"{show(entry)} has {len(entry)} parts, but must be [time, prompt].")
@@ -57,18 +63,26 @@ def _entry(entry: object) -> Segment:
     if not isinstance(entry, Mapping):
         raise ScheduleError(f"{show(entry)} is neither an object nor [time, prompt].")
     _check_keys(entry, _ENTRY_KEYS)
-    start = _entry_time(entry)
+    start = _keyed_time(entry)
     require("prompt" in entry, "'prompt' is missing.")
-    blend = None if entry.get("blend") is None else _blend(entry["blend"])
-    said = (entry["prompt"], entry.get("switch", "recache"), entry.get("seed"), blend, entry.get("recall", ()))
-    return Segment(start, *said)
+    return Segment(
+        start,
+        entry["prompt"],
+        switch=entry.get("switch", "recache"),
+        seed=entry.get("seed"),
+        blend=None if entry.get("blend") is None else _blend(entry["blend"]),
+        recall=entry.get("recall", ()),
+    )
 
 
-def _entry_time(entry: Mapping) -> Time:
-    times = [key for key in ("time", *_TIME_KEYS) if key in entry]
-    if len(times) != 1:
-        raise ScheduleError(f"it has {len(times)} times, but must have one of {', '.join(('time', *_TIME_KEYS))}.")
-    return _time(entry["time"]) if times == ["time"] else Time(entry[times[0]], _TIME_KEYS[times[0]])
+def _pin(pin: object, number: int) -> Pin:
+    try:
+        if not isinstance(pin, Mapping):
+            raise ScheduleError(f"{show(pin)} is not an object.")
+        _check_keys(pin, _PIN_KEYS)
+        return Pin(_keyed_time(pin), pin.get("name"))
+    except ScheduleError as error:
+        raise ScheduleError(f"pin {number}: {error}") from None
 
 
 def _blend(blend: object) -> Blend:
@@ -81,10 +95,13 @@ def _blend(blend: object) -> Blend:
     return Blend(lengths[0] if lengths else default.length, blend.get("path", default.path))
 
 
-def _check_keys(source: Mapping, allowed: Sequence[str]) -> None:
-    unknown = [key for key in source if key not in allowed]
-    if unknown:
-        raise ScheduleError(f"key {show(unknown[0])} is unknown: use {', '.join(allowed)}.")
+def _keyed_time(source: Mapping[str, Any]) -> Time:
+    """The time of an entry or a pin, under whichever one of the keys for times it has."""
+    keys = [key for key in _TIME_KEYS if key in source]
+    if len(keys) != 1:
+        raise ScheduleError(f"it has {len(keys)} times, but must have one of {', '.join(_TIME_KEYS)}.")
+    key = keys[0]
+    return _time(source[key]) if key == "time" else Time(source[key], _TIME_UNITS[key])
 
 
 def _time(value: object) -> Time:
@@ -99,3 +116,9 @@ def _time(value: object) -> Time:
     if not isinstance(value, (int, float)):
         raise ScheduleError(f'time is {show(value)}, but must be a text, a video frame, or an object like {{"s": 10}}.')
     return Time(value, "frames")
+
+
+def _check_keys(source: Mapping[str, Any], allowed: Sequence[str]) -> None:
+    unknown = [key for key in source if key not in allowed]
+    if unknown:
+        raise ScheduleError(f"key {show(unknown[0])} is unknown: use {', '.join(allowed)}.")

@@ -1,9 +1,10 @@
-"""A schedule on the grid of chunks."""
+"""A schedule placed on the grid of chunks: which prompt and which pins each chunk has."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass
+from typing import Any
 
 from ..config import MemoryConfig
 from .errors import ScheduleError, require, shorten
@@ -15,13 +16,15 @@ from .time import Time
 class PlacedSegment:
     """A segment on the grid: chunks from `start_chunk` up to, not including, `end_chunk`.
 
-    delay_s       how much later than asked for it starts, in seconds.
+    requested     the segment's own start time.
+    delay_s       seconds from the requested start to the start of the chunk.
     blend_chunks  over how many chunks a `blend` moves the text; 0 for every other switch.
     recall        names of the pins that stand in the bank in this segment.
     """
 
     start_chunk: int
     end_chunk: int
+    _: KW_ONLY
     prompt: str
     switch: str
     seed: int | None
@@ -34,7 +37,7 @@ class PlacedSegment:
 
 @dataclass(frozen=True)
 class PlacedPin:
-    """A latent frame to keep: for good, or, with a name, for the segments that ask for it."""
+    """A latent frame to keep: for good, or, with a name, for the segments that recall it."""
 
     frame: int
     name: str | None
@@ -46,12 +49,19 @@ class PlacedPin:
 
 @dataclass(frozen=True)
 class Plan:
-    """Which prompt each of `chunks` chunks is made under, and what is pinned."""
+    """Segments and pins placed on `chunks` chunks of a grid. The segments join without gaps."""
 
     segments: tuple[PlacedSegment, ...]
     chunks: int
     grid: ChunkGrid
     pins: tuple[PlacedPin, ...] = ()
+
+    def segment_at(self, chunk: int) -> int:
+        """Index of the segment that a chunk is made under. Raises IndexError for a chunk outside the plan."""
+        for index, segment in enumerate(self.segments):
+            if segment.start_chunk <= chunk < segment.end_chunk:
+                return index
+        raise IndexError(f"the plan has no chunk {chunk}: it has {self.chunks} chunks.")
 
     def pinned_in(self, segment: PlacedSegment) -> set[int]:
         """Latent frames that the bank must hold by the end of a segment."""
@@ -61,8 +71,8 @@ class Plan:
     def check_memory(self, memory: MemoryConfig, also: Collection[int] = (), done: int = 0) -> None:
         """Raise ScheduleError unless the memory can hold what is pinned.
 
-        also  latent frames that are pinned for good besides, for example by hand.
-        done  chunks that are made already: what was pinned in segments that are over does not count.
+        also  further latent frames that are pinned for good, for example by hand.
+        done  chunks that are made already; pins of segments that are over do not count.
         """
         if not self.pins:
             return
@@ -83,14 +93,16 @@ class Plan:
             )
 
     def report(self) -> str:
-        """Where each prompt and pin was asked for and where it fell, one line each, for people."""
-        frames, fps = self.grid.px_frames(self.chunks), self.grid.fps
+        """Describe where every prompt and pin was requested and where it starts, one line each."""
+        frames = self.grid.px_frames(self.chunks)
+        fps = self.grid.fps
         lines = [f"{self.chunks} chunks, {frames} video frames, {frames / fps:.2f} s at {fps:g} fps"]
-        lines += [self._say(placed) for placed in self.segments]
-        return "\n".join(lines + [self._say_pin(pin) for pin in self.pins])
+        lines += [self._segment_line(segment) for segment in self.segments]
+        lines += [self._pin_line(pin) for pin in self.pins]
+        return "\n".join(lines)
 
-    def to_dict(self) -> dict:
-        """The same for programs, fit for JSON."""
+    def to_dict(self) -> dict[str, Any]:
+        """The plan for programs, fit for JSON."""
         frames = self.grid.px_frames(self.chunks)
         return {
             "chunks": self.chunks,
@@ -99,38 +111,38 @@ class Plan:
             "video_frames": frames,
             "seconds": frames / self.grid.fps,
             "segments": [
-                asdict(placed)
+                asdict(segment)
                 | {
-                    "recall": list(placed.recall),
-                    "start_frame": self.grid.start_px(placed.start_chunk),
-                    "start_s": self.grid.start_s(placed.start_chunk),
+                    "recall": list(segment.recall),
+                    "start_frame": self.grid.start_px(segment.start_chunk),
+                    "start_s": self.grid.start_s(segment.start_chunk),
                 }
-                for placed in self.segments
+                for segment in self.segments
             ],
             "pins": [
-                {"name": pin.name, "latent_frame": pin.frame, "requested": asdict(pin.requested)} | self._moment(pin)
+                {"name": pin.name, "latent_frame": pin.frame, "requested": asdict(pin.requested)} | self._pin_start(pin)
                 for pin in self.pins
             ],
         }
 
-    def _say(self, placed: PlacedSegment) -> str:
-        delay = f" ({placed.delay_s:+.2f} s)" if abs(placed.delay_s) >= 0.005 else ""
-        said = (
-            f"{shorten(placed.prompt)} asked for at {placed.requested}, starts at chunk "
-            f"{placed.start_chunk}, {self.grid.start_s(placed.start_chunk):.2f} s{delay}"
+    def _segment_line(self, segment: PlacedSegment) -> str:
+        delay = f" ({segment.delay_s:+.2f} s)" if abs(segment.delay_s) >= 0.005 else ""
+        line = (
+            f"{shorten(segment.prompt)} asked for at {segment.requested}, starts at chunk "
+            f"{segment.start_chunk}, {self.grid.start_s(segment.start_chunk):.2f} s{delay}"
         )
-        if placed.blend_chunks and placed.start_chunk:
-            alone = placed.start_chunk + placed.blend_chunks - 1
+        if segment.blend_chunks and segment.start_chunk:
+            alone = segment.start_chunk + segment.blend_chunks - 1
             until = f"alone from {self.grid.start_s(alone):.2f} s on"
-            if alone >= placed.end_chunk:
-                until = f"cut short at {self.grid.start_s(placed.end_chunk):.2f} s"
-            said += f", blends in over {placed.blend_chunks} chunks, {until}"
-        return said + "".join(f", remembers {name}" for name in placed.recall)
+            if alone >= segment.end_chunk:
+                until = f"cut short at {self.grid.start_s(segment.end_chunk):.2f} s"
+            line += f", blends in over {segment.blend_chunks} chunks, {until}"
+        return line + "".join(f", remembers {name}" for name in segment.recall)
 
-    def _say_pin(self, pin: PlacedPin) -> str:
-        moment = self._moment(pin)
-        return f"{pin} keeps the moment from {moment['start_s']:.2f} s, video frame {moment['start_frame']}"
+    def _pin_line(self, pin: PlacedPin) -> str:
+        start = self._pin_start(pin)
+        return f"{pin} keeps the moment from {start['start_s']:.2f} s, video frame {start['start_frame']}"
 
-    def _moment(self, pin: PlacedPin) -> dict:
+    def _pin_start(self, pin: PlacedPin) -> dict[str, float]:
         px = self.grid.latent_start_px(pin.frame)
         return {"start_frame": px, "start_s": px / self.grid.fps}

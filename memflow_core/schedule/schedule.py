@@ -1,14 +1,14 @@
-"""Prompts over time, and where they fall on the grid of chunks.
+"""Prompts over time (`PromptSchedule`), checked, and placed on the grid of chunks.
 
-A segment takes effect at the first chunk that starts at or after the time asked for; seconds are first rounded to
-the nearest video frame. `schedule_text` writes and reads schedules as text, `schedule_formats` reads those of others.
+A segment starts at the first chunk that starts at or after the segment's time; seconds are first rounded to the
+nearest video frame. `formats` reads a schedule, `text` writes it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from ..config import BLEND_PATHS, SWITCHES
 from .errors import ScheduleError, check_text, require, shorten, show
@@ -17,6 +17,7 @@ from .plan import PlacedPin, PlacedSegment, Plan
 from .time import Time
 
 MAX_SEED = 2**64 - 1
+_BLEND_LENGTH = Time(4, "chunks")
 _PIN_NAME = re.compile(r"[^\W\d][\w-]{0,39}")
 _RESERVED = (*SWITCHES, "seed")
 
@@ -27,29 +28,34 @@ class Blend:
 
     length  chunks, or seconds, which are rounded up to whole chunks.
     path    `linear`, or `spherical`, which turns each token's embedding instead of cutting the corner.
+
+    Raises ScheduleError for any other length or path.
     """
 
-    length: Time = Time(4, "chunks")
+    length: Time = _BLEND_LENGTH
     path: str = "linear"
 
     def __post_init__(self) -> None:
-        known = isinstance(self.length, Time) and self.length.unit in ("chunks", "s") and self.length.value > 0
-        said = self.length if isinstance(self.length, Time) else show(self.length)
-        require(known, f"a blend's length is {said}, but must be chunks, at least 1, or seconds above 0.")
+        valid = isinstance(self.length, Time) and self.length.unit in ("chunks", "s") and self.length.value > 0
+        length = self.length if isinstance(self.length, Time) else show(self.length)
+        require(valid, f"a blend's length is {length}, but must be chunks, at least 1, or seconds above 0.")
         require(
             self.path in BLEND_PATHS, f"a blend's path is {show(self.path)}, but must be {' or '.join(BLEND_PATHS)}."
         )
 
     def chunks(self, grid: ChunkGrid) -> int:
-        """Chunks until the new prompt speaks alone, the one that does so included."""
+        """Chunks that the blend takes, the first one under the new prompt alone included."""
         if self.length.unit == "chunks":
-            return self.length.value
+            return int(self.length.value)
         return max(1, int(-(-grid.px_of(self.length) // grid.chunk_px)))
 
 
 @dataclass(frozen=True)
 class Pin:
-    """A moment to keep in memory: for good, or, with a name, in the segments that ask for it."""
+    """A moment to keep in memory: for good, or, with a name, in the segments that recall it.
+
+    Raises ScheduleError for what is no `Time`, or no name that a pin can have.
+    """
 
     time: Time
     name: str | None = None
@@ -64,15 +70,18 @@ class Pin:
 class Segment:
     """One prompt, from `start` until the next segment.
 
-    switch  how the prompt takes over, one of SWITCHES. It means nothing for the first segment.
+    switch  how the prompt takes over, one of SWITCHES. The first segment's has no effect.
     seed    for this segment's noise; None: the stream's.
     blend   for the switch `blend`, and only for it; None there takes the defaults.
     recall  names of the pins that stand in the memory bank in this segment.
+
+    Raises ScheduleError for a field that is not as it must be.
     """
 
     start: Time
     prompt: str
     switch: str = "recache"
+    _: KW_ONLY
     seed: int | None = None
     blend: Blend | None = None
     recall: tuple[str, ...] = ()
@@ -91,8 +100,8 @@ class Segment:
     def _check_blend(self) -> None:
         if self.switch == "blend" and self.blend is None:
             object.__setattr__(self, "blend", Blend())
-        fits = isinstance(self.blend, Blend) if self.switch == "blend" else self.blend is None
-        require(fits, f"blend is {show(self.blend)}, but only the switch 'blend' has one, and it must be a Blend.")
+        valid = isinstance(self.blend, Blend) if self.switch == "blend" else self.blend is None
+        require(valid, f"blend is {show(self.blend)}, but only the switch 'blend' has one, and it must be a Blend.")
 
     def _check_recall(self) -> None:
         names = self.recall
@@ -108,11 +117,12 @@ def _is_seed(seed: object) -> bool:
 
 
 def is_pin_name(name: object) -> bool:
+    """Whether a pin can have this name."""
     return isinstance(name, str) and bool(_PIN_NAME.fullmatch(name)) and name not in _RESERVED
 
 
 def check_pin_name(name: object) -> None:
-    """Raise ScheduleError unless `name` can be a pin's."""
+    """Raise ScheduleError unless a pin can have this name."""
     require(
         is_pin_name(name),
         f"a pin's name is {show(name)}, but must be one word of at most 40 letters, digits, '_' and '-', start with a "
@@ -126,8 +136,10 @@ class PromptSchedule:
 
     segments       in the order of the story. May be empty while a schedule is being built.
     global_prompt  put before every prompt.
-    length         of the story, where whoever places it names none.
-    pins           moments to keep in memory; every name stands for one.
+    length         of the story, where `place` gets none.
+    pins           moments to keep in memory; no two have the same name.
+
+    Raises ScheduleError for a field that is not as it must be, and for a recalled name that no pin has.
     """
 
     segments: tuple[Segment, ...]
@@ -137,20 +149,21 @@ class PromptSchedule:
 
     def __post_init__(self) -> None:
         for name, kind in (("segments", Segment), ("pins", Pin)):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-            for held in getattr(self, name):
-                require(isinstance(held, kind), f"a schedule holds {kind.__name__}s, not a {type(held).__name__}.")
+            items = tuple(getattr(self, name))
+            object.__setattr__(self, name, items)
+            for item in items:
+                require(isinstance(item, kind), f"a schedule holds {kind.__name__}s, not a {type(item).__name__}.")
         check_text("global_prompt", self.global_prompt)
         if self.length is not None:
             _check_length(self.length)
         self._check_names()
 
     def full_prompts(self) -> list[str]:
-        """What is encoded for each segment: the global prompt, a space, the segment's own."""
+        """The text to encode for each segment: the global prompt, a space, the segment's own prompt."""
         return [" ".join(part for part in (self.global_prompt, segment.prompt) if part) for segment in self.segments]
 
     def check_order(self) -> None:
-        """Raise ScheduleError for what no grid can mend: no segments, a first one that is not at 0, times that
+        """Raise ScheduleError for faults that no grid can mend: no segments, a first one that is not at 0, times that
         do not rise."""
         self._check_start()
         for later in range(1, len(self.segments)):
@@ -159,45 +172,57 @@ class PromptSchedule:
                 raise ScheduleError(self._not_rising(later))
 
     def place(self, grid: ChunkGrid, length: Time | None = None, collisions: str = "error") -> Plan:
-        """Put every segment on the first chunk that starts at or after its time.
+        """Place every segment on the first chunk that starts at or after its time, and every pin on its latent frame.
 
         length      of the story; None takes the schedule's own. Rounded up to whole chunks.
-        collisions  `error`: every segment must get chunks of its own. `defer`: the published program's rule, one
-                    switch at each chunk start, the others wait for the next; what waits beyond the end is left out.
+        collisions  `error`: every segment must get chunks of its own. `defer`: the rule of MemFlow's published
+                    program, one switch at each chunk start while the others wait for the next; what waits beyond the
+                    end is left out.
 
-        Raises ScheduleError, naming the segments.
+        Returns a Plan whose segments cover all its chunks. Raises ScheduleError, naming the segment or pin.
         """
         require(collisions in ("error", "defer"), f"collisions is {collisions!r}, but must be error or defer.")
         self._check_start()
         chunks = self._chunks(grid, length)
         self._check_prompts()
-        asked = [grid.px_of(segment.start, chunks) for segment in self.segments]
-        starts = [grid.chunk_at_or_after_px(px) for px in asked]
+        requested = [grid.px_of(segment.start, chunks) for segment in self.segments]
+        starts = [grid.chunk_at_or_after_px(px) for px in requested]
         if collisions == "defer":
             starts = _one_switch_per_chunk(starts)
         else:
             self.check_order()
             self._check_apart(starts, grid)
             self._check_end(starts[-1], chunks, grid)
-        pins = self._placed_pins(chunks, grid)
+        pins = self._place_pins(chunks, grid)
         self._check_recalls(starts, pins, grid)
-        return Plan(tuple(self._placed(starts, asked, chunks, grid)), chunks, grid, pins)
+        return Plan(tuple(self._place_segments(starts, requested, chunks, grid)), chunks, grid, pins)
 
-    def _placed(
-        self, starts: Sequence[int], asked: Sequence[float], chunks: int, grid: ChunkGrid
+    def _place_segments(
+        self, starts: Sequence[int], requested: Sequence[float], chunks: int, grid: ChunkGrid
     ) -> list[PlacedSegment]:
         ends = [min(end, chunks) for end in (*starts[1:], chunks)]
         placed = []
-        for segment, px, start, end in zip(self.segments, asked, starts, ends, strict=True):
-            if start < end:
-                asked_s = segment.start.value if segment.start.unit == "s" else px / grid.fps
-                delay_s = round(grid.start_s(start) - asked_s, 6)
-                said = (segment.prompt, segment.switch, segment.seed, segment.start)
-                blend = (segment.blend.chunks(grid), segment.blend.path) if segment.blend else (0, "linear")
-                placed.append(PlacedSegment(start, end, *said, delay_s, *blend, segment.recall))
+        for segment, px, start, end in zip(self.segments, requested, starts, ends, strict=True):
+            if start >= end:
+                continue
+            requested_s = segment.start.value if segment.start.unit == "s" else px / grid.fps
+            placed.append(
+                PlacedSegment(
+                    start,
+                    end,
+                    prompt=segment.prompt,
+                    switch=segment.switch,
+                    seed=segment.seed,
+                    requested=segment.start,
+                    delay_s=round(grid.start_s(start) - requested_s, 6),
+                    blend_chunks=segment.blend.chunks(grid) if segment.blend else 0,
+                    blend_path=segment.blend.path if segment.blend else "linear",
+                    recall=segment.recall,
+                )
+            )
         return placed
 
-    def _placed_pins(self, chunks: int, grid: ChunkGrid) -> tuple[PlacedPin, ...]:
+    def _place_pins(self, chunks: int, grid: ChunkGrid) -> tuple[PlacedPin, ...]:
         placed = []
         for pin in self.pins:
             found = PlacedPin(grid.latent_at_px(grid.px_of(pin.time, chunks)), pin.name, pin.time)
@@ -211,20 +236,21 @@ class PromptSchedule:
 
     def _chunks(self, grid: ChunkGrid, length: Time | None) -> int:
         length = self.length if length is None else length
-        require(length is not None, "the schedule has no length: give one, for example 60s.")
+        if length is None:
+            raise ScheduleError("the schedule has no length: give one, for example 60s.")
         _check_length(length)
         chunks = grid.chunks_for_px(grid.px_of(length))
         require(chunks > 0, f"length is {length}, less than one video frame at {grid.fps:g} fps: make it longer.")
         return chunks
 
-    def _name(self, index: int) -> str:
-        return (
-            f"segment {index + 1} ({shorten(self.segments[index].prompt)}, asked for at {self.segments[index].start})"
-        )
+    def _label(self, index: int) -> str:
+        """A segment's number, prompt and time, for error messages."""
+        segment = self.segments[index]
+        return f"segment {index + 1} ({shorten(segment.prompt)}, asked for at {segment.start})"
 
     def _not_rising(self, later: int) -> str:
         return (
-            f"{self._name(later)} is no later than {self._name(later - 1)} before it: every segment must start later "
+            f"{self._label(later)} is no later than {self._label(later - 1)} before it: every segment must start later "
             f"than the one before it."
         )
 
@@ -237,7 +263,7 @@ class PromptSchedule:
             for name in segment.recall:
                 if name not in known:
                     raise ScheduleError(
-                        f"{self._name(index)} asks for [{name}], but no pin has that name: add the header "
+                        f"{self._label(index)} asks for [{name}], but no pin has that name: add the header "
                         f"'pin {name}: 3.5s', or take [{name}] out."
                     )
 
@@ -247,16 +273,15 @@ class PromptSchedule:
             for name in self.segments[index].recall:
                 require(
                     named[name].frame < start * grid.latent_frames,
-                    f"{self._name(index)} asks for [{name}] and starts at {grid.start_s(start):.2f} s, but "
+                    f"{self._label(index)} asks for [{name}] and starts at {grid.start_s(start):.2f} s, but "
                     f"{named[name]} is not made by then: pin an earlier moment, or ask for it in a later segment.",
                 )
 
     def _check_start(self) -> None:
         require(bool(self.segments), "the schedule is empty: write at least one prompt.")
-        first = self.segments[0].start
         require(
-            first.value == 0,
-            f"{self._name(0)} is the first, but the first must start at 0: set it to 0, or put another before it.",
+            self.segments[0].start.value == 0,
+            f"{self._label(0)} is the first, but the first must start at 0: set it to 0, or put another before it.",
         )
 
     def _check_prompts(self) -> None:
@@ -269,7 +294,7 @@ class PromptSchedule:
                 raise ScheduleError(self._not_rising(later))
             if starts[later] == starts[later - 1]:
                 raise ScheduleError(
-                    f"{self._name(later - 1)} and {self._name(later)} both fall on chunk {starts[later]} "
+                    f"{self._label(later - 1)} and {self._label(later)} both fall on chunk {starts[later]} "
                     f"({grid.start_s(starts[later]):.2f} s): set them at least {grid.chunk_px / grid.fps:.2f} s "
                     f"apart, or leave one out."
                 )
@@ -277,21 +302,22 @@ class PromptSchedule:
     def _check_end(self, start: int, chunks: int, grid: ChunkGrid) -> None:
         require(
             start < chunks,
-            f"{self._name(len(self.segments) - 1)} would start at chunk {start} ({grid.start_s(start):.2f} s), but the "
-            f"story ends at {grid.start_s(chunks):.2f} s, after {chunks} chunks: make the story longer, or start it "
-            f"earlier.",
+            f"{self._label(len(self.segments) - 1)} would start at chunk {start} ({grid.start_s(start):.2f} s), but "
+            f"the story ends at {grid.start_s(chunks):.2f} s, after {chunks} chunks: make the story longer, or start "
+            f"it earlier.",
         )
 
 
 def _check_length(length: object) -> None:
     if not isinstance(length, Time) or length.unit == "percent" or length.value == 0:
-        said = length if isinstance(length, Time) else show(length)
-        raise ScheduleError(f"length is {said}, but must be a time above 0 in s, frames, chunks or latent frames.")
+        shown = length if isinstance(length, Time) else show(length)
+        raise ScheduleError(f"length is {shown}, but must be a time above 0 in s, frames, chunks or latent frames.")
 
 
 def _one_switch_per_chunk(starts: Sequence[int]) -> list[int]:
     """Starts after waiting. The first prompt is no switch, so a switch at 0 replaces it at once."""
-    waited, free = list(starts[:1]), 0
+    waited = list(starts[:1])
+    free = 0
     for start in starts[1:]:
         waited.append(max(start, free))
         free = waited[-1] + 1

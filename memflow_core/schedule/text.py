@@ -1,4 +1,4 @@
-r"""Schedules as text, both ways.
+r"""The text form of schedules: `from_text` reads it, `to_text` writes it.
 
     # a comment
     global: a red robot with one wheel, watercolour
@@ -13,10 +13,10 @@ Each change of prompt is a line `time options: prompt`, which holds until the ne
 
 time      `10s`, `2min`; `0:10`, `1:02.5` or `1:00:00` (minutes and seconds, hours before them); `160` or `160f`: a
           video frame; `12c`: a chunk; `39l`: a latent frame; `50%` of the story.
-options   `[recache]`, `[soft]`, `[cut]`, `[blend]`: how the prompt takes over. A blend may say how long it takes and
-          which way it goes: `[blend 6]` chunks (4 if it says nothing), `[blend 3s]`, `[blend 6 spherical]` (else
-          linear). `[seed 7]`: the segment's seed. `[hero]`: the pin of that name stands in memory in this segment;
-          there may be several.
+options   `[recache]`, `[soft]`, `[cut]`, `[blend]`: how the prompt takes over. A blend may name its length and its
+          path: `[blend 6]` chunks (4 where none is named), `[blend 3s]`, `[blend 6 spherical]` (else linear).
+          `[seed 7]`: the segment's seed. `[hero]`: the pin of that name stands in memory in this segment; there may be
+          several.
 prompt    the rest of the line. A line without a time goes on with the prompt before it, joined by a space; text before
           the first time starts at 0. A prompt in double quotes is a JSON string: `"\n"` is a new line in it, `"\""`
           a quote. Quotes are needed where a prompt is empty, starts with a quote or a bracket, or holds line breaks or
@@ -37,7 +37,7 @@ from dataclasses import dataclass, field
 from ..config import BLEND_PATHS, SWITCHES
 from .errors import ScheduleError
 from .schedule import Blend, Pin, PromptSchedule, Segment, is_pin_name
-from .time import CLOCK, FoundTime, Time, find_clock, find_count, format_time, parse_time
+from .time import Time, clock_end, format_time, match_count, parse_time
 
 # Every repetition below is followed by something it cannot match itself, so that matching takes linear time.
 _OPTION = re.compile(r"[ \t]*\[([^\[\]]*)\]")
@@ -48,146 +48,30 @@ _HEADER = re.compile(r"(global|length)[ \t]*:(.*)")
 _PIN = re.compile(r"pin(?:[ \t]+([^\s:]+))?[ \t]*:(.*)")
 
 
-# -- one line ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class _Entry:
-    """A line with a time, and the lines that go on with its prompt."""
-
-    number: int
-    start: Time
-    switch: str = "recache"
-    seed: int | None = None
-    blend: Blend | None = None
-    recall: list[str] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
-
-    def segment(self) -> Segment:
-        prompt = _unquote(" ".join(line for line in self.lines if line))
-        return Segment(self.start, prompt, self.switch, self.seed, self.blend, self.recall)
-
-
-def _entry(line: str, number: int) -> _Entry | None:
-    """The entry that a stripped line starts, or None if it has no time."""
-    if not (line[0].isdigit() or line[0] in "+-."):
-        return None
-    for find in (_clock_before_colon, find_count):
-        found = find(line)
-        if found is None:
-            continue
-        end, options = _options(line, found.end)
-        if end < len(line) and line[end] == ":":
-            text = line[end + 1 :]
-            # '16:9 wide shot' is a prompt
-            if not found.word and not options and text[:1].isdigit():
-                return None
-            return _checked_entry(found, options, text.strip(), number)
-        if _OPTION_LIKE.match(line, found.end):
-            raise ScheduleError(f"{line[:40]!r} has an option, but no colon after it: write it as '10s [cut]: prompt'.")
-    return None
-
-
-def _clock_before_colon(line: str) -> FoundTime | None:
-    """A clock time, unless it is the start of a prompt like '16:90 ...'."""
-    found = CLOCK.match(line)
-    if not found or line[_options(line, found.end())[0] :][:1] != ":":
-        return None
-    return find_clock(line)
-
-
-def _options(line: str, end: int) -> tuple[int, list[str]]:
-    """Where the bracketed options after `end`, and the spaces after them, end; and the options."""
-    options = []
-    while found := _OPTION.match(line, end):
-        options.append(found[1].strip())
-        end = found.end()
-    while end < len(line) and line[end] in " \t":
-        end += 1
-    return end, options
-
-
-def _checked_entry(found: FoundTime, options: list[str], text: str, number: int) -> _Entry:
-    if _OPTION_LIKE.match(text):
-        raise _misplaced(text)
-    entry, given = _Entry(number, found.time(), lines=[text]), set()
-    for option in options:
-        kind = _take(entry, option)
-        if kind in given:
-            raise ScheduleError(f"option [{option[:30]}] is the second {kind} of this line: keep one.")
-        given.add(kind)
-    return entry
-
-
-def _misplaced(text: str) -> ScheduleError:
-    return ScheduleError(
-        f"{text[:30]!r} starts with an option after the colon: write it before the colon "
-        f"('10s [cut]: prompt'), or put the prompt in double quotes."
-    )
-
-
-def _take(entry: _Entry, option: str) -> str:
-    """Take an option into an entry. Returns what there may be only one of: seed, switch, or the very option."""
-    if seed := _SEED.fullmatch(option):
-        entry.seed = int(seed[1])
-        return "seed"
-    if option.split()[:1] == ["blend"]:
-        entry.switch, entry.blend = "blend", _blend(option)
-        return "switch"
-    if option in SWITCHES:
-        entry.switch = option
-        return "switch"
-    if not is_pin_name(option):
-        raise _unknown(option)
-    entry.recall.append(option)
-    return f"[{option}]"
-
-
-def _unknown(option: str) -> ScheduleError:
-    return ScheduleError(
-        f"option [{option[:30]}] is unknown: use {', '.join(f'[{name}]' for name in SWITCHES)}, [seed 7] or the name "
-        f"of a pin (a header like 'pin hero: 3.5s' makes one)."
-    )
-
-
-def _blend(option: str) -> Blend:
-    words, default = option.split()[1:], Blend()
-    path = words.pop() if words and words[-1] in BLEND_PATHS else default.path
-    try:
-        if not words:
-            return Blend(default.length, path)
-        # a bare number counts chunks here
-        (word,) = words
-        return Blend(Time(int(word), "chunks") if word.isdecimal() else parse_time(word), path)
-    except ValueError:
-        raise ScheduleError(
-            f"option [{option[:30]}] must say chunks, a whole number of at least 1, or seconds above 0, and may add "
-            f"{' or '.join(BLEND_PATHS)}: write [blend], [blend 6], [blend 3s] or [blend 6 spherical]."
-        ) from None
-
-
-def _unquote(text: str) -> str:
-    """The string, if the text is one JSON string (a comma behind it is forgiven); else the text as it is."""
-    quoted = text[:-1].rstrip() if text.endswith(",") else text
-    if len(quoted) < 2 or quoted[0] != '"' or quoted[-1] != '"':
-        return text
-    try:
-        return json.loads(quoted)
-    except ValueError:
-        return text
-
-
-def _quote(prompt: str) -> str:
-    plain = prompt and prompt == prompt.strip() and prompt[0] not in '"[' and "\n" not in prompt and "\r" not in prompt
-    return prompt if plain else json.dumps(prompt, ensure_ascii=False)
-
-
 # -- whole texts ------------------------------------------------------------------------------------------------------
+
+
+def from_text(text: str) -> PromptSchedule:
+    """Read the text form. Raises ScheduleError with the number of the line and the fix."""
+    reader = _Reader()
+    lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    for number, written in enumerate(lines, 1):
+        line = written.strip()
+        if not line or line[0] == "#":
+            continue
+        try:
+            reader.read(line, number)
+        except ScheduleError as error:
+            raise ScheduleError(f"line {number}: {error}") from None
+    return reader.schedule()
 
 
 @dataclass
 class _Reader:
-    """What the lines read so far have said."""
+    """Collects the parts of a schedule line by line.
+
+    lead  lines of prompt before the first time.
+    """
 
     headers: dict[str, str] = field(default_factory=dict)
     length: Time | None = None
@@ -197,7 +81,7 @@ class _Reader:
     entries: list[_Entry] = field(default_factory=list)
 
     def read(self, line: str, number: int) -> None:
-        entry = _entry(line, number)
+        entry = _match_entry(line, number)
         if entry:
             self._check_names(entry)
             self.entries.append(entry)
@@ -220,7 +104,8 @@ class _Reader:
         self.headers[name] = value
         if name == "length":
             self.length = parse_time(value)
-            PromptSchedule((), "", self.length)
+            # checks the length here, so that its error gets the number of this line
+            PromptSchedule((), length=self.length)
 
     def _read_pin(self, name: str | None, value: str) -> None:
         if self.entries or self.lead:
@@ -228,33 +113,40 @@ class _Reader:
                 "a pin stands before the first prompt, like every header: move it up, or put the prompt that goes on "
                 "here in double quotes."
             )
-        if name in self.names:
-            raise ScheduleError(f"'pin {name[:40]}:' is written twice: every name stands for one moment.")
+        if name is not None:
+            if name in self.names:
+                raise ScheduleError(f"'pin {name[:40]}:' is written twice: every name stands for one moment.")
+            self.names.add(name)
         self.pins.append(Pin(parse_time(value), name))
-        self.names |= {name} - {None}
 
     def _check_names(self, entry: _Entry) -> None:
         for name in entry.recall:
             if name not in self.names:
-                raise _unknown(name)
+                raise _unknown_option(name)
         after = _OPTION.match(entry.lines[0])
         if after and after[1].strip() in self.names:
-            raise _misplaced(entry.lines[0])
+            raise _misplaced_option(entry.lines[0])
 
     def schedule(self) -> PromptSchedule:
+        """Return what was read. Raises ScheduleError with the number of the line."""
         segments = []
         if self.lead:
             lead = " ".join(self.lead)
-            segments += [Segment(Time(0, "s"), _unquote(lead))] if self.entries else _untimed(lead)
+            segments += [Segment(Time(0, "s"), _unquote(lead))] if self.entries else _untimed_segments(lead)
         for entry in self.entries:
             try:
                 segments.append(entry.segment())
             except ScheduleError as error:
                 raise ScheduleError(f"line {entry.number}: {error}") from None
-        return PromptSchedule(tuple(segments), _unquote(self.headers.get("global", "")), self.length, tuple(self.pins))
+        return PromptSchedule(
+            segments=tuple(segments),
+            global_prompt=_unquote(self.headers.get("global", "")),
+            length=self.length,
+            pins=tuple(self.pins),
+        )
 
 
-def _untimed(text: str) -> list[Segment]:
+def _untimed_segments(text: str) -> list[Segment]:
     """One prompt, or several that share the story evenly."""
     unquoted = _unquote(text)
     parts = [unquoted] if unquoted != text else [part.strip() for part in text.split("|")]
@@ -268,40 +160,174 @@ def _untimed(text: str) -> list[Segment]:
     return [Segment(Time(100 * place / len(parts), "percent"), part) for place, part in enumerate(parts)]
 
 
-def from_text(text: str) -> PromptSchedule:
-    """Read the text form. Raises ScheduleError with the number of the line and what to write instead."""
-    reader = _Reader()
-    lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    for number, line in enumerate(lines, 1):
-        line = line.strip()
-        if not line or line[0] == "#":
-            continue
-        try:
-            reader.read(line, number)
-        except ScheduleError as error:
-            raise ScheduleError(f"line {number}: {error}") from None
-    return reader.schedule()
+# -- one line with a time ---------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Entry:
+    """A line with a time, and the lines that go on with its prompt."""
+
+    number: int
+    start: Time
+    lines: list[str]
+    switch: str = "recache"
+    seed: int | None = None
+    blend: Blend | None = None
+    recall: list[str] = field(default_factory=list)
+
+    def segment(self) -> Segment:
+        return Segment(
+            self.start,
+            _unquote(" ".join(line for line in self.lines if line)),
+            switch=self.switch,
+            seed=self.seed,
+            blend=self.blend,
+            recall=tuple(self.recall),
+        )
+
+    def take_option(self, option: str) -> str:
+        """Apply an option. Returns its kind, of which a line has only one: seed, switch, or the pin's name."""
+        if seed := _SEED.fullmatch(option):
+            self.seed = int(seed[1])
+            return "seed"
+        if option.split()[:1] == ["blend"]:
+            self.switch = "blend"
+            self.blend = _parse_blend(option)
+            return "switch"
+        if option in SWITCHES:
+            self.switch = option
+            return "switch"
+        if not is_pin_name(option):
+            raise _unknown_option(option)
+        self.recall.append(option)
+        return f"[{option}]"
+
+
+def _match_entry(line: str, number: int) -> _Entry | None:
+    """The entry that a stripped line starts, or None if it has no time."""
+    if not (line[0].isdigit() or line[0] in "+-."):
+        return None
+    clock = clock_end(line)
+    if clock is not None:
+        options, text = _split_options(line, clock)
+        # '16:90 wide shot' is a prompt: a clock time is read only in front of a colon
+        if text is not None:
+            return _entry(parse_time(line[:clock]), options, text, number)
+    count = match_count(line)
+    if count is None:
+        return None
+    options, text = _split_options(line, count.end)
+    if text is None:
+        if _OPTION_LIKE.match(line, count.end):
+            raise ScheduleError(f"{line[:40]!r} has an option, but no colon after it: write it as '10s [cut]: prompt'.")
+        return None
+    # '16:9 wide shot' is a prompt
+    if not count.word and not options and text[:1].isdigit():
+        return None
+    return _entry(count.time(), options, text, number)
+
+
+def _split_options(line: str, end: int) -> tuple[list[str], str | None]:
+    """The bracketed options after a time that ends at `end`, and the text after the colon; None without a colon."""
+    options = []
+    while found := _OPTION.match(line, end):
+        options.append(found[1].strip())
+        end = found.end()
+    while end < len(line) and line[end] in " \t":
+        end += 1
+    return options, line[end + 1 :] if line[end : end + 1] == ":" else None
+
+
+def _entry(start: Time, options: list[str], text: str, number: int) -> _Entry:
+    text = text.strip()
+    if _OPTION_LIKE.match(text):
+        raise _misplaced_option(text)
+    entry = _Entry(number, start, lines=[text])
+    kinds = set()
+    for option in options:
+        kind = entry.take_option(option)
+        if kind in kinds:
+            raise ScheduleError(f"option [{option[:30]}] is the second {kind} of this line: keep one.")
+        kinds.add(kind)
+    return entry
+
+
+def _parse_blend(option: str) -> Blend:
+    words = option.split()[1:]
+    default = Blend()
+    path = words.pop() if words and words[-1] in BLEND_PATHS else default.path
+    try:
+        if not words:
+            return Blend(default.length, path)
+        (word,) = words
+        # a bare number counts chunks here
+        return Blend(Time(int(word), "chunks") if word.isdecimal() else parse_time(word), path)
+    except ValueError:
+        raise ScheduleError(
+            f"option [{option[:30]}] must say chunks, a whole number of at least 1, or seconds above 0, and may add "
+            f"{' or '.join(BLEND_PATHS)}: write [blend], [blend 6], [blend 3s] or [blend 6 spherical]."
+        ) from None
+
+
+def _misplaced_option(text: str) -> ScheduleError:
+    return ScheduleError(
+        f"{text[:30]!r} starts with an option after the colon: write it before the colon "
+        f"('10s [cut]: prompt'), or put the prompt in double quotes."
+    )
+
+
+def _unknown_option(option: str) -> ScheduleError:
+    return ScheduleError(
+        f"option [{option[:30]}] is unknown: use {', '.join(f'[{name}]' for name in SWITCHES)}, [seed 7] or the name "
+        f"of a pin (a header like 'pin hero: 3.5s' makes one)."
+    )
+
+
+def _unquote(text: str) -> str:
+    """The string, if the text is one JSON string (a comma behind it is forgiven); else the text as it is."""
+    quoted = text[:-1].rstrip() if text.endswith(",") else text
+    if len(quoted) < 2 or quoted[0] != '"' or quoted[-1] != '"':
+        return text
+    try:
+        return json.loads(quoted)
+    except ValueError:
+        return text
+
+
+# -- writing ----------------------------------------------------------------------------------------------------------
 
 
 def to_text(schedule: PromptSchedule) -> str:
-    """Write a schedule so that `from_text` reads an equal one."""
+    """Write a schedule in the text form, from which `from_text` reads an equal one."""
     lines = []
     if schedule.global_prompt:
         lines.append(f"global: {_quote(schedule.global_prompt)}")
     if schedule.length is not None:
         lines.append(f"length: {format_time(schedule.length)}")
-    lines += [f"{' '.join(('pin', *filter(None, [pin.name])))}: {format_time(pin.time)}" for pin in schedule.pins]
+    for pin in schedule.pins:
+        header = "pin" if pin.name is None else f"pin {pin.name}"
+        lines.append(f"{header}: {format_time(pin.time)}")
     for segment in schedule.segments:
-        options = "".join(f" [{option}]" for option in _said_options(segment))
+        options = "".join(f" [{option}]" for option in _options_of(segment))
         lines.append(f"{format_time(segment.start)}{options}: {_quote(segment.prompt)}")
     return "\n".join(lines)
 
 
-def _said_options(segment: Segment) -> list[str]:
-    switch = [] if segment.switch == "recache" else [segment.switch]
-    if segment.switch == "blend" and segment.blend != Blend():
+def _options_of(segment: Segment) -> list[str]:
+    """The options that are written for a segment; defaults are left out."""
+    options = []
+    if segment.switch != "recache":
+        options.append(segment.switch)
+    if segment.blend is not None and segment.blend != Blend():
         length = segment.blend.length
-        switch.append(f"{length.value}" if length.unit == "chunks" else format_time(length))
-        switch += [] if segment.blend.path == "linear" else [segment.blend.path]
-    seed = [] if segment.seed is None else [f"seed {segment.seed}"]
-    return [" ".join(switch)] * bool(switch) + seed + list(segment.recall)
+        options[-1] += f" {length.value if length.unit == 'chunks' else format_time(length)}"
+        options[-1] += "" if segment.blend.path == "linear" else f" {segment.blend.path}"
+    if segment.seed is not None:
+        options.append(f"seed {segment.seed}")
+    return [*options, *segment.recall]
+
+
+def _quote(prompt: str) -> str:
+    """The prompt as it stands behind a colon, in double quotes where they are needed."""
+    plain = prompt and prompt == prompt.strip() and prompt[0] not in '"[' and "\n" not in prompt and "\r" not in prompt
+    return prompt if plain else json.dumps(prompt, ensure_ascii=False)

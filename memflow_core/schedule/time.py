@@ -1,4 +1,4 @@
-"""Points in a story's time: `Time`, and reading and writing it as text."""
+"""Points in a story's time: the class `Time`, read from text and written as text."""
 
 from __future__ import annotations
 
@@ -7,11 +7,50 @@ from dataclasses import dataclass
 
 from .errors import ScheduleError, show
 
+MAX_TIME = 10**12
+
+_PHRASES = {"s": "{} s", "frames": "frame {}", "chunks": "chunk {}", "latent": "latent frame {}", "percent": "{} %"}
+
+
+@dataclass(frozen=True)
+class Time:
+    """A point in the story, or a length.
+
+    value  a number from 0 to MAX_TIME (percent: to 100). A whole one is kept as int.
+    unit   `s`; `frames`: video frames; `chunks`; `latent`: latent frames; `percent` of the story's chunks.
+
+    Raises ScheduleError for any other value or unit, and for chunks or latent frames that are not whole.
+    """
+
+    value: float
+    unit: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.unit, str) or self.unit not in _PHRASES:
+            raise ScheduleError(f"time unit is {show(self.unit)}, but must be one of {', '.join(_PHRASES)}.")
+        number = isinstance(self.value, (int, float)) and not isinstance(self.value, bool)
+        high = 100 if self.unit == "percent" else MAX_TIME
+        if not number or not 0 <= self.value <= high:
+            raise ScheduleError(f"time is {show(self.value)} ({self.unit}), but must be a number from 0 to {high}.")
+        whole = self.value == int(self.value)
+        if not whole and self.unit in ("chunks", "latent"):
+            raise ScheduleError(
+                f"time is {self.value} ({self.unit}), but must be whole: write seconds for anything in between."
+            )
+        if whole:
+            object.__setattr__(self, "value", int(self.value))
+
+    def __str__(self) -> str:
+        return _PHRASES[self.unit].format(self.value if isinstance(self.value, int) else f"{self.value:.10g}")
+
+
+# -- as text ----------------------------------------------------------------------------------------------------------
+
 TIME_EXAMPLES = "10s, 0:10, 160 (a video frame), 12c (a chunk), 39l (a latent frame) or 50%"
 
 # Every repetition below is followed by something it cannot match itself, so that matching takes linear time.
 _NUMBER = r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
-CLOCK = re.compile(r"([0-9]+):(?:([0-9]{1,2}):)?([0-9]{1,2}(?:\.[0-9]*)?)")
+_CLOCK = re.compile(r"([0-9]+):(?:([0-9]{1,2}):)?([0-9]{1,2}(?:\.[0-9]*)?)")
 _COUNT = re.compile(rf"({_NUMBER})([ \t]*)([A-Za-z%]*)")
 
 _SUFFIXES = {"s": "s", "frames": "", "chunks": "c", "latent": "l", "percent": "%"}
@@ -30,21 +69,44 @@ _UNITS = {
 
 
 def parse_time(text: str) -> Time:
-    """A time as the text form writes it. Raises ScheduleError."""
-    found = find_clock(text.strip()) or find_count(text.strip())
-    if found is None or found.end != len(text.strip()):
+    """Read a time as the text form of schedules writes it, for example `10s`. Raises ScheduleError."""
+    text = text.strip()
+    if clock := _CLOCK.fullmatch(text):
+        return _clock_time(clock)
+    count = match_count(text)
+    if count is None or count.end != len(text):
         raise ScheduleError(f"{text[:40]!r} is no time: write {TIME_EXAMPLES}.")
-    return found.time()
+    return count.time()
 
 
 def format_time(time: Time) -> str:
-    """The shortest text that `parse_time` reads as the same time."""
+    """Write the shortest text that `parse_time` reads as the same time."""
     return f"{time.value!r}{_SUFFIXES[time.unit]}"
 
 
+def clock_end(line: str) -> int | None:
+    """Where a clock time (`0:10`, `1:02.5`, `1:00:00`) at the start of a line ends; None if there is none."""
+    clock = _CLOCK.match(line)
+    return clock.end() if clock else None
+
+
+def _clock_time(clock: re.Match[str]) -> Time:
+    # hours, minutes, seconds; or minutes, seconds
+    first, middle, seconds = float(clock[1]), clock[2], float(clock[3])
+    if seconds >= 60 or float(middle or 0) >= 60:
+        raise ScheduleError(f"{clock[0][:40]!r} is no time: seconds and minutes after a colon must be below 60.")
+    minutes = first * 60 + float(middle) if middle else first
+    return Time(minutes * 60 + seconds, "s")
+
+
 @dataclass(frozen=True)
-class FoundTime:
-    """A time found in a line, not checked yet: it may prove to be part of a prompt."""
+class CountMatch:
+    """A number and a unit at the start of a line. They are not checked yet, since they may be part of a prompt.
+
+    value, word  the number, and the unit's word as it is written, empty for none.
+    end          where both end in the line.
+    source       their text, for error messages.
+    """
 
     value: float
     word: str
@@ -52,6 +114,7 @@ class FoundTime:
     source: str
 
     def time(self) -> Time:
+        """Return them as a time; without a unit they count video frames. Raises ScheduleError."""
         unit, factor = ("frames", 1) if not self.word else _UNITS.get(self.word.lower(), (None, 1))
         if unit is None:
             raise ScheduleError(
@@ -61,60 +124,12 @@ class FoundTime:
         return Time(self.value * factor, unit)
 
 
-def find_clock(line: str) -> FoundTime | None:
-    found = CLOCK.match(line)
-    if not found:
-        return None
-    # hours, minutes, seconds; or minutes, seconds
-    first, middle, seconds = float(found[1]), found[2], float(found[3])
-    if seconds >= 60 or float(middle or 0) >= 60:
-        raise ScheduleError(f"{found[0][:40]!r} is no time: seconds and minutes after a colon must be below 60.")
-    minutes = first * 60 + float(middle) if middle else first
-    return FoundTime(minutes * 60 + seconds, "s", found.end(), found[0])
-
-
-def find_count(line: str) -> FoundTime | None:
+def match_count(line: str) -> CountMatch | None:
+    """Match a number and a unit at the start of a line, as in `10s`, `160` or `50 %`; None if there is none."""
     found = _COUNT.match(line)
     if not found:
         return None
     # '3 robots: ...' is a prompt, '3x: ...' a slip
     if found[2] and found[3] and found[3].lower() not in _UNITS:
         return None
-    return FoundTime(float(found[1]), found[3], found.end(), found[0])
-
-
-MAX_TIME = 10**12
-
-_SAID = {"s": "{} s", "frames": "frame {}", "chunks": "chunk {}", "latent": "latent frame {}", "percent": "{} %"}
-
-
-@dataclass(frozen=True)
-class Time:
-    """A point of the story, or a length.
-
-    unit  `s`; `frames`: video frames; `chunks`; `latent`: latent frames; `percent` of the story's chunks.
-
-    A whole `value` is kept as int. Raises ScheduleError unless it is a number from 0 to MAX_TIME (percent: 100),
-    and whole for chunks and latent frames.
-    """
-
-    value: float
-    unit: str
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.unit, str) or self.unit not in _SAID:
-            raise ScheduleError(f"time unit is {show(self.unit)}, but must be one of {', '.join(_SAID)}.")
-        number = isinstance(self.value, (int, float)) and not isinstance(self.value, bool)
-        high = 100 if self.unit == "percent" else MAX_TIME
-        if not number or not 0 <= self.value <= high:
-            raise ScheduleError(f"time is {show(self.value)} ({self.unit}), but must be a number from 0 to {high}.")
-        whole = self.value == int(self.value)
-        if not whole and self.unit in ("chunks", "latent"):
-            raise ScheduleError(
-                f"time is {self.value} ({self.unit}), but must be whole: write seconds for anything in between."
-            )
-        if whole:
-            object.__setattr__(self, "value", int(self.value))
-
-    def __str__(self) -> str:
-        return _SAID[self.unit].format(self.value if isinstance(self.value, int) else f"{self.value:.10g}")
+    return CountMatch(value=float(found[1]), word=found[3], end=found.end(), source=found[0])

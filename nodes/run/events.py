@@ -33,7 +33,7 @@ class RunEvents:
 
     def chunk(self, chunk: Chunk, plan: Plan, chunks: int | None, picture: Any) -> None:
         """A chunk is finished. picture: a PIL picture of its first frame, or None."""
-        memory = self.story.chunk(chunk.index, chunk.trace)
+        memory = self.story.chunk(chunk)
         thumbnail = None if picture is None else data_url(picture)
         told = {
             "chunk": chunk.index,

@@ -152,7 +152,8 @@ def direct(
     on_hold      called again and again while the story is paused; may raise to stop it.
     """
     mailbox = LiveControl(read_prompt is not None, lambda state: page.send(EVENT, state))
-    return LiveSchedule(script, mailbox, read_prompt or _no_reader, first, open_end, on_hold)
+    encode = read_prompt or _no_reader
+    return LiveSchedule(script, mailbox, encode=encode, first=first, open_end=open_end, on_hold=on_hold)
 
 
 def _no_reader(prompt: str) -> Tensor:

@@ -59,7 +59,7 @@ class Run:
     @property
     def script(self) -> EncodedSchedule:
         """What was played so far, or before the first chunk what is to be played."""
-        script, made = self.live.script, self.stream.progress.chunk
+        script, made = self.live.prompts, self.stream.progress.chunk
         return script.ending_at(made) if 0 < made < script.plan.chunks else script
 
     @property
@@ -67,16 +67,14 @@ class Run:
         return self.script.plan
 
     def __iter__(self) -> Iterator[Chunk]:
-        script = self.live.script
-        changes = self.live.before_chunk
-        for chunk in play(self.stream, script.plan, script.embeddings, self.request.seed, changes):
+        for chunk in play(self.stream, self.live.prompts, self.request.seed, self.live.before_chunk):
             for forward in chunk.forwards:
                 self.forwards[forward.kind] = self.forwards.get(forward.kind, 0) + 1
             yield chunk
 
     def tell(self, chunk: Chunk, picture: Any) -> None:
         """Tell the page about a chunk. picture: a PIL picture of its first frame, or None."""
-        plan = self.live.script.plan
+        plan = self.live.prompts.plan
         self.telling.chunk(chunk, plan, None if self.request.open_end else plan.chunks, picture)
 
     def played(self) -> str:
@@ -133,7 +131,7 @@ def open_run(request: Request, plan: Plan, vae: Any = None) -> Iterator[tuple[Ru
         if request.settings.positions == "auto" and stream.positions == "relative":
             host.inform("the story may be longer than 1024 latent frames, so positions are relative.")
         directed, telling = _live(request, plan, page, vae, beside), _telling(request, page, stream)
-        with live.RUNNING.open(page, directed.mailbox), telling:
+        with live.RUNNING.open(page, directed.control), telling:
             dtype = str(backbone.dtype).removeprefix("torch.")
             yield Run(request, stream, dtype, directed, telling, footprint, beside), progress
 

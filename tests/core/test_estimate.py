@@ -14,7 +14,7 @@ from memflow_core.config import CACHES, LatentShape, MemoryConfig, ModelConfig, 
 from memflow_core.estimate import GB, Estimate, ModelSize, estimate
 from memflow_core.memory import KVCache, ReferenceMemory
 from memflow_core.model import Backbone, WanModel
-from memflow_core.play import play
+from memflow_core.play import EncodedSchedule, play
 from memflow_core.schedule import Blend, ChunkGrid, Pin, Plan, PromptSchedule, Segment, Time
 from memflow_core.state import capture, resume
 from memflow_core.stream import Stream
@@ -61,7 +61,7 @@ def random_story(rng: random.Random) -> tuple[Plan, dict]:
         switch = rng.choice(("recache", "recache", "cut", "soft", "blend"))
         blend = Blend(Time(rng.randint(1, 5), "chunks")) if switch == "blend" else None
         names = rng.sample(made, rng.randint(0, len(made)))
-        segments.append(Segment(Time(start, "chunks"), f"prompt {start}", switch, None, blend, names))
+        segments.append(Segment(Time(start, "chunks"), f"prompt {start}", switch, blend=blend, recall=names))
     settings = {
         "retrieval": retrieval,
         "chunk_frames": frames,
@@ -80,9 +80,16 @@ def told(backbone: Backbone, stream: Stream, plan: Plan, done: int = 0) -> Estim
     return estimate(size_of(backbone), stream.shape, stream.memory_config, plan, stream.sampling, done)
 
 
+def encoded(plan: Plan, texts: list[torch.Tensor]) -> EncodedSchedule:
+    """A plan with its embeddings, as `play` takes them."""
+    segments = [Segment(placed.requested, placed.prompt) for placed in plan.segments]
+    return EncodedSchedule(PromptSchedule(segments), plan, texts)
+
+
 def run(stream: Stream, plan: Plan, prompt) -> Counter:
     kinds = Counter()
-    for chunk in play(stream, plan, [prompt(number) for number in range(len(plan.segments))], 5):
+    texts = [prompt(number) for number in range(len(plan.segments))]
+    for chunk in play(stream, encoded(plan, texts), 5):
         kinds.update(forward.kind for forward in chunk.forwards)
     return kinds
 
@@ -138,12 +145,12 @@ def test_a_resumed_run_takes_the_rest(make_stream, backbone, prompt):
     stream = make_stream()
     texts = [prompt(number) for number in range(4)]
     whole = Counter()
-    for chunk in play(stream, plan, texts, 5):
+    for chunk in play(stream, encoded(plan, texts), 5):
         whole.update(forward.kind for forward in chunk.forwards)
         if chunk.index == 8:
             state, before = capture(stream), whole.copy()
     said = told(backbone, stream, plan, done=9)
-    rest = Counter(f.kind for chunk in play(resume(state, backbone), plan, texts, 5) for f in chunk.forwards)
+    rest = Counter(f.kind for chunk in play(resume(state, backbone), encoded(plan, texts), 5) for f in chunk.forwards)
     assert rest == whole - before
     assert {"denoise": said.denoise, "context": said.context, "recache": said.recache} == dict(rest)
     assert (said.chunks, said.video_frames) == (5, 60)
@@ -180,7 +187,7 @@ def test_a_pass_needs_about_the_work_space_that_was_said(settings):
     )
     said = told(backbone, stream, plan)
     texts = [torch.randn(1, 6, 16) for _ in plan.segments]
-    chunks = play(stream, plan, texts, 5)
+    chunks = play(stream, encoded(plan, texts), 5)
     next(chunks)
     with Allocations() as work:
         for _ in chunks:

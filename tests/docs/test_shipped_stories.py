@@ -12,7 +12,7 @@ from benchmarks.recall.reading import Shown, read_segment
 from benchmarks.recall.stream import Models
 from memflow_core.config import LatentShape, MemoryConfig
 from memflow_core.model import Backbone
-from memflow_core.play import play
+from memflow_core.play import EncodedSchedule, play
 from memflow_core.schedule import ChunkGrid, Time, read_schedule
 from memflow_core.stream import Stream
 from memflow_core.weights import ASSETS
@@ -60,11 +60,12 @@ def test_the_robot_that_a_user_sees_comes_back_as_itself(name, models):
 def tell(models: Models, name: str, streams: int, seed: int) -> tuple[Story, torch.Tensor]:
     """The story and its latents [streams, frames, LATENTS, SIDE, SIDE]."""
     text, frames = STORIES[name]
-    plan = read_schedule(text).place(ChunkGrid(fps=16.0), Time(frames, "frames"))
+    schedule = read_schedule(text)
+    plan = schedule.place(ChunkGrid(fps=16.0), Time(frames, "frames"))
     stream = Stream(Backbone(models.tree), LatentShape(SIDE, SIDE, streams), memory=MemoryConfig())
-    prompts = [models.embed([segment.prompt]) for segment in plan.segments]
+    prompts = EncodedSchedule(schedule, plan, [models.embed([segment.prompt]) for segment in plan.segments])
     with torch.inference_mode():
-        latents = torch.cat([chunk.latents.movedim(2, 1) for chunk in play(stream, plan, prompts, seed)], 1)
+        latents = torch.cat([chunk.latents.movedim(2, 1) for chunk in play(stream, prompts, seed)], 1)
     return story_of([(segment.prompt, segment.end_chunk - segment.start_chunk) for segment in plan.segments]), latents
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from memflow_core.config import MemoryConfig
+from memflow_core.play import EncodedSchedule
 from memflow_core.play import play as play_plan
 from memflow_core.schedule import ChunkGrid, Plan, Time, read_schedule
 from memflow_core.state import StreamState, capture, resume
@@ -46,6 +47,10 @@ def events(stream: Stream, *kinds: str) -> list[dict]:
 
 def placed(text: str, chunks: int) -> Plan:
     return read_schedule(text).place(ChunkGrid(), Time(chunks, "chunks"))
+
+
+def encoded(text: str, chunks: int, texts: list[torch.Tensor]) -> EncodedSchedule:
+    return EncodedSchedule(read_schedule(text), placed(text, chunks), texts)
 
 
 # -- named pins -------------------------------------------------------------------------------------------------------
@@ -306,10 +311,10 @@ pin: 0:01
 @pytest.mark.parametrize("retrieval", POLICIES)
 def test_a_schedule_pins_and_recalls(make_stream, prompt, backbone, retrieval):
     """Latent frames 14 and 15, in chunks 4 and 5, and for good 4."""
-    plan, texts = placed(STORY, 22), [prompt(n) for n in range(4)]
+    story = encoded(STORY, 22, [prompt(n) for n in range(4)])
     stream = make_stream(retrieval=retrieval, record_every=1)
     made, asked = [], {10: {14}, 14: {14, 15}, 18: set()}
-    for chunk in play_plan(stream, plan, texts, 5):
+    for chunk in play_plan(stream, story, 5):
         made.append(chunk)
         wanted = {4} | next((asked[start] for start in (18, 14, 10) if start <= chunk.index), set())
         away = {frame for frame in wanted if frame < stream.cache.layout.end} - standing(stream)
@@ -319,22 +324,22 @@ def test_a_schedule_pins_and_recalls(make_stream, prompt, backbone, retrieval):
     assert stream.pins == [(4, None), (14, "hero"), (15, "villain")]
     recalled = [(record["chunk"], record["names"]) for record in events(stream, "recall")]
     assert recalled == [(10, ["hero"]), (14, ["villain", "hero"]), (18, [])]
-    again = list(play_plan(resume(state, backbone), plan, texts, 5))
+    again = list(play_plan(resume(state, backbone), story, 5))
     assert torch.equal(latents(again), latents(made[13:]))
 
 
 def test_a_pin_added_behind_a_resumed_stream_is_taken_from_what_it_holds(make_stream, prompt, backbone):
     texts = [prompt(0), prompt(1)]
     stream = make_stream(retrieval="fifo", record_every=1)
-    list(play_plan(stream, placed("0s: a", 10), texts[:1], 5))
+    list(play_plan(stream, encoded("0s: a", 10, texts[:1]), 5))
     state = capture(stream)
     held = next(iter(banks(stream)[0]))
     resumed = resume(state, backbone)
-    for _ in play_plan(resumed, placed(f"pin hero: {held}l\n0s: a\n12c [hero]: b", 18), texts, 5):
+    for _ in play_plan(resumed, encoded(f"pin hero: {held}l\n0s: a\n12c [hero]: b", 18, texts), 5):
         pass
     assert all(held in frames for frames in banks(resumed))
     with pytest.raises(ValueError, match="latent frame 7 is no longer held in memory"):
-        next(play_plan(resume(state, backbone), placed("pin hero: 7l\n0s: a\n12c [hero]: b", 18), texts, 5))
+        next(play_plan(resume(state, backbone), encoded("pin hero: 7l\n0s: a\n12c [hero]: b", 18, texts), 5))
 
 
 @pytest.mark.parametrize(
@@ -348,7 +353,7 @@ def test_a_pin_added_behind_a_resumed_stream_is_taken_from_what_it_holds(make_st
 def test_a_schedule_that_memory_cannot_keep_is_refused_before_anything_runs(make_stream, prompt, settings, message):
     stream = make_stream(**settings)
     with pytest.raises(ValueError, match=message):
-        next(play_plan(stream, placed(STORY, 22), [prompt(n) for n in range(4)], 5))
+        next(play_plan(stream, encoded(STORY, 22, [prompt(n) for n in range(4)]), 5))
     assert stream.progress.chunk == 0
 
 

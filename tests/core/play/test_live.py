@@ -1,4 +1,4 @@
-"""Directing a story while it plays, and playing again what was played."""
+"""Live changes of a schedule while it is played, and playing the result again."""
 
 import threading
 
@@ -15,8 +15,8 @@ WORDS = ["a robot", "a cat", "a ghost", "a bird", "rain", "snow"]
 TEXT = "0s: a robot\n2s [soft]: a cat\n4s [seed 9]: a ghost"
 
 
-def embedding(text: str) -> torch.Tensor:
-    """Different texts, different embeddings; a word that is no word is refused."""
+def embed(text: str) -> torch.Tensor:
+    """An embedding [1, 6, 8] with two rows of padding, another for every text; `xyzzy` cannot be encoded."""
     if "xyzzy" in text:
         raise PromptEncodingError("xyzzy is unknown.")
     made = torch.randn(1, 6, 8, generator=torch.Generator().manual_seed(sum(map(ord, text))))
@@ -24,50 +24,46 @@ def embedding(text: str) -> torch.Tensor:
     return made
 
 
-def script(text: str = TEXT, chunks: int = 9, fps: float = 16.0) -> EncodedSchedule:
+def encoded(text: str = TEXT, chunks: int | None = 9, fps: float = 16.0) -> EncodedSchedule:
     schedule = from_text(text)
-    plan = schedule.place(ChunkGrid(3, fps), Time(chunks, "chunks"))
-    return EncodedSchedule(schedule, plan, tuple(embedding(prompt) for prompt in schedule.full_prompts()))
+    plan = schedule.place(ChunkGrid(3, fps), None if chunks is None else Time(chunks, "chunks"))
+    return EncodedSchedule(schedule, plan, [embed(prompt) for prompt in schedule.full_prompts()])
 
 
 class Run:
-    """A story under way, and what is done to it before chosen chunks."""
+    """A run with a LiveControl. actions: functions of the control, by the chunk before which they are called."""
 
-    def __init__(self, stream, script: EncodedSchedule, actions=None, mailbox=None, **live):
-        self.mailbox = mailbox or LiveControl()
+    def __init__(self, stream, prompts: EncodedSchedule, actions=None, control=None, **live):
+        self.control = control or LiveControl()
         self.stream, self.actions = stream, actions or {}
-        self.live = LiveSchedule(script, self.mailbox, embedding, **live)
+        self.live = LiveSchedule(prompts, self.control, encode=embed, **live)
 
-    def changes(self, chunk: int):
+    def changes(self, chunk: int) -> EncodedSchedule:
         for act in self.actions.pop(chunk, ()):
-            act(self.mailbox)
+            act(self.control)
         return self.live.before_chunk(chunk)
 
     def play(self) -> torch.Tensor:
-        first = self.live.script
-        chunks = play(self.stream, first.plan, first.embeddings, 5, self.changes)
+        chunks = play(self.stream, self.live.prompts, 5, self.changes)
         return torch.cat([chunk.latents for chunk in chunks], dim=2)
 
     @property
-    def wishes(self) -> list[dict]:
-        return self.mailbox.state()["prompts"]
+    def requests(self) -> list[dict]:
+        return self.control.state()["prompts"]
 
 
 def ask(prompt: str, switch: str = "recache", at: str | None = None):
-    return lambda mailbox: mailbox.ask(prompt, switch, None if at is None else parse_time(at))
+    return lambda control: control.ask(prompt, switch, None if at is None else parse_time(at))
 
 
-def replay(make_stream, text: str, chunks: int | None = None, fps: float = 16.0, **settings) -> torch.Tensor:
-    schedule = from_text(text)
-    plan = schedule.place(ChunkGrid(3, fps), None if chunks is None else Time(chunks, "chunks"))
-    embeddings = [embedding(prompt) for prompt in schedule.full_prompts()]
-    made = play(make_stream(**settings), plan, embeddings, 5)
+def replay(make_stream, text: str, **settings) -> torch.Tensor:
+    made = play(make_stream(**settings), encoded(text, chunks=None), 5)
     return torch.cat([chunk.latents for chunk in made], dim=2)
 
 
 PINNED = "pin hero: 1s\npin: 25%\npin late: 5s\n0s: a robot\n2s [hero]: a cat\n5.8s [blend 1s] [late]: a ghost"
 
-DIRECTED = {
+CHANGES = {
     "nothing asked": {},
     "a prompt in the middle": {3: [ask("rain")]},
     "before the first chunk": {0: [ask("snow")]},
@@ -76,106 +72,107 @@ DIRECTED = {
     "two at once": {2: [ask("rain"), ask("snow", "soft")]},
     "for later": {1: [ask("rain", "recache", "3.3s")], 5: [ask("snow", "cut")]},
     "a time that has passed": {5: [ask("rain", "soft", "1s")]},
-    "finished early": {2: [ask("rain")], 5: [lambda mailbox: mailbox.finish()]},
+    "finished early": {2: [ask("rain")], 5: [lambda control: control.finish()]},
     "quotes and lines": {2: [ask('"a\nb" | [cut]: c # d')]},
 }
 
 
-@pytest.mark.parametrize("name", DIRECTED)
+@pytest.mark.parametrize("name", CHANGES)
 @pytest.mark.parametrize("text", [TEXT, PINNED, "global: a cartoon.\na robot | a cat | a ghost"])
-def test_what_was_played_plays_again_bit_for_bit(make_stream, name, text):
-    run = Run(make_stream(record_every=1), script(text), dict(DIRECTED[name]))
+def test_the_played_schedule_makes_the_same_chunks_bit_for_bit(make_stream, name, text):
+    run = Run(make_stream(record_every=1), encoded(text), dict(CHANGES[name]))
     made = run.play()
-    played = to_text(run.live.script.played())
+    played = to_text(run.live.prompts.played())
     assert torch.equal(replay(make_stream, played, record_every=1), made)
     assert made.shape[2] == 3 * (5 if "finished" in name else 9)
 
 
 def test_a_live_prompt_starts_at_the_next_chunk_and_yields_to_the_schedule(make_stream):
-    plain = Run(make_stream(), script()).play()
-    run = Run(make_stream(), script(), {2: [ask("rain")]})
+    plain = Run(make_stream(), encoded()).play()
+    run = Run(make_stream(), encoded(), {2: [ask("rain")]})
     made = run.play()
     assert torch.equal(made[:, :, :6], plain[:, :, :6]) and not torch.equal(made[:, :, 6:9], plain[:, :, 6:9])
-    assert [(s.start_chunk, s.prompt) for s in run.live.script.plan.segments] == [
+    assert [(s.start_chunk, s.prompt) for s in run.live.prompts.plan.segments] == [
         (0, "a robot"),
         (2, "rain"),
         (3, "a cat"),
         (6, "a ghost"),
     ]
-    (wish,) = run.wishes
-    assert (wish["status"], wish["chunk"], wish["start_s"]) == ("accepted", 2, 1.3125)
+    (request,) = run.requests
+    assert (request["status"], request["chunk"], request["start_s"]) == ("accepted", 2, 1.3125)
 
 
-def test_the_last_of_two_prompts_for_one_chunk_wins(make_stream):
-    run = Run(make_stream(), script(), {2: [ask("rain"), ask("snow")]})
+def test_the_last_of_two_prompts_for_one_chunk_replaces_the_other(make_stream):
+    run = Run(make_stream(), encoded(), {2: [ask("rain"), ask("snow")]})
     run.play()
-    assert [wish["status"] for wish in run.wishes] == ["replaced", "accepted"]
-    assert [s.prompt for s in run.live.script.plan.segments][1] == "snow"
+    assert [request["status"] for request in run.requests] == ["replaced", "accepted"]
+    assert [s.prompt for s in run.live.prompts.plan.segments][1] == "snow"
 
 
 @pytest.mark.parametrize(
-    ("prompt", "at", "told"), [("xyzzy", None, "unknown"), ("rain", "60s", "earlier time"), ("rain", "9c", "ends at")]
+    ("prompt", "at", "message"),
+    [("xyzzy", None, "unknown"), ("rain", "60s", "earlier time"), ("rain", "9c", "ends at")],
 )
-def test_a_prompt_that_cannot_be_had_is_answered_and_the_story_goes_on(make_stream, prompt, at, told):
-    run = Run(make_stream(), script(), {2: [ask(prompt, at=at)]})
-    assert torch.equal(run.play(), Run(make_stream(), script()).play())
-    (wish,) = run.wishes
-    assert wish["status"] == "refused" and told in wish["message"]
+def test_a_prompt_that_cannot_start_is_refused_and_the_story_goes_on(make_stream, prompt, at, message):
+    run = Run(make_stream(), encoded(), {2: [ask(prompt, at=at)]})
+    assert torch.equal(run.play(), Run(make_stream(), encoded()).play())
+    (request,) = run.requests
+    assert request["status"] == "refused" and message in request["message"]
 
 
-def test_prompts_that_no_segment_can_have_are_answered_too(make_stream):
-    run = Run(make_stream(), script(), {2: [ask("half a \ud800 character"), ask("rain", "jump")]})
+def test_prompts_that_no_segment_can_have_are_refused(make_stream):
+    run = Run(make_stream(), encoded(), {2: [ask("half a \ud800 character"), ask("rain", "jump")]})
     run.play()
-    assert [wish["status"] for wish in run.wishes] == ["refused", "refused"]
+    assert [request["status"] for request in run.requests] == ["refused", "refused"]
 
 
 def test_the_global_prompt_stands_before_a_live_one(make_stream):
     text = "global: a cartoon.\n0s: a robot"
-    run = Run(make_stream(), script(text, 5), {2: [ask("rain")]})
+    run = Run(make_stream(), encoded(text, 5), {2: [ask("rain")]})
     run.play()
-    assert torch.equal(run.live.script.embeddings[1], embedding("a cartoon. rain"))
+    assert torch.equal(run.live.prompts.embeddings[1], embed("a cartoon. rain"))
 
 
-def test_the_end_can_be_asked_for_at_any_time_and_a_chunk_is_always_made(make_stream):
+def test_an_end_may_be_requested_at_any_time_and_a_chunk_is_always_made(make_stream):
     for chunk, kept in ((0, 1), (1, 1), (4, 4), (8, 8)):
-        run = Run(make_stream(), script(), {chunk: [lambda mailbox: mailbox.finish()]})
+        run = Run(make_stream(), encoded(), {chunk: [lambda control: control.finish()]})
         assert run.play().shape[2] == 3 * kept
-        assert run.live.script.plan.chunks == kept
+        assert run.live.prompts.plan.chunks == kept
 
 
-def test_an_open_end_goes_on_until_it_is_asked_to_end(make_stream):
-    run = Run(make_stream(frames=None), script("0s: a robot", 4000), {7: [LiveControl.finish]}, open_end=True)
+def test_an_open_end_goes_on_until_an_end_is_requested(make_stream):
+    run = Run(make_stream(frames=None), encoded("0s: a robot", 4000), {7: [LiveControl.finish]}, open_end=True)
     made = run.play()
-    assert run.mailbox.state()["chunks"] is None and made.shape[2] == 21
-    assert torch.equal(replay(make_stream, to_text(run.live.script.played()), frames=None), made)
+    assert run.control.state()["chunks"] is None and made.shape[2] == 21
+    assert torch.equal(replay(make_stream, to_text(run.live.prompts.played()), frames=None), made)
 
 
 def test_a_pause_holds_until_it_is_lifted(make_stream):
     held, states = threading.Event(), []
 
-    def told(state):
+    def on_change(state):
         states.append(state)
         if state["holding"]:
             held.set()
 
-    mailbox = LiveControl(on_change=told)
-    run = Run(make_stream(), script(), {3: [LiveControl.pause]}, mailbox)
+    control = LiveControl(on_change=on_change)
+    run = Run(make_stream(), encoded(), {3: [LiveControl.pause]}, control)
 
     def go_on():
         assert held.wait(60)
-        # a prompt is read while the story waits
-        mailbox.ask("rain")
-        while mailbox.waiting():
+        # a prompt is encoded while the story waits
+        control.ask("rain")
+        while control.waiting():
             held.wait(0.01)
         assert run.stream.progress.chunk == 3
-        mailbox.resume()
+        control.resume()
 
     helper = threading.Thread(target=go_on)
     helper.start()
     made = run.play()
     helper.join()
-    assert torch.equal(made, Run(make_stream(), script(), {3: [ask("rain")]}).play())
-    assert not mailbox.state()["holding"] and any(state["holding"] for state in states)
+    assert torch.equal(made, Run(make_stream(), encoded(), {3: [ask("rain")]}).play())
+    assert not control.state()["holding"] and any(state["holding"] for state in states)
 
 
 def test_a_paused_story_can_be_cancelled(make_stream):
@@ -185,17 +182,17 @@ def test_a_paused_story_can_be_cancelled(make_stream):
     def cancel():
         raise Cancelled
 
-    run = Run(make_stream(), script(), {2: [LiveControl.pause]}, on_hold=cancel)
+    run = Run(make_stream(), encoded(), {2: [LiveControl.pause]}, on_hold=cancel)
     with pytest.raises(Cancelled):
         run.play()
 
 
 def test_finishing_lifts_a_pause(make_stream):
-    run = Run(make_stream(), script(), {2: [LiveControl.pause, LiveControl.finish]})
+    run = Run(make_stream(), encoded(), {2: [LiveControl.pause, LiveControl.finish]})
     assert run.play().shape[2] == 6
 
 
-def test_a_mailbox_says_no_in_a_sentence():
+def test_a_control_refuses_with_a_sentence():
     with pytest.raises(LiveConflict, match="connect a CLIP"):
         LiveControl(takes_prompts=False).ask("rain")
     full = LiveControl()
@@ -204,21 +201,21 @@ def test_a_mailbox_says_no_in_a_sentence():
     with pytest.raises(LiveConflict, match="wait for the next chunk"):
         full.ask("rain")
     full.close()
-    assert {wish["status"] for wish in full.state()["prompts"]} == {"refused"}
+    assert {request["status"] for request in full.state()["prompts"]} == {"refused"}
     for act in (lambda: full.ask("rain"), full.finish, full.pause, full.resume):
         with pytest.raises(LiveConflict, match="at its end"):
             act()
 
 
-def test_a_change_is_told_with_the_state_it_made():
-    told = []
-    mailbox = LiveControl(on_change=told.append)
-    mailbox.ask("rain", "cut", Time(3, "s"))
-    mailbox.pause()
-    mailbox.finish()
-    assert [len(state["prompts"]) for state in told] == [1, 1, 1]
-    assert [(state["paused"], state["finishing"]) for state in told] == [(False, False), (True, False), (False, True)]
-    assert told[0]["prompts"][0] == {
+def test_on_change_gets_the_state_after_every_change():
+    states = []
+    control = LiveControl(on_change=states.append)
+    control.ask("rain", "cut", Time(3, "s"))
+    control.pause()
+    control.finish()
+    assert [len(state["prompts"]) for state in states] == [1, 1, 1]
+    assert [(state["paused"], state["finishing"]) for state in states] == [(False, False), (True, False), (False, True)]
+    assert states[0]["prompts"][0] == {
         "number": 1,
         "prompt": "rain",
         "switch": "cut",
@@ -238,19 +235,19 @@ def test_a_chunk_start_written_as_a_time_is_that_chunk_again(fps):
         assert grid.chunk_at_or_after_px(grid.px_of(time)) == chunk
 
 
-def test_a_script_is_a_value():
-    one = script()
-    other = one.with_prompt(1, "rain", "soft", embedding("rain")).ending_at(5)
+def test_an_encoded_schedule_is_a_value():
+    one = encoded()
+    other = one.with_prompt(1, "rain", "soft", embed("rain")).ending_at(5)
     assert (len(one.plan.segments), one.plan.chunks) == (3, 9) and (len(other.plan.segments), other.plan.chunks) == (
         3,
         5,
     )
     assert [placed.prompt for placed in other.plan.segments] == ["a robot", "rain", "a cat"]
     with pytest.raises(ScheduleError, match="switch"):
-        one.with_prompt(1, "rain", "sideways", embedding("rain"))
+        one.with_prompt(1, "rain", "sideways", embed("rain"))
 
 
 def test_played_keeps_the_times_as_they_were_written():
-    written = script("0s: a robot\n0:02 [soft]: a cat").with_prompt(5, "rain", "cut", embedding("rain"))
+    written = encoded("0s: a robot\n0:02 [soft]: a cat").with_prompt(5, "rain", "cut", embed("rain"))
     lines = to_text(written.played()).split("\n")
     assert lines == ["length: 6.562s", "0s: a robot", "2s [soft]: a cat", "3.562s [cut]: rain"]

@@ -1,4 +1,4 @@
-"""What the memory did, told in seconds and video frames, and the share of attention that it gets."""
+"""The memory log in seconds and video frames, and the shares of attention."""
 
 import json
 
@@ -24,14 +24,14 @@ def retrieve(chunk, candidate, before, after, scores=None, first_layer=0, policy
     return {**record, "first_layer": first_layer, "before": before, "scores": scores, "after": after}
 
 
-def seen(moments) -> dict:
-    return {moment.frame: moment for moment in moments}
+def by_frame(frames) -> dict:
+    return {remembered.frame: remembered for remembered in frames}
 
 
-def test_moments_stand_where_they_do_in_the_video():
-    story = MemoryLog(GRID)
-    told = story.chunk(0, [{"event": "record", "chunk": 0, "frame": frame} for frame in (0, 1, 3, 17)])
-    assert [(m.frame, m.time_s, m.chunk) for m in told.recorded] == [
+def test_a_remembered_frame_has_its_place_in_the_video():
+    log = MemoryLog(GRID)
+    memory = log.read(0, [{"event": "record", "chunk": 0, "frame": frame} for frame in (0, 1, 3, 17)])
+    assert [(frame.frame, frame.time_s, frame.chunk) for frame in memory.recorded] == [
         (0, 0.0, 0),
         (1, 0.0625, 0),
         (9, 0.5625, 1),
@@ -39,55 +39,58 @@ def test_moments_stand_where_they_do_in_the_video():
     ]
 
 
-def test_a_picture_that_was_given_has_a_number_and_no_time():
-    told = MemoryLog(GRID).chunk(0, [{"event": "pin", "chunk": 0, "frame": -3}, retrieve(0, -3, [[[]]], [[[-3]]])])
-    (moment,) = told.bank
-    assert (moment.frame, moment.chunk, moment.label, moment.pinned) == (-3, -1, "picture 2", True)
+def test_an_initial_picture_has_a_number_and_no_time():
+    memory = MemoryLog(GRID).read(0, [{"event": "pin", "chunk": 0, "frame": -3}, retrieve(0, -3, [[[]]], [[[-3]]])])
+    (remembered,) = memory.bank
+    assert (remembered.frame, remembered.chunk, remembered.label, remembered.pinned) == (-3, -1, "picture 2", True)
 
 
-def test_what_came_went_and_was_turned_away():
-    story = MemoryLog(GRID)
-    story.chunk(3, [retrieve(3, 0, [[[]], [[]]], [[[0]], [[0]]])])
+def test_frames_enter_leave_and_are_refused():
+    log = MemoryLog(GRID)
+    log.read(3, [retrieve(3, 0, [[[]], [[]]], [[[0]], [[0]]])])
     # the first layer lets frame 3 in beside 0, the second swaps
-    told = story.chunk(6, [retrieve(6, 3, [[[0]], [[0]]], [[[0, 3]], [[3]]], [[[0.5]], [[0.25]]])])
-    bank = seen(told.bank)
-    assert {frame: moment.layers for frame, moment in bank.items()} == {0: 0.5, 9: 1.0}
-    assert bank[0].score == 0.375 and bank[9].score is None and told.dropped == ()
+    memory = log.read(6, [retrieve(6, 3, [[[0]], [[0]]], [[[0, 3]], [[3]]], [[[0.5]], [[0.25]]])])
+    bank = by_frame(memory.bank)
+    assert {frame: held.layers for frame, held in bank.items()} == {0: 0.5, 9: 1.0}
+    assert bank[0].score == 0.375 and bank[9].score is None and memory.dropped == ()
     # a candidate that competes has the last score
-    told = story.chunk(9, [retrieve(9, 6, [[[0, 3]], [[3]]], [[[3]], [[3]]], [[[1.0, 2.0, 0.5]], [[4.0, 0.7]]])])
-    gone = seen(told.dropped)
-    assert {frame: moment.score for frame, moment in gone.items()} == {0: 1.0, 21: 0.6}
-    assert all(moment.layers == 0 for moment in gone.values()) and seen(told.bank)[9].score == 3.0
+    memory = log.read(9, [retrieve(9, 6, [[[0, 3]], [[3]]], [[[3]], [[3]]], [[[1.0, 2.0, 0.5]], [[4.0, 0.7]]])])
+    gone = by_frame(memory.dropped)
+    assert {frame: left.score for frame, left in gone.items()} == {0: 1.0, 21: 0.6}
+    assert all(left.layers == 0 for left in gone.values()) and by_frame(memory.bank)[9].score == 3.0
 
 
 def test_the_age_of_a_frame_is_no_score():
-    told = MemoryLog(GRID).chunk(1, [retrieve(1, 3, [[[0]]], [[[3]]], [[[0.0]]], policy="fifo")])
-    assert [moment.score for moment in told.bank] == [None]
-    told = MemoryLog(GRID).chunk(1, [retrieve(1, 3, [[[0]]], [[[0]]], [[[0.0]]], policy="fifo")])
-    assert [(moment.frame, moment.score) for moment in told.dropped] == [(9, None)]
+    memory = MemoryLog(GRID).read(1, [retrieve(1, 3, [[[0]]], [[[3]]], [[[0.0]]], policy="fifo")])
+    assert [remembered.score for remembered in memory.bank] == [None]
+    memory = MemoryLog(GRID).read(1, [retrieve(1, 3, [[[0]]], [[[0]]], [[[0.0]]], policy="fifo")])
+    assert [(remembered.frame, remembered.score) for remembered in memory.dropped] == [(9, None)]
 
 
-def test_layers_that_decide_one_by_one_are_one_decision():
+def test_records_of_single_layers_are_averaged():
     records = [retrieve(4, 3, [[[0]]], [[[0, 3]]], [[[1.0, 2.0]]], layer) for layer in range(3)]
-    told = MemoryLog(GRID).chunk(4, records)
-    assert {moment.frame: (moment.layers, moment.score) for moment in told.bank} == {0: (1.0, 1.0), 9: (1.0, 2.0)}
+    memory = MemoryLog(GRID).read(4, records)
+    assert {remembered.frame: (remembered.layers, remembered.score) for remembered in memory.bank} == {
+        0: (1.0, 1.0),
+        9: (1.0, 2.0),
+    }
 
 
 @pytest.mark.parametrize("retrieval", ["reference", "prompt", "similarity", "attention", "fifo", "none"])
-def test_the_story_ends_with_what_the_bank_holds(make_stream, play, prompt, retrieval):
+def test_the_log_ends_with_what_the_bank_holds(make_stream, play, prompt, retrieval):
     stream = make_stream(retrieval=retrieval, record_every=1, batch=2)
     stream.meter = AttentionShareMeter()
     chunks = play(stream, 18, scenes(prompt))
-    story = MemoryLog(GRID)
-    told = [story.chunk(chunk.index, chunk.trace) for chunk in chunks]
-    assert told == read_log(stream.trace.records, GRID, 18)
+    log = MemoryLog(GRID)
+    memories = [log.chunk(chunk) for chunk in chunks]
+    assert memories == read_log(stream.trace.records, GRID, 18)
     lists = [set(held) for layer in stream.memory.bank.listed_frames().tolist() for held in layer]
     frames = set().union(*lists)
-    assert {m.frame: m.layers for m in told[-1].bank} == {
+    assert {held.frame: held.layers for held in memories[-1].bank} == {
         max(0, 4 * frame - 3): pytest.approx(sum(frame in held for held in lists) / len(lists), abs=1e-4)
         for frame in frames
     }
-    json.dumps([memory.to_dict() for memory in told])
+    json.dumps([memory.to_dict() for memory in memories])
 
 
 def test_pins_are_marked_however_they_were_made(make_stream, play, prompt):
@@ -95,28 +98,28 @@ def test_pins_are_marked_however_they_were_made(make_stream, play, prompt):
     chunks = play(stream, 3, scenes(prompt))
     stream.pin(6)
     chunks += play(stream, 12, scenes(prompt))
-    story = MemoryLog(GRID, pins=(4,))
-    told = [story.chunk(chunk.index, chunk.trace) for chunk in chunks]
-    assert {moment.frame for moment in told[-1].bank if moment.pinned} == {13, 21}
+    log = MemoryLog(GRID, pins=(4,))
+    memories = [log.chunk(chunk) for chunk in chunks]
+    assert {remembered.frame for remembered in memories[-1].bank if remembered.pinned} == {13, 21}
 
 
 def test_a_pin_has_a_name_and_can_be_taken_back():
-    story = MemoryLog(GRID)
+    log = MemoryLog(GRID)
     held = retrieve(3, 4, [[[]]], [[[4]]])
-    named = story.chunk(3, [{"event": "pin", "chunk": 3, "frame": 4, "name": "hero"}, held]).bank[0]
+    named = log.read(3, [{"event": "pin", "chunk": 3, "frame": 4, "name": "hero"}, held]).bank[0]
     assert (named.pinned, named.name) == (True, "hero")
-    freed = story.chunk(4, [{"event": "unpin", "chunk": 4, "frame": 4, "name": "hero"}]).bank[0]
+    freed = log.read(4, [{"event": "unpin", "chunk": 4, "frame": 4, "name": "hero"}]).bank[0]
     assert (freed.pinned, freed.name) == (False, None)
 
 
-def test_a_resumed_stream_is_told_from_where_it_stands(make_stream, play, prompt, backbone):
+def test_the_log_of_a_resumed_stream_starts_where_it_stands(make_stream, play, prompt, backbone):
     whole = make_stream(retrieval="prompt", record_every=1)
     play(whole, 7, scenes(prompt))
     resumed = resume(capture(whole), backbone)
-    story = MemoryLog(GRID)
-    story.skip(resumed.trace.records)
+    log = MemoryLog(GRID)
+    log.skip(resumed.trace.records)
     chunks = play(resumed, 4, scenes(prompt))
-    assert [story.chunk(c.index, c.trace) for c in chunks] == read_log(resumed.trace.records, GRID, 11)[7:]
+    assert [log.chunk(c) for c in chunks] == read_log(resumed.trace.records, GRID, 11)[7:]
 
 
 def _shares(records) -> list[dict]:

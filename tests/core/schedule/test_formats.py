@@ -1,4 +1,4 @@
-"""Schedules of other programs, and the list form."""
+"""Schedules as lists and objects, and in the forms of other programs."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ def shot(start: float, end: float, *texts: str, weights: tuple = ()) -> dict:
         ({"percent": 50}, Time(50, "percent")),
     ],
 )
-def test_the_list_form_takes_a_time_in_these_ways(entry, time):
+def test_the_list_form_takes_a_time_in_several_ways(entry, time):
     entries = [{"time": 0, "prompt": "a"}, entry | {"prompt": "b", "switch": "cut", "seed": 1}]
-    expected = (Segment(Time(0, "frames"), "a"), Segment(time, "b", "cut", 1))
+    expected = (Segment(Time(0, "frames"), "a"), Segment(time, "b", "cut", seed=1))
     assert read_schedule(entries).segments == expected
     assert read_schedule(json.dumps(entries, indent=1)).segments == expected
 
 
-def test_pairs_are_a_list_form_too():
+def test_the_list_form_may_consist_of_pairs():
     pairs = [["0s", "a"], ("10s", "b")]
     assert read_schedule(pairs) == read_schedule(json.dumps(pairs)) == schedule("s", (0, "a"), (10, "b"))
 
 
-def test_the_object_form_adds_what_the_list_cannot_say():
+def test_the_object_form_adds_global_prompt_and_length():
     source = {"segments": [["0s", "a"]], "global_prompt": "g", "length": "60s"}
     assert read_schedule(source) == schedule("s", (0, "a"), global_prompt="g", length=Time(60, "s"))
 
@@ -67,12 +67,12 @@ def test_the_object_form_adds_what_the_list_cannot_say():
         ({"blend": {"s": 2.5, "path": "spherical"}}, Blend(Time(2.5, "s"), "spherical")),
     ],
 )
-def test_an_entry_may_say_how_it_blends(entry, blend):
+def test_an_entry_may_have_a_blend(entry, blend):
     source = [["0s", "a"], {"time": "10s", "prompt": "b", "switch": "blend"} | entry]
     assert read_schedule(json.dumps(source)).segments[1] == Segment(Time(10, "s"), "b", "blend", blend=blend)
 
 
-def test_the_object_form_has_pins_and_entries_ask_for_them():
+def test_the_object_form_has_pins_and_entries_recall_them():
     source = {
         "segments": [["0s", "a"], {"time": "10s", "prompt": "b", "recall": ["hero"]}],
         "pins": [{"time": "3.5s", "name": "hero"}, {"frame": 160}],
@@ -83,13 +83,13 @@ def test_the_object_form_has_pins_and_entries_ask_for_them():
     )
 
 
-def test_a_schedule_is_read_as_itself():
+def test_a_prompt_schedule_is_returned_itself():
     made = schedule("s", (0, "a"), length=Time(3, "s"))
     assert read_schedule(made) is made
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "message"),
     [
         ([{"time": 0, "prompt": "a", "fade": 1}], "entry 1: key 'fade' is unknown: use time, .*seed"),
         ([["0s", "a"], {"prompt": "b"}], "entry 2: it has 0 times"),
@@ -131,13 +131,13 @@ def test_a_schedule_is_read_as_itself():
         (b"0s: a", "a schedule is text"),
     ],
 )
-def test_what_is_no_schedule_is_named(source, said):
-    with pytest.raises(ScheduleError, match=said):
+def test_a_faulty_source_is_refused_with_its_entry(source, message):
+    with pytest.raises(ScheduleError, match=message):
         read_schedule(source)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ('[["0s", "a"],\n["5s" "b"]]', "line 2: this is no valid JSON"),
         ('[[NaN, "a"]]', "holds NaN"),
@@ -150,8 +150,8 @@ def test_what_is_no_schedule_is_named(source, said):
         ('[["0s", ' + "[" * 50 + "]" * 50 + "]]", "entry 1: prompt is "),
     ],
 )
-def test_broken_and_hostile_json_is_refused_in_a_sentence(text, said):
-    with pytest.raises(ScheduleError, match=said):
+def test_broken_and_hostile_json_is_refused(text, message):
+    with pytest.raises(ScheduleError, match=message):
         read_schedule(text)
 
 
@@ -184,7 +184,7 @@ def test_frame_keys_may_come_as_an_object_and_prompts_over_several_lines():
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ('"0": "a"\n"24": "b"', "line 2: expected a comma"),
         ('"0": "a",\n"24": b', 'line 2: expected "frame": "prompt"'),
@@ -197,8 +197,8 @@ def test_frame_keys_may_come_as_an_object_and_prompts_over_several_lines():
         ('"24": "a"', "must start at 0"),
     ],
 )
-def test_slips_in_a_pasted_schedule_are_named(text, said):
-    with pytest.raises(ScheduleError, match=said):
+def test_faults_in_a_pasted_batch_prompt_schedule_are_refused_with_their_line(text, message):
+    with pytest.raises(ScheduleError, match=message):
         read_schedule(text)
 
 
@@ -216,7 +216,7 @@ def test_memflow_prompts_without_switches_share_the_story():
     assert read_schedule({"prompts": ["a", "b"]}) == schedule("percent", (0, "a"), (50, "b"))
 
 
-def test_a_memflow_script_may_have_lost_its_braces():
+def test_a_memflow_story_may_have_lost_its_braces():
     bare = '"prompts": [\n "a {b}",\n "c"\n], "switch_frame_indices": [40]'
     assert read_schedule(bare) == read_schedule(f"{{{bare}}}") == schedule("latent", (0, "a {b}"), (40, "c"))
 
@@ -224,19 +224,19 @@ def test_a_memflow_script_may_have_lost_its_braces():
 def test_one_of_several_stories_is_chosen():
     text = '{"prompts": ["a"]}\n\n{"prompts": ["b"]}\n'
     assert read_schedule(text, line=2) == schedule("percent", (0, "b"))
-    for line, said in (
+    for line, message in (
         (None, "2 stories.*choose line 1 to 2"),
         (3, "line is 3, but must be from 1 to 2"),
         (0, "line is 0"),
     ):
-        with pytest.raises(ScheduleError, match=said):
+        with pytest.raises(ScheduleError, match=message):
             read_schedule(text, line)
     with pytest.raises(ScheduleError, match="only a MemFlow JSONL"):
         read_schedule("0s: a", line=1)
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "message"),
     [
         ({"prompts": []}, "at least one prompt"),
         ({"prompts": "a"}, "'prompts' is 'a'"),
@@ -247,8 +247,8 @@ def test_one_of_several_stories_is_chosen():
         ({"prompts": ["a", "b", "c"], "switch_frame_indices": [80, 40]}, "segment 3 .*segment 2"),
     ],
 )
-def test_memflow_stories_that_do_not_fit_are_named(source, said):
-    with pytest.raises(ScheduleError, match=said):
+def test_faulty_memflow_stories_are_refused(source, message):
+    with pytest.raises(ScheduleError, match=message):
         read_schedule(source)
 
 
@@ -265,9 +265,8 @@ def test_a_timelines_transitions_are_blends():
     steps = [{}, {"transitionSteps": 0}, {"transitionSteps": 6}, {"temporalInterpolationMethod": "slerp"}]
     steps.append({"transitionSteps": 4, "temporalInterpolationMethod": "slerp"})
     source = timeline(*(shot(5 * n, 5 * n + 5, "a") | step for n, step in enumerate(steps)))
-    said = [(segment.switch, segment.blend) for segment in read_schedule(source).segments]
     plain = ("recache", None)
-    assert said == [
+    assert [(segment.switch, segment.blend) for segment in read_schedule(source).segments] == [
         plain,
         plain,
         ("blend", Blend(Time(6, "chunks"))),
@@ -281,7 +280,7 @@ def test_a_timeline_entry_may_hold_one_plain_text():
 
 
 @pytest.mark.parametrize(
-    ("entries", "said"),
+    ("entries", "message"),
     [
         ([shot(0, 5, "a"), shot(4, 9, "b")], "entry 2 starts at 4 s, before entry 1 ends at 5 s"),
         ([shot(0, 5, "a", "b")], "entry 1: 2 of its texts .*not blended"),
@@ -300,6 +299,6 @@ def test_a_timeline_entry_may_hold_one_plain_text():
         ([{"startTime": 0, "endTime": 5, "prompts": [7]}], "entry 1: prompts is"),
     ],
 )
-def test_timelines_that_do_not_fit_are_named(entries, said):
-    with pytest.raises(ScheduleError, match=said):
+def test_faulty_timelines_are_refused_with_their_entry(entries, message):
+    with pytest.raises(ScheduleError, match=message):
         read_schedule(timeline(*entries))

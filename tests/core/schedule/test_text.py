@@ -1,4 +1,4 @@
-"""The text form of schedules, both ways."""
+"""The text form of schedules, read and written."""
 
 from __future__ import annotations
 
@@ -69,12 +69,13 @@ def schedules(draw) -> PromptSchedule:
     for _ in range(draw(st.integers(0, 4))):
         switch, blend = draw(switches)
         seed = draw(st.none() | st.integers(0, MAX_SEED))
-        segments.append(Segment(draw(times), draw(prompts), switch, seed, blend, draw(recalls)))
+        start, prompt, recall = draw(times), draw(prompts), draw(recalls)
+        segments.append(Segment(start, prompt, switch, seed=seed, blend=blend, recall=recall))
     return PromptSchedule(segments, draw(prompts), draw(lengths), draw(st.permutations(pins)))
 
 
-def segment(start: float, unit: str, prompt: str, *rest) -> Segment:
-    return Segment(Time(start, unit), prompt, *rest)
+def segment(start: float, unit: str, prompt: str, switch: str = "recache", **fields) -> Segment:
+    return Segment(Time(start, unit), prompt, switch, **fields)
 
 
 @given(schedules())
@@ -85,7 +86,7 @@ def test_every_schedule_comes_back_from_its_text(schedule):
 
 
 @given(st.lists(prompts, min_size=1, max_size=4), lengths)
-def test_the_text_is_known_for_what_it_is_among_all_formats(texts, length):
+def test_read_schedule_recognises_written_text(texts, length):
     schedule = PromptSchedule(tuple(segment(n, "s", text) for n, text in enumerate(texts)), length=length)
     assert read_schedule(to_text(schedule)) == schedule
 
@@ -96,7 +97,7 @@ def test_every_time_comes_back_from_its_text(time):
 
 
 @given(st.text(alphabet='0123459:.seclf%[]"{}|,-= \nab#\\', max_size=60))
-def test_whatever_is_typed_is_read_or_refused_in_a_sentence(text):
+def test_any_text_is_read_or_refused_with_a_sentence(text):
     try:
         schedule = read_schedule(text)
     except ScheduleError as error:
@@ -121,16 +122,16 @@ def test_whatever_is_typed_is_read_or_refused_in_a_sentence(text):
         ("50%", 50, "percent"),
     ],
 )
-def test_times_are_written_in_these_ways(text, value, unit):
+def test_times_may_be_written_in_several_ways(text, value, unit):
     assert parse_time(text) == Time(value, unit)
     assert from_text(f"0s: a\n{text}: b").segments[1] == segment(value, unit, "b")
-    assert from_text(f"0s: a\n {text} [cut] [seed 7] : b").segments[1] == segment(value, unit, "b", "cut", 7)
+    assert from_text(f"0s: a\n {text} [cut] [seed 7] : b").segments[1] == segment(value, unit, "b", "cut", seed=7)
 
 
 @pytest.mark.parametrize(
     "text", ["", "soon", "10 parsecs", "10x", "-1s", "1e400s", "nan", "inf", "1:75", "10s later", "1:2:3:4"]
 )
-def test_what_is_no_time_is_refused(text):
+def test_other_text_is_refused_as_a_time(text):
     with pytest.raises(ScheduleError, match="time"):
         parse_time(text)
 
@@ -155,9 +156,9 @@ def test_a_whole_story():
     assert from_text(text) == PromptSchedule(
         (
             segment(0, "s", "it walks across a meadow"),
-            segment(10, "s", 'a beach: gulls, "waves" | wind # not a comment', "cut", 7),
+            segment(10, "s", 'a beach: gulls, "waves" | wind # not a comment', "cut", seed=7),
             segment(320, "frames", "two\nlines, 日本 🎈", "soft"),
-            segment(30, "s", "the robot returns", "blend", None, blend, ["hero", "日本"]),
+            segment(30, "s", "the robot returns", "blend", blend=blend, recall=["hero", "日本"]),
         ),
         "a red robot with one wheel",
         Time(60, "s"),
@@ -179,9 +180,9 @@ def test_a_whole_story():
         ("blend 3s spherical", Blend(Time(3, "s"), "spherical"), "blend 3s spherical"),
     ],
 )
-def test_a_blend_may_say_its_length_and_path(option, blend, written):
+def test_a_blend_may_name_its_length_and_path(option, blend, written):
     schedule = from_text(f"0s: a\n10s [{option}]: b")
-    assert schedule.segments[1] == segment(10, "s", "b", "blend", None, blend)
+    assert schedule.segments[1] == segment(10, "s", "b", "blend", blend=blend)
     assert to_text(schedule) == f"0s: a\n10s [{written}]: b"
 
 
@@ -221,14 +222,14 @@ def test_a_text_without_any_time_is_one_prompt(prompt):
     assert read_schedule(prompt).segments == (segment(0, "s", prompt),)
 
 
-def test_a_prompt_in_double_quotes_is_taken_to_the_letter():
+def test_a_prompt_in_double_quotes_is_read_literally():
     assert from_text('"a | 10s: b"').segments == (segment(0, "s", "a | 10s: b"),)
     assert from_text('0s: "[cut] b",').segments == (segment(0, "s", "[cut] b"),)
     assert from_text('0s: "Hello," it says, "there"').segments == (segment(0, "s", '"Hello," it says, "there"'),)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("0s: a\n-5s: b", "line 2: time is -5"),
         ("0s: a\n1e400s: b", "line 2: time is inf"),
@@ -264,8 +265,8 @@ def test_a_prompt_in_double_quotes_is_taken_to_the_letter():
         ("a | | b", "prompt 2 of 3 .*empty"),
     ],
 )
-def test_slips_are_refused_with_their_line(text, said):
-    with pytest.raises(ScheduleError, match=said):
+def test_faults_are_refused_with_their_line(text, message):
+    with pytest.raises(ScheduleError, match=message):
         from_text(text)
 
 
@@ -273,8 +274,8 @@ def test_long_texts_and_hostile_lines_are_read():
     many = "\n".join(f"{n}s [cut] [seed {n}]: prompt {n}" for n in range(100_000))
     assert len(from_text(many).segments) == 100_000
     pins = "\n".join(f"pin p{n}: {n}s" for n in range(100_000))
-    asked = "".join(f" [p{n}]" for n in range(100_000))
-    assert len(from_text(f"{pins}\n0s{asked}: a").segments[0].recall) == 100_000
+    recalls = "".join(f" [p{n}]" for n in range(100_000))
+    assert len(from_text(f"{pins}\n0s{recalls}: a").segments[0].recall) == 100_000
     for hostile in (
         "1" + " " * 100_000 + "x",
         "1" + " [" * 50_000,

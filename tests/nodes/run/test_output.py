@@ -188,7 +188,7 @@ def test_nothing_uses_the_vae_while_a_prompt_is_read(tiny, stream, overlap, monk
 
     def asked(self, chunk):
         if chunk == 2 and not read:
-            self.mailbox.ask("a cat jumps")
+            self.control.ask("a cat jumps")
         return before(self, chunk)
 
     monkeypatch.setattr(tiny.nodes.run.live, "encode", reading)

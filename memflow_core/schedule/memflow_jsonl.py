@@ -1,0 +1,70 @@
+"""The JSONL of MemFlow's published program (arXiv 2512.14699): one story a line.
+
+A story is `{"prompts": ["...", ...], "switch_frame_indices": [40, ...]}`. The switches are latent frames, one for each
+prompt but the first (a 0 for it is accepted). Without them prompts are spread evenly. The outer braces may be missing:
+programs that take braces for choices, as in `{red|blue}`, remove them on the way from a workflow file to the server.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .errors import ScheduleError, require, show
+from .json_text import load_json
+from .schedule import PromptSchedule, Segment
+from .time import Time
+
+_WITHOUT_BRACES = re.compile(r'"prompts"\s*:\s*\[')
+
+
+def add_braces(text: str) -> str:
+    """Put back the outer braces of a story that has lost them; any other text stays as it is."""
+    return f"{{{text.removesuffix(',')}}}" if _WITHOUT_BRACES.match(text) else text
+
+
+def split_stories(text: str) -> list[str]:
+    """The lines of a JSONL with stories; empty for any other text."""
+    lines = [line for line in text.split("\n") if line.strip()]
+    if not lines or not lines[0].lstrip().startswith("{"):
+        return []
+    try:
+        first = load_json(lines[0])
+    except ScheduleError:
+        return []
+    return lines if isinstance(first, dict) and "prompts" in first else []
+
+
+def choose_story(stories: Sequence[str], line: int | None) -> str:
+    """The story on a line, from 1. Raises ScheduleError where the line names none, or no line is given."""
+    count = len(stories)
+    require(count > 0, f"line is {show(line)}, but only a MemFlow JSONL has lines to choose from: leave it out.")
+    if line is None:
+        raise ScheduleError(f"the text holds {count} stories, one a line: keep one, or choose line 1 to {count}.")
+    whole = isinstance(line, int) and not isinstance(line, bool)
+    require(whole and 1 <= line <= count, f"line is {show(line)}, but must be from 1 to {count}.")
+    return stories[line - 1]
+
+
+def from_memflow(source: Mapping[str, Any]) -> PromptSchedule:
+    """Read one story, whose `prompts` is a list. Raises ScheduleError."""
+    prompts = source["prompts"]
+    starts = _starts(len(prompts), source.get("switch_frame_indices"))
+    return PromptSchedule(tuple(Segment(start, prompt) for start, prompt in zip(starts, prompts, strict=True)))
+
+
+def _starts(count: int, switches: Any) -> list[Time]:
+    if switches is None:
+        return [Time(100 * place / count, "percent") for place in range(count)]
+    require(
+        isinstance(switches, (list, tuple)),
+        f"switch_frame_indices is {show(switches)}, but must be a list of latent frames.",
+    )
+    with_first = len(switches) == count and switches[0] == 0
+    require(
+        with_first or len(switches) == count - 1,
+        f"{count} prompts need {count - 1} switch_frame_indices, one for each but the first, but there are "
+        f"{len(switches)}.",
+    )
+    return [Time(frame, "latent") for frame in (switches if with_first else (0, *switches))]
