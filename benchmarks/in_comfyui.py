@@ -70,7 +70,7 @@ class Filming:
             config, length = SIZES[size].model, SIZES[size].text_length
             model = random_model(nodes, config)
             texts = tuple(torch.randn(1, length, config.text_dim) for _ in schedule.embeddings)
-            schedule = nodes.run.start_state.Schedule(schedule.prompts, texts)
+            schedule = nodes.run.request.EncodedPrompts(schedule.prompts, texts)
         if size == "1.3b":
             self.vae = random_vae()
         picture = 8 * shape.columns, 8 * shape.rows

@@ -10,7 +10,7 @@ from ..memflow_core.config import BLEND_PATHS, SWITCHES
 from ..memflow_core.schedule import Blend, PromptSchedule, Segment, Time, read_schedule
 from .host import embedding_of, encode
 from .io_types import CATEGORY, ScheduleType
-from .run import Schedule
+from .run import EncodedPrompts
 
 UNITS = {"seconds": "s", "frames": "frames", "chunks": "chunks"}
 EXAMPLE = "0s: a robot walks across the meadow\n4s: the beach lies empty\n8s: the robot returns to the meadow"
@@ -73,7 +73,7 @@ class MemFlowPromptSchedule(io.ComfyNode):
         schedule = read_schedule(prompts)
         if global_prompt.strip():
             schedule = replace(schedule, global_prompt=global_prompt.strip())
-        return io.NodeOutput(Schedule(schedule, encode(clip, schedule.full_prompts())))
+        return io.NodeOutput(EncodedPrompts(schedule, encode(clip, schedule.full_prompts())))
 
 
 class MemFlowPromptSegment(io.ComfyNode):
@@ -165,13 +165,13 @@ class MemFlowPromptSegment(io.ComfyNode):
         start: float,
         unit: str,
         switch: str,
-        schedule: Schedule | None = None,
+        schedule: EncodedPrompts | None = None,
         blend: float = 3.0,
         blend_path: str = "linear",
     ) -> io.NodeOutput:
-        before = schedule or Schedule(PromptSchedule(()), ())
+        before = schedule or EncodedPrompts(PromptSchedule(()), ())
         number = len(before.embeddings) + 1
         taking = Blend(Time(blend, "s"), blend_path) if switch == "blend" else None
         segment = Segment(Time(start, UNITS[unit]), f"segment {number}", switch, blend=taking)
         prompts = replace(before.prompts, segments=(*before.prompts.segments, segment))
-        return io.NodeOutput(Schedule(prompts, (*before.embeddings, embedding_of(conditioning))))
+        return io.NodeOutput(EncodedPrompts(prompts, (*before.embeddings, embedding_of(conditioning))))

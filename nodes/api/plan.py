@@ -30,7 +30,7 @@ from ...memflow_core.rehearsal import without_repeats
 from ...memflow_core.schedule import PromptSchedule, read_schedule, show
 from .. import host
 from ..memory import memory_from_widgets
-from ..run import MOST_FRAMES, Request, Schedule, foreseeable, place
+from ..run import MOST_FRAMES, EncodedPrompts, Request, foreseeable, place
 from ..run import estimate as outlook
 
 PATH, PRESETS_PATH = "/memflow/plan", "/memflow/presets"
@@ -74,7 +74,7 @@ def tell(asked: dict[str, Any]) -> dict[str, Any]:
         prompts = PromptSchedule(prompts.segments, asked["global_prompt"].strip(), prompts.length, prompts.pins)
     memory = None if asked["memory"] is None else memory_from_widgets(asked["memory"])
     size = {name: asked[name] for name in ("width", "height", "length", "fps", "steps")}
-    request = Request(None, Schedule(prompts, ()), seed=0, **size, shift=1.0, memory=memory)
+    request = Request(None, EncodedPrompts(prompts, ()), seed=0, **size, shift=1.0, memory=memory)
     plan = place(request, least_frames=0 if asked["streamed"] else 1)
     played, _ = without_repeats(foreseeable(request, plan), request.settings, request.done)
     if played.chunks > MOST_CHUNKS:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from torch import Tensor
+
 from ...memflow_core.config import MAX_ABSOLUTE_FRAMES, LatentShape, MemoryConfig, SamplingConfig, check_fit
 from ...memflow_core.rehearsal import chunks_until_full
-from ...memflow_core.schedule import ChunkGrid, Plan, Time, shorten
+from ...memflow_core.schedule import ChunkGrid, Plan, PromptSchedule, Time, shorten
 from .. import host
-from .start_state import Schedule, StoryState, check_given, pinned_frames
+from .start_state import StoryState, check_given, pinned_frames
 
 MOST_FRAMES = 1_000_000  # video frames of one run: more than 17 hours
 
@@ -27,6 +29,17 @@ def parse_steps(text: str) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True)
+class EncodedPrompts:
+    """Prompts over time with their embeddings, the value that travels on MEMFLOW_SCHEDULE links.
+
+    embeddings  one [1, length, text_dim] floating point for each segment, on the CPU.
+    """
+
+    prompts: PromptSchedule
+    embeddings: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
 class Request:
     """What a sampling node was asked for. Sizes in pixels, `length` in video frames to be made in this run.
 
@@ -34,7 +47,7 @@ class Request:
     """
 
     model: Any
-    schedule: Schedule
+    schedule: EncodedPrompts
     seed: int
     width: int
     height: int

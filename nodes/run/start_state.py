@@ -8,7 +8,6 @@ from typing import Any
 from torch import Tensor
 
 from ...memflow_core.config import LatentShape, MemoryConfig
-from ...memflow_core.schedule import PromptSchedule
 from ...memflow_core.state import StreamState
 from ...memflow_core.stream import FIRST_PICTURE, InitialFrames, Stream, load_initial_frames
 from .. import host
@@ -54,14 +53,6 @@ def forwards_before(state: StoryState | None, chunk_frames: int) -> int:
     if state is None:
         return 0
     return state.given.forwards(chunk_frames) + (state.stream.rebuilds if state.stream is not None else 0)
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """Prompts over time and their embeddings: one [1, length, width] on the CPU for each segment."""
-
-    prompts: PromptSchedule
-    embeddings: tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
