@@ -29,8 +29,7 @@ from ...memflow_core.presets import PRESETS
 from ...memflow_core.rehearsal import without_repeats
 from ...memflow_core.schedule import PromptSchedule, read_schedule, show
 from .. import host
-from ..memory import memory_from_widgets
-from ..run import MOST_FRAMES, EncodedPrompts, Request, foreseeable, place
+from ..run import MOST_FRAMES, EncodedPrompts, Request, foreseeable, memory_from_widgets, place
 from ..run import estimate as outlook
 
 PATH, PRESETS_PATH = "/memflow/plan", "/memflow/presets"
