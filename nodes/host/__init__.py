@@ -35,7 +35,7 @@ from .overlap import (
     threads_stopped,
     usual_overlap,
 )
-from .routes import Answer, add_get_route, add_json_routes, add_post_route
+from .routes import Answer, add_get_route, add_post_route
 from .sampling import attention_of, back_on_device, from_latent, room, sampling, stop_if_cancelled, to_latent, wan_tree
 from .taehv import LIGHT_DECODER, LightLayer, is_light, light_layers
 from .text import embedding_of, encode

@@ -1,5 +1,6 @@
 """One run of a sampling node: request, plan, session, live control, output, events."""
 
+from .live import RUNNING
 from .memory_settings import CUSTOM, CUSTOM_VALUES, MEMORY_OPTIONS, memory_from_widgets, memory_of
 from .output import VideoOutput
 from .request import MOST_FRAMES, EncodedPrompts, Request, foreseeable, parse_steps, place, prepare
@@ -11,6 +12,7 @@ __all__ = [
     "CUSTOM_VALUES",
     "MEMORY_OPTIONS",
     "MOST_FRAMES",
+    "RUNNING",
     "EncodedPrompts",
     "Request",
     "Run",

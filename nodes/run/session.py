@@ -133,7 +133,7 @@ def open_run(request: Request, plan: Plan, vae: Any = None) -> Iterator[tuple[Ru
         if request.settings.positions == "auto" and stream.positions == "relative":
             host.inform("the story may be longer than 1024 latent frames, so positions are relative.")
         directed, telling = _live(request, plan, page, vae, beside), _telling(request, page, stream)
-        with live.RUNNING.open(page, directed.mailbox), telling:
+        with live.RUNNING.listed(page, directed.mailbox), telling:
             dtype = str(backbone.dtype).removeprefix("torch.")
             yield Run(request, stream, dtype, directed, telling, footprint, beside), progress
 
@@ -145,14 +145,14 @@ def _live(request: Request, plan: Plan, page: host.Page, vae: Any, beside: Overl
 
     reader = None
     if request.clip is not None:
-        reader = live.prompt_reader(
+        reader = live.prompt_encoder(
             request.clip,
             request.model,
-            lambda: beside.settle(),
-            lambda: host.back_on_device(request.model, request.latents, vae),
+            settle=lambda: beside.settle(),
+            back_on_device=lambda: host.back_on_device(request.model, request.latents, vae),
         )
     script = EncodedSchedule(request.schedule.prompts, plan, request.schedule.embeddings)
-    return live.direct(script, page, reader, request.done, request.open_end, on_hold)
+    return live.direct(script, page, encode=reader, first=request.done, open_end=request.open_end, on_hold=on_hold)
 
 
 def _telling(request: Request, page: host.Page, stream: Stream) -> RunEvents:

@@ -179,7 +179,7 @@ def test_nothing_uses_the_vae_while_a_prompt_is_read(tiny, stream, overlap, monk
         return frames
 
     monkeypatch.setattr(decoder, "decode_there", noted)
-    script, encode = tiny.nodes.run.live.LiveSchedule, tiny.nodes.run.live.encode
+    script, encode = tiny.nodes.run.live.LiveSchedule, tiny.nodes.host.encode
     before = script.before_chunk
 
     def reading(clip, prompts):
@@ -188,10 +188,10 @@ def test_nothing_uses_the_vae_while_a_prompt_is_read(tiny, stream, overlap, monk
 
     def asked(self, chunk):
         if chunk == 2 and not read:
+            monkeypatch.setattr(tiny.nodes.host, "encode", reading)
             self.mailbox.ask("a cat jumps")
         return before(self, chunk)
 
-    monkeypatch.setattr(tiny.nodes.run.live, "encode", reading)
     monkeypatch.setattr(script, "before_chunk", asked)
     _, _, report = stream(**SMALL, clip=tiny.clip)
     assert read == [[]] and "a cat jumps" in report["played"]
