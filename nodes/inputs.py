@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from comfy_api.latest import io
 
 from ..memflow_core.config import SamplingConfig
-from ..memflow_core.video import Sound
 from .io_types import MemoryType, StateType
 from .run import MOST_FRAMES, parse_steps
 
@@ -32,17 +29,6 @@ def audio_inputs() -> list[io.Input]:
             "the story: it is the sound of the whole story, and goes on where the story stands.",
         ),
     ]
-
-
-def sound_of(audio: dict[str, Any] | None, audio_start: str, story_s: float) -> Sound | None:
-    """The sound of a file that starts `story_s` seconds into the story. Raises ValueError if it cannot be written."""
-    if audio is None:
-        return None
-    waveform = audio["waveform"]
-    if waveform.ndim != 3 or waveform.shape[0] != 1:
-        raise ValueError(f"the audio has shape {list(waveform.shape)}, but must be one clip: [1, channels, samples].")
-    sound = Sound(waveform[0], int(audio["sample_rate"]))
-    return sound.after(story_s) if audio_start == THE_STORY else sound
 
 
 OPEN_END = " 0: until you press Finish now (positions are then relative)."
