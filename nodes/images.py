@@ -25,6 +25,41 @@ def _size_inputs() -> list[io.Input]:
     ]
 
 
+def _clip_input() -> io.MultiType.Input:
+    return io.MultiType.Input(
+        "images",
+        types=[io.Image, io.Video],
+        tooltip="IMAGE or VIDEO. One picture is held for 9 video frames: a still start. Of a clip, the "
+        "newest 9, 21, 33 ... frames count, as many as there are and length allows; one of fewer than 9 "
+        "holds its first frame.",
+    )
+
+
+def _length_inputs() -> list[io.Input]:
+    return [
+        io.Int.Input(
+            "length",
+            default=33,
+            min=9,
+            max=1_000_000,
+            step=12,
+            tooltip="Most video frames that are used, from the end of the clip: 9, 21, 33 (default) ...; "
+            "others are rounded down. With MemFlow's usual memory the next frames see the first 9 and the last "
+            "24, so more cost time and add little.",
+        ),
+        io.Float.Input(
+            "fps",
+            default=16.0,
+            min=1.0,
+            max=120.0,
+            step=0.01,
+            advanced=True,
+            tooltip="Frames a second that a VIDEO is read at, from 1 to 120: as on the sampler, 16 (default) "
+            "for Wan 2.1. An IMAGE is taken frame by frame as it is.",
+        ),
+    ]
+
+
 class MemFlowStartImages(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -42,34 +77,9 @@ class MemFlowStartImages(io.ComfyNode):
                     tooltip="What the pictures show: one prompt, from CLIP Text Encode. Usually that of the schedule's "
                     "first segment.",
                 ),
-                io.MultiType.Input(
-                    "images",
-                    types=[io.Image, io.Video],
-                    tooltip="IMAGE or VIDEO. One picture is held for 9 video frames: a still start. Of a clip, the "
-                    "newest 9, 21, 33 ... frames count, as many as there are and length allows; one of fewer than 9 "
-                    "holds its first frame.",
-                ),
+                _clip_input(),
                 *_size_inputs(),
-                io.Int.Input(
-                    "length",
-                    default=33,
-                    min=9,
-                    max=1_000_000,
-                    step=12,
-                    tooltip="Most video frames that are used, from the end of the clip: 9, 21, 33 (default) ...; "
-                    "others are rounded down. With MemFlow's usual memory the next frames see the first 9 and the last "
-                    "24, so more cost time and add little.",
-                ),
-                io.Float.Input(
-                    "fps",
-                    default=16.0,
-                    min=1.0,
-                    max=120.0,
-                    step=0.01,
-                    advanced=True,
-                    tooltip="Frames a second that a VIDEO is read at, from 1 to 120: as on the sampler, 16 (default) "
-                    "for Wan 2.1. An IMAGE is taken frame by frame as it is.",
-                ),
+                *_length_inputs(),
             ],
             outputs=[
                 StateType.Output(

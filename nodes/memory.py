@@ -12,9 +12,9 @@ from .io_types import CATEGORY, MemoryType
 from .run import CUSTOM, CUSTOM_VALUES, MEMORY_OPTIONS, memory_of
 
 
-def _limits(widget: str) -> dict[str, int]:
-    values = CUSTOM_VALUES[widget]
-    return {"min": values[0], "max": values[-1]}
+def _whole_number(name: str, default: int, tooltip: str) -> io.Int.Input:
+    values = CUSTOM_VALUES[name]
+    return io.Int.Input(name, default=default, min=values[0], max=values[-1], tooltip=tooltip)
 
 
 def _bank_inputs() -> list[io.Input]:
@@ -28,26 +28,23 @@ def _bank_inputs() -> list[io.Input]:
             "rule. attention: those the coming frames look at most. similarity: those made under a similar prompt. "
             "fifo: the newest. none: no bank. reference: exactly as the published code, quirks included.",
         ),
-        io.Int.Input(
+        _whole_number(
             "bank_size",
-            default=default.bank_frames,
-            **_limits("bank_size"),
-            tooltip="How many past moments the bank holds, from 0 to 64; 3 (default) is what the models were trained "
+            default.bank_frames,
+            "How many past moments the bank holds, from 0 to 64; 3 (default) is what the models were trained "
             "with. Each costs the memory of one latent frame (4 video frames) in every layer. Raise it for stories "
             "with many characters or scenes.",
         ),
-        io.Int.Input(
+        _whole_number(
             "record_interval",
-            default=default.record_every,
-            **_limits("record_interval"),
-            tooltip="Offer a moment to the bank every so many chunks (a chunk is 0.75 s at 16 fps). 3 (default) is "
+            default.record_every,
+            "Offer a moment to the bank every so many chunks (a chunk is 0.75 s at 16 fps). 3 (default) is "
             "what the models were trained with; 1 offers one of every chunk, larger values look further apart.",
         ),
-        io.Int.Input(
+        _whole_number(
             "top_k",
-            default=0,
-            **_limits("top_k"),
-            tooltip="Sparse Memory Activation: each attention head reads only this many of the sink's and the bank's "
+            0,
+            "Sparse Memory Activation: each attention head reads only this many of the sink's and the bank's "
             "moments, those that fit best. 0 (default) reads them all; at most sink_size + bank_size.",
         ),
     ]
@@ -56,18 +53,16 @@ def _bank_inputs() -> list[io.Input]:
 def _cache_inputs() -> list[io.Input]:
     default = MemoryConfig()
     return [
-        io.Int.Input(
+        _whole_number(
             "sink_size",
-            default=default.sink_frames,
-            **_limits("sink_size"),
-            tooltip="Latent frames (4 video frames each) at the start of the video that are never forgotten. 3 "
+            default.sink_frames,
+            "Latent frames (4 video frames each) at the start of the video that are never forgotten. 3 "
             "(default) is what the models were trained with; with 0 only the bank can bring the start back.",
         ),
-        io.Int.Input(
+        _whole_number(
             "window_size",
-            default=default.window_frames,
-            **_limits("window_size"),
-            tooltip="Newest latent frames (4 video frames each) that attention reads, the ones being made included: at "
+            default.window_frames,
+            "Newest latent frames (4 video frames each) that attention reads, the ones being made included: at "
             "least one chunk, 3. 9 (default) is what the models were trained with; fewer save memory and time, but "
             "less of the last seconds is seen.",
         ),

@@ -11,12 +11,12 @@ import comfy.model_management
 import torch
 from comfy.ldm.modules.attention import optimized_attention
 from comfy_api.torch_helpers.torch_compile import TORCH_COMPILE_KWARGS
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...memflow_core.model import Backbone, Compiler
 
 
-def wan_tree(model: Any) -> nn.Module:
+def wan_tree(model: Any) -> Any:
     """The Wan-layout module tree inside a `MODEL`. Raises ValueError, naming what it found, for anything else."""
     tree = model.model.diffusion_model
     found = type(model.model).__name__

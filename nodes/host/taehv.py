@@ -38,11 +38,17 @@ def light_layers(vae: Any) -> list[LightLayer]:
     scale = 1
     layers = []
     for module in vae.first_stage_model.decoder:
-        looks_back = isinstance(module, MemBlock)
-        grows = module.stride if isinstance(module, TGrow) else 1
-        channels = module.conv[0].in_channels // 2 if looks_back else 0
-        layers.append(LightLayer(module, looks_back=looks_back, grows=grows, channels=channels, scale=scale))
-        if isinstance(module, nn.Upsample):
+        kind = type(module)
+        layers.append(
+            LightLayer(
+                module,
+                looks_back=issubclass(kind, MemBlock),
+                grows=module.stride if issubclass(kind, TGrow) else 1,
+                channels=module.conv[0].in_channels // 2 if issubclass(kind, MemBlock) else 0,
+                scale=scale,
+            )
+        )
+        if issubclass(kind, nn.Upsample):
             scale *= int(module.scale_factor)
     return layers
 

@@ -71,7 +71,7 @@ def direct(
     )
 
 
-def _no_encoder(prompt: str) -> Tensor:
+def _no_encoder(_prompt: str) -> Tensor:
     raise PromptEncodingError("there is no text encoder.")
 
 

@@ -76,7 +76,8 @@ def write_video(
 
 def _choose_overlap(run: Run, vae: Any) -> host.Overlap:
     overlap = host.overlap_of(host.device_of(run.request.model), host.vae_device(vae))
-    if overlap.decode == host.IN_STREAM and not run.footprint.decode.beside:
+    decode = run.footprint.decode
+    if overlap.decode == host.IN_STREAM and decode is not None and not decode.beside:
         return host.Overlap(None, True, "there is not room enough for a pass and a decode at once.")
     return overlap
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from ...memflow_core.config import MAX_ABSOLUTE_FRAMES, LatentShape, MemoryConfig, SamplingConfig, check_fit
 from ...memflow_core.rehearsal import chunks_until_full
 from ...memflow_core.schedule import ChunkGrid, Plan, PromptSchedule, Time, shorten
+from ...memflow_core.state import StreamState
 from .. import host
 from .start_state import StoryState, check_initial, pinned_frames
 
@@ -129,7 +130,7 @@ def prepare(request: Request, least_frames: int = 1) -> Plan:
     if request.state is not None:
         check_initial(request.model, request.state, request.shape, request.settings)
         if request.state.stream is not None:
-            _check_state(request, request.shape, request.sampling, plan.chunks)
+            _check_stream(request, request.state.stream, plan.chunks)
     return plan
 
 
@@ -153,11 +154,11 @@ def _chunks(request: Request) -> int:
 
     Where both leave it open, the most there can be.
     """
-    own, most = request.schedule.prompts.length, request.most_chunks
     if request.open_end:
         return _open_chunks(request)
-    chunks = most if own is None else request.grid.chunks_for_px(request.grid.px_of(own))
-    chunks = min(chunks, chunks if most is None else most)
+    own = request.schedule.prompts.length
+    limits = (request.most_chunks, None if own is None else request.grid.chunks_for_px(request.grid.px_of(own)))
+    chunks = min(limit for limit in limits if limit is not None)
     if chunks <= request.done:
         raise ValueError(
             f"the schedule's length is {own}, but the state has {request.grid.start_s(request.done):.2f} s behind it: "
@@ -180,9 +181,10 @@ def _open_chunks(request: Request) -> int:
     return request.done + request.grid.chunks_for_px(MOST_FRAMES)
 
 
-def _check_state(request: Request, shape: LatentShape, sampling: SamplingConfig, chunks: int) -> None:
-    state = request.state.stream
-    if state.shape != shape:
+def _check_stream(request: Request, state: StreamState, chunks: int) -> None:
+    """Raise ValueError unless a state's stream can go on as the node asks, up to so many chunks."""
+    sampling = request.sampling
+    if state.shape != request.shape:
         raise ValueError(
             f"the state's picture is {state.shape.columns * 8} x {state.shape.rows * 8} pixels, but the node asks "
             f"for {request.width} x {request.height}: use the state's size."

@@ -91,7 +91,7 @@ class WanDecoder(ChunkDecoder):
         for module in self._decoder.modules():
             if isinstance(module, nn.Upsample):
                 scale *= 2
-            elif any(module is conv for conv in self._convs):
+            elif isinstance(module, nn.Conv3d) and module.kernel_size[0] > 1:
                 # a temporal upsampler runs before the spatial one that it is listed after
                 scales.append(scale // 2 if module.kernel_size[1] == 1 else scale)
         return scales
