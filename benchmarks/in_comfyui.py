@@ -70,30 +70,37 @@ class Filming:
             config, length = SIZES[size].model, SIZES[size].text_length
             model = random_model(nodes, config)
             texts = tuple(torch.randn(1, length, config.text_dim) for _ in schedule.embeddings)
-            schedule = nodes.run.start_state.Schedule(schedule.prompts, texts)
+            schedule = nodes.run.request.EncodedPrompts(schedule.prompts, texts)
         if size == "1.3b":
             self.vae = random_vae()
-        picture = 8 * shape.columns, 8 * shape.rows
         self.request = nodes.run.request.Request(
-            model, schedule, 0, *picture, FRAMES * chunks - 3, float(FPS), STEPS, 5.0, None, None
+            model,
+            schedule,
+            seed=0,
+            width=8 * shape.columns,
+            height=8 * shape.rows,
+            length=FRAMES * chunks - 3,
+            fps=float(FPS),
+            steps=STEPS,
+            shift=5.0,
         )
 
     def film(self, path: Path, overlap: Any = None) -> Timing:
         """One file. overlap: what runs beside the sampling; None: what the machine is fit for."""
         nodes, plan = self.nodes, self.nodes.run.request.prepare(self.request)
-        with nodes.run.session.open_run(self.request, plan, self.vae) as (told, progress):
-            writer = nodes.stream_to_video.VideoWriter(path, FPS, hardware=True)
+        with nodes.run.session.open_run(self.request, plan, self.vae) as run:
+            writer = nodes.run.output.VideoWriter(path, FPS, hardware=True)
             started, cpu = time.perf_counter(), time.process_time()
-            nodes.stream_to_video.write_story(told, progress, writer, self.vae, overlap)
+            nodes.run.output.write_video(run, writer, self.vae, overlap)
             return Timing(time.perf_counter() - started, time.process_time() - cpu, writer.frames)
 
     def stages_ms(self, path: Path) -> dict[str, list[float]]:
         """Wall milliseconds that each chunk takes in each stage, one after another."""
         nodes, plan = self.nodes, self.nodes.run.request.prepare(self.request)
         taken: dict[str, list[float]] = {"generator": [], "decode": [], "encode": []}
-        with nodes.run.session.open_run(self.request, plan, self.vae) as (told, _):
-            decoder, chunks = nodes.run.output.decoder_for(told, self.vae), iter(told)
-            with nodes.stream_to_video.VideoWriter(path, FPS, hardware=True) as writer:
+        with nodes.run.session.open_run(self.request, plan, self.vae) as run:
+            decoder, chunks = nodes.run.output.resumed_decoder(run, self.vae), iter(run)
+            with nodes.run.output.VideoWriter(path, FPS, hardware=True) as writer:
                 for _ in range(plan.chunks):
                     chunk = _timed(taken["generator"], lambda: next(chunks))
                     latents = nodes.host.to_latent(self.request.model, chunk.latents)

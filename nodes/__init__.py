@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import host
-from .api import plan as plan_route
-from .api import schedule as schedule_route
+from . import api
 from .images import MemFlowRememberImages, MemFlowStartImages
 from .loaders import MemFlowLoadModel, MemFlowTinyStory
 from .memory import MemFlowMemory
 from .memory_view import MemFlowMemoryView
 from .prompts import MemFlowPromptSchedule, MemFlowPromptSegment
-from .run import live
 from .sampler import MemFlowSampler
 from .state import MemFlowLoadState, MemFlowSaveState
 from .stream_to_video import MemFlowStreamToVideo
@@ -20,9 +17,7 @@ from .stream_to_video import MemFlowStreamToVideo
 
 class MemFlowExtension(ComfyExtension):
     async def on_load(self) -> None:
-        live.add_routes()
-        host.add_post_route(schedule_route.PATH, schedule_route.answer, schedule_route.MAX_BYTES)
-        plan_route.add_routes()
+        api.add_routes()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [

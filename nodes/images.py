@@ -1,30 +1,19 @@
-"""MemFlow Start Images and Remember Images: stories that begin with pictures, or know them."""
+"""MemFlow Start Images and MemFlow Remember Images: begin a story with pictures, or put them into its memory bank."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
-import torch
 from comfy_api.latest import io
-from torch import Tensor
 
-from ..memflow_core.config import MAX_BANK_FRAMES
-from ..memflow_core.schedule import ChunkGrid
-from ..memflow_core.stream import EncodedImages, InitialFrames
-from . import host
-from .host import embedding_of
 from .io_types import CATEGORY, StateType
-from .run import StoryState
+from .run import StoryState, remember_pictures, start_from_pictures
 
-GRID = ChunkGrid()
 VAE = "The Wan 2.1 VAE, by Load VAE, which reads the pictures. It must be the one that the video is decoded with."
 
 
 def _size_inputs() -> list[io.Input]:
     return [
         io.Int.Input(
-            f"{name}",
+            name,
             default=size,
             min=16,
             max=8192,
@@ -33,6 +22,41 @@ def _size_inputs() -> list[io.Input]:
             "sampler is set to. Pictures are resized to fill it, and what stands out is cropped evenly on both sides.",
         )
         for name, size in (("width", 832), ("height", 480))
+    ]
+
+
+def _clip_input() -> io.MultiType.Input:
+    return io.MultiType.Input(
+        "images",
+        types=[io.Image, io.Video],
+        tooltip="IMAGE or VIDEO. One picture is held for 9 video frames: a still start. Of a clip, the "
+        "newest 9, 21, 33 ... frames count, as many as there are and length allows; one of fewer than 9 "
+        "holds its first frame.",
+    )
+
+
+def _length_inputs() -> list[io.Input]:
+    return [
+        io.Int.Input(
+            "length",
+            default=33,
+            min=9,
+            max=1_000_000,
+            step=12,
+            tooltip="Most video frames that are used, from the end of the clip: 9, 21, 33 (default) ...; "
+            "others are rounded down. With MemFlow's usual memory the next frames see the first 9 and the last "
+            "24, so more cost time and add little.",
+        ),
+        io.Float.Input(
+            "fps",
+            default=16.0,
+            min=1.0,
+            max=120.0,
+            step=0.01,
+            advanced=True,
+            tooltip="Frames a second that a VIDEO is read at, from 1 to 120: as on the sampler, 16 (default) "
+            "for Wan 2.1. An IMAGE is taken frame by frame as it is.",
+        ),
     ]
 
 
@@ -53,34 +77,9 @@ class MemFlowStartImages(io.ComfyNode):
                     tooltip="What the pictures show: one prompt, from CLIP Text Encode. Usually that of the schedule's "
                     "first segment.",
                 ),
-                io.MultiType.Input(
-                    "images",
-                    types=[io.Image, io.Video],
-                    tooltip="IMAGE or VIDEO. One picture is held for 9 video frames: a still start. Of a clip, the "
-                    "newest 9, 21, 33 ... frames count, as many as there are and length allows; one of fewer than 9 "
-                    "holds its first frame.",
-                ),
+                _clip_input(),
                 *_size_inputs(),
-                io.Int.Input(
-                    "length",
-                    default=33,
-                    min=9,
-                    max=1_000_000,
-                    step=12,
-                    tooltip="Most video frames that are used, from the end of the clip: 9, 21, 33 (default) ...; "
-                    "others are rounded down. With MemFlow's usual memory the next frames see the first 9 and the last "
-                    "24, so more cost time and add little.",
-                ),
-                io.Float.Input(
-                    "fps",
-                    default=16.0,
-                    min=1.0,
-                    max=120.0,
-                    step=0.01,
-                    advanced=True,
-                    tooltip="Frames a second that a VIDEO is read at, from 1 to 120: as on the sampler, 16 (default) "
-                    "for Wan 2.1. An IMAGE is taken frame by frame as it is.",
-                ),
+                *_length_inputs(),
             ],
             outputs=[
                 StateType.Output(
@@ -93,13 +92,8 @@ class MemFlowStartImages(io.ComfyNode):
 
     @classmethod
     def execute(cls, vae, conditioning, images, width: int, height: int, length: int, fps: float) -> io.NodeOutput:
-        host.check_wan_vae(vae)
-        _check_grid(width, height)
-        text = embedding_of(conditioning)
-        pictures = images if isinstance(images, Tensor) else host.video_pictures(images, fps, length)
-        fitted = host.fit_pictures(on_grid(_checked(pictures), length), width, height)
-        start = EncodedImages(host.encode_pictures(vae, fitted), text)
-        return io.NodeOutput(StoryState(None, given=InitialFrames(start)))
+        state = start_from_pictures(vae, conditioning, images, width=width, height=height, length=length, fps=fps)
+        return io.NodeOutput(state)
 
 
 class MemFlowRememberImages(io.ComfyNode):
@@ -144,39 +138,4 @@ class MemFlowRememberImages(io.ComfyNode):
     def execute(
         cls, vae, conditioning, images, width: int, height: int, state: StoryState | None = None
     ) -> io.NodeOutput:
-        host.check_wan_vae(vae)
-        _check_grid(width, height)
-        text = embedding_of(conditioning)
-        before = state or StoryState(None)
-        pictures = _checked(images)
-        if len(pictures) + before.given.remembered_frames > MAX_BANK_FRAMES:
-            raise ValueError(
-                f"{len(pictures) + before.given.remembered_frames} pictures are to be remembered, but no bank holds "
-                f"more than {MAX_BANK_FRAMES}: remember fewer."
-            )
-        fitted = host.fit_pictures(pictures, width, height)
-        latents = torch.cat([host.encode_pictures(vae, picture[None]) for picture in fitted], dim=2)
-        given = replace(before.given, remembered=(*before.given.remembered, EncodedImages(latents, text)))
-        return io.NodeOutput(replace(before, given=given))
-
-
-def on_grid(pictures: Tensor, most: int) -> Tensor:
-    """Pictures [F, H, W, C] -> the newest 9, 21, 33 ... of them, at most `most`; of fewer than 9, the first is held."""
-    chunks = max(1, GRID.chunks_for_px(min(len(pictures), most) + 1) - 1)
-    frames = GRID.px_frames(chunks)
-    missing = max(0, frames - len(pictures))
-    return torch.cat((pictures[:1].expand(missing, -1, -1, -1), pictures[-frames:]))
-
-
-def _checked(pictures: Any) -> Tensor:
-    shape = list(pictures.shape)
-    if len(shape) != 4 or shape[0] == 0 or shape[-1] not in (3, 4):
-        raise ValueError(f"the pictures have shape {shape}, but must be [pictures, height, width, 3], at least one.")
-    if not bool(torch.isfinite(pictures).all()):
-        raise ValueError("the pictures hold NaN or infinity, which is no colour: check the node that made them.")
-    return pictures
-
-
-def _check_grid(width: int, height: int) -> None:
-    if width % 16 or height % 16:
-        raise ValueError(f"the picture is {width} x {height} pixels, but both must be multiples of 16.")
+        return io.NodeOutput(remember_pictures(vae, conditioning, images, width=width, height=height, state=state))

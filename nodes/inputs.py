@@ -1,48 +1,16 @@
-"""Inputs and outputs that several nodes share."""
+"""Inputs and outputs that several nodes share, and the check of a shared widget."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from comfy_api.latest import io
 
 from ..memflow_core.config import SamplingConfig
-from ..memflow_core.video import Sound
 from .io_types import MemoryType, StateType
 from .run import MOST_FRAMES, parse_steps
 
-THIS_VIDEO, THE_STORY = "this video", "the story"
-
-
-def audio_inputs() -> list[io.Input]:
-    return [
-        io.Audio.Input(
-            "audio",
-            optional=True,
-            tooltip="Sound for the video, mono or stereo, from Load Audio for example. It is cut where the video ends; "
-            "where it ends first, silence follows. AAC in mp4 and mkv, Opus in webm.",
-        ),
-        io.Combo.Input(
-            "audio_start",
-            options=[THIS_VIDEO, THE_STORY],
-            default=THIS_VIDEO,
-            optional=True,
-            advanced=True,
-            tooltip="Only for a run that goes on from a state. this video (default): the sound begins with this file. "
-            "the story: it is the sound of the whole story, and goes on where the story stands.",
-        ),
-    ]
-
-
-def sound_of(audio: dict[str, Any] | None, audio_start: str, story_s: float) -> Sound | None:
-    """The sound of a file that starts `story_s` seconds into the story. Raises ValueError if it cannot be written."""
-    if audio is None:
-        return None
-    waveform = audio["waveform"]
-    if waveform.ndim != 3 or waveform.shape[0] != 1:
-        raise ValueError(f"the audio has shape {list(waveform.shape)}, but must be one clip: [1, channels, samples].")
-    sound = Sound(waveform[0], int(audio["sample_rate"]))
-    return sound.after(story_s) if audio_start == THE_STORY else sound
+# where the sound of a file begins
+THIS_VIDEO = "this video"
+THE_STORY = "the story"
 
 
 OPEN_END = " 0: until you press Finish now (positions are then relative)."
@@ -58,33 +26,10 @@ REPORT = (
     "MemFlow Memory View draws it."
 )
 STATE = "Where the story stands now: connect to another sampler to go on from here, or to MemFlow Save State."
-STORY_SOCKETS = [
-    (
-        "memory",
-        MemoryType,
-        "What the stream remembers, from MemFlow Memory. Without it: the preset Story, or the memory of the state.",
-    ),
-    (
-        "state",
-        StateType,
-        "Go on where another run stopped, or from pictures (MemFlow Start Images, Remember Images, Load State). Size, "
-        "steps, shift and memory must be those of that run; the schedule is the whole one, from the story's start.",
-    ),
-]
 
 
-def story_inputs(open_end: bool = False) -> list[io.Input]:
-    """Widgets that every sampling node shares, in their order for ever. open_end: whether a length of 0 is allowed."""
+def _size_inputs() -> list[io.Input]:
     return [
-        io.Int.Input(
-            "seed",
-            default=0,
-            min=0,
-            max=0xFFFFFFFFFFFFFFFF,
-            control_after_generate=True,
-            tooltip="The same seed, schedule and settings make the same video; another one makes another take. Each "
-            "chunk draws from its own part of the seed, so a longer video starts with the same pictures.",
-        ),
         io.Int.Input(
             "width",
             default=832,
@@ -103,6 +48,22 @@ def story_inputs(open_end: bool = False) -> list[io.Input]:
             tooltip="Picture height in pixels, a multiple of 16. 480 (default) is what the 1.3B models were trained "
             "at; the tiny story model makes 64. Smaller pictures take less memory and time.",
         ),
+    ]
+
+
+def story_inputs(open_end: bool = False) -> list[io.Input]:
+    """Widgets of a sampling node, whose order must never change. open_end: whether a length of 0 is allowed."""
+    return [
+        io.Int.Input(
+            "seed",
+            default=0,
+            min=0,
+            max=0xFFFFFFFFFFFFFFFF,
+            control_after_generate=True,
+            tooltip="The same seed, schedule and settings make the same video; another one makes another take. Each "
+            "chunk draws from its own part of the seed, so a longer video starts with the same pictures.",
+        ),
+        *_size_inputs(),
         io.Int.Input(
             "length",
             default=81,
@@ -127,6 +88,7 @@ def story_inputs(open_end: bool = False) -> list[io.Input]:
 
 
 def expert_inputs() -> list[io.Input]:
+    """Advanced widgets of a sampling node."""
     return [
         io.String.Input(
             "steps",
@@ -149,7 +111,10 @@ def expert_inputs() -> list[io.Input]:
 
 
 def check_steps(steps: str | None) -> bool | str:
-    """What is wrong with the steps widget, told before anything runs; True for nothing, or where a link feeds it."""
+    """Validate the widget `steps` before anything runs: an error message, or True if it is fine.
+
+    steps  None where a link feeds the widget.
+    """
     try:
         if steps is not None:
             SamplingConfig(parse_steps(steps))
@@ -159,10 +124,47 @@ def check_steps(steps: str | None) -> bool | str:
 
 
 def story_sockets() -> list[io.Input]:
-    return [kind.Input(name, optional=True, tooltip=tooltip) for name, kind, tooltip in STORY_SOCKETS]
+    """Optional links of a sampling node: memory settings, and where the story stands."""
+    return [
+        MemoryType.Input(
+            "memory",
+            optional=True,
+            tooltip="What the stream remembers, from MemFlow Memory. Without it: the preset Story, or the memory of "
+            "the state.",
+        ),
+        StateType.Input(
+            "state",
+            optional=True,
+            tooltip="Go on where another run stopped, or from pictures (MemFlow Start Images, Remember Images, Load "
+            "State). Size, steps, shift and memory must be those of that run; the schedule is the whole one, from the "
+            "story's start.",
+        ),
+    ]
+
+
+def audio_inputs() -> list[io.Input]:
+    """The sound of a video file."""
+    return [
+        io.Audio.Input(
+            "audio",
+            optional=True,
+            tooltip="Sound for the video, mono or stereo, from Load Audio for example. It is cut where the video ends; "
+            "where it ends first, silence follows. AAC in mp4 and mkv, Opus in webm.",
+        ),
+        io.Combo.Input(
+            "audio_start",
+            options=[THIS_VIDEO, THE_STORY],
+            default=THIS_VIDEO,
+            optional=True,
+            advanced=True,
+            tooltip="Only for a run that goes on from a state. this video (default): the sound begins with this file. "
+            "the story: it is the sound of the whole story, and goes on where the story stands.",
+        ),
+    ]
 
 
 def live_input() -> io.Input:
+    """The text encoder for live prompts."""
     return io.Clip.Input(
         "clip",
         optional=True,
@@ -172,6 +174,7 @@ def live_input() -> io.Input:
 
 
 def played_output() -> io.Output:
+    """The schedule as it was played."""
     return io.String.Output(
         display_name="played",
         tooltip="What was played, live prompts and an early end included, as a schedule. In a MemFlow Prompt Schedule, "

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-ScheduleType = io.Custom("MEMFLOW_SCHEDULE")
-MemoryType = io.Custom("MEMFLOW_MEMORY")  # a MemoryConfig
-StateType = io.Custom("MEMFLOW_STATE")
+ScheduleType = io.Custom("MEMFLOW_SCHEDULE")  # a run.EncodedPrompts
+MemoryType = io.Custom("MEMFLOW_MEMORY")  # a core MemoryConfig
+StateType = io.Custom("MEMFLOW_STATE")  # a run.StoryState
 
 CATEGORY = "MemFlow"

@@ -1,4 +1,4 @@
-"""MemFlow Load Model: the official files, which no stock loader reads, as an ordinary `MODEL`."""
+"""MemFlow Load Model and MemFlow Tiny Story Model: files that no stock loader reads, as ordinary `MODEL`s."""
 
 from __future__ import annotations
 
@@ -25,6 +25,73 @@ DTYPES = ("default", "bf16", "fp16", "fp32", FP8)
 WHICH = ("auto", "generator", "generator_ema")
 
 
+def _file_inputs() -> list[io.Input]:
+    return [
+        io.Combo.Input(
+            "model_name",
+            options=host.model_files("diffusion_models"),
+            tooltip="The generator's file, from models/diffusion_models: .pt or .safetensors, of the 1.3B "
+            "layout of Wan 2.1 text-to-video. It is read as plain numbers: nothing in a .pt file is ever "
+            "executed. Press R to refresh the list.",
+        ),
+        io.Combo.Input(
+            "lora_name",
+            options=[NO_LORA, *host.model_files("loras")],
+            default=NO_LORA,
+            tooltip="The LoRA published with the weights (lora.pt of MemFlow or LongLive), from models/loras. "
+            "none (default): the weights alone. Further LoRAs go into ComfyUI's own LoRA loader behind this "
+            "node.",
+        ),
+    ]
+
+
+def _lora_inputs() -> list[io.Input]:
+    return [
+        io.Float.Input(
+            "lora_strength",
+            default=1.0,
+            min=-10.0,
+            max=10.0,
+            step=0.01,
+            tooltip="How strongly the LoRA is applied, from -10 to 10. 1 (default) is what it was trained for; "
+            "0 leaves it out. Change it only to compare.",
+        ),
+        io.Float.Input(
+            "lora_alpha",
+            default=0.0,
+            min=0.0,
+            max=65536.0,
+            step=1.0,
+            advanced=True,
+            tooltip="The LoRA's scale: it counts alpha / rank times. 0 (default) takes the file's alpha, or "
+            "the rank where it has none, as published. Set it only if the LoRA's authors name another.",
+        ),
+    ]
+
+
+def _weight_inputs() -> list[io.Input]:
+    return [
+        io.Combo.Input(
+            "weights",
+            options=list(WHICH),
+            default="auto",
+            advanced=True,
+            tooltip="Which weights of a training checkpoint to use. auto (default): the generator, or its "
+            "running average (generator_ema) where there is no other. Choose one by name if its authors do.",
+        ),
+        io.Combo.Input(
+            "weight_dtype",
+            options=list(DTYPES),
+            default="default",
+            advanced=True,
+            tooltip="Precision the weights are kept in. default: ComfyUI's choice for your device. bf16 and "
+            "fp16 take half the memory of fp32, which is only for comparing numbers. fp8: the blocks' matrices "
+            "take half of bf16, for cards of 8 GB, with the LoRA merged before; pictures come out a little "
+            "different.",
+        ),
+    ]
+
+
 class MemFlowLoadModel(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -36,60 +103,7 @@ class MemFlowLoadModel(io.ComfyNode):
             ".safetensors) and the LoRA that goes with them. Files that ComfyUI reads itself work with its own "
             "loaders just as well.",
             search_aliases=["load diffusion model", "checkpoint", "base.pt", "lora.pt", "self forcing", "longlive"],
-            inputs=[
-                io.Combo.Input(
-                    "model_name",
-                    options=host.model_files("diffusion_models"),
-                    tooltip="The generator's file, from models/diffusion_models: .pt or .safetensors, of the 1.3B "
-                    "layout of Wan 2.1 text-to-video. It is read as plain numbers: nothing in a .pt file is ever "
-                    "executed. Press R to refresh the list.",
-                ),
-                io.Combo.Input(
-                    "lora_name",
-                    options=[NO_LORA, *host.model_files("loras")],
-                    default=NO_LORA,
-                    tooltip="The LoRA published with the weights (lora.pt of MemFlow or LongLive), from models/loras. "
-                    "none (default): the weights alone. Further LoRAs go into ComfyUI's own LoRA loader behind this "
-                    "node.",
-                ),
-                io.Float.Input(
-                    "lora_strength",
-                    default=1.0,
-                    min=-10.0,
-                    max=10.0,
-                    step=0.01,
-                    tooltip="How strongly the LoRA is applied, from -10 to 10. 1 (default) is what it was trained for; "
-                    "0 leaves it out. Change it only to compare.",
-                ),
-                io.Float.Input(
-                    "lora_alpha",
-                    default=0.0,
-                    min=0.0,
-                    max=65536.0,
-                    step=1.0,
-                    advanced=True,
-                    tooltip="The LoRA's scale: it counts alpha / rank times. 0 (default) takes the file's alpha, or "
-                    "the rank where it has none, as published. Set it only if the LoRA's authors name another.",
-                ),
-                io.Combo.Input(
-                    "weights",
-                    options=list(WHICH),
-                    default="auto",
-                    advanced=True,
-                    tooltip="Which weights of a training checkpoint to use. auto (default): the generator, or its "
-                    "running average (generator_ema) where there is no other. Choose one by name if its authors do.",
-                ),
-                io.Combo.Input(
-                    "weight_dtype",
-                    options=list(DTYPES),
-                    default="default",
-                    advanced=True,
-                    tooltip="Precision the weights are kept in. default: ComfyUI's choice for your device. bf16 and "
-                    "fp16 take half the memory of fp32, which is only for comparing numbers. fp8: the blocks' matrices "
-                    "take half of bf16, for cards of 8 GB, with the LoRA merged before; pictures come out a little "
-                    "different.",
-                ),
-            ],
+            inputs=[*_file_inputs(), *_lora_inputs(), *_weight_inputs()],
             outputs=[
                 io.Model.Output(
                     display_name="model",

@@ -1,4 +1,4 @@
-"""Prompts over time: as one text, or node by node."""
+"""MemFlow Prompt Schedule and MemFlow Prompt Segment: prompts over time, as one text or node by node."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from comfy_api.latest import io
 
 from ..memflow_core.config import BLEND_PATHS, SWITCHES
 from ..memflow_core.schedule import Blend, PromptSchedule, Segment, Time, read_schedule
-from .host import embedding_of, encode
+from . import host
 from .io_types import CATEGORY, ScheduleType
-from .run import Schedule
+from .run import EncodedPrompts
 
 UNITS = {"seconds": "s", "frames": "frames", "chunks": "chunks"}
 EXAMPLE = "0s: a robot walks across the meadow\n4s: the beach lies empty\n8s: the robot returns to the meadow"
@@ -73,7 +73,69 @@ class MemFlowPromptSchedule(io.ComfyNode):
         schedule = read_schedule(prompts)
         if global_prompt.strip():
             schedule = replace(schedule, global_prompt=global_prompt.strip())
-        return io.NodeOutput(Schedule(schedule, encode(clip, schedule.full_prompts())))
+        return io.NodeOutput(EncodedPrompts(schedule, host.encode(clip, schedule.full_prompts())))
+
+
+def _start_inputs() -> list[io.Input]:
+    return [
+        io.Float.Input(
+            "start",
+            default=0.0,
+            min=0.0,
+            max=1_000_000.0,
+            step=0.25,
+            round=0.001,
+            tooltip="When the prompt starts, in seconds unless unit says otherwise, counted from the start of "
+            "the story. 0 (default) is for the first segment; each later one starts after the one before. It "
+            "takes effect at the next chunk (every 0.75 s at 16 fps).",
+        ),
+        io.Combo.Input(
+            "unit",
+            options=list(UNITS),
+            default="seconds",
+            advanced=True,
+            tooltip="What start counts: seconds (default), frames of the video, or chunks of 12 video frames "
+            "(0.75 s at 16 fps).",
+        ),
+        io.Combo.Input(
+            "switch",
+            options=list(SWITCHES),
+            default="recache",
+            advanced=True,
+            tooltip="How the prompt takes over. recache (default): the last seconds are read anew under it, "
+            "MemFlow's way. soft: only the text changes. cut: a new shot, which remembers the bank alone. "
+            "blend: the text turns into the new prompt bit by bit, for changes without a visible moment. It "
+            "means nothing for the first segment.",
+        ),
+    ]
+
+
+def _blend_inputs() -> list[io.Input]:
+    return [
+        io.Float.Input(
+            "blend",
+            default=3.0,
+            min=0.05,
+            max=600.0,
+            step=0.25,
+            round=0.001,
+            optional=True,
+            advanced=True,
+            tooltip="Only for the switch 'blend': seconds until the new prompt speaks alone, 3 (default), "
+            "rounded up to whole chunks (0.75 s each at 16 fps). Longer is gentler; if the next segment "
+            "starts sooner, it goes on from the text reached.",
+        ),
+        io.Combo.Input(
+            "blend_path",
+            options=list(BLEND_PATHS),
+            default="linear",
+            optional=True,
+            advanced=True,
+            tooltip="Only for the switch 'blend': how the text embedding travels. linear (default): the "
+            "straight way, weaker halfway than either prompt. spherical: turns each token and keeps its "
+            "strength, for texts that differ much.",
+        ),
+    ]
 
 
 class MemFlowPromptSegment(io.ComfyNode):
@@ -91,64 +153,14 @@ class MemFlowPromptSegment(io.ComfyNode):
                     tooltip="What happens from this time on: one prompt, from CLIP Text Encode. Name the setting and "
                     "the looks in every one; nothing is put before it.",
                 ),
-                io.Float.Input(
-                    "start",
-                    default=0.0,
-                    min=0.0,
-                    max=1_000_000.0,
-                    step=0.25,
-                    round=0.001,
-                    tooltip="When the prompt starts, in seconds unless unit says otherwise, counted from the start of "
-                    "the story. 0 (default) is for the first segment; each later one starts after the one before. It "
-                    "takes effect at the next chunk (every 0.75 s at 16 fps).",
-                ),
-                io.Combo.Input(
-                    "unit",
-                    options=list(UNITS),
-                    default="seconds",
-                    advanced=True,
-                    tooltip="What start counts: seconds (default), frames of the video, or chunks of 12 video frames "
-                    "(0.75 s at 16 fps).",
-                ),
-                io.Combo.Input(
-                    "switch",
-                    options=list(SWITCHES),
-                    default="recache",
-                    advanced=True,
-                    tooltip="How the prompt takes over. recache (default): the last seconds are read anew under it, "
-                    "MemFlow's way. soft: only the text changes. cut: a new shot, which remembers the bank alone. "
-                    "blend: the text turns into the new prompt bit by bit, for changes without a visible moment. It "
-                    "means nothing for the first segment.",
-                ),
+                *_start_inputs(),
                 ScheduleType.Input(
                     "schedule",
                     optional=True,
                     tooltip="The segments before this one, from another MemFlow Prompt Segment. Leave it open on the "
                     "first.",
                 ),
-                io.Float.Input(
-                    "blend",
-                    default=3.0,
-                    min=0.05,
-                    max=600.0,
-                    step=0.25,
-                    round=0.001,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Only for the switch 'blend': seconds until the new prompt speaks alone, 3 (default), "
-                    "rounded up to whole chunks (0.75 s each at 16 fps). Longer is gentler; if the next segment "
-                    "starts sooner, it goes on from the text reached.",
-                ),
-                io.Combo.Input(
-                    "blend_path",
-                    options=list(BLEND_PATHS),
-                    default="linear",
-                    optional=True,
-                    advanced=True,
-                    tooltip="Only for the switch 'blend': how the text embedding travels. linear (default): the "
-                    "straight way, weaker halfway than either prompt. spherical: turns each token and keeps its "
-                    "strength, for texts that differ much.",
-                ),
+                *_blend_inputs(),
             ],
             outputs=[
                 ScheduleType.Output(
@@ -165,13 +177,13 @@ class MemFlowPromptSegment(io.ComfyNode):
         start: float,
         unit: str,
         switch: str,
-        schedule: Schedule | None = None,
+        schedule: EncodedPrompts | None = None,
         blend: float = 3.0,
         blend_path: str = "linear",
     ) -> io.NodeOutput:
-        before = schedule or Schedule(PromptSchedule(()), ())
-        number = len(before.embeddings) + 1
-        taking = Blend(Time(blend, "s"), blend_path) if switch == "blend" else None
-        segment = Segment(Time(start, UNITS[unit]), f"segment {number}", switch, blend=taking)
+        before = schedule or EncodedPrompts(PromptSchedule(()), ())
+        name = f"segment {len(before.embeddings) + 1}"
+        blending = Blend(Time(blend, "s"), blend_path) if switch == "blend" else None
+        segment = Segment(Time(start, UNITS[unit]), name, switch, blend=blending)
         prompts = replace(before.prompts, segments=(*before.prompts.segments, segment))
-        return io.NodeOutput(Schedule(prompts, (*before.embeddings, embedding_of(conditioning))))
+        return io.NodeOutput(EncodedPrompts(prompts, (*before.embeddings, host.embedding_of(conditioning))))

@@ -1,4 +1,4 @@
-"""MemFlow Sampler: a story as latents."""
+"""MemFlow Sampler: sample a story as one latent."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from .inputs import (
 from .io_types import CATEGORY, ScheduleType, StateType
 from .run import Request, open_run, prepare
 
+ALIASES = ["long video", "streaming", "self forcing", "longlive", "causal", "autoregressive", "infinite video"]
+
 
 class MemFlowSampler(io.ComfyNode):
     @classmethod
@@ -31,15 +33,7 @@ class MemFlowSampler(io.ComfyNode):
             category=CATEGORY,
             description="Samples a scheduled story chunk by chunk from a KV cache with memory, and returns all of it "
             "as a latent. For stories of minutes use MemFlow Stream to Video, whose memory use does not grow.",
-            search_aliases=[
-                "long video",
-                "streaming",
-                "self forcing",
-                "longlive",
-                "causal",
-                "autoregressive",
-                "infinite video",
-            ],
+            search_aliases=ALIASES,
             inputs=[
                 io.Model.Input("model", tooltip=MODEL),
                 ScheduleType.Input("schedule", tooltip=SCHEDULE),
@@ -65,16 +59,14 @@ class MemFlowSampler(io.ComfyNode):
         return check_steps(steps)
 
     @classmethod
-    def execute(
-        cls, model, schedule, seed, width, height, length, fps, steps, shift, memory=None, state=None, clip=None
-    ) -> io.NodeOutput:
-        request = Request(model, schedule, seed, width, height, length, fps, steps, shift, memory, state, clip=clip)
+    def execute(cls, model, schedule, **settings) -> io.NodeOutput:
+        """settings: the other fields of Request."""
+        request = Request(model, schedule, **settings)
         plan = prepare(request)
-        made = []
-        with open_run(request, plan) as (told, progress):
-            for chunk in told:
-                made.append(host.to_latent(model, chunk.latents))
-                progress.chunk(chunk)
-                told.tell(chunk, progress.picture(chunk.latents))
-            latent = {"samples": torch.cat(made, dim=2)}
-            return io.NodeOutput(latent, told.state(), told.report(), told.played(), ui=told.ui())
+        latents = []
+        with open_run(request, plan) as run:
+            for chunk in run:
+                latents.append(host.to_latent(model, chunk.latents))
+                run.announce(chunk)
+            latent = {"samples": torch.cat(latents, dim=2)}
+            return io.NodeOutput(latent, run.state(), run.report(), run.played(), ui=run.ui())

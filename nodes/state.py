@@ -1,17 +1,15 @@
-"""MemFlow Save State and Load State: where a story stands, in a file."""
+"""MemFlow Save State and MemFlow Load State: keep where a story stands in a file."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from comfy_api.latest import io
 
-from ..memflow_core.schedule import ChunkGrid
-from ..memflow_core.state import COMPACT, DECODER, EXACT, StreamState, read_meta
+from ..memflow_core.state import COMPACT, EXACT, read_meta
 from . import host
 from .io_types import CATEGORY, StateType
-from .run import StoryState
+from .run import StoryState, load_state, save_state
 
 
 class MemFlowSaveState(io.ComfyNode):
@@ -54,14 +52,9 @@ class MemFlowSaveState(io.ComfyNode):
 
     @classmethod
     def execute(cls, state: StoryState, filename_prefix: str, content: str) -> io.NodeOutput:
-        if state.stream is None or state.given.all:
-            raise ValueError(
-                "the state holds pictures that no sampler has read yet: save the state that comes out of a sampler."
-            )
-        file = host.new_state_file(filename_prefix)
-        _write(_for_file(state, content), file.path)
+        file = save_state(state, filename_prefix, content)
         name = f"{(Path(file.subfolder) / file.path.name).as_posix()} [output]"
-        return io.NodeOutput(name, ui={"text": (f"{name}: {_size(file.path)}",)})
+        return io.NodeOutput(name, ui={"text": (f"{name}: {file.path.stat().st_size / 1e6:.1f} MB",)})
 
 
 class MemFlowLoadState(io.ComfyNode):
@@ -111,53 +104,5 @@ class MemFlowLoadState(io.ComfyNode):
 
     @classmethod
     def execute(cls, file: str) -> io.NodeOutput:
-        stream = StreamState.load(host.state_path(file))
-        return io.NodeOutput(_from_file(stream), describe(stream))
-
-
-def describe(stream: StreamState) -> str:
-    """What a state is of, for people."""
-    frames = ChunkGrid(stream.sampling.chunk_frames).px_frames(stream.chunks)
-    return (
-        f"{frames} video frames made, {stream.shape.columns * 8} x {stream.shape.rows * 8}, steps "
-        f"{', '.join(map(str, stream.sampling.steps))}, shift {stream.sampling.shift:g}, retrieval "
-        f"{stream.memory.retrieval}, {stream.content}"
-    )
-
-
-def _for_file(state: StoryState, content: str) -> StreamState:
-    """One value of stream and decoder; a compact one has no decoder, which reads the newest pictures again."""
-    if content == COMPACT:
-        return state.stream.compact()
-    if state.stream.content == COMPACT:
-        raise ValueError(
-            "the state came from a compact file and no sampler has gone on from it: it has nothing exact to save; "
-            "choose compact."
-        )
-    carry = {f"{DECODER}{name}": tensor for name, tensor in (state.decoder or {}).items()}
-    return StreamState(state.stream.tensors | carry, state.stream.meta)
-
-
-def _from_file(stream: StreamState) -> StoryState:
-    carry = {name.removeprefix(DECODER): t for name, t in stream.tensors.items() if name.startswith(DECODER)}
-    tensors = {name: tensor for name, tensor in stream.tensors.items() if not name.startswith(DECODER)}
-    # the rest of it is checked by the decoder that it is for
-    if carry and tuple(carry[min(carry)].shape[-2:]) != (stream.shape.rows, stream.shape.columns):
-        raise ValueError("the file's decoder part belongs to a video of another size: save the state again.")
-    return StoryState(StreamState(tensors, stream.meta), carry or None)
-
-
-def _write(state: StreamState, path: Path) -> None:
-    """All of the file, or none of it. Raises FileExistsError rather than replace one."""
-    draft = path.with_name(f".{path.name}.unfinished")
-    try:
-        state.save(draft)
-        if path.exists():
-            raise FileExistsError(f"{path.name} has appeared in the meantime: save again.")
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _size(path: Path) -> str:
-    return f"{path.stat().st_size / 1e6:.1f} MB"
+        state, info = load_state(host.state_path(file))
+        return io.NodeOutput(state, info)

@@ -21,7 +21,6 @@ Nothing is stored. No file is read but those of the tiny model, when it is first
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
@@ -29,9 +28,9 @@ from ...memflow_core.presets import PRESETS
 from ...memflow_core.rehearsal import without_repeats
 from ...memflow_core.schedule import PromptSchedule, read_schedule, show
 from .. import host
-from ..memory import memory_from_widgets
-from ..run import MOST_FRAMES, Request, Schedule, foreseeable, place
+from ..run import MOST_FRAMES, EncodedPrompts, Request, foreseeable, memory_from_widgets, place
 from ..run import estimate as outlook
+from .bodies import BadBody, answer_with, read_object
 
 PATH, PRESETS_PATH = "/memflow/plan", "/memflow/presets"
 MAX_BYTES = 256 * 1024
@@ -41,20 +40,9 @@ REQUIRED = ("schedule", "length", "fps", "width", "height", "steps")
 OPTIONAL = {"global_prompt": "", "memory": None, "model": outlook.USUAL, "weights": "model", "streamed": True}
 
 
-class BadBody(ValueError):
-    """A body that is not of the form asked for."""
-
-
-def answer(body: bytes) -> tuple[int, dict[str, Any]]:
+def answer(body: bytes) -> host.Answer:
     """Status and JSON for a request's body."""
-    try:
-        asked = _read(body)
-    except BadBody as error:
-        return 400, {"error": str(error)}
-    try:
-        return 200, tell(asked)
-    except ValueError as error:
-        return 200, {"error": str(error)}
+    return answer_with(lambda: tell(_read(body)), {ValueError: 200})
 
 
 def presets() -> dict[str, Any]:
@@ -74,7 +62,7 @@ def tell(asked: dict[str, Any]) -> dict[str, Any]:
         prompts = PromptSchedule(prompts.segments, asked["global_prompt"].strip(), prompts.length, prompts.pins)
     memory = None if asked["memory"] is None else memory_from_widgets(asked["memory"])
     size = {name: asked[name] for name in ("width", "height", "length", "fps", "steps")}
-    request = Request(None, Schedule(prompts, ()), seed=0, **size, shift=1.0, memory=memory)
+    request = Request(None, EncodedPrompts(prompts, ()), seed=0, **size, shift=1.0, memory=memory)
     plan = place(request, least_frames=0 if asked["streamed"] else 1)
     played, _ = without_repeats(foreseeable(request, plan), request.settings, request.done)
     if played.chunks > MOST_CHUNKS:
@@ -92,12 +80,10 @@ def _check_room(prompts: PromptSchedule) -> None:
 
 
 def _read(body: bytes) -> dict[str, Any]:
-    try:
-        asked = json.loads(body)
-    except (ValueError, RecursionError):
-        asked = None
-    if not isinstance(asked, dict) or not all(name in asked for name in REQUIRED):
-        raise BadBody(f"the body must be a JSON object with {', '.join(REQUIRED)}.")
+    usage = f"the body must be a JSON object with {', '.join(REQUIRED)}."
+    asked = read_object(body, usage)
+    if not all(name in asked for name in REQUIRED):
+        raise BadBody(usage)
     if unknown := [name for name in asked if name not in REQUIRED and name not in OPTIONAL]:
         raise BadBody(f"{show(unknown[0])} means nothing here: use {', '.join((*REQUIRED, *OPTIONAL))}.")
     asked = OPTIONAL | asked
@@ -128,5 +114,6 @@ def _is_number(value: Any) -> bool:
 
 
 def add_routes() -> None:
-    host.add_post_route(PATH, answer, MAX_BYTES)
-    host.add_get_route(PRESETS_PATH, presets())
+    host.add_post_route(PATH, answer, most_bytes=MAX_BYTES, in_thread=True)
+    values = presets()
+    host.add_get_route(PRESETS_PATH, lambda: (200, values))

@@ -1,9 +1,7 @@
-"""The one place that touches ComfyUI: models, memory, attention, progress, files, routes."""
+"""The only room that uses ComfyUI's internals: models, memory, attention, decoding, progress, files, routes."""
 
-from .client import Page, Progress, inform
-from .decode.base import ChunkDecoder
-from .decode.taehv import LightDecoder
-from .decode.wan import StreamingDecoder
+from .client import Page, Progress, log
+from .decode import ChunkDecoder, LightDecoder, WanDecoder, chunk_decoder
 from .files import (
     OutputFile,
     new_output_file,
@@ -17,11 +15,14 @@ from .files import (
 from .models import (
     DTYPES,
     check_text_width,
+    device_of,
+    dtype_of,
     model_files,
     model_path,
     usual_dtype,
     usual_vae_dtype,
     wan_model,
+    weight_bytes_of,
     with_lora,
 )
 from .overlap import (
@@ -35,9 +36,17 @@ from .overlap import (
     threads_stopped,
     usual_overlap,
 )
-from .routes import Answer, add_get_route, add_json_routes, add_post_route
+from .routes import Answer, add_get_route, add_post_route
 from .sampling import attention_of, back_on_device, from_latent, room, sampling, stop_if_cancelled, to_latent, wan_tree
-from .taehv import LIGHT_DECODER, LightLayer, is_light, light_layers
+from .taehv import LIGHT_DECODER, is_light
 from .text import embedding_of, encode
 from .tiny_model import text_encoder, vae_from_file
-from .vae import check_stream_vae, check_wan_vae, encode_pictures, fit_pictures, video_pictures
+from .vae import (
+    check_stream_vae,
+    check_wan_vae,
+    count_vae_numbers,
+    encode_pictures,
+    fit_pictures,
+    vae_device,
+    video_pictures,
+)

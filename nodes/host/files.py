@@ -1,4 +1,4 @@
-"""Files in ComfyUI's folders, and their tags."""
+"""Name files in ComfyUI's folders, and tag them."""
 
 from __future__ import annotations
 
@@ -22,8 +22,11 @@ class OutputFile:
     folder: str  # "output" or "temp"
 
 
-def new_output_file(prefix: str, extension: str, width: int, height: int, keep: bool) -> OutputFile:
-    """The next free name for a prefix, in ComfyUI's output folder, or in its temp folder where not `keep`."""
+def new_output_file(prefix: str, extension: str, *, width: int, height: int, keep: bool) -> OutputFile:
+    """The next free name for a prefix, in ComfyUI's output folder, or in its temp folder unless `keep`.
+
+    width, height  fill in %width% and %height% of the prefix.
+    """
     root = folder_paths.get_output_directory() if keep else folder_paths.get_temp_directory()
     folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, root, width, height)
     return OutputFile(Path(folder) / f"{name}_{counter:05}_.{extension}", subfolder, "output" if keep else "temp")
@@ -45,21 +48,24 @@ def new_state_file(prefix: str) -> OutputFile:
 
 
 def state_files() -> list[str]:
-    """Files that may hold a state, as ComfyUI annotates names: those in the states' folder, and in the input folder."""
+    """Names of files that may hold a state, as ComfyUI annotates them, from the states' folder and the input folder."""
     output = Path(folder_paths.get_output_directory())
-    made, _ = folder_paths.recursive_search(str(output / STATE_FOLDER))
-    brought, _ = folder_paths.recursive_search(folder_paths.get_input_directory())
-    names = [f"{(Path(STATE_FOLDER) / name).as_posix()} [output]" for name in sorted(made, reverse=True)]
-    names += [Path(name).as_posix() for name in sorted(brought)]
+    in_output, _ = folder_paths.recursive_search(str(output / STATE_FOLDER))
+    in_input, _ = folder_paths.recursive_search(folder_paths.get_input_directory())
+    names = [f"{(Path(STATE_FOLDER) / name).as_posix()} [output]" for name in sorted(in_output, reverse=True)]
+    names += [Path(name).as_posix() for name in sorted(in_input)]
     return [name for name in names if name.removesuffix(" [output]").endswith(STATE_ENDING)]
 
 
 def state_path(name: str) -> Path:
-    """Path of a file that `state_files` could list. Raises ValueError for any other place, FileNotFoundError if there
-    is no such file."""
-    inside, output = name.removesuffix(" [output]"), name.endswith(" [output]")
-    root = Path(folder_paths.get_output_directory() if output else folder_paths.get_input_directory())
-    path, allowed = root / inside, root / STATE_FOLDER if output else root
+    """Path of a file that `state_files` could list.
+
+    Raises ValueError for any other place, FileNotFoundError if there is no such file.
+    """
+    in_output = name.endswith(" [output]")
+    root = Path(folder_paths.get_output_directory() if in_output else folder_paths.get_input_directory())
+    path = root / name.removesuffix(" [output]")
+    allowed = root / STATE_FOLDER if in_output else root
     if path.suffix != STATE_ENDING or not folder_paths.is_within_directory(str(allowed), str(path)):
         raise ValueError(
             f"{name!r} is no state's file: choose a {STATE_ENDING} file in the output folder's {STATE_FOLDER}, or in "
@@ -71,7 +77,10 @@ def state_path(name: str) -> Path:
 
 
 def workflow_metadata(prompt: dict | None, extra: dict | None) -> dict[str, str]:
-    """The tags that bring a workflow back when the file is dropped on the front end, one JSON text each."""
+    """The tags that bring a workflow back when the file is dropped on the front end, one JSON text each.
+
+    None if the user switched metadata off.
+    """
     if args.disable_metadata:
         return {}
     tags = dict(extra or {})
@@ -81,10 +90,10 @@ def workflow_metadata(prompt: dict | None, extra: dict | None) -> dict[str, str]
 
 
 def text_tags(tags: dict[str, str]) -> dict[str, str]:
-    """Further tags of a file, where the user lets files have any."""
+    """The same tags, or none if the user switched metadata off."""
     return {} if args.disable_metadata else tags
 
 
-def video_from_file(path: Path):
+def video_from_file(path: Path) -> InputImpl.VideoFromFile:
     """A `VIDEO` that stays on disk."""
     return InputImpl.VideoFromFile(str(path))

@@ -1,8 +1,10 @@
-"""Models from files."""
+"""Make a `MODEL` from files, and tell its precision and sizes."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from typing import Any
 
 import comfy.model_management
 import comfy.sd
@@ -21,23 +23,43 @@ def model_files(folder: str) -> list[str]:
 
 
 def model_path(folder: str, name: str) -> str:
-    """Path of a model file; FileNotFoundError if it is not in ComfyUI's folders."""
+    """Path of a model file. Raises FileNotFoundError if it is not in ComfyUI's folders."""
     return folder_paths.get_full_path_or_raise(folder, name)
 
 
 def usual_dtype() -> torch.dtype:
-    """In what this machine runs a Wan 2.1 model, unless a loader is told otherwise."""
+    """Precision in which this machine runs a Wan 2.1 model, unless its loader is set otherwise."""
     return comfy.model_management.unet_dtype(supported_dtypes=[torch.float16, torch.bfloat16, torch.float32])
 
 
 def usual_vae_dtype() -> torch.dtype:
-    """In what this machine runs the Wan 2.1 VAE."""
+    """Precision in which this machine runs the Wan 2.1 VAE."""
     device = comfy.model_management.vae_device()
     return comfy.model_management.vae_dtype(device, [torch.bfloat16, torch.float16, torch.float32])
 
 
-def wan_model(generator, dtype: str):
-    """A `MODEL` from a generator's weights in plain Wan keys. dtype: default, bf16, fp16 or fp32."""
+def dtype_of(model: Any) -> torch.dtype:
+    """Precision in which a `MODEL` computes."""
+    return model.model.get_dtype_inference()
+
+
+def device_of(model: Any) -> torch.device:
+    """Device on which a `MODEL` computes."""
+    return model.load_device
+
+
+def weight_bytes_of(model: Any) -> int:
+    """Bytes of a `MODEL`'s weights."""
+    return model.model_size()
+
+
+def wan_model(generator: Any, dtype: str) -> Any:
+    """A `MODEL` from a generator's weights in plain Wan keys, as the core's `read_generator` returns them.
+
+    dtype  default, bf16, fp16 or fp32.
+
+    Raises ValueError if ComfyUI does not recognise the weights.
+    """
     options = {} if dtype == "default" else {"dtype": DTYPES[dtype]}
     # what ComfyUI cannot tell from the weights' shapes
     sizes = {name: getattr(generator.config, name) for name in ("text_dim", "freq_dim", "num_heads")}
@@ -52,14 +74,14 @@ def wan_model(generator, dtype: str):
     return model
 
 
-def with_lora(model, lora: dict[str, Tensor], strength: float):
-    """A `MODEL` with a LoRA behind it, by ComfyUI's own LoRA code."""
+def with_lora(model: Any, lora: dict[str, Tensor], strength: float) -> Any:
+    """A `MODEL` with a LoRA, in the keys and by the code of ComfyUI's own LoRA loader."""
     patched, _ = comfy.sd.load_lora_for_models(model, None, lora, strength, 0.0)
     return patched
 
 
-def check_text_width(model, embeddings: tuple[Tensor, ...]) -> None:
-    """Raise ValueError if prompts were encoded for another model."""
+def check_text_width(model: Any, embeddings: Sequence[Tensor]) -> None:
+    """Raise ValueError unless prompt embeddings, [1, length, text_dim] each, are as wide as a `MODEL` reads them."""
     width = wan_tree(model).text_embedding[0].in_features
     for embedding in embeddings:
         if embedding.ndim != 3 or embedding.shape[-1] != width:

@@ -1,4 +1,4 @@
-"""What may run beside the sampling, on this machine, and how."""
+"""Choose what runs beside the sampling on this machine, and decode on a CUDA stream of its own."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ IN_STREAM, IN_THREAD = "stream", "thread"
 class Overlap:
     """What runs beside the sampling of the next chunk.
 
-    decode  `stream`: launched on a CUDA stream of its own. `thread`: in a thread. None: before the next chunk.
-    encode  in a thread, or before the next chunk.
-    why     the reason for the first, a sentence.
+    decode  IN_STREAM: on a CUDA stream of its own. IN_THREAD: in a thread. None: before the next chunk is sampled.
+    encode  whether frames are encoded in a thread; else before the next chunk is sampled.
+    why     the reason for `decode`, a sentence.
     """
 
     decode: str | None
@@ -37,7 +37,7 @@ OFF = Overlap(None, False, "it is switched off.")
 
 
 def overlap_of(device: torch.device, vae_device: torch.device) -> Overlap:
-    """For a model and a VAE on their devices."""
+    """What a model and a VAE on these devices are fit for."""
     if device.type == vae_device.type == "cuda":
         return Overlap(IN_STREAM, True, "the VAE decodes on a CUDA stream of its own.")
     if vae_device.type != "cpu":
@@ -54,40 +54,43 @@ def overlap_of(device: torch.device, vae_device: torch.device) -> Overlap:
 
 
 def usual_overlap() -> Overlap:
-    """For a model and a VAE where this machine usually has them."""
+    """What a model and a VAE are fit for on the devices that this machine usually gives them."""
     return overlap_of(comfy.model_management.get_torch_device(), comfy.model_management.vae_device())
 
 
-def decode_of(model, vae, shape: LatentShape) -> Decode:
-    """What a streaming decode takes."""
+def decode_of(model: Any, vae: Any, shape: LatentShape) -> Decode:
+    """Memory that decoding chunk by chunk takes."""
     beside = overlap_of(model.load_device, vae.device).decode is not None
     return Decode.of(shape, vae.patcher.model_size(), vae.vae_dtype.itemsize, is_light(vae), beside)
 
 
 class SideStream:
-    """A CUDA stream for the decode, beside the one that is current when the sampler runs. For the sampler's thread.
+    """A CUDA stream for the decode, beside the one on which the model samples. Only for the sampler's thread.
 
-    Only launches happen beside one another in the end, so ComfyUI's model management sees one thread as ever. What is
-    allocated here is used here; of what crosses over, latents are recorded and frames leave through pinned memory.
+    One thread launches all work, so ComfyUI's model management is used from one thread, as ever. What is allocated on
+    this stream is used on it; of what crosses over, latents are recorded and frames leave through pinned memory.
+
+    overlapped  how many decodes the sampling did not wait for.
     """
 
-    def __init__(self, model, vae):
-        self._patchers, self._device = (model, vae.patcher), model.load_device
+    def __init__(self, model: Any, vae: Any):
+        self._patchers = (model, vae.patcher)
+        self._device = model.load_device
         self._stream = torch.cuda.Stream(vae.device)
-        self.beside = 0  # how many decodes the sampling did not wait for
+        self.overlapped = 0
 
     @contextmanager
     def current(self) -> Iterator[None]:
-        """What is launched in the context runs here, behind what the sampler launched so far."""
+        """Launch on this stream for as long as the context lasts, behind what the sampler launched so far."""
         self._stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(self._stream):
             yield
 
     def run(self, work: Callable[[Tensor], Any], latents: Tensor) -> Any:
-        """work(latents), behind what the sampler launched so far.
+        """Run `work(latents)` on this stream, behind what the sampler launched so far.
 
-        The sampler goes on beside it if model and VAE are on their devices as a whole. Weights that come and go with
-        use do so in the order of one stream: then it waits.
+        The sampler continues beside it if model and VAE are on their devices as a whole. Offloaded weights are copied
+        in the order of one stream, so else the sampler waits.
         """
         sampler = torch.cuda.current_stream(self._device)
         with self.current():
@@ -95,19 +98,19 @@ class SideStream:
                 latents.record_stream(self._stream)
             result = work(latents)
         if all(patcher.loaded_size() >= patcher.model_size() for patcher in self._patchers):
-            self.beside += 1
+            self.overlapped += 1
         else:
             sampler.wait_stream(self._stream)
         return result
 
     def wait(self) -> None:
-        """Until nothing runs here, and weights may go."""
+        """Wait until nothing runs on this stream, so that weights may be moved."""
         self._stream.synchronize()
 
 
 @contextmanager
 def threads_stopped() -> Iterator[None]:
-    """For as long as the context lasts, ComfyUI's operations raise in all threads, as on a cancel."""
+    """Let ComfyUI's operations raise in all threads for as long as the context lasts, as on a cancel."""
     comfy.model_management.interrupt_current_processing(True)
     try:
         yield
@@ -116,5 +119,5 @@ def threads_stopped() -> Iterator[None]:
 
 
 def _cores() -> int:
-    """That this process may use."""
+    """How many CPU cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

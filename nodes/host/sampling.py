@@ -1,21 +1,22 @@
-"""A model on its device, sampled on ComfyUI's terms."""
+"""Put a `MODEL` on its device, and make a `Backbone` of it under ComfyUI's offloading, casting and patches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import comfy.model_management
 import torch
 from comfy.ldm.modules.attention import optimized_attention
 from comfy_api.torch_helpers.torch_compile import TORCH_COMPILE_KWARGS
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...memflow_core.model import Backbone, Compiler
 
 
-def wan_tree(model) -> nn.Module:
+def wan_tree(model: Any) -> Any:
     """The Wan-layout module tree inside a `MODEL`. Raises ValueError, naming what it found, for anything else."""
     tree = model.model.diffusion_model
     found = type(model.model).__name__
@@ -35,18 +36,18 @@ def wan_tree(model) -> nn.Module:
 
 
 @contextmanager
-def sampling(model, latent_shape: tuple[int, ...], needed_bytes: int, vae=None) -> Iterator[Backbone]:
-    """A `MODEL` on its device, patched and ready, as a `Backbone`; beside it a `VAE` to decode with, if there is one.
+def sampling(model: Any, latent_shape: tuple[int, ...], needed_bytes: int, vae: Any = None) -> Iterator[Backbone]:
+    """A `MODEL` on its device as a `Backbone`, with a `VAE` beside it if there is one, while the context lasts.
 
     ComfyUI makes room for `needed_bytes` beside weights, and offloads, casts and patches as for any sampler. Where its
-    attention builds score matrices, it makes room for a forward over `latent_shape` by its own reckoning too.
+    attention builds score matrices, it adds its own estimate for a forward over `latent_shape`.
     """
     models = [model] if vae is None else [model, vae.patcher]
     management = comfy.model_management
     if not (management.xformers_enabled() or management.pytorch_attention_flash_attention()):
         needed_bytes += model.memory_required(list(latent_shape))
-    comfy.model_management.load_models_gpu(models, memory_required=needed_bytes)
-    with comfy.model_management.cuda_device_context(model.load_device):
+    management.load_models_gpu(models, memory_required=needed_bytes)
+    with management.cuda_device_context(model.load_device):
         try:
             model.pre_run()
             yield Backbone(
@@ -60,16 +61,16 @@ def sampling(model, latent_shape: tuple[int, ...], needed_bytes: int, vae=None) 
             model.cleanup()
 
 
-def back_on_device(model, latent_shape: tuple[int, ...], vae=None) -> None:
-    """Inside `sampling`, after another model ran: make sure that what samples is on its device again."""
+def back_on_device(model: Any, latent_shape: tuple[int, ...], vae: Any = None) -> None:
+    """Load model and VAE on their devices again, inside `sampling`, after another model ran."""
     models = [model] if vae is None else [model, vae.patcher]
     comfy.model_management.load_models_gpu(models, memory_required=model.memory_required(list(latent_shape)))
 
 
-def room(model) -> int | None:
-    """Bytes that a run may take of a `MODEL`'s device once ComfyUI has moved all other models away, and this one too.
+def room(model: Any) -> int | None:
+    """Bytes of a `MODEL`'s device that are free once ComfyUI has moved every model away.
 
-    None on the CPU and on devices that share its memory: there it is the system's to find room.
+    None on the CPU and on devices that share its memory, where the operating system can swap.
     """
     device, management = model.load_device, comfy.model_management
     if device.type in ("cpu", "mps"):
@@ -83,28 +84,29 @@ def stop_if_cancelled() -> None:
     comfy.model_management.throw_exception_if_processing_interrupted()
 
 
-def attention_of(model):
-    """ComfyUI's attention, with any override that a node put on the model."""
+def attention_of(model: Any) -> Callable[..., Tensor]:
+    """ComfyUI's attention, with any override that a node put on the model: q, k, v [B, heads, L, head_dim] -> same."""
     if not _has_override(model):
-        return _comfy_attention  # always the same object, so that what is measured of it is measured once
+        # always the same object, so that it is timed once
+        return _comfy_attention
     return partial(_comfy_attention, transformer_options=model.model_options["transformer_options"])
 
 
-def reader_of(model) -> str:
-    """How frames that SMA chose are read: the fastest way, or through the override that a node put on the model."""
+def reader_of(model: Any) -> str:
+    """How attention reads the frames that SMA chose: `fastest`, or `gather`, through a node's override on the model."""
     return "gather" if _has_override(model) else "fastest"
 
 
-def _has_override(model) -> bool:
+def _has_override(model: Any) -> bool:
     return "optimized_attention_override" in model.model_options.get("transformer_options", {})
 
 
-def _comfy_attention(q: Tensor, k: Tensor, v: Tensor, **options) -> Tensor:
+def _comfy_attention(q: Tensor, k: Tensor, v: Tensor, **options: Any) -> Tensor:
     return optimized_attention(q, k, v, heads=q.shape[1], skip_reshape=True, skip_output_reshape=True, **options)
 
 
-def compiler_of(model) -> Compiler | None:
-    """torch.compile as a Torch Compile Model node on the model asks for it; None without one.
+def compiler_of(model: Any) -> Compiler | None:
+    """torch.compile with the options of a Torch Compile Model node on the model; None without one.
 
     What the node itself compiles is ComfyUI's forward, which a stream does not use.
     """
@@ -113,12 +115,15 @@ def compiler_of(model) -> Compiler | None:
     return None if options is None else partial(torch.compile, **options | {"dynamic": False})
 
 
-def to_latent(model, x: Tensor, stay: bool = False) -> Tensor:
-    """From the model's latent space to that of ComfyUI's `LATENT`, on ComfyUI's device for results, or where it is."""
+def to_latent(model: Any, x: Tensor, stay: bool = False) -> Tensor:
+    """Latents [B, C, F, h, w] of the model's latent space in that of a `LATENT`.
+
+    stay  whether they stay on their device; else they go to ComfyUI's device for results.
+    """
     latent = model.model.process_latent_out(x)
     return latent if stay else latent.to(comfy.model_management.intermediate_device())
 
 
-def from_latent(model, x: Tensor) -> Tensor:
-    """From the latent space of ComfyUI's `LATENT` to the model's."""
+def from_latent(model: Any, x: Tensor) -> Tensor:
+    """Latents [B, C, F, h, w] of a `LATENT` in the model's latent space."""
     return model.model.process_latent_in(x)

@@ -1,8 +1,9 @@
-"""Light decoders: small networks that ComfyUI loads as a `VAE`."""
+"""Light decoders: small networks (TAEHV) that ComfyUI loads as a `VAE`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from comfy.taesd.taehv import TAEHV, MemBlock, TGrow
 from torch import nn
@@ -10,18 +11,13 @@ from torch import nn
 LIGHT_DECODER = "light decoder (lighttaew2_1): softer pictures"
 
 
-def is_light(vae) -> bool:
-    """Whether a `VAE` is a light decoder (TAEHV)."""
-    return isinstance(getattr(vae, "first_stage_model", None), TAEHV)
-
-
 @dataclass(frozen=True)
 class LightLayer:
     """One layer of a light decoder.
 
-    looks_back  whether it is called with what it was given for the frame before, too.
+    looks_back  whether it is called with its input for the frame before, too.
     grows       frames that become of one.
-    channels    of a layer that looks back.
+    channels    input channels of a layer that looks back, else 0.
     scale       how much larger than the latents its input is.
     """
 
@@ -32,13 +28,31 @@ class LightLayer:
     scale: int
 
 
-def light_layers(vae) -> list[LightLayer]:
+def is_light(vae: Any) -> bool:
+    """Whether a `VAE` is a light decoder (TAEHV)."""
+    return isinstance(getattr(vae, "first_stage_model", None), TAEHV)
+
+
+def light_layers(vae: Any) -> list[LightLayer]:
     """The layers of a light decoder, in the order in which they run."""
-    scale, layers = 1, []
+    scale = 1
+    layers = []
     for module in vae.first_stage_model.decoder:
-        back, grows = isinstance(module, MemBlock), isinstance(module, TGrow)
-        channels = module.conv[0].in_channels // 2 if back else 0
-        layers.append(LightLayer(module, back, module.stride if grows else 1, channels, scale))
-        if isinstance(module, nn.Upsample):
+        kind = type(module)
+        layers.append(
+            LightLayer(
+                module,
+                looks_back=issubclass(kind, MemBlock),
+                grows=module.stride if issubclass(kind, TGrow) else 1,
+                channels=module.conv[0].in_channels // 2 if issubclass(kind, MemBlock) else 0,
+                scale=scale,
+            )
+        )
+        if issubclass(kind, nn.Upsample):
             scale *= int(module.scale_factor)
     return layers
+
+
+def frames_to_trim(vae: Any) -> int:
+    """How many frames of the first latent frame are none of the video."""
+    return vae.first_stage_model.frames_to_trim

@@ -1,12 +1,14 @@
-"""Encode prompts with a ComfyUI CLIP."""
+"""Encode prompts with a ComfyUI `CLIP`."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from torch import Tensor
 
 
 def embedding_of(conditioning: list) -> Tensor:
-    """The one embedding [1, length, width] of a `CONDITIONING`. Raises ValueError if it holds none or several."""
+    """The one embedding [1, length, text_dim] of a `CONDITIONING`. Raises ValueError if it holds none or several."""
     if len(conditioning) != 1:
         raise ValueError(
             f"the conditioning holds {len(conditioning)} entries, but a segment takes exactly one: "
@@ -15,8 +17,8 @@ def embedding_of(conditioning: list) -> Tensor:
     return conditioning[0][0]
 
 
-def encode(clip, texts: list[str]) -> tuple[Tensor, ...]:
-    """Embeddings of prompts, each text encoded once."""
+def encode(clip: Any, texts: list[str]) -> tuple[Tensor, ...]:
+    """One embedding [1, length, text_dim] for each prompt. Equal texts are encoded once."""
     known: dict[str, Tensor] = {}
     for text in texts:
         if text not in known:

@@ -1,8 +1,9 @@
-"""The tiny story model's VAE and text encoder, as ComfyUI's own."""
+"""Make a ComfyUI `VAE` and `CLIP` of the tiny story model."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import comfy.model_management
 import comfy.sd
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from ...memflow_core.weights import TextConfig, TextEncoder
 
 
-def vae_from_file(path: Path):
+def vae_from_file(path: Path) -> comfy.sd.VAE:
     """A `VAE` from a file that ComfyUI recognises. Raises ValueError if it does not."""
     weights, metadata = comfy.utils.load_torch_file(str(path), return_metadata=True)
     vae = comfy.sd.VAE(sd=weights, metadata=metadata)
@@ -24,19 +25,19 @@ def vae_from_file(path: Path):
     return vae
 
 
-def text_encoder(encoder: TextEncoder):
-    """A `CLIP` that reads prompts with a tiny text encoder."""
+def text_encoder(encoder: TextEncoder) -> comfy.sd.CLIP:
+    """A `CLIP` that encodes prompts with a tiny text encoder."""
     target = ClipTarget(lambda **_: _TinyTokenizer(encoder.config), lambda **_: _TinyClip(encoder))
     return comfy.sd.CLIP(target, parameters=sum(parameter.numel() for parameter in encoder.parameters()))
 
 
 class _TinyTokenizer:
-    """What ComfyUI asks of a tokenizer."""
+    """The methods that ComfyUI calls on a tokenizer."""
 
     def __init__(self, config: TextConfig):
         self._config = config
 
-    def tokenize_with_weights(self, text: str, return_word_ids: bool = False, **options) -> dict[str, list]:
+    def tokenize_with_weights(self, text: str, return_word_ids: bool = False, **_options: Any) -> dict[str, list]:
         """Tokens with weights from ComfyUI's (word:1.2) notation. Raises ValueError for unknown words."""
         parts = [(unescape_important(part), weight) for part, weight in token_weights(escape_important(text), 1.0)]
         # all of the text at once, so that one error names every unknown word
@@ -54,14 +55,15 @@ class _TinyTokenizer:
 
 
 class _TinyClip(nn.Module):
-    """What ComfyUI asks of a text encoder."""
+    """The methods that ComfyUI calls on a text encoder."""
 
     # plain torch modules: ComfyUI moves them to a device as a whole
     disable_offload = True
 
     def __init__(self, encoder: TextEncoder):
         super().__init__()
-        self.encoder, self.dtypes = encoder, {torch.float32}
+        self.encoder = encoder
+        self.dtypes = {torch.float32}
 
     def set_clip_options(self, options: dict) -> None:
         pass
@@ -71,6 +73,7 @@ class _TinyClip(nn.Module):
 
     @torch.inference_mode()
     def encode_token_weights(self, tokens: dict[str, list]) -> tuple[Tensor, None, dict]:
+        """Embedding [1, length, text_dim], where other text encoders have a pooled one too, and no further output."""
         prompt = tokens["tiny"][0]
         embedding = self.encoder([token[0] for token in prompt], [token[1] for token in prompt])
         return embedding.to(comfy.model_management.intermediate_device()), None, {}

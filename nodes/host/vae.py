@@ -1,6 +1,8 @@
-"""The video autoencoder, and pictures on their way to it."""
+"""Check the video autoencoder (VAE), and encode pictures with it."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import comfy.utils
 import torch
@@ -14,7 +16,7 @@ from .taehv import is_light
 WANTED_VAE = "connect the Wan 2.1 VAE (16 latent channels), for example wan_2.1_vae.safetensors."
 
 
-def check_wan_vae(vae) -> None:
+def check_wan_vae(vae: Any) -> None:
     """Raise ValueError unless a `VAE` is a Wan 2.1 video autoencoder, which reads pictures too."""
     network = getattr(vae, "first_stage_model", None)
     if network is None:
@@ -28,7 +30,7 @@ def check_wan_vae(vae) -> None:
         )
 
 
-def check_stream_vae(vae, model) -> None:
+def check_stream_vae(vae: Any, model: Any) -> None:
     """Raise ValueError unless a `VAE`, or a light decoder in its place, can decode a `MODEL`'s latents as a stream."""
     light = is_light(vae)
     if not light:
@@ -48,22 +50,32 @@ def check_stream_vae(vae, model) -> None:
         raise ValueError(f"the VAE makes pictures of {vae.conv_out_channels} channels, but video has 3: {WANTED_VAE}")
 
 
-def encode_pictures(vae, pictures: Tensor) -> Tensor:
-    """Latents [1, C, 1 + (F - 1) / 4, h, w] on the CPU of pictures [F, H, W, 3] that follow each other."""
+def vae_device(vae: Any) -> torch.device:
+    """Device on which a `VAE` computes."""
+    return vae.device
+
+
+def count_vae_numbers(vae: Any) -> int:
+    """How many numbers the weights of a `VAE` hold."""
+    return sum(parameter.numel() for parameter in vae.first_stage_model.parameters())
+
+
+def encode_pictures(vae: Any, pictures: Tensor) -> Tensor:
+    """Encode consecutive pictures [F, H, W, 3] from 0 to 1: -> [1, C, 1 + (F - 1) / 4, H / 8, W / 8] float32, CPU."""
     with torch.no_grad():
         return vae.encode(pictures).float().cpu()
 
 
 def fit_pictures(pictures: Tensor, width: int, height: int) -> Tensor:
-    """Pictures [F, H, W, 3 or 4] resized to fill a size, and cropped at the centre: -> [F, height, width, 3]."""
+    """Resize pictures [F, H, W, 3 or 4] to fill a size, and crop them at the centre: -> [F, height, width, 3]."""
     pictures = pictures[..., :3]
     if pictures.shape[1:3] == (height, width):
         return pictures
     return comfy.utils.common_upscale(pictures.movedim(-1, 1), width, height, "lanczos", "center").movedim(1, -1)
 
 
-def video_pictures(video, fps: float, most: int) -> Tensor:
-    """The last pictures of a `VIDEO`, at most `most` of them, as it would be at `fps`: [F, H, W, 3]."""
+def video_pictures(video: Any, fps: float, most: int) -> Tensor:
+    """The last pictures of a `VIDEO` resampled to `fps`, at most `most` of them: [F, H, W, 3] float32 from 0 to 1."""
     seconds = most / fps
     # only what is needed is decoded, where the video is a file
     if isinstance(video, InputImpl.VideoFromFile) and (length := video.get_duration()) > seconds + 1:

@@ -1,7 +1,18 @@
-"""What memory did in a run, read from its report and drawn as a sheet."""
+"""What memory did in a run: read its report, draw it as a sheet, make pictures of frames."""
 
-from .memory_report import MemoryReport, Row, read_report
+from .memory_report import MOST_CHUNK_ROWS, ROWS, MemoryReport, Row, read_report
 from .memory_sheet import MOST_ROWS, draw_sheet
-from .thumbnails import data_url, picture_of
+from .thumbnails import data_url, frame_pictures, picture_of
 
-__all__ = ["MOST_ROWS", "MemoryReport", "Row", "data_url", "draw_sheet", "picture_of", "read_report"]
+__all__ = [
+    "MOST_CHUNK_ROWS",
+    "MOST_ROWS",
+    "ROWS",
+    "MemoryReport",
+    "Row",
+    "data_url",
+    "draw_sheet",
+    "frame_pictures",
+    "picture_of",
+    "read_report",
+]

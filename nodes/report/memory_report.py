@@ -1,4 +1,4 @@
-"""The memory part of a sampler's report, read for people."""
+"""Read the memory part of a sampler's report: which frames the bank held, stretch by stretch."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ from ...memflow_core.play import ChunkMemory, RememberedFrame, read_log
 from ...memflow_core.schedule import ChunkGrid
 
 MOST_CHUNKS = 1_000_000
+ROWS = ("auto", "chunks", "prompts")
+MOST_CHUNK_ROWS = 40  # with more, `auto` makes a row for each prompt
 
 
 @dataclass(frozen=True)
 class Row:
-    """A stretch of the story: what the bank held at its end, all that it let go, and how attention was shared out."""
+    """A stretch of the story: frames that the bank held at its end and that it dropped, and shares of attention.
+
+    share  mean over the stretch's chunks by kind of memory, from 0 to 1; None where it was not measured.
+    """
 
     start_s: float
     end_s: float
@@ -25,21 +30,34 @@ class Row:
     share: dict[str, float] | None
 
     def moments(self) -> tuple[RememberedFrame, ...]:
+        """All frames of the row: held, then dropped."""
         return (*self.bank, *self.dropped)
 
 
 @dataclass(frozen=True)
 class MemoryReport:
-    """first_px is the video frame of the story that this run's video starts with."""
+    """What memory did in a story.
+
+    segments     (first chunk, chunk after the last, prompt) of each.
+    memory       of every chunk from the start of the story.
+    first_chunk  the first chunk that this run made.
+    """
 
     grid: ChunkGrid
-    segments: tuple[tuple[int, int, str], ...]  # first chunk, chunk after the last, prompt
-    memory: tuple[ChunkMemory, ...]  # of every chunk
+    segments: tuple[tuple[int, int, str], ...]
+    memory: tuple[ChunkMemory, ...]
     first_chunk: int
 
     @property
     def first_px(self) -> int:
+        """The video frame of the story that this run's video starts with."""
         return self.grid.start_px(self.first_chunk)
+
+    def rows(self, kind: str) -> list[Row]:
+        """Rows of a kind, one of ROWS."""
+        by_chunk = self.by_chunk()
+        every_chunk = len(by_chunk) <= MOST_CHUNK_ROWS if kind == "auto" else kind == "chunks"
+        return by_chunk if every_chunk else self.by_segment()
 
     def by_chunk(self) -> list[Row]:
         """A row for each chunk that this run made."""
@@ -55,7 +73,7 @@ class MemoryReport:
         return [self._row(prompt, self.memory[start:end]) for start, end, prompt in starts if start < end]
 
     def to_dict(self) -> dict[str, Any]:
-        """Fit for JSON; times in seconds, frames are video frames."""
+        """JSON of every chunk that this run made, with times in seconds and frames of the video."""
         rows = zip(self.by_chunk(), self.memory[self.first_chunk :], strict=True)
         chunks = [
             {
@@ -72,10 +90,15 @@ class MemoryReport:
     def _row(self, prompt: str, memory: tuple[ChunkMemory, ...]) -> Row:
         last = memory[-1]
         held = {moment.frame for moment in last.bank}
-        gone = {moment.frame: moment for chunk in memory for moment in chunk.dropped if moment.frame not in held}
-        start_s, end_s = self.grid.start_s(memory[0].chunk), self.grid.start_s(last.chunk + 1)
-        dropped = tuple(gone[frame] for frame in sorted(gone))
-        return Row(round(start_s, 4), round(end_s, 4), prompt, last.bank, dropped, _mean_share(memory))
+        dropped = {moment.frame: moment for chunk in memory for moment in chunk.dropped if moment.frame not in held}
+        return Row(
+            start_s=round(self.grid.start_s(memory[0].chunk), 4),
+            end_s=round(self.grid.start_s(last.chunk + 1), 4),
+            prompt=prompt,
+            bank=last.bank,
+            dropped=tuple(dropped[frame] for frame in sorted(dropped)),
+            share=_mean_share(memory),
+        )
 
 
 def _mean_share(memory: Iterable[ChunkMemory]) -> dict[str, float] | None:
@@ -87,7 +110,7 @@ def read_report(text: str) -> MemoryReport:
     """Read the report of a sampler. Raises ValueError for a text that is none."""
     try:
         return _read(json.loads(text))
-    # whatever a stranger's text may hold in its place
+    # the text may come from anywhere, and hold anything in any place
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"this is no report of a MemFlow sampler ({type(error).__name__}: {str(error)[:80]}): connect the output "
@@ -105,4 +128,5 @@ def _read(report: dict[str, Any]) -> MemoryReport:
     edges = [0, *(end for _, end, _ in segments)]
     if [start for start, _, _ in segments] != edges[:-1] or edges[-1] != chunks or sorted(edges) != edges:
         raise ValueError("segments do not join")
-    return MemoryReport(grid, segments, tuple(read_log(report["memory"], grid, chunks, report.get("pins", ()))), first)
+    memory = read_log(report["memory"], grid, chunks, report.get("pins", ()))
+    return MemoryReport(grid, segments=segments, memory=tuple(memory), first_chunk=first)

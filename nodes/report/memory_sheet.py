@@ -1,4 +1,4 @@
-"""A sheet that shows what a memory bank did: one row for each stretch of a story."""
+"""Draw a sheet of what a memory bank did: one row for each stretch of a story."""
 
 from __future__ import annotations
 
@@ -11,19 +11,30 @@ from ...memflow_core.play import RememberedFrame
 from .memory_report import Row
 
 MOST_ROWS = 120
-WIDTH, MARGIN, TEXT_WIDTH, BAR_WIDTH, HEADER = 1280, 20, 300, 200, 56
-CELL = (112, 100)  # a moment: its picture and two lines
+# sizes in pixels
+WIDTH = 1280
+MARGIN = 20
+TEXT_WIDTH = 300
+BAR_WIDTH = 200
+HEADER = 56
+CELL = (112, 100)  # of a frame: its picture and two lines
 PICTURE = (100, 62)
 LINE = 18
-BACKGROUND, PAPER, INK, FAINT, PIN, GONE = "#16181d", "#20232b", "#e8e9ee", "#8b90a0", "#f2b84b", "#e0625c"
+BACKGROUND = "#16181d"
+PAPER = "#20232b"
+INK = "#e8e9ee"
+FAINT = "#8b90a0"
+PIN = "#f2b84b"
+DROPPED = "#e0625c"
 COLOURS = {"sink": "#5b8def", "bank": "#f2b84b", "window": "#4a5063"}
+Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
 
 def draw_sheet(rows: Sequence[Row], pictures: Mapping[int, Image.Image], title: str) -> Image.Image:
-    """An RGB picture, WIDTH wide. A percentage on a moment: only that share of the layers holds it.
+    """An RGB picture, WIDTH wide. A percentage on a frame: only that share of the layers holds it.
 
     rows      the first MOST_ROWS of them are drawn, and the number of the others is written below.
-    pictures  by video frame; a moment without one shows its time alone.
+    pictures  by video frame; a frame without one shows its time alone.
     """
     shown, left_out = rows[:MOST_ROWS], max(0, len(rows) - MOST_ROWS)
     heights = [_row_height(row) for row in shown]
@@ -32,14 +43,14 @@ def draw_sheet(rows: Sequence[Row], pictures: Mapping[int, Image.Image], title: 
     _draw_header(draw, title)
     y = HEADER
     for row, height in zip(shown, heights, strict=True):
-        _draw_row(sheet, draw, row, pictures, y, height)
+        _draw_row(sheet, draw, row=row, pictures=pictures, y=y, height=height)
         y += height
     if left_out:
         draw.text((MARGIN, y + 6), f"and {left_out} more rows, which the JSON holds", FAINT, _font(14))
     return sheet
 
 
-def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+def _font(size: int) -> Font:
     return ImageFont.load_default(size)
 
 
@@ -65,6 +76,7 @@ def _draw_header(draw: ImageDraw.ImageDraw, title: str) -> None:
 def _draw_row(
     sheet: Image.Image,
     draw: ImageDraw.ImageDraw,
+    *,
     row: Row,
     pictures: Mapping[int, Image.Image],
     y: int,
@@ -78,9 +90,15 @@ def _draw_row(
     if not row.moments():
         draw.text((MARGIN + TEXT_WIDTH, y + 12), "nothing in the bank yet", FAINT, _font(14))
     for number, moment in enumerate(row.moments()):
-        left = MARGIN + TEXT_WIDTH + number % _columns() * CELL[0]
-        top = y + 12 + number // _columns() * CELL[1]
-        _draw_moment(sheet, draw, moment, pictures.get(moment.frame), left, top, number >= len(row.bank))
+        _draw_moment(
+            sheet,
+            draw,
+            moment=moment,
+            picture=pictures.get(moment.frame),
+            x=MARGIN + TEXT_WIDTH + number % _columns() * CELL[0],
+            y=y + 12 + number // _columns() * CELL[1],
+            dropped=number >= len(row.bank),
+        )
     if row.share is not None:
         _draw_share(draw, row.share, WIDTH - MARGIN - BAR_WIDTH, y + 14)
 
@@ -88,34 +106,35 @@ def _draw_row(
 def _draw_moment(
     sheet: Image.Image,
     draw: ImageDraw.ImageDraw,
+    *,
     moment: RememberedFrame,
     picture: Image.Image | None,
     x: int,
     y: int,
-    gone: bool,
+    dropped: bool,
 ) -> None:
     box = (x, y, x + PICTURE[0], y + PICTURE[1])
     draw.rectangle(box, "#2b2f3a")
     if picture is not None:
         small = picture.convert("RGB")
         small.thumbnail(PICTURE)
-        if gone:
+        if dropped:
             small = Image.blend(small, Image.new("RGB", small.size, PAPER), 0.6)
         sheet.paste(small, (x + (PICTURE[0] - small.width) // 2, y + (PICTURE[1] - small.height) // 2))
-    if gone:
-        draw.line((box[0], box[3], box[2], box[1]), GONE, 3)
+    if dropped:
+        draw.line((box[0], box[3], box[2], box[1]), DROPPED, 3)
     elif moment.pinned:
         draw.rectangle(box, outline=PIN, width=3)
     label = moment.label + (f"  {moment.name or 'pinned'}" if moment.pinned else "")
-    draw.text((x, y + PICTURE[1] + 3), label, GONE if gone else PIN if moment.pinned else INK, _font(12))
+    draw.text((x, y + PICTURE[1] + 3), label, DROPPED if dropped else PIN if moment.pinned else INK, _font(12))
     if moment.score is not None:
         draw.text((x, y + PICTURE[1] + 18), f"score {moment.score:.3g}", FAINT, _font(12))
-    if not gone and moment.layers < 0.9995:
+    if not dropped and moment.layers < 0.9995:
         _draw_layers(draw, moment.layers, x, y)
 
 
 def _draw_layers(draw: ImageDraw.ImageDraw, layers: float, x: int, y: int) -> None:
-    """The share of layers that hold a moment, where not all of them do, in the corner of its picture."""
+    """Write the share of layers that hold a frame into the corner of its picture."""
     text = f"{layers:.0%}"
     draw.rectangle((x, y, x + _font(11).getlength(text) + 6, y + 15), BACKGROUND)
     draw.text((x + 3, y + 1), text, INK, _font(11))
@@ -131,8 +150,8 @@ def _draw_share(draw: ImageDraw.ImageDraw, share: Mapping[str, float], x: int, y
     draw.text((x, y + 24), "  ".join(f"{kind} {share[kind]:.0%}" for kind in KINDS), FAINT, _font(12))
 
 
-def _wrap(text: str, font: ImageFont.ImageFont, width: int, most_lines: int) -> list[str]:
-    """Lines that fit, the last one cut with dots. A word that is too long for a line is cut."""
+def _wrap(text: str, font: Font, width: int, most_lines: int) -> list[str]:
+    """Break a text into lines that fit, the last one cut with dots. A word that is too long for a line is cut."""
     lines: list[str] = []
     # more could not be shown, and measuring it would take long
     for word in text[:2000].split():
@@ -140,10 +159,14 @@ def _wrap(text: str, font: ImageFont.ImageFont, width: int, most_lines: int) -> 
         if lines and font.getlength(joined) <= width:
             lines[-1] = joined
         else:
-            while font.getlength(word) > width:
-                word = word[:-2]
-            lines.append(word)
+            lines.append(_shortened(word, font, width))
     if len(lines) > most_lines:
         lines = lines[:most_lines]
         lines[-1] = lines[-1][:-2] + "..."
     return lines
+
+
+def _shortened(word: str, font: Font, width: int) -> str:
+    while font.getlength(word) > width:
+        word = word[:-2]
+    return word

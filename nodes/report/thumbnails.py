@@ -1,10 +1,13 @@
-"""Small pictures of what was made, as text that a web page shows and JSON can hold."""
+"""Pictures of video frames, and thumbnails as data URLs that JSON can hold."""
 
 from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Iterator
+from typing import Any
 
+import av
 from PIL import Image
 from torch import Tensor
 
@@ -15,7 +18,7 @@ JPEG_QUALITY = 75
 
 
 def picture_of(frame: Tensor) -> Image.Image:
-    """A decoded video frame [H, W, 3], floating point from 0 to 1 or uint8, as a picture."""
+    """A picture of a decoded video frame [H, W, 3], floating point from 0 to 1 or uint8."""
     pixels = round_colours(frame.detach()) if frame.is_floating_point() else frame
     return Image.fromarray(pixels.cpu().numpy())
 
@@ -27,3 +30,27 @@ def data_url(picture: Image.Image) -> str:
     file = io.BytesIO()
     small.save(file, "JPEG", quality=JPEG_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def frame_pictures(images: Any, frames: set[int], first_px: int) -> dict[int, Image.Image]:
+    """Pictures of video frames of a story, by their number in the story.
+
+    images    an `IMAGE` [F, H, W, 3 or 4] or a `VIDEO`, which starts with frame `first_px` of the story.
+    frames    those that are wanted; a frame that `images` does not hold is left out.
+    """
+    places = {frame - first_px: frame for frame in frames if frame >= first_px}
+    if isinstance(images, Tensor):
+        return {places[place]: picture_of(images[place][..., :3]) for place in places if place < len(images)}
+    return {places[place]: picture for place, picture in _decoded(images, set(places))}
+
+
+def _decoded(video: Any, places: set[int]) -> Iterator[tuple[int, Image.Image]]:
+    """Frames of a video by their number in it, one in memory at a time."""
+    if not places:
+        return
+    with av.open(video.get_stream_source(), "r") as file:
+        for place, frame in enumerate(file.decode(video=0)):
+            if place in places:
+                yield place, frame.to_image()
+            if place >= max(places):
+                return

@@ -21,7 +21,7 @@ VAE_NUMBERS = 126_892_531  # in the weights of the Wan 2.1 VAE
 
 def estimate_run(request: Request, plan: Plan, vae: Any) -> Footprint:
     """Of a run of a real model. vae: None where the run ends in a latent."""
-    tree, dtype = host.wan_tree(request.model), request.model.model.get_dtype_inference()
+    tree, dtype = host.wan_tree(request.model), host.dtype_of(request.model)
     embeddings = request.schedule.embeddings
     size = ModelSize(
         layers=len(tree.blocks),
@@ -37,7 +37,7 @@ def estimate_run(request: Request, plan: Plan, vae: Any) -> Footprint:
     if vae is not None:
         decode = host.decode_of(request.model, vae, request.shape)
     before = forwards_before(request.state, request.sampling.chunk_frames)
-    told = _footprint(request, plan, size, request.model.model_size(), decode, before=before)
+    told = _footprint(request, plan, size, host.weight_bytes_of(request.model), decode, before=before)
     return told.within(host.room(request.model))
 
 
@@ -88,5 +88,4 @@ def _tiny(dtype_bytes: int) -> tuple[ModelSize, int, int]:
     length = read_text_encoder(ASSETS / TINY_TEXT).config.length
     vae = host.vae_from_file(ASSETS / TINY_VAE)
     weights = sum(tensor.numel() for tensor in generator.state_dict.values())
-    numbers = sum(parameter.numel() for parameter in vae.first_stage_model.parameters())
-    return ModelSize.of(generator.config, dtype_bytes, length), weights, numbers
+    return ModelSize.of(generator.config, dtype_bytes, length), weights, host.count_vae_numbers(vae)

@@ -1,21 +1,25 @@
-"""What a sampling node was asked for, and whether it can be done. Everything is checked before the model is loaded."""
+"""The inputs of a sampling node, checked and placed on chunks before the model is loaded."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
+
+from torch import Tensor
 
 from ...memflow_core.config import MAX_ABSOLUTE_FRAMES, LatentShape, MemoryConfig, SamplingConfig, check_fit
 from ...memflow_core.rehearsal import chunks_until_full
-from ...memflow_core.schedule import ChunkGrid, Plan, Time, shorten
+from ...memflow_core.schedule import ChunkGrid, Plan, PromptSchedule, Time, shorten
+from ...memflow_core.state import StreamState
 from .. import host
-from .start_state import Schedule, StoryState, check_given, pinned_frames
+from .start_state import StoryState, check_initial, pinned_frames
 
 MOST_FRAMES = 1_000_000  # video frames of one run: more than 17 hours
 
 
 def parse_steps(text: str) -> tuple[int, ...]:
-    """'1000, 750, 500, 250' -> (1000, 750, 500, 250). Raises ValueError, naming the part that is no number."""
+    """Parse denoising steps: '1000, 750, 500, 250' -> (1000, 750, 500, 250). Raises ValueError for a part that is no
+    number."""
     parts = [part for part in text.replace(",", " ").split() if part]
     for part in parts:
         if not (part.isascii() and part.isdigit()) or len(part) > 9:
@@ -27,14 +31,32 @@ def parse_steps(text: str) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True)
-class Request:
-    """What a sampling node was asked for. Sizes in pixels, `length` in video frames to be made in this run.
+class EncodedPrompts:
+    """Prompts over time with their embeddings, the value that travels on MEMFLOW_SCHEDULE links.
 
-    A length of 0 leaves it to the schedule, or to whoever ends the story.
+    embeddings  one [1, length, text_dim] floating point for each segment, on the CPU.
+    """
+
+    prompts: PromptSchedule
+    embeddings: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Request:
+    """The inputs of a sampling node.
+
+    model          a `MODEL`. None in a request that is only placed on chunks.
+    width, height  in pixels.
+    length         video frames to make in this run. 0: as the schedule says, or else until a live request ends the run.
+    steps          denoising steps as text, see `parse_steps`.
+    memory         None: the state's settings, or the defaults.
+    state          where the story stands; None for a new story.
+    clip           a `CLIP` that encodes live prompts; None: there are none.
     """
 
     model: Any
-    schedule: Schedule
+    schedule: EncodedPrompts
+    _: KW_ONLY
     seed: int
     width: int
     height: int
@@ -44,55 +66,59 @@ class Request:
     shift: float
     memory: MemoryConfig | None = None
     state: StoryState | None = None
-    clip: Any = None  # reads prompts that are asked for while the story plays
+    clip: Any = None
 
     @property
     def shape(self) -> LatentShape:
+        """Latent size. Raises ValueError for a picture off the grid of 16 pixels."""
         self.check_size()
         return LatentShape(self.height // 8, self.width // 8)
 
     @property
     def sampling(self) -> SamplingConfig:
+        """Steps and shift. Raises ValueError for steps that are none."""
         return SamplingConfig(steps=parse_steps(self.steps), shift=self.shift)
 
     @property
     def settings(self) -> MemoryConfig:
-        """Memory settings: the node's, the state's, or the defaults."""
+        """Memory settings: the state's, the node's, or the defaults."""
         return (self.state and self.state.memory) or self.memory or MemoryConfig()
 
     @property
     def done(self) -> int:
-        """Chunks that the state has behind it."""
+        """Chunks that the state has made already."""
         return 0 if self.state is None else self.state.chunks(self.sampling.chunk_frames)
 
     @property
     def grid(self) -> ChunkGrid:
+        """Where chunks fall in time."""
         return ChunkGrid(self.sampling.chunk_frames, self.fps)
 
     @property
     def open_end(self) -> bool:
-        """Whether nobody knows yet how long the story will be."""
+        """Whether the story has no length yet."""
         return self.length == 0 and self.schedule.prompts.length is None
 
     @property
     def most_chunks(self) -> int | None:
-        """Chunks, with those of the state, that the node asks for at most; None where it leaves that open."""
+        """Chunks, with those of the state, that the node asks for at most; None for a length of 0."""
         made = self.grid.px_frames(self.done) if self.done else 0
         return self.grid.chunks_for_px(made + self.length) if self.length else None
 
     def check_size(self) -> None:
+        """Raise ValueError for a picture off the grid of 16 pixels."""
         if self.height % 16 or self.width % 16:
             raise ValueError(f"the picture is {self.width} x {self.height} pixels, but both must be multiples of 16.")
 
     @property
     def latents(self) -> tuple[int, ...]:
-        """Shape of what one forward and its memory are about, for estimates of activations."""
+        """Shape [B, C, F, h, w] of what one forward and its memory cover, for ComfyUI's estimate of activations."""
         frames = self.settings.sink_frames + self.settings.window_frames
         return (self.shape.batch, 16, frames, self.shape.rows, self.shape.columns)
 
 
 def prepare(request: Request, least_frames: int = 1) -> Plan:
-    """Check everything that can be checked without the model on its device; returns when each prompt will start.
+    """Check all that can be checked without the model on its device; returns the schedule placed on chunks.
 
     least_frames  the lowest length that the node takes.
 
@@ -102,14 +128,14 @@ def prepare(request: Request, least_frames: int = 1) -> Plan:
     plan = place(request, least_frames)
     host.check_text_width(request.model, request.schedule.embeddings)
     if request.state is not None:
-        check_given(request.model, request.state, request.shape, request.settings)
+        check_initial(request.model, request.state, request.shape, request.settings)
         if request.state.stream is not None:
-            _check_state(request, request.shape, request.sampling, plan.chunks)
+            _check_stream(request, request.state.stream, plan.chunks)
     return plan
 
 
 def place(request: Request, least_frames: int = 1) -> Plan:
-    """What of `prepare` asks neither for a model nor for prompt embeddings. Raises ValueError in one sentence."""
+    """The part of `prepare` that needs neither a model nor prompt embeddings. Raises ValueError in one sentence."""
     if request.length < least_frames:
         hint = " 0 is for MemFlow Stream to Video, which can go on until you end it." if least_frames else ""
         raise ValueError(f"length is {request.length} video frames, but must be at least {least_frames}.{hint}")
@@ -124,13 +150,15 @@ def place(request: Request, least_frames: int = 1) -> Plan:
 
 
 def _chunks(request: Request) -> int:
-    """Chunks of the whole story: what the node asks for, unless the schedule ends before. Where both leave it open, the
-    most there can be."""
-    own, most = request.schedule.prompts.length, request.most_chunks
+    """Chunks of the whole story: as many as the node asks for, unless the schedule ends before.
+
+    Where both leave it open, the most there can be.
+    """
     if request.open_end:
         return _open_chunks(request)
-    chunks = most if own is None else request.grid.chunks_for_px(request.grid.px_of(own))
-    chunks = min(chunks, chunks if most is None else most)
+    own = request.schedule.prompts.length
+    limits = (request.most_chunks, None if own is None else request.grid.chunks_for_px(request.grid.px_of(own)))
+    chunks = min(limit for limit in limits if limit is not None)
     if chunks <= request.done:
         raise ValueError(
             f"the schedule's length is {own}, but the state has {request.grid.start_s(request.done):.2f} s behind it: "
@@ -153,9 +181,10 @@ def _open_chunks(request: Request) -> int:
     return request.done + request.grid.chunks_for_px(MOST_FRAMES)
 
 
-def _check_state(request: Request, shape: LatentShape, sampling: SamplingConfig, chunks: int) -> None:
-    state = request.state.stream
-    if state.shape != shape:
+def _check_stream(request: Request, state: StreamState, chunks: int) -> None:
+    """Raise ValueError unless a state's stream can go on as the node asks, up to so many chunks."""
+    sampling = request.sampling
+    if state.shape != request.shape:
         raise ValueError(
             f"the state's picture is {state.shape.columns * 8} x {state.shape.rows * 8} pixels, but the node asks "
             f"for {request.width} x {request.height}: use the state's size."
@@ -179,7 +208,7 @@ def _check_state(request: Request, shape: LatentShape, sampling: SamplingConfig,
 
 
 def foreseeable(request: Request, plan: Plan) -> Plan:
-    """The plan; of one with an open end so much that memory has come to hold as much as it ever will."""
+    """The plan, with an open end cut where memory has come to hold as much as it ever will."""
     if not request.open_end:
         return plan
     last = plan.segments[-1]

@@ -1,4 +1,4 @@
-"""A sampling node's story while it plays: the stream on its device, and what it tells."""
+"""One run under way: the model on its device, a stream on it, and those who are informed of its chunks."""
 
 from __future__ import annotations
 
@@ -8,20 +8,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from PIL import Image
+from torch import Tensor
+
 from ...memflow_core.attention import AttentionShareMeter
 from ...memflow_core.footprint import Footprint
+from ...memflow_core.model import Backbone
 from ...memflow_core.play import EncodedSchedule, LiveSchedule, MemoryLog, play
-from ...memflow_core.rehearsal import Rehearsal, rehearse
+from ...memflow_core.rehearsal import rehearse
 from ...memflow_core.schedule import Plan, to_text
 from ...memflow_core.state import capture, resume
 from ...memflow_core.stream import Chunk, ForwardPass, Stream
 from .. import host
 from . import estimate as outlook
-from . import live
 from .budget import check_budget
 from .events import RunEvents
+from .live import RUNNING, direct, prompt_encoder
 from .request import Request, foreseeable
-from .start_state import StoryState, forwards_before, read_given
+from .start_state import StoryState, forwards_before, load_initial
 
 # a named pin is needed once in a while, and takes as much room as a slot of the cache
 PIN_DEVICE = "cpu"
@@ -31,40 +35,63 @@ def _nothing() -> None:
     pass
 
 
-@dataclass
-class OverlapHooks:
-    """What goes on beside a story: whoever starts something there says how to look after it.
+class RunHooks:
+    """Callables that look after work beside the sampling. They do nothing until that work sets them.
 
-    look    called before every pass through the model, and again and again while the story is paused; may raise.
-    settle  called before another model runs; nothing may use model or VAE when it returns.
+    look    called before every pass through the model, and again and again while the run is paused; may raise.
+    settle  called before another model runs; when it returns, nothing uses model or VAE.
     """
 
-    look: Callable[[], None] = _nothing
-    settle: Callable[[], None] = _nothing
+    def __init__(self) -> None:
+        self._look: Callable[[], None] = _nothing
+        self._settle: Callable[[], None] = _nothing
+
+    def look(self) -> None:
+        self._look()
+
+    def settle(self) -> None:
+        self._settle()
+
+    @contextmanager
+    def set(self, *, look: Callable[[], None], settle: Callable[[], None]) -> Iterator[None]:
+        """Call these for as long as the context lasts."""
+        self._look = look
+        self._settle = settle
+        try:
+            yield
+        finally:
+            self._look = _nothing
+            self._settle = _nothing
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Run:
-    """A stream under way: iterate it for its chunks, then ask it for its state and its report."""
+    """A stream under way. Iterate it for its chunks, announce each of them, then take its state and its report.
+
+    stream     with what the state brought already read.
+    dtype      precision in which the model computes.
+    live       the schedule that is played, which may change between two chunks.
+    footprint  the estimate that was made before the run.
+    hooks      set by what works beside the sampling.
+    forwards   passes through the model so far, by kind.
+    """
 
     request: Request
     stream: Stream
-    backbone_dtype: str
+    dtype: str
     live: LiveSchedule
-    telling: RunEvents
+    progress: host.Progress
+    events: RunEvents
     footprint: Footprint
-    beside: OverlapHooks
+    hooks: RunHooks
     forwards: dict[str, int] = field(default_factory=dict)
 
     @property
-    def script(self) -> EncodedSchedule:
+    def schedule(self) -> EncodedSchedule:
         """What was played so far, or before the first chunk what is to be played."""
-        script, made = self.live.prompts, self.stream.progress.chunk
-        return script.ending_at(made) if 0 < made < script.plan.chunks else script
-
-    @property
-    def plan(self) -> Plan:
-        return self.script.plan
+        schedule = self.live.prompts
+        made = self.stream.progress.chunk
+        return schedule.ending_at(made) if 0 < made < schedule.plan.chunks else schedule
 
     def __iter__(self) -> Iterator[Chunk]:
         for chunk in play(self.stream, self.live.prompts, self.request.seed, self.live.before_chunk):
@@ -72,95 +99,106 @@ class Run:
                 self.forwards[forward.kind] = self.forwards.get(forward.kind, 0) + 1
             yield chunk
 
-    def tell(self, chunk: Chunk, picture: Any) -> None:
-        """Tell the page about a chunk. picture: a PIL picture of its first frame, or None."""
+    def announce(self, chunk: Chunk, picture: Image.Image | None = None) -> None:
+        """Pass a finished chunk to all observers: progress bar, preview and the page's events.
+
+        picture  of the chunk's first frame; a preview of its latents where there is none.
+        """
+        self.progress.after_chunk(chunk)
+        if picture is None:
+            picture = self.progress.picture(chunk.latents)
         plan = self.live.prompts.plan
-        self.telling.chunk(chunk, plan, None if self.request.open_end else plan.chunks, picture)
+        self.events.send_chunk(chunk, plan, None if self.request.open_end else plan.chunks, picture)
+
+    def recent_latents(self) -> list[Tensor]:
+        """Latents of the newest chunks, [1, C, F, h, w] float32 each in the model's latent space, oldest first."""
+        return list(self.stream.progress.recent)
 
     def played(self) -> str:
-        """What was played, as a schedule: with the same seed it plays the same."""
-        return to_text(self.script.played())
+        """What was played, as a schedule's text. With the same seed it makes the same video."""
+        return to_text(self.schedule.played())
 
     def ui(self) -> dict[str, list]:
-        """For the node's result: what its memory view shows."""
-        return {"memflow": [self.telling.summary()]}
+        """The part of the node's result that its memory view shows."""
+        return {"memflow": [self.events.summary()]}
 
-    def state(self, decoder: dict | None = None) -> StoryState:
+    def state(self, decoder: dict[str, Tensor] | None = None) -> StoryState:
+        """Where the story stands now. decoder: the video decoder's carry."""
         return StoryState(capture(self.stream), decoder)
 
     def report(self, **more: Any) -> str:
-        """JSON: the plan as it fell, the forwards that were run, and every decision of the memory."""
-        done = {
-            "plan": self.plan.to_dict(),
+        """JSON: the plan as it was played, the passes that were run, and every decision of the memory."""
+        content = {
+            "plan": self.schedule.plan.to_dict(),
             "first_chunk": self.request.done,
             "played": self.played(),
             "positions": self.stream.positions,
-            "dtype": self.backbone_dtype,
+            "dtype": self.dtype,
             "forwards": self.forwards,
             "estimate": self.footprint.to_dict(),
             **more,
             "pins": sorted(self.stream.memory_config.pins),
             "memory": self.stream.trace.records,
         }
-        return json.dumps(done)
+        return json.dumps(content)
 
 
 @contextmanager
-def open_run(request: Request, plan: Plan, vae: Any = None) -> Iterator[tuple[Run, host.Progress]]:
-    """The model on its device, with the VAE if there is one, and a stream on it, for as long as the context lasts."""
-    rehearsal = rehearse(foreseeable(request, plan), request.settings, request.sampling, request.done)
-    progress = host.Progress(request.model, *_work(request, plan, rehearsal))
+def open_run(request: Request, plan: Plan, vae: Any = None) -> Iterator[Run]:
+    """The model on its device, with the VAE if there is one, and a stream on it, for as long as the context lasts.
+
+    Raises ValueError before anything is loaded if the run does not fit on the device.
+    """
+    progress = host.Progress(request.model, *_work(request, plan))
     page = host.Page()
+    footprint = _estimate(request, plan, vae, page=page, progress=progress)
+    hooks = RunHooks()
+    with host.sampling(request.model, request.latents, _room(request, footprint), vae) as backbone:
+        stream = _start_stream(request, backbone, progress, hooks)
+        live = _live_schedule(request, plan, vae, page=page, hooks=hooks)
+        events = _events(request, page, stream)
+        with RUNNING.listed(page, live.control), events:
+            yield Run(
+                request=request,
+                stream=stream,
+                dtype=str(backbone.dtype).removeprefix("torch."),
+                live=live,
+                progress=progress,
+                events=events,
+                footprint=footprint,
+                hooks=hooks,
+            )
+
+
+def _estimate(request: Request, plan: Plan, vae: Any, *, page: host.Page, progress: host.Progress) -> Footprint:
+    """Estimate the run, show the estimate on page and node, and check it against the device."""
     footprint = outlook.estimate_run(request, plan, vae)
-    told = footprint.told()
-    page.send("memflow.plan", told)
+    shown = footprint.told()
+    page.send("memflow.plan", shown)
     slower = check_budget(request, plan, footprint, vae)
     if slower is not None:
-        host.inform(slower)
-    progress.say("\n".join((*told["lines"], *([slower] if slower else []))))
-    with host.sampling(request.model, request.latents, _room(request, footprint), vae) as backbone:
-        beside = OverlapHooks()
-
-        def before_forward(forward: ForwardPass) -> None:
-            progress.step(forward.chunk)
-            beside.look()
-
-        stream = _stream(request, backbone, before_forward)
-        read_given(stream, request.model, request.state)
-        stream.meter = AttentionShareMeter()
-        if request.settings.positions == "auto" and stream.positions == "relative":
-            host.inform("the story may be longer than 1024 latent frames, so positions are relative.")
-        directed, telling = _live(request, plan, page, vae, beside), _telling(request, page, stream)
-        with live.RUNNING.open(page, directed.control), telling:
-            dtype = str(backbone.dtype).removeprefix("torch.")
-            yield Run(request, stream, dtype, directed, telling, footprint, beside), progress
+        host.log(slower)
+    progress.show_text("\n".join((*shown["lines"], *([slower] if slower else []))))
+    return footprint
 
 
-def _live(request: Request, plan: Plan, page: host.Page, vae: Any, beside: OverlapHooks) -> LiveSchedule:
-    def on_hold() -> None:
-        host.stop_if_cancelled()
-        beside.look()
+def _start_stream(request: Request, backbone: Backbone, progress: host.Progress, hooks: RunHooks) -> Stream:
+    """A stream on the model, with what the state brings already read."""
 
-    reader = None
-    if request.clip is not None:
-        reader = live.prompt_reader(
-            request.clip,
-            request.model,
-            lambda: beside.settle(),
-            lambda: host.back_on_device(request.model, request.latents, vae),
-        )
-    script = EncodedSchedule(request.schedule.prompts, plan, request.schedule.embeddings)
-    return live.direct(script, page, reader, request.done, request.open_end, on_hold)
+    def before_forward(forward: ForwardPass) -> None:
+        progress.before_forward(forward.chunk)
+        hooks.look()
+
+    stream = _stream(request, backbone, before_forward)
+    load_initial(stream, request.model, request.state)
+    stream.meter = AttentionShareMeter()
+    if request.settings.positions == "auto" and stream.positions == "relative":
+        host.log("the story may be longer than 1024 latent frames, so positions are relative.")
+    return stream
 
 
-def _telling(request: Request, page: host.Page, stream: Stream) -> RunEvents:
-    memory = MemoryLog(request.grid, stream.memory_config.pins)
-    memory.skip(stream.trace.records)
-    return RunEvents(page, memory, stream.memory_config.retrieval, request.done)
-
-
-def _stream(request: Request, backbone: Any, on_forward: Callable[[ForwardPass], None]) -> Stream:
-    device = request.model.load_device
+def _stream(request: Request, backbone: Backbone, on_forward: Callable[[ForwardPass], None]) -> Stream:
+    device = host.device_of(request.model)
     if request.state is not None and request.state.stream is not None:
         return resume(request.state.stream, backbone, device=device, on_forward=on_forward, pin_device=PIN_DEVICE)
     return Stream(
@@ -177,10 +215,34 @@ def _stream(request: Request, backbone: Any, on_forward: Callable[[ForwardPass],
     )
 
 
-def _work(request: Request, plan: Plan, rehearsal: Rehearsal) -> tuple[int, int | None]:
-    """(forwards, chunks) of the run; those of one chunk, and None, where its end is open."""
+def _live_schedule(request: Request, plan: Plan, vae: Any, *, page: host.Page, hooks: RunHooks) -> LiveSchedule:
+    def on_hold() -> None:
+        host.stop_if_cancelled()
+        hooks.look()
+
+    encode = None
+    if request.clip is not None:
+        encode = prompt_encoder(
+            request.clip,
+            request.model,
+            settle=hooks.settle,
+            back_on_device=lambda: host.back_on_device(request.model, request.latents, vae),
+        )
+    schedule = EncodedSchedule(request.schedule.prompts, plan, request.schedule.embeddings)
+    return direct(schedule, page, encode=encode, first=request.done, open_end=request.open_end, on_hold=on_hold)
+
+
+def _events(request: Request, page: host.Page, stream: Stream) -> RunEvents:
+    log = MemoryLog(request.grid, stream.memory_config.pins)
+    log.skip(stream.trace.records)
+    return RunEvents(page, log, policy=stream.memory_config.retrieval, first_chunk=request.done)
+
+
+def _work(request: Request, plan: Plan) -> tuple[int, int | None]:
+    """(passes, chunks) of the run for its progress bar; those of one chunk, and None, where its end is open."""
     if request.open_end:
         return len(request.sampling.steps) + 1, None
+    rehearsal = rehearse(foreseeable(request, plan), request.settings, request.sampling, request.done)
     before = forwards_before(request.state, request.sampling.chunk_frames)
     return before + rehearsal.forwards.total(), plan.chunks
 
@@ -188,5 +250,5 @@ def _work(request: Request, plan: Plan, rehearsal: Rehearsal) -> tuple[int, int 
 def _room(request: Request, footprint: Footprint) -> int:
     """Bytes that a run needs on the device beside weights."""
     # pictures wait for the bank in as much room as a frame has in a slot
-    pictures = 0 if request.state is None else request.state.given.remembered_frames
+    pictures = 0 if request.state is None else request.state.initial.remembered_frames
     return footprint.fixed_bytes + pictures * footprint.estimate.window_bytes // request.settings.window_frames

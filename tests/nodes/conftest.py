@@ -84,7 +84,7 @@ def stream(tiny, tmp_path, monkeypatch):
 def written(tiny, monkeypatch):
     """The frames handed to the encoder."""
     frames = []
-    writer = tiny.nodes.stream_to_video.VideoWriter
+    writer = tiny.nodes.run.output.VideoWriter
     write = writer.write
     monkeypatch.setattr(writer, "write", lambda self, new: (frames.append(new.clone()), write(self, new))[1])
     return frames

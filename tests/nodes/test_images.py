@@ -63,7 +63,7 @@ def test_a_start_of_decoded_frames_is_read_as_the_latents_it_came_from(tiny, pic
     """What the sampler reads is what ComfyUI's VAE encodes, in whole chunks."""
     clip = picture(3, 21)
     latents = tiny.vae.encode(clip)
-    given = pictures.start(clip).given.start
+    given = pictures.start(clip).initial.start
     assert given.latents.shape[2] == 6 and torch.equal(given.latents, latents.float().cpu())
     _, state, report = go_on(pictures.start(clip))
     assert state.stream.chunks == 4
@@ -78,7 +78,7 @@ def test_a_start_of_decoded_frames_is_read_as_the_latents_it_came_from(tiny, pic
 )
 def test_pictures_are_snapped_to_whole_chunks_and_the_newest_count(tiny, given, used):
     frames = torch.arange(given).view(-1, 1, 1, 1).expand(-1, 2, 2, 3).float()
-    kept = tiny.nodes.images.on_grid(frames, 33)[:, 0, 0, 0].tolist()
+    kept = tiny.nodes.run.pictures.on_grid(frames, 33)[:, 0, 0, 0].tolist()
     assert len(kept) == used and kept[-1] == given - 1
     assert kept == [max(0, given - used + number) for number in range(used)]
 
@@ -110,7 +110,7 @@ def test_a_clip_is_read_at_the_storys_rate(tiny, pictures, tmp_path):
         # the last 2 of 5 seconds; h264 is not exact
         torch.testing.assert_close(brightness[-1], frames[-1, 0, 0, 0], atol=0.04, rtol=0)
         torch.testing.assert_close(brightness[0], frames[119 - 48, 0, 0, 0], atol=0.04, rtol=0)
-        assert pictures.start(video).given.start.latents.shape[2] == 9
+        assert pictures.start(video).initial.start.latents.shape[2] == 9
 
 
 def test_a_short_slow_clip_is_read_whole(tiny):
@@ -140,7 +140,7 @@ def test_remembered_pictures_change_the_story_and_stay(tiny, pictures, go_on):
 
 def test_pictures_join_a_start_and_a_story_under_way(tiny, pictures, go_on):
     state = pictures.remember(picture(5), pictures.start(picture(1)))
-    assert state.given.start_frames == 3 and state.given.remembered_frames == 1
+    assert state.initial.start_frames == 3 and state.initial.remembered_frames == 1
     _, made, _ = go_on(state, length=57)
     more = pictures.remember(picture(6), made)
     assert not torch.equal(go_on(more)[0], go_on(made)[0])
@@ -155,7 +155,7 @@ def test_states_are_values(pictures, go_on):
         before = copy.deepcopy(state)
         more = pictures.remember(picture(5), state)
         assert go_on(more)[0].shape == go_on(state)[0].shape
-        assert state.given.remembered == () and more.given.remembered_frames == 1
+        assert state.initial.remembered == () and more.initial.remembered_frames == 1
         assert state.stream is made.stream if state is made else state.stream is None
         if before.stream is not None:
             assert before.stream.meta == state.stream.meta

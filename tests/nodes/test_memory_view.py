@@ -79,7 +79,7 @@ def test_frames_of_the_run_show_on_the_sheet(tiny, run):
 
 def test_a_video_serves_as_well_as_its_frames(tiny, run, tmp_path):
     video_path = tmp_path / "red.mp4"
-    with tiny.nodes.stream_to_video.VideoWriter(video_path) as writer:
+    with tiny.nodes.run.output.VideoWriter(video_path) as writer:
         writer.write(torch.tensor([1.0, 0.0, 0.0]).expand(93, 64, 64, 3))
     video = tiny.nodes.host.video_from_file(video_path)
     sheet, _ = view(tiny, run["report"], images=video)
@@ -162,16 +162,16 @@ def test_thumbnails_are_small_whatever_was_decoded(tiny):
 
 def test_a_long_run_does_not_make_the_result_grow_without_end(tiny, monkeypatch):
     request, events = tiny.nodes.run.request, tiny.nodes.run.events
-    monkeypatch.setattr(events, "MOST_TOLD", 3)
+    monkeypatch.setattr(events, "MOST_CHUNKS", 3)
     grid = request.ChunkGrid(3, 16.0)
-    told = events.RunEvents(tiny.nodes.host.Page(), events.MemoryLog(grid), "prompt", 0)
+    sent = events.RunEvents(tiny.nodes.host.Page(), events.MemoryLog(grid), "prompt", 0)
     plan = tiny.schedule("0s: a robot").prompts.place(grid, request.Time(40, "chunks"))
     # the bank holds the first frame of chunk 1 for ever
     held = {"event": "retrieve", "chunk": 2, "policy": "fifo", "candidate": 3, "first_layer": 0, "scores": None}
     held |= {"before": [[[]]], "after": [[[3]]]}
     for index in range(40):
         chunk = SimpleNamespace(index=index, trace=[held] if index == 2 else [])
-        told.chunk(chunk, plan, 40, Image.fromarray(np.zeros((8, 8, 3), np.uint8)))
-    summary = told.summary()
+        sent.send_chunk(chunk, plan, 40, Image.fromarray(np.zeros((8, 8, 3), np.uint8)))
+    summary = sent.summary()
     assert [chunk["chunk"] for chunk in summary["chunks"]] == [37, 38, 39]
     assert {"1", "37", "38", "39"} <= set(summary["thumbnails"]) and len(summary["thumbnails"]) <= 8

@@ -1,27 +1,29 @@
-"""Streaming decode with a light decoder: a TAEHV, which is small, fast and softer than the VAE it stands for.
+"""Decode chunk by chunk with a light decoder: a TAEHV, which is small and fast, with softer pictures than the VAE.
 
-Some of its blocks look one frame back, and nothing else in it does: what such a block was given last is all that is
-carried from chunk to chunk. ComfyUI decodes a whole latent frame by frame in the same order, so frames are the same.
+Some of its blocks read the frame before the current one, and no other layer reads the past: the last input of each
+such block is all that is carried from chunk to chunk. ComfyUI decodes a whole latent frame by frame in the same order,
+so frames are the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..taehv import light_layers
+from ..taehv import frames_to_trim, light_layers
 from .base import ChunkDecoder
 
 
 class LightDecoder(ChunkDecoder):
-    """With a light decoder for Wan 2.1."""
+    """Decodes chunk by chunk with a light decoder for Wan 2.1."""
 
-    def __init__(self, vae):
+    def __init__(self, vae: Any):
         super().__init__(vae)
         self._layers = light_layers(vae)
-        # what blocks with a memory were given last, by their place; none before the first frame
+        # last input [1, c, h, w] of each block that looks back, by its place; none before the first frame
         self._memory: dict[int, Tensor] = {}
 
     def state(self) -> dict[str, Tensor]:
@@ -41,28 +43,28 @@ class LightDecoder(ChunkDecoder):
 
     def _frames(self, latents: Tensor) -> Tensor:
         # of the first latent frame, only the last of its frames is one of the video
-        skipped = 0 if self._memory else self._vae.first_stage_model.frames_to_trim
-        frames = [frame for latent in latents.unbind(2) for frame in self._advance(latent, 0)]
+        skipped = 0 if self._memory else frames_to_trim(self._vae)
+        frames = [frame for latent in latents.unbind(2) for frame in self._run_layers(latent, 0)]
         return torch.stack(frames[skipped:], dim=2)
 
-    def _advance(self, x: Tensor, place: int) -> Iterator[Tensor]:
-        """x [1, c, h, w], one frame on its way at a layer -> the frames that become of it, [1, 3, H, W] each."""
-        for number, layer in enumerate(self._layers[place:], place):
+    def _run_layers(self, x: Tensor, start: int) -> Iterator[Tensor]:
+        """Run one frame x [1, c, h, w] through the layers from `start` on: -> the frames it becomes, [1, 3, H, W]."""
+        for place, layer in enumerate(self._layers[start:], start):
             if layer.looks_back:
-                past = self._memory.get(number, torch.zeros_like(x))
+                past = self._memory.get(place, torch.zeros_like(x))
                 # a copy, since x may be a part of something larger
-                self._memory[number] = x.clone()
+                self._memory[place] = x.clone()
                 x = layer.module(x, past)
             elif layer.grows > 1:
                 for part in layer.module(x).reshape(1, -1, *x.shape[-2:]).chunk(layer.grows, dim=1):
-                    yield from self._advance(part, number + 1)
+                    yield from self._run_layers(part, place + 1)
                 return
             else:
                 x = layer.module(x)
         yield x
 
     def _check_state(self, state: dict[str, Tensor]) -> None:
-        places, kind = self._places(), self._vae.vae_dtype
+        places, dtype = self._places(), self._vae.vae_dtype
         if set(state) != {_name(place) for place in places}:
             raise ValueError(
                 "the state's decoder part does not belong to a light decoder: connect the VAE it was made with."
@@ -71,10 +73,10 @@ class LightDecoder(ChunkDecoder):
         for place in places:
             layer, memory = self._layers[place], state[_name(place)]
             wanted = (1, layer.channels, layer.scale * rows, layer.scale * columns)
-            if tuple(memory.shape) != wanted or memory.dtype != kind or not memory.numel():
+            if tuple(memory.shape) != wanted or memory.dtype != dtype or not memory.numel():
                 raise ValueError(
                     f"the state was decoded with another VAE or precision: {_name(place)} is {memory.dtype} "
-                    f"{list(memory.shape)}, but must be {kind} {list(wanted)}; connect the VAE it was made with."
+                    f"{list(memory.shape)}, but must be {dtype} {list(wanted)}; connect the VAE it was made with."
                 )
 
 

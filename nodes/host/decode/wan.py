@@ -1,48 +1,44 @@
-"""Streaming decode: latents in, video frames out, chunk by chunk, in constant memory.
+"""Decode chunk by chunk with the Wan 2.1 VAE, in constant memory.
 
-The decoder of the Wan 2.1 VAE is causal: of all the latents before a chunk it needs only the last two inputs of each
-of its temporal convolutions. ComfyUI carries them from piece to piece inside one decode; here they are carried from
+The VAE's decoder is causal: of all the latents before a chunk it needs only the last two inputs of each of its temporal
+convolutions. ComfyUI carries them from piece to piece inside one decode (`feat_cache`); here they are carried from
 chunk to chunk, so that the frames of all chunks together are those of one decode of the whole latent.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from .base import CARRIED_FRAMES, FIRST_SEEN, ChunkDecoder
+from .base import ChunkDecoder
+
+CARRIED_FRAMES = 2
+# ComfyUI's mark for a temporal upsampler that has seen the first latent frame alone, which it does not upsample
+FIRST_SEEN = "Rep"
 
 
-class StreamingDecoder(ChunkDecoder):
-    """With the Wan 2.1 VAE."""
+class WanDecoder(ChunkDecoder):
+    """Decodes chunk by chunk with the Wan 2.1 VAE."""
 
-    def __init__(self, vae):
+    def __init__(self, vae: Any):
         super().__init__(vae)
         self._decoder: nn.Module = vae.first_stage_model.decoder
         # in the order in which the decoder runs them, which is that of its slots
         self._convs = [m for m in self._decoder.modules() if isinstance(m, nn.Conv3d) and m.kernel_size[0] > 1]
+        # for each of them its last inputs [1, c, 1 or 2, h, w], a mark, or None before the first chunk
         self._carry: list[Tensor | str | None] = [None] * len(self._convs)
-
-    def _frames(self, latents: Tensor) -> Tensor:
-        z = self._vae.first_stage_model.conv2(latents)
-        frames = torch.cat([part for piece in self._pieces(z) for part in self._advance(piece)], dim=2)
-        # laid out as a restored carry is: convolutions may round otherwise for another layout
-        self._carry = [carried.contiguous() if isinstance(carried, Tensor) else carried for carried in self._carry]
-        return frames
 
     def state(self) -> dict[str, Tensor]:
         if not self._started:
             return {}
-        # the mark has no numbers: an empty tensor stands for it
-        return {
-            name: torch.empty(0) if carried is FIRST_SEEN else carried.detach().cpu().clone()
-            for name, carried in zip(self._names, self._carry, strict=True)
-        }
+        return {name: _to_state(carried) for name, carried in zip(self._names, self._carry, strict=True)}
 
     def restore(self, state: dict[str, Tensor]) -> None:
         if state:
             self._check_state(state)
-            self._carry = [self._restored(state[name]) for name in self._names]
+            self._carry = [self._from_state(state[name]) for name in self._names]
         else:
             self._carry = [None] * len(self._convs)
 
@@ -52,14 +48,23 @@ class StreamingDecoder(ChunkDecoder):
 
     @property
     def _first_carried(self) -> Tensor | None:
-        return self._carry[0]
+        first = self._carry[0]
+        return first if isinstance(first, Tensor) else None
 
     @property
     def _names(self) -> list[str]:
         return [f"carry.{slot:02}" for slot in range(len(self._convs))]
 
+    def _frames(self, latents: Tensor) -> Tensor:
+        z = self._vae.first_stage_model.conv2(latents)
+        frames = torch.cat([part for piece in self._pieces(z) for part in self._run_decoder(piece)], dim=2)
+        # laid out as a restored carry is: convolutions may round otherwise for another layout
+        self._carry = [carried.contiguous() if isinstance(carried, Tensor) else carried for carried in self._carry]
+        return frames
+
     def _pieces(self, z: Tensor) -> tuple[Tensor, ...]:
-        """The latent frames that go through the decoder together: the video's first alone, then as ComfyUI, in twos."""
+        """Split z [1, C, F, h, w] into what goes through the decoder together: the video's first latent frame alone,
+        then twos, as in ComfyUI."""
         first = [] if self._started else [1]
         rest = z.shape[2] - len(first)
         twos = [2] * (rest // 2)
@@ -68,24 +73,25 @@ class StreamingDecoder(ChunkDecoder):
             twos[-1:] = [3] if twos else [1]
         return z.split(first + twos, dim=2)
 
-    def _advance(self, piece: Tensor) -> list[Tensor]:
-        """Decode one piece, and carry on what the next one needs."""
+    def _run_decoder(self, piece: Tensor) -> list[Tensor]:
+        """Decode one piece [1, C, F, h, w], and carry what the next one needs."""
         before = list(self._carry) if piece.shape[2] < CARRIED_FRAMES else None
         frames = self._decoder(piece, feat_cache=self._carry, feat_idx=[0])
         if before is not None:
             self._carry = [_topped_up(old, new) for old, new in zip(before, self._carry, strict=True)]
         return frames
 
-    def _restored(self, tensor: Tensor) -> Tensor | str:
+    def _from_state(self, tensor: Tensor) -> Tensor | str:
         return tensor.to(self._vae.device, copy=True) if tensor.numel() else FIRST_SEEN
 
     def _scales(self) -> list[int]:
         """How much larger than the latents each temporal convolution's input is."""
-        scale, scales = 1, []
+        scale = 1
+        scales = []
         for module in self._decoder.modules():
             if isinstance(module, nn.Upsample):
                 scale *= 2
-            elif any(module is conv for conv in self._convs):
+            elif isinstance(module, nn.Conv3d) and module.kernel_size[0] > 1:
                 # a temporal upsampler runs before the spatial one that it is listed after
                 scales.append(scale // 2 if module.kernel_size[1] == 1 else scale)
         return scales
@@ -114,6 +120,11 @@ class StreamingDecoder(ChunkDecoder):
                     f"the state was decoded with another VAE: {name} has shape {list(carried.shape)}, but this one "
                     f"needs [1, {conv.in_channels}, 1 or 2, height, width]; connect the VAE it was made with."
                 )
+
+
+def _to_state(carried: Tensor | str | None) -> Tensor:
+    # the mark has no numbers: an empty tensor stands for it
+    return carried.detach().cpu().clone() if isinstance(carried, Tensor) else torch.empty(0)
 
 
 def _topped_up(old: Tensor | str | None, new: Tensor | str | None) -> Tensor | str | None:

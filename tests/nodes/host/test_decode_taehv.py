@@ -35,7 +35,7 @@ def latents() -> torch.Tensor:
 @pytest.fixture
 def decoder(pack, light):
     """decoder() is a new streaming decoder on the light VAE."""
-    return lambda: pack.nodes.host.decode.taehv.LightDecoder(light)
+    return lambda: pack.nodes.host.decode.LightDecoder(light)
 
 
 @pytest.mark.parametrize("chunks", [(7,), (3, 3, 1), (1, 1, 5), (2, 3, 2)], ids=str)
@@ -120,7 +120,8 @@ def test_a_story_goes_through_it_in_parts_and_says_so(tiny, light, stream, writt
 
 
 def test_the_plan_says_so(tiny, light):
-    request = tiny.nodes.run.request.Request(tiny.model, tiny.schedule(), 7, 64, 64, 45, 16.0, "1000", 5.0, None, None)
+    inputs = {"seed": 7, "width": 64, "height": 64, "length": 45, "fps": 16.0, "steps": "1000", "shift": 5.0}
+    request = tiny.nodes.run.request.Request(tiny.model, tiny.schedule(), **inputs)
     plan = tiny.nodes.run.request.prepare(request)
     told = {vae: tiny.nodes.run.estimate.estimate_run(request, plan, vae) for vae in (light, tiny.vae)}
     assert any("light decoder" in str(line) for line in told[light].lines())

@@ -20,7 +20,7 @@ def latents() -> torch.Tensor:
 @pytest.fixture
 def decoder(pack, tiny):
     """decoder() is a new streaming decoder on the tiny VAE."""
-    return lambda: pack.nodes.host.decode.wan.StreamingDecoder(tiny.vae)
+    return lambda: pack.nodes.host.decode.WanDecoder(tiny.vae)
 
 
 @pytest.mark.parametrize(

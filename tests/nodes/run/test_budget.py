@@ -17,13 +17,13 @@ def room(tiny, monkeypatch):
 def said(tiny, monkeypatch) -> list[str]:
     """What the log is told."""
     heard: list[str] = []
-    monkeypatch.setattr(tiny.nodes.host, "inform", heard.append)
+    monkeypatch.setattr(tiny.nodes.host, "log", heard.append)
     return heard
 
 
 def footprint(tiny, **changes):
     """Of a run of the tiny model that does not take place."""
-    request = tiny.nodes.run.request.Request(tiny.model, tiny.schedule(), 7, **(SIZES | changes))
+    request = tiny.nodes.run.request.Request(tiny.model, tiny.schedule(), seed=7, **(SIZES | changes))
     return tiny.nodes.run.estimate.estimate_run(request, tiny.nodes.run.request.prepare(request), None)
 
 

@@ -40,7 +40,7 @@ def events(tiny, monkeypatch):
     told = []
     page, progress = tiny.nodes.host.Page, tiny.nodes.host.Progress
     monkeypatch.setattr(page, "send", lambda self, event, data: told.append((event, data)))
-    monkeypatch.setattr(progress, "say", lambda self, text: told.append(("say", text)))
+    monkeypatch.setattr(progress, "show_text", lambda self, text: told.append(("say", text)))
     return told
 
 
@@ -77,7 +77,7 @@ def test_pictures_state_and_events_are_those_without_it(stream, written, overlap
 
 def test_a_chunk_is_told_when_it_is_in_the_file_and_with_its_own_picture(tiny, stream, overlap, events, monkeypatch):
     overlap("thread")
-    writer, counts, firsts = tiny.nodes.stream_to_video.VideoWriter, [], []
+    writer, counts, firsts = tiny.nodes.run.output.VideoWriter, [], []
     write, send = writer.write, tiny.nodes.host.Page.send
 
     def noted(self, frames):
@@ -111,7 +111,7 @@ def test_a_cancel_keeps_a_file_that_plays_up_to_where_it_says(
         if "chunk 3" in text:
             comfy.model_management.interrupt_current_processing()
 
-    monkeypatch.setattr(tiny.nodes.host.Progress, "say", cancel_at_third_chunk)
+    monkeypatch.setattr(tiny.nodes.host.Progress, "show_text", cancel_at_third_chunk)
     cancelled = comfy.model_management.InterruptProcessingException
     with pytest.raises(cancelled):
         stream(**SMALL | {"length": 1197, "filename_prefix": "cancelled"})
@@ -130,7 +130,7 @@ def test_a_cancel_keeps_a_file_that_plays_up_to_where_it_says(
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_writer_that_fails_stops_the_sampling_soon(tiny, stream, overlap, monkeypatch, kind):
     overlap(kind)
-    sampled, writer = [], tiny.nodes.stream_to_video.VideoWriter
+    sampled, writer = [], tiny.nodes.run.output.VideoWriter
     write, add = writer.write, tiny.nodes.run.output.VideoOutput.add
 
     def full(self, frames):
@@ -152,13 +152,13 @@ def test_a_writer_that_fails_stops_the_sampling_soon(tiny, stream, overlap, monk
 def test_a_decode_that_fails_is_named_and_keeps_what_is_written(tiny, stream, overlap, monkeypatch, tmp_path, kind):
     overlap(kind)
     decoder = tiny.nodes.host.decode.base.ChunkDecoder
-    decode, calls = decoder.decode_there, []
+    decode, calls = decoder.decode_on_device, []
 
     def broken(self, latents):
         calls.append(latents)
         return decode(self, latents) * (float("nan") if len(calls) == 3 else 1)
 
-    monkeypatch.setattr(decoder, "decode_there", broken)
+    monkeypatch.setattr(decoder, "decode_on_device", broken)
     with pytest.raises(ValueError, match="NaN, which is no colour"):
         stream(**SMALL)
     (left,) = tmp_path.glob("*unfinished*")
@@ -170,7 +170,7 @@ def test_nothing_uses_the_vae_while_a_prompt_is_read(tiny, stream, overlap, monk
     """Another model may drive model and VAE from their device."""
     overlap(kind)
     decoder = tiny.nodes.host.decode.base.ChunkDecoder
-    decode, busy, read = decoder.decode_there, [], []
+    decode, busy, read = decoder.decode_on_device, [], []
 
     def noted(self, latents):
         busy.append(1)
@@ -178,8 +178,8 @@ def test_nothing_uses_the_vae_while_a_prompt_is_read(tiny, stream, overlap, monk
         busy.pop()
         return frames
 
-    monkeypatch.setattr(decoder, "decode_there", noted)
-    script, encode = tiny.nodes.run.live.LiveSchedule, tiny.nodes.run.live.encode
+    monkeypatch.setattr(decoder, "decode_on_device", noted)
+    script, encode = tiny.nodes.run.live.LiveSchedule, tiny.nodes.host.encode
     before = script.before_chunk
 
     def reading(clip, prompts):
@@ -188,10 +188,10 @@ def test_nothing_uses_the_vae_while_a_prompt_is_read(tiny, stream, overlap, monk
 
     def asked(self, chunk):
         if chunk == 2 and not read:
+            monkeypatch.setattr(tiny.nodes.host, "encode", reading)
             self.control.ask("a cat jumps")
         return before(self, chunk)
 
-    monkeypatch.setattr(tiny.nodes.run.live, "encode", reading)
     monkeypatch.setattr(script, "before_chunk", asked)
     _, _, report = stream(**SMALL, clip=tiny.clip)
     assert read == [[]] and "a cat jumps" in report["played"]

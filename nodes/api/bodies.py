@@ -1,0 +1,42 @@
+"""Read the JSON body of a request, and turn exceptions into answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .. import host
+
+
+class BadBody(ValueError):
+    """A body that is not of the form that its route takes, in one sentence; the answer's status is 400."""
+
+
+def read_json(body: bytes, otherwise: str = "the body is no JSON.") -> Any:
+    """Parse a body. Raises BadBody, with the sentence `otherwise`, for one that is no JSON."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise BadBody(otherwise) from None
+
+
+def read_object(body: bytes, otherwise: str) -> dict[str, Any]:
+    """Parse a body. Raises BadBody, with the sentence `otherwise`, for one that is no JSON object."""
+    content = read_json(body, otherwise)
+    if not isinstance(content, dict):
+        raise BadBody(otherwise)
+    return content
+
+
+def answer_with(work: Callable[[], dict[str, Any]], statuses: Mapping[type[Exception], int]) -> host.Answer:
+    """Status 200 and what `work` returns, or `{"error": sentence}` with the status of what it raised.
+
+    statuses  HTTP status by class of exception, of which the first that fits counts. BadBody has 400 on every route;
+              any other exception passes.
+    """
+    statuses = {BadBody: 400, **statuses}
+    try:
+        return 200, work()
+    except tuple(statuses) as error:
+        return next(status for kind, status in statuses.items() if isinstance(error, kind)), {"error": str(error)}
