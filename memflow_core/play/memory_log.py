@@ -151,6 +151,7 @@ class _Scores:
         self._scores: dict[int, list[float]] = {}
 
     def add(self, record: Record) -> None:
+        """Add the scores of a `retrieve` record, if it has any."""
         if record["scores"] is None or record["policy"] in UNSCORED:
             return
         for frames, scores in zip(_flat(record["before"]), _flat(record["scores"]), strict=True):

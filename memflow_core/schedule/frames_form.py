@@ -78,7 +78,7 @@ def _read_pair(text: str, position: int, end: int) -> tuple[Segment, int]:
 
 
 def _frame(key: str) -> Time:
-    # a colon behind the frame asks for no blending; there is none here
+    # a colon behind the frame turns blending off, and there is none here
     digits = key.strip().removesuffix(":")
     require(
         digits.isascii() and digits.isdigit() and len(digits) <= 13,

@@ -32,6 +32,7 @@ class _Entry:
     blend: Blend | None
 
     def segment(self) -> Segment:
+        """Return the segment. Raises ScheduleError."""
         switch = "recache" if self.blend is None else "blend"
         return Segment(Time(self.start, "s"), self.text, switch, blend=self.blend)
 

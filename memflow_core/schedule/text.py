@@ -81,6 +81,7 @@ class _Reader:
     entries: list[_Entry] = field(default_factory=list)
 
     def read(self, line: str, number: int) -> None:
+        """Read one line, stripped and not empty. Raises ScheduleError."""
         entry = _match_entry(line, number)
         if entry:
             self._check_names(entry)
@@ -176,6 +177,7 @@ class _Entry:
     recall: list[str] = field(default_factory=list)
 
     def segment(self) -> Segment:
+        """Return the segment. Raises ScheduleError."""
         return Segment(
             self.start,
             _unquote(" ".join(line for line in self.lines if line)),

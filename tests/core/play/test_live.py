@@ -64,7 +64,7 @@ def replay(make_stream, text: str, **settings) -> torch.Tensor:
 PINNED = "pin hero: 1s\npin: 25%\npin late: 5s\n0s: a robot\n2s [hero]: a cat\n5.8s [blend 1s] [late]: a ghost"
 
 CHANGES = {
-    "nothing asked": {},
+    "no change": {},
     "a prompt in the middle": {3: [ask("rain")]},
     "before the first chunk": {0: [ask("snow")]},
     "where a scheduled one starts": {3: [ask("rain", "cut")]},
