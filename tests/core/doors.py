@@ -61,6 +61,43 @@ class Import:
     bound: str | None
 
 
+CORE = Wing(
+    "memflow_core",
+    {
+        "config": "",
+        "schedule": "",
+        "model": "",
+        "video": "",
+        "weights": "model",
+        "memory": "model",
+        "attention": "memory model",
+        "stream": "attention memory model",
+        "play": "stream schedule memory",
+        "state": "stream attention memory model",
+        "estimate": "schedule memory",
+        "__init__": "schedule model video weights memory attention stream play state estimate",
+    },
+    shared="config",
+)
+# * is a node file; none imports another
+NODES = Wing(
+    "nodes",
+    {
+        "io_types": "",
+        "host": "",
+        "report": "host",
+        "run": "report host",
+        "api": "run host",
+        "inputs": "io_types run report host",
+        "*": "inputs io_types run report host",
+        "__init__": "* api host",
+    },
+    beyond=["memflow_core"],
+)
+# packages that use the core, and enter its rooms by their doors too
+OUTSIDERS = ["training", "benchmarks", "tools"]
+
+
 class Source:
     """One parsed file and its place in the repository."""
 

@@ -6,43 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.core.doors import Wing, comfyui_internals, violations
+from tests.core.doors import CORE, NODES, OUTSIDERS, Wing, comfyui_internals, violations
 
 ROOT = Path(__file__).resolve().parents[2]
-CORE = Wing(
-    "memflow_core",
-    {
-        "config": "",
-        "schedule": "",
-        "model": "",
-        "video": "",
-        "weights": "model",
-        "memory": "model",
-        "attention": "memory model",
-        "stream": "attention memory model",
-        "play": "stream schedule memory",
-        "state": "stream attention memory model",
-        "estimate": "schedule memory",
-        "__init__": "schedule model video weights memory attention stream play state estimate",
-    },
-    shared="config",
-)
-# * is a node file: none imports another
-NODES = Wing(
-    "nodes",
-    {
-        "io_types": "",
-        "host": "",
-        "report": "host",
-        "run": "report host",
-        "api": "run host",
-        "inputs": "io_types run report host",
-        "*": "inputs io_types run report host",
-        "__init__": "* api host",
-    },
-    beyond=["memflow_core"],
-)
-OUTSIDERS = ["training", "benchmarks", "tools"]
 
 
 def test_every_import_goes_through_a_door_that_is_open():
