@@ -1,6 +1,6 @@
 """Check that a tag names the version of pyproject.toml, and print that version's section of CHANGELOG.md.
 
-    python -m tools.release_notes v0.2.0
+Called as `python -m tools.release_notes v0.2.0`.
 """
 
 from __future__ import annotations
