@@ -20,7 +20,12 @@ HOST = ROOT / "tools" / "comfy_host.py"
 def run(*command: object, **env: str) -> subprocess.CompletedProcess[str]:
     clean = {key: value for key, value in os.environ.items() if key != "COMFYUI_PATH"}
     return subprocess.run(
-        [sys.executable, *map(str, command)], env={**clean, **env}, cwd=ROOT, capture_output=True, text=True
+        [sys.executable, *map(str, command)],
+        env={**clean, **env},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 

@@ -378,5 +378,5 @@ def test_pins_are_refused_for_a_memory_without_them(retrieval, message):
 def test_the_package_loads_without_torch():
     program = "import sys; sys.modules['torch'] = None; import memflow_core.schedule"
     root = Path(__file__).parents[3]
-    done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
