@@ -59,7 +59,7 @@ def _from_playwright() -> bool:
 
 def _succeeds(command: list[str], env: dict[str, str] | None = None) -> bool:
     quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return subprocess.run(command, env=env, **quiet).returncode == 0
+    return subprocess.run(command, env=env, check=False, **quiet).returncode == 0
 
 
 def main() -> None:

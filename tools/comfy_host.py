@@ -1,6 +1,6 @@
 """Find or install a real ComfyUI, and a virtual environment that runs it.
 
-    python tools/comfy_host.py [--dest DIR] [--comfyui PATH] [--requirements FILE] [--lite]
+    python tools/comfy_host.py [--dest DIR] [--comfyui PATH] [--requirements FILE] [--lite | --core]
 
 Needs Python 3.10+ and nothing else. Makes, under DEST (default: this checkout):
 
@@ -9,6 +9,9 @@ Needs Python 3.10+ and nothing else. Makes, under DEST (default: this checkout):
     .host/base/      ComfyUI's base directory (models, input, output), with this pack in custom_nodes
     .host/cache/     pip's cache, unless PIP_CACHE_DIR names one
     .host/host.json  what was set up; when nothing has changed the next run does nothing
+
+With --core only .venv is made, with torch and every --requirements file, for what needs no ComfyUI. A .venv that is
+there is kept and gets what it lacks.
 
 A ComfyUI that --comfyui names is only read: neither its files nor its Python environment change.
 """
@@ -68,6 +71,7 @@ class Layout:
         self.comfyui = self.host / "ComfyUI"
         self.base = self.host / "base"
         self.stamp = self.host / "host.json"
+        self.core_stamp = self.host / "core.json"
         self.log = self.host / "setup.log"
         self.cache = Path(os.environ.get("PIP_CACHE_DIR") or self.host / "cache")
 
@@ -122,6 +126,24 @@ def setup(dest: Path, comfyui: Path | None, requirements: list[Path], lite: bool
         at.stamp.write_text(json.dumps(made, indent=1))
     make_base(at.base)
     return made
+
+
+def setup_core(dest: Path, requirements: list[Path]) -> None:
+    """Make or complete a .venv under `dest` that runs memflow_core: torch and the requirements, no ComfyUI.
+
+    SetupError says what stands in the way.
+    """
+    at = Layout(dest)
+    at.host.mkdir(parents=True, exist_ok=True)
+    key = json.dumps([TORCH[0], *(f.read_text() for f in requirements)])
+    if at.python.exists() and at.core_stamp.is_file() and at.core_stamp.read_text() == key:
+        return
+    # whatever Python it has: what `setup` made stays
+    if not at.python.exists() or call([at.python, "-m", "pip", "--version"], at)[0]:
+        make_venv(at)
+    say("installing torch and " + ", ".join(f.name for f in requirements))
+    pip(at, "installing torch", "install", TORCH[0], *(part for f in requirements for part in ("-r", f)))
+    at.core_stamp.write_text(key)
 
 
 def fingerprint(source: Path, requirements: list[Path], lite: bool) -> str:
@@ -240,7 +262,7 @@ def call(command: list, at: Layout, timeout_s: float | None = None) -> tuple[int
     try:
         done = subprocess.run(
             command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, errors="replace", timeout=timeout_s,
+            text=True, errors="replace", timeout=timeout_s, check=False,
         )  # fmt: skip
         code, output = done.returncode, done.stdout
     except subprocess.TimeoutExpired:
@@ -261,10 +283,13 @@ def main() -> None:
     add("--comfyui", type=Path, help="an existing ComfyUI (default: the variable COMFYUI_PATH)")
     add("--requirements", type=Path, action="append", default=[], metavar="FILE", help="install these, too")
     add("--lite", action="store_true", help="without ComfyUI's workflow templates and embedded docs (0.4 GB)")
+    add("--core", action="store_true", help="no ComfyUI: an environment for memflow_core and its tests alone")
     args = parser.parse_args()
     named = args.comfyui or os.environ.get("COMFYUI_PATH")
     comfyui = Path(named).resolve() if named else None
     try:
+        if args.core:
+            return setup_core(args.dest.resolve(), args.requirements)
         made = setup(args.dest.resolve(), comfyui, args.requirements, args.lite)
     except (SetupError, OSError) as error:
         sys.exit(f"set-up failed: {error}")

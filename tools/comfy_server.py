@@ -147,7 +147,9 @@ class Server:
         # comfy-cli makes folders in the home directory when it is imported, which may not be writable
         env = {**os.environ, "HOME": str(self.base / "home")}
         given = json.dumps([workflow, self.get("/object_info")])
-        done = subprocess.run([sys.executable, "-c", CONVERT], env=env, input=given, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", CONVERT], env=env, input=given, capture_output=True, text=True, check=False
+        )
         if done.returncode:
             problem = done.stderr.strip().splitlines()[-1].partition(": ")
             raise ServerError(f"the workflow cannot be converted: {problem[2] or problem[0]}")

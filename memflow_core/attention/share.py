@@ -27,7 +27,7 @@ class AttentionShareMeter:
         self._sum: Tensor | None = None
         self._layers = 0
 
-    def __call__(self, layer: int, q: Tensor, keys: Tensor, kinds: Tensor) -> None:
+    def __call__(self, layer: int, q: Tensor, keys: Tensor, kinds: Tensor) -> None:  # noqa: ARG002
         """Measure one layer.
 
         q      [B, heads, L, head_dim], rotated.

@@ -9,14 +9,14 @@ from .prompt import Prompt, PromptChange, TextBlend, change_arguments
 from .stream import Stream
 
 __all__ = [
+    "FIRST_PICTURE",
     "Chunk",
     "Draw",
-    "FIRST_PICTURE",
+    "EncodedImages",
     "FlowSchedule",
     "ForwardPass",
     "InitialFrames",
     "Noise",
-    "EncodedImages",
     "Progress",
     "Prompt",
     "PromptChange",

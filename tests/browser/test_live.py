@@ -107,9 +107,7 @@ def ask_then_go_on_until(chunk: int, **wish):
 
 
 def test_a_live_prompt_is_played_and_what_was_played_plays_again(comfy):
-    directed = Directed(
-        comfy, graph(701), ask_then_go_on_until(4, prompt="a cat jumps", switch="cut"), lambda run: finish(run)
-    )
+    directed = Directed(comfy, graph(701), ask_then_go_on_until(4, prompt="a cat jumps", switch="cut"), finish)
     video = directed.video()
     frames, played = frames_of(video), tags_of(video)["memflow_played"]
     assert "[cut]: a cat jumps" in played and played.startswith("length: ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,7 @@ class Node:
 def _reads_modules(program: str) -> bool:
     """Older versions of node take a .js file for something else than a module."""
     command = [program, "--input-type=module", "-e", f"await import({json.dumps(f'{WEB.as_uri()}/schedule/time.js')})"]
-    return subprocess.run(command, stderr=subprocess.DEVNULL).returncode == 0
+    return subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
 @pytest.fixture(scope="module")
@@ -402,23 +403,24 @@ def test_operations_do_to_the_story_what_they_say(timeline, story, data):
     index = data.draw(st.integers(0, len(said) - 1))
     to = data.draw(st.integers(0, len(said) - 1))
     before = starts(text)
-    lasting = [b - a for a, b in zip(before, before[1:], strict=False)]
+    lasting = [b - a for a, b in pairwise(before)]
 
     moved = timeline(text, "move", [index, to])
     if index != to:
-        assert (
-            segment_texts(moved["text"])
-            == (order := said[:index] + said[index + 1 :])[:to] + [said[index]] + order[to:]
-        )
+        assert segment_texts(moved["text"]) == [
+            *(order := said[:index] + said[index + 1 :])[:to],
+            said[index],
+            *order[to:],
+        ]
         assert comments(moved["text"]) == comments(text)
         after = starts(moved["text"])
         if max(index, to) < len(said) - 1:
-            assert sorted(b - a for a, b in zip(after, after[1:], strict=False)) == sorted(lasting)
+            assert sorted(b - a for a, b in pairwise(after)) == sorted(lasting)
 
     removed = timeline(text, "remove", [index])
     if len(said) > 1:
         assert segment_texts(removed["text"]) == said[:index] + said[index + 1 :]
-        assert starts(removed["text"]) == [0] + (before[:index] + before[index + 1 :])[1:]
+        assert starts(removed["text"]) == [0, *(before[:index] + before[index + 1 :])[1:]]
         assert comments(removed["text"]) == comments(text)
 
     copied = timeline(text, "duplicate", [index])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tools import comfy_host
-from tools.comfy_host import ROOT, SetupError, comfyui_version, setup
+from tools.comfy_host import ROOT, SetupError, comfyui_version, setup, setup_core
 from tools.comfy_server import ServerError, failure, output_files, require_free_port
 
 HOST = ROOT / "tools" / "comfy_host.py"
@@ -20,7 +20,12 @@ HOST = ROOT / "tools" / "comfy_host.py"
 def run(*command: object, **env: str) -> subprocess.CompletedProcess[str]:
     clean = {key: value for key, value in os.environ.items() if key != "COMFYUI_PATH"}
     return subprocess.run(
-        [sys.executable, *map(str, command)], env={**clean, **env}, cwd=ROOT, capture_output=True, text=True
+        [sys.executable, *map(str, command)],
+        env={**clean, **env},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -101,6 +106,34 @@ def test_set_up_runs_once_and_again_only_when_a_requirement_changed(tmp_path, mo
     wanted.write_text("pytest\nruff\n")
     setup(tmp_path / "dest", comfyui, [wanted])
     assert len(installed) == 2
+
+
+def test_what_needs_no_comfyui_is_set_up_once_and_fetches_none(tmp_path, monkeypatch):
+    wanted = tmp_path / "wanted.txt"
+    wanted.write_text("pytest\n")
+    installed = []
+    monkeypatch.setattr(comfy_host, "pip", lambda at, what, *args: installed.append(args))
+
+    setup_core(tmp_path / "dest", [wanted])
+    setup_core(tmp_path / "dest", [wanted])
+    assert installed == [("install", comfy_host.TORCH[0], "-r", wanted)]
+    assert (tmp_path / "dest" / ".venv" / "bin" / "python").exists()
+    assert not (tmp_path / "dest" / ".host" / "ComfyUI").exists()
+    wanted.write_text("pytest\nruff\n")
+    setup_core(tmp_path / "dest", [wanted])
+    assert len(installed) == 2
+
+
+def test_it_completes_the_environment_that_is_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(comfy_host, "install", lambda *args: None)
+    monkeypatch.setattr(comfy_host, "pip", lambda *args: None)
+    made = setup(tmp_path / "dest", fake_comfyui(tmp_path / "ComfyUI"), [])
+    kept = tmp_path / "dest" / ".venv" / "kept"
+    kept.write_text("")
+    setup_core(tmp_path / "dest", [])
+    assert kept.is_file()
+    monkeypatch.setattr(comfy_host, "install", lambda *args: pytest.fail("it was set up"))
+    assert setup(tmp_path / "dest", tmp_path / "ComfyUI", []) == made
 
 
 def test_an_interrupted_set_up_is_taken_up_again(tmp_path, monkeypatch):

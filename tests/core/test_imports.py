@@ -81,7 +81,7 @@ def test_the_core_loads_with_neither_comfyui_nor_triton_in_reach():
         "for name in ('comfy', 'comfy_api', 'folder_paths', 'server', 'nodes', 'triton'): sys.modules[name] = None\n"
         f"for name in {modules!r}: importlib.import_module(name)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 

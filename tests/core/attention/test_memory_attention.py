@@ -61,7 +61,7 @@ def test_sink_and_window_are_what_is_read(chunks, sink, window, sinks, windows, 
 
 
 def test_sparse_memory_activation_reads_the_frames_with_the_best_mean_key():
-    cache, attend, q, out, raw = stream_frames(SlotLayout(3, 9, 0), 7, 2, False)
+    _, attend, q, out, raw = stream_frames(SlotLayout(3, 9, 0), 7, 2, False)
     places = {f: f for f in range(21)}
     for item in range(BATCH):
         for head in range(HEADS):

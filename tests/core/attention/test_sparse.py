@@ -120,6 +120,7 @@ def test_frames_that_do_not_stand_side_by_side_are_refused(name):
         READERS[name]()(q, keys.mT.contiguous().mT, values, chosen, memory)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("positions", ["absolute", "relative"] if find_spec("triton") and not CUDA else [])
 def test_a_stream_is_the_same_by_every_reader(positions, backbone, make_stream, play, prompt):
     made = {}
@@ -136,6 +137,7 @@ def test_a_stream_is_the_same_by_every_reader(positions, backbone, make_stream, 
 RECORDED = ("inter_local9_sink2_b4r1_sma", "unitsma_block8_step1", "unitsma_recache27")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recording", RECORDED if find_spec("triton") and not CUDA else ())
 def test_a_recording_is_met_by_the_fused_reader(recording):
     case = next(case for case in find_cases(GOLDEN) if case.path.stem == recording)
@@ -164,11 +166,14 @@ print(made.asm["ptx"].count("wgmma.mma_async"), made.asm["ptx"].count("cp.async.
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", [COMPILE] if find_spec("triton") else [], ids=["sm_90"])
 def test_the_kernel_compiles_for_hopper(program, tmp_path):
     """With tensor cores, loads that run ahead, and within the 227 KB that a block may share."""
     env = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     products, ahead, shared = map(int, done.stdout.split())
     assert products > 0 and ahead > 0 and shared <= 227 * 1024

@@ -270,6 +270,7 @@ def test_faults_are_refused_with_their_line(text, message):
         from_text(text)
 
 
+@pytest.mark.slow
 def test_long_texts_and_hostile_lines_are_read():
     many = "\n".join(f"{n}s [cut] [seed {n}]: prompt {n}" for n in range(100_000))
     assert len(from_text(many).segments) == 100_000

@@ -56,6 +56,7 @@ def test_a_resumed_stream_is_bit_identical(make_stream, play, prompt, backbone, 
     assert all(torch.equal(before[name], tensor) for name, tensor in state.tensors.items()), "the state was written to"
 
 
+@pytest.mark.slow
 def test_a_new_process_goes_on_from_the_file(make_stream, play, prompt, backbone, tmp_path):
     scenes = {chunk: (prompt(number), *kind) for chunk, (number, *kind) in SCENES.items()}
     whole = make_stream(retrieval="prompt", record_every=1, top_k=3)

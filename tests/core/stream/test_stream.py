@@ -131,6 +131,7 @@ def test_relative_positions_equal_absolute_ones_until_a_frame_leaves_the_window(
     assert (absolute - relative)[:, :, 12:].abs().max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("retrieval", ["prompt", "attention", "reference"])
 def test_relative_positions_have_no_length_limit(make_stream, play, prompt, retrieval):
     stream = make_stream((1000,), frames=1100, retrieval=retrieval, top_k=3)

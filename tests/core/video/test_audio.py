@@ -124,6 +124,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", CONTAINERS)
 def test_a_killed_process_leaves_a_file_that_plays_and_sounds(ending, tmp_path):
     command = [sys.executable, "-c", WRITE_UNTIL_KILLED, str(tmp_path / f"story{ending}")]

@@ -50,6 +50,7 @@ def python(program: str, *arguments: object) -> list[str]:
     return [sys.executable, "-c", program, *map(str, arguments)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", CONTAINERS)
 def test_a_killed_process_leaves_a_file_that_plays_to_the_last_write(ending, tmp_path, read_pictures, read_tags):
     path = tmp_path / f"story{ending}"
@@ -64,6 +65,7 @@ def test_a_killed_process_leaves_a_file_that_plays_to_the_last_write(ending, tmp
     assert not path.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", CONTAINERS)
 def test_a_disk_that_fills_up_loses_nothing_that_was_written(ending, tmp_path, read_pictures):
     path = tmp_path / f"story{ending}"
@@ -157,6 +159,7 @@ def test_a_file_that_appears_while_writing_is_not_replaced_either(tmp_path, stri
     assert len(read_pictures(writer.unfinished)) == 10
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_length(tmp_path):
     pages, page = Path("/proc/self/statm"), resource.getpagesize()
     frames, sizes = torch.rand(4, 128, 128, 3), []

@@ -100,6 +100,7 @@ def refused(path: Path, *words: str, which: str = "auto", num_heads: int | None 
 # -- what is read --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_every_dialect_of_the_real_model_is_read_and_sized(dialect, save):
     read = read_generator(save(DIALECTS[dialect](zeros(WAN_1_3B))))

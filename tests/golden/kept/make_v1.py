@@ -15,15 +15,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path.cwd()))
 
-import torch  # noqa: E402
-from memflow_core.backbone import Backbone  # noqa: E402
-from safetensors import safe_open  # noqa: E402
-from safetensors.torch import load_file, save_file  # noqa: E402
+import torch
+from memflow_core.backbone import Backbone
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
-from memflow_core.config import MemoryConfig, ModelConfig, SamplingConfig  # noqa: E402
-from memflow_core.model import WanModel  # noqa: E402
-from memflow_core.state import VERSION, StreamState, capture, resume  # noqa: E402
-from memflow_core.stream import LatentShape, Stream  # noqa: E402
+from memflow_core.config import MemoryConfig, ModelConfig, SamplingConfig
+from memflow_core.model import WanModel
+from memflow_core.state import VERSION, StreamState, capture, resume
+from memflow_core.stream import LatentShape, Stream
 
 KEPT = Path(__file__).resolve().parent / "core"
 SMALLER = {"sink_frames": 3, "window_frames": 6}
