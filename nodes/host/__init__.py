@@ -1,7 +1,9 @@
 """The only room that uses ComfyUI's internals: models, memory, attention, decoding, progress, files, routes."""
 
 from .client import Page, Progress, log
-from .decode import ChunkDecoder, LightDecoder, WanDecoder, chunk_decoder
+from .decode.base import ChunkDecoder
+from .decode.taehv import LightDecoder
+from .decode.wan import WanDecoder
 from .files import (
     OutputFile,
     new_output_file,
