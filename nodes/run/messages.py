@@ -1,24 +1,25 @@
-"""A sentence for people, kept apart from what is filled in: the page can say it in another language."""
+"""Messages for people, kept apart from the values in them so that the page can translate them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
-class Said:
-    """English by str(). {0}, {1} ... in the text stand for the values."""
+class Message:
+    """A text in English, in which {0}, {1} ... stand for the values. str() fills them in."""
 
     text: str
-    values: tuple[str | int | Said, ...] = ()
+    values: tuple[str | int | Message, ...] = ()
 
     def __str__(self) -> str:
         return self.text.format(*self.values)
 
-    def to_list(self) -> list:
-        """The text and its values, fit for JSON. A value may be such a list itself."""
-        return [self.text, *(value.to_list() if isinstance(value, Said) else value for value in self.values)]
+    def to_json(self) -> list[Any]:
+        """Return the text and its values, fit for JSON. A value may be such a list itself."""
+        return [self.text, *(value.to_json() if isinstance(value, Message) else value for value in self.values)]
 
 
-def say(text: str, *values: str | int | Said) -> Said:
-    return Said(text, values)
+def message(text: str, *values: str | int | Message) -> Message:
+    return Message(text, values)
