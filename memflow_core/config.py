@@ -192,6 +192,16 @@ class MemoryConfig:
         return self.positions
 
 
+# memory settings under the names that workflow files hold
+MEMORIES: dict[str, MemoryConfig] = {
+    "Story": MemoryConfig(),
+    "Official MemFlow": MemoryConfig(retrieval="reference"),
+    "Sparse (SMA, 3 of 6)": MemoryConfig(top_k=3),
+    "Window only": MemoryConfig(retrieval="none", sink_frames=0),
+    "Sharper memory": MemoryConfig(bank_frames=6, record_every=2),
+}
+
+
 @dataclass(frozen=True)
 class SamplingConfig:
     """How one chunk is denoised (arXiv 2512.14699, section 4.1; the defaults are those of the released 1.3B model).

@@ -6,10 +6,9 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..memflow_core.config import CACHES, MemoryConfig
-from ..memflow_core.presets import MEMORIES, REASONS, memory_words
+from ..memflow_core.config import CACHES, MEMORIES, MemoryConfig
 from .io_types import CATEGORY, MemoryType
-from .run import CUSTOM, CUSTOM_VALUES, MEMORY_OPTIONS, memory_of
+from .run import CUSTOM, CUSTOM_VALUES, MEMORY_OPTIONS, REASONS, memory_of, memory_words
 
 
 def _whole_number(name: str, default: int, tooltip: str) -> io.Int.Input:

@@ -3,6 +3,7 @@
 from .bank import MemoryBank
 from .cache import KVCache, part_names
 from .factory import make_memory
+from .forecast import memory_forecast
 from .frame_kv import Candidate, FrameKV, RebuiltKV
 from .layout import FrameSpan, SlotLayout, frames_of_slots
 from .narrative import NarrativeMemory
@@ -42,6 +43,7 @@ __all__ = [
     "Trace",
     "frames_of_slots",
     "make_memory",
+    "memory_forecast",
     "part_names",
     "published_span",
     "rank",

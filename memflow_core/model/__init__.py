@@ -5,6 +5,7 @@ from .backbone import Attend, Backbone, Compiler, sdpa, sinusoid
 from .block import AttentionBackend, TextKV
 from .functional import widest
 from .rope import THETA, Rope, Rotation
+from .sizes import ModelSize, fp8_bytes_of, weights_of
 from .tree import WanTree
 from .wan import WanModel
 
@@ -14,13 +15,16 @@ __all__ = [
     "AttentionBackend",
     "Backbone",
     "Compiler",
+    "ModelSize",
     "Rope",
     "Rotation",
     "TextKV",
     "WanModel",
     "WanTree",
     "fp8",
+    "fp8_bytes_of",
     "sdpa",
     "sinusoid",
+    "weights_of",
     "widest",
 ]

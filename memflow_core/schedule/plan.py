@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection
 from dataclasses import KW_ONLY, asdict, dataclass
 from typing import Any
@@ -63,11 +64,6 @@ class Plan:
                 return index
         raise IndexError(f"the plan has no chunk {chunk}: it has {self.chunks} chunks.")
 
-    def pinned_in(self, segment: PlacedSegment) -> set[int]:
-        """Latent frames that the bank must hold by the end of a segment."""
-        made = segment.end_chunk * self.grid.latent_frames
-        return {pin.frame for pin in self.pins if pin.name in segment.recall or (pin.name is None and pin.frame < made)}
-
     def check_memory(self, memory: MemoryConfig, also: Collection[int] = (), done: int = 0) -> None:
         """Raise ScheduleError unless the memory can hold what is pinned.
 
@@ -82,10 +78,15 @@ class Plan:
                 f"the schedule has {self.pins[0]}, but memory retrieval is {memory.retrieval!r}, which {lack}: "
                 f"choose another retrieval, or take the pins out."
             )
+        named = {pin.name: pin.frame for pin in self.pins if pin.name is not None}
+        unnamed = deque(sorted(pin.frame for pin in self.pins if pin.name is None))
+        held = {*memory.pins, *also}
         for number, segment in enumerate(self.segments, 1):
+            while unnamed and unnamed[0] < segment.end_chunk * self.grid.latent_frames:
+                held.add(unnamed.popleft())
             if segment.end_chunk <= done:
                 continue
-            needed = len(self.pinned_in(segment) | set(memory.pins) | set(also))
+            needed = len(held | {named[name] for name in segment.recall})
             require(
                 needed <= memory.bank_slots,
                 f"segment {number} ({shorten(segment.prompt)}) needs {needed} pinned moments at once, but the memory "

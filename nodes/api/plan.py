@@ -1,4 +1,4 @@
-"""POST /memflow/plan: what a run will come to, before it is queued. GET /memflow/presets: values for people.
+"""POST /memflow/plan: estimate a run before it is queued. GET /memflow/presets: named sets of values.
 
 Body    `{"schedule": text, "length": 81, "fps": 16, "width": 832, "height": 480, "steps": "1000, 750, 500, 250"}` in
         UTF-8, at most MAX_BYTES. `schedule` is anything that MemFlow Prompt Schedule reads, or its list form. May be
@@ -22,61 +22,57 @@ Nothing is stored. No file is read but those of the tiny model, when it is first
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
-from ...memflow_core.presets import PRESETS
-from ...memflow_core.rehearsal import without_repeats
-from ...memflow_core.schedule import PromptSchedule, read_schedule, show
+from ...memflow_core.schedule import read_schedule, show
 from .. import host
-from ..run import MOST_FRAMES, EncodedPrompts, Request, foreseeable, memory_from_widgets, place
-from ..run import estimate as outlook
+from ..run import (
+    MODELS,
+    MOST_FRAMES,
+    PRESETS,
+    USUAL,
+    PlanRequest,
+    estimate_usual,
+    memory_from_widgets,
+    place,
+    plan_json,
+    usual_model,
+)
 from .bodies import BadBody, answer_with, read_object
 
 PATH, PRESETS_PATH = "/memflow/plan", "/memflow/presets"
 MAX_BYTES = 256 * 1024
-MOST_PAIRS = 1_000_000  # of segments and pins, all of which are compared
-MOST_CHUNKS = 30_000  # that are played through: more than six hours under changing prompts
 REQUIRED = ("schedule", "length", "fps", "width", "height", "steps")
-OPTIONAL = {"global_prompt": "", "memory": None, "model": outlook.USUAL, "weights": "model", "streamed": True}
+OPTIONAL = {"global_prompt": "", "memory": None, "model": USUAL, "weights": "model", "streamed": True}
 
 
 def answer(body: bytes) -> host.Answer:
     """Status and JSON for a request's body."""
-    return answer_with(lambda: tell(_read(body)), {ValueError: 200})
+    return answer_with(lambda: describe(_read(body)), {ValueError: 200})
 
 
 def presets() -> dict[str, Any]:
-    told = [
-        {"name": name, "reason": preset.reason, "words": str(preset.words()), "said": preset.words().to_list()}
+    values = [
+        {"name": name, "reason": preset.reason, "words": str(preset.words()), "said": preset.words().to_json()}
         | {"widgets": preset.widgets, "memory": preset.memory, "cache": preset.cache}
         for name, preset in PRESETS.items()
     ]
-    return {"presets": told}
+    return {"presets": values}
 
 
-def tell(asked: dict[str, Any]) -> dict[str, Any]:
-    """The plan of a body whose form is right. Raises ValueError in one sentence where it cannot be run."""
+def describe(asked: dict[str, Any]) -> dict[str, Any]:
+    """Estimate what a body describes whose form is right. Raises ValueError, one sentence, where it cannot be run."""
     prompts = read_schedule(asked["schedule"])
-    _check_room(prompts)
     if asked["global_prompt"].strip():
-        prompts = PromptSchedule(prompts.segments, asked["global_prompt"].strip(), prompts.length, prompts.pins)
+        prompts = replace(prompts, global_prompt=asked["global_prompt"].strip())
     memory = None if asked["memory"] is None else memory_from_widgets(asked["memory"])
     size = {name: asked[name] for name in ("width", "height", "length", "fps", "steps")}
-    request = Request(None, EncodedPrompts(prompts, ()), seed=0, **size, shift=1.0, memory=memory)
+    request = PlanRequest(prompts=prompts, **size, memory=memory)
     plan = place(request, least_frames=0 if asked["streamed"] else 1)
-    played, _ = without_repeats(foreseeable(request, plan), request.settings, request.done)
-    if played.chunks > MOST_CHUNKS:
-        raise ValueError("the story is too long to be told beforehand: the plan is told when the run starts.")
-    footprint = outlook.estimate_usual(request, plan, asked["model"], asked["weights"] == "fp8", asked["streamed"])
-    return footprint.told() | {"plan": footprint.to_dict()}
-
-
-def _check_room(prompts: PromptSchedule) -> None:
-    if len(prompts.segments) * len(prompts.pins) > MOST_PAIRS:
-        raise ValueError(
-            f"{len(prompts.segments)} segments and {len(prompts.pins)} pins are too many to be told beforehand: the "
-            f"plan is told when the run starts."
-        )
+    model = usual_model(asked["model"], in_fp8=asked["weights"] == "fp8")
+    footprint = estimate_usual(request, plan, model, streamed=asked["streamed"])
+    return plan_json(footprint, model.name) | {"plan": footprint.to_dict()}
 
 
 def _read(body: bytes) -> dict[str, Any]:
@@ -94,7 +90,7 @@ def _read(body: bytes) -> dict[str, Any]:
         _check(name, asked, _is_whole(asked[name]) and low <= asked[name] <= high, f"from {low} to {high}")
     _check("fps", asked, _is_number(asked["fps"]) and 1 <= asked["fps"] <= 120, "from 1 to 120")
     _check("memory", asked, asked["memory"] is None or isinstance(asked["memory"], dict), 'like {"preset": "Story"}')
-    _check("model", asked, asked["model"] in outlook.MODELS, f"one of {', '.join(outlook.MODELS)}")
+    _check("model", asked, asked["model"] in MODELS, f"one of {', '.join(MODELS)}")
     _check("weights", asked, asked["weights"] in ("model", "fp8"), "model or fp8")
     _check("streamed", asked, isinstance(asked["streamed"], bool), "true or false")
     return asked

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...memflow_core.config import LatentShape
-from ...memflow_core.footprint import Decode
+from ...memflow_core.estimate import Decode
 from .taehv import is_light
 
 IN_STREAM, IN_THREAD = "stream", "thread"

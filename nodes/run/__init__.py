@@ -1,10 +1,13 @@
 """One run of a sampling node: its request, session, live control, events and output, and the state between runs."""
 
+from .estimate import MODELS, USUAL, estimate_usual, usual_model
 from .live import RUNNING
 from .memory_settings import CUSTOM, CUSTOM_VALUES, MEMORY_OPTIONS, memory_from_widgets, memory_of
 from .output import sound_of, video_writer, write_video
 from .pictures import remember_pictures, start_from_pictures
-from .request import MOST_FRAMES, EncodedPrompts, Request, foreseeable, parse_steps, place, prepare
+from .plan_text import plan_json
+from .presets import PRESETS, REASONS, memory_words
+from .request import MOST_FRAMES, EncodedPrompts, PlanRequest, Request, parse_steps, place, prepare
 from .session import Run, open_run
 from .start_state import StoryState
 from .state_files import load_state, save_state
@@ -13,24 +16,32 @@ __all__ = [
     "CUSTOM",
     "CUSTOM_VALUES",
     "MEMORY_OPTIONS",
+    "MODELS",
     "MOST_FRAMES",
+    "PRESETS",
+    "REASONS",
     "RUNNING",
+    "USUAL",
     "EncodedPrompts",
+    "PlanRequest",
     "Request",
     "Run",
     "StoryState",
-    "foreseeable",
+    "estimate_usual",
     "load_state",
     "memory_from_widgets",
     "memory_of",
+    "memory_words",
     "open_run",
     "parse_steps",
     "place",
+    "plan_json",
     "prepare",
     "remember_pictures",
     "save_state",
     "sound_of",
     "start_from_pictures",
+    "usual_model",
     "video_writer",
     "write_video",
 ]

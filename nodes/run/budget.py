@@ -1,4 +1,4 @@
-"""Whether a run fits on its device: told before its first chunk.
+"""Check whether a run fits on its device, before its first chunk.
 
 ComfyUI can keep weights in RAM and bring them over when they are needed, which takes time. The cache, the work of a
 pass and what a decode carries have to be on the device.
@@ -9,18 +9,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ...memflow_core.footprint import Footprint, in_gb
-from ...memflow_core.presets import PRESETS
+from ...memflow_core.estimate import Footprint
 from ...memflow_core.schedule import Plan
 from .. import host
-from . import estimate as outlook
+from .estimate import estimate_run
+from .plan_text import in_gb
+from .presets import PRESETS, Preset
 from .request import Request
 
 
 def check_budget(request: Request, plan: Plan, footprint: Footprint, vae: Any) -> str | None:
-    """A sentence where weights will not find room, since that makes a run slower; else None.
+    """Return a sentence where weights do not fit, since that makes a run slower; else None.
 
-    Raises ValueError where the rest does not find room, with the preset that does.
+    Raises ValueError where the rest does not fit, with the preset that does.
     """
     room = host.room(request.model)
     if room is None or footprint.device_bytes <= room:
@@ -42,11 +43,10 @@ def _advice(request: Request, plan: Plan, vae: Any, room: int) -> str:
     smaller = "make the picture, or the window and the bank of MemFlow Memory, smaller"
     if request.state is not None:
         return f"a story that goes on keeps its size, so start it anew, and {smaller}"
-    fitting = [name for name in PRESETS if _fixed_bytes(request, plan, vae, name) <= room]
+    fitting = [name for name, preset in PRESETS.items() if _fixed_bytes(request, plan, vae, preset) <= room]
     return f"choose the preset {max(fitting, key=lambda name: PRESETS[name].pixels)!r}" if fitting else smaller
 
 
-def _fixed_bytes(request: Request, plan: Plan, vae: Any, name: str) -> int:
-    preset = PRESETS[name]
+def _fixed_bytes(request: Request, plan: Plan, vae: Any, preset: Preset) -> int:
     other = replace(request, width=preset.width, height=preset.height, memory=preset.settings)
-    return outlook.estimate_run(other, plan, vae).fixed_bytes
+    return estimate_run(other, plan, vae).fixed_bytes

@@ -1,17 +1,18 @@
-"""What a run will come to, told before it starts: with the very model where there is one, else with its usual sizes."""
+"""Estimate passes and bytes of a run: of its own model once there is one, before that of the model it usually is."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from ...memflow_core.estimate import ModelSize, estimate
-from ...memflow_core.footprint import Decode, Footprint, fp8_bytes_of, weights_of
-from ...memflow_core.said import Said, say
+from ...memflow_core.estimate import Decode, Estimate, Footprint, estimate
+from ...memflow_core.model import ModelSize, fp8_bytes_of, weights_of
 from ...memflow_core.schedule import Plan
 from ...memflow_core.weights import ASSETS, TINY_GENERATOR, TINY_TEXT, TINY_VAE, read_generator, read_text_encoder
 from .. import host
-from .request import Request, foreseeable
+from .messages import Message, message
+from .request import PlanRequest, Request
 from .start_state import forwards_before
 
 USUAL, TINY = "1.3B", "tiny"
@@ -19,11 +20,82 @@ MODELS = (USUAL, TINY)
 VAE_NUMBERS = 126_892_531  # in the weights of the Wan 2.1 VAE
 
 
+@dataclass(frozen=True)
+class UsualModel:
+    """Sizes that stand for a model which is not loaded yet.
+
+    weights      bytes of its weights.
+    vae_numbers  numbers in the weights of its VAE.
+    """
+
+    name: Message
+    size: ModelSize
+    weights: int
+    vae_numbers: int
+
+
 def estimate_run(request: Request, plan: Plan, vae: Any) -> Footprint:
-    """Of a run of a real model. vae: None where the run ends in a latent."""
-    tree, dtype = host.wan_tree(request.model), host.dtype_of(request.model)
+    """Estimate a run of its own model. vae: None where the run ends in a latent."""
+    decode = None if vae is None else host.decode_of(request.model, vae, request.shape)
+    footprint = Footprint(
+        _estimate(_size_of(request), request, plan),
+        request.shape,
+        weights=host.weight_bytes_of(request.model),
+        decode=decode,
+        before=forwards_before(request.state, request.sampling.chunk_frames),
+        open_end=request.open_end,
+    )
+    return footprint.within(host.room(request.model))
+
+
+def estimate_usual(request: PlanRequest, plan: Plan, model: UsualModel, streamed: bool) -> Footprint:
+    """Estimate a run on this machine. streamed: whether pictures go to a file."""
+    decode = None
+    if streamed:
+        dtype = host.usual_vae_dtype()
+        beside = host.usual_overlap().decode is not None
+        decode = Decode.of(request.shape, model.vae_numbers * dtype.itemsize, dtype.itemsize, beside=beside)
+    return Footprint(
+        _estimate(model.size, request, plan),
+        request.shape,
+        weights=model.weights,
+        decode=decode,
+        model=str(model.name),
+        open_end=request.open_end,
+    )
+
+
+def usual_model(name: str, in_fp8: bool) -> UsualModel:
+    """Return the sizes of one of MODELS, in the precision that this machine computes in.
+
+    in_fp8  whether the 1.3B model's weights are in FP8; the tiny model's never are.
+    """
+    dtype = host.usual_dtype()
+    if name == TINY:
+        size, weights, vae_numbers = _tiny(dtype.itemsize)
+        return UsualModel(message("the tiny story model"), size, weights, vae_numbers)
+    size = ModelSize(layers=30, dim=1536, heads=12, ffn_dim=8960, dtype_bytes=dtype.itemsize)
+    weights = fp8_bytes_of(size) if in_fp8 else weights_of(size) * dtype.itemsize
+    precision = "FP8" if in_fp8 else str(dtype).removeprefix("torch.")
+    return UsualModel(message("a 1.3B model in {0}", precision), size, weights, VAE_NUMBERS)
+
+
+def _estimate(size: ModelSize, request: PlanRequest, plan: Plan) -> Estimate:
+    return estimate(
+        size,
+        request.shape,
+        memory=request.settings,
+        plan=plan,
+        sampling=request.sampling,
+        done=request.done,
+        open_end=request.open_end,
+    )
+
+
+def _size_of(request: Request) -> ModelSize:
+    tree = host.wan_tree(request.model)
     embeddings = request.schedule.embeddings
-    size = ModelSize(
+    return ModelSize(
         layers=len(tree.blocks),
         dim=tree.dim,
         heads=tree.num_heads,
@@ -31,61 +103,15 @@ def estimate_run(request: Request, plan: Plan, vae: Any) -> Footprint:
         text_dim=embeddings[0].shape[-1],
         text_length=max(embedding.shape[1] for embedding in embeddings),
         channels=tree.out_dim,
-        dtype_bytes=dtype.itemsize,
+        dtype_bytes=host.dtype_of(request.model).itemsize,
     )
-    decode = None
-    if vae is not None:
-        decode = host.decode_of(request.model, vae, request.shape)
-    before = forwards_before(request.state, request.sampling.chunk_frames)
-    told = _footprint(request, plan, size, host.weight_bytes_of(request.model), decode, before=before)
-    return told.within(host.room(request.model))
-
-
-def estimate_usual(request: Request, plan: Plan, model: str, in_fp8: bool, streamed: bool) -> Footprint:
-    """Of a run of one of MODELS, as this machine would run it.
-
-    in_fp8    whether the 1.3B model's weights are in FP8.
-    streamed  whether pictures go to a file.
-    """
-    usual, dtype = model == USUAL, host.usual_dtype()
-    size, numbers, vae_weights = _usual(dtype.itemsize) if usual else _tiny(dtype.itemsize)
-    vae_dtype = host.usual_vae_dtype()
-    decode = None
-    if streamed:
-        vae_bytes = vae_weights * vae_dtype.itemsize
-        beside = host.usual_overlap().decode is not None
-        decode = Decode.of(request.shape, vae_bytes, vae_dtype.itemsize, beside=beside)
-    in_fp8 = in_fp8 and usual
-    weights = fp8_bytes_of(size) if in_fp8 else numbers * dtype.itemsize
-    precision = "FP8" if in_fp8 else str(dtype).removeprefix("torch.")
-    words = say("a 1.3B model in {0}", precision) if usual else say("the tiny story model")
-    return _footprint(request, plan, size, weights, decode, words)
-
-
-def _footprint(
-    request: Request,
-    plan: Plan,
-    size: ModelSize,
-    weights: int,
-    decode: Decode | None,
-    words: Said | None = None,
-    before: int = 0,
-) -> Footprint:
-    foreseen = foreseeable(request, plan)
-    told = estimate(size, request.shape, request.settings, foreseen, request.sampling, request.done)
-    return Footprint(told, request.shape, weights, decode, words, before, request.open_end)
-
-
-def _usual(dtype_bytes: int) -> tuple[ModelSize, int, int]:
-    size = ModelSize(layers=30, dim=1536, heads=12, ffn_dim=8960, dtype_bytes=dtype_bytes)
-    return size, weights_of(size), VAE_NUMBERS
 
 
 @cache
 def _tiny(dtype_bytes: int) -> tuple[ModelSize, int, int]:
-    """The bundled model: its size, and how many numbers it and its VAE hold."""
+    """Read the bundled model: its size, bytes of its weights, and how many numbers its VAE holds."""
     generator = read_generator(ASSETS / TINY_GENERATOR)
-    length = read_text_encoder(ASSETS / TINY_TEXT).config.length
+    text_length = read_text_encoder(ASSETS / TINY_TEXT).config.length
     vae = host.vae_from_file(ASSETS / TINY_VAE)
     weights = sum(tensor.numel() for tensor in generator.state_dict.values())
-    return ModelSize.of(generator.config, dtype_bytes, length), weights, host.count_vae_numbers(vae)
+    return ModelSize.of(generator.config, dtype_bytes, text_length), weights * dtype_bytes, host.count_vae_numbers(vae)

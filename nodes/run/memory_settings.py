@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ...memflow_core.config import CACHES, MAX_BANK_FRAMES, POSITIONS, RETRIEVALS, MemoryConfig
-from ...memflow_core.presets import MEMORIES
+from ...memflow_core.config import CACHES, MAX_BANK_FRAMES, MEMORIES, POSITIONS, RETRIEVALS, MemoryConfig
 from ...memflow_core.schedule import show
 
 CUSTOM = "Custom"

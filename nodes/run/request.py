@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 from torch import Tensor
 
 from ...memflow_core.config import MAX_ABSOLUTE_FRAMES, LatentShape, MemoryConfig, SamplingConfig, check_fit
-from ...memflow_core.rehearsal import chunks_until_full
 from ...memflow_core.schedule import ChunkGrid, Plan, PromptSchedule, Time, shorten
 from ...memflow_core.state import StreamState
 from .. import host
@@ -41,32 +40,26 @@ class EncodedPrompts:
     embeddings: tuple[Tensor, ...]
 
 
-@dataclass(frozen=True)
-class Request:
-    """The inputs of a sampling node.
+@dataclass(frozen=True, kw_only=True)
+class PlanRequest:
+    """The inputs of a sampling node that decide its plan.
 
-    model          a `MODEL`. None in a request that is only placed on chunks.
     width, height  in pixels.
     length         video frames to make in this run. 0: as the schedule says, or else until a live request ends the run.
     steps          denoising steps as text, see `parse_steps`.
     memory         None: the state's settings, or the defaults.
     state          where the story stands; None for a new story.
-    clip           a `CLIP` that encodes live prompts; None: there are none.
     """
 
-    model: Any
-    schedule: EncodedPrompts
-    _: KW_ONLY
-    seed: int
+    prompts: PromptSchedule
     width: int
     height: int
     length: int
     fps: float
     steps: str
-    shift: float
+    shift: float = 5.0
     memory: MemoryConfig | None = None
     state: StoryState | None = None
-    clip: Any = None
 
     @property
     def shape(self) -> LatentShape:
@@ -97,7 +90,7 @@ class Request:
     @property
     def open_end(self) -> bool:
         """Whether the story has no length yet."""
-        return self.length == 0 and self.schedule.prompts.length is None
+        return self.length == 0 and self.prompts.length is None
 
     @property
     def most_chunks(self) -> int | None:
@@ -117,6 +110,25 @@ class Request:
         return (self.shape.batch, 16, frames, self.shape.rows, self.shape.columns)
 
 
+@dataclass(frozen=True)
+class Request(PlanRequest):
+    """The inputs of a sampling node.
+
+    model  a `MODEL`.
+    clip   a `CLIP` that encodes live prompts; None: there are none.
+    """
+
+    prompts: PromptSchedule = field(init=False, repr=False)
+    model: Any
+    schedule: EncodedPrompts
+    _: KW_ONLY
+    seed: int
+    clip: Any = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "prompts", self.schedule.prompts)
+
+
 def prepare(request: Request, least_frames: int = 1) -> Plan:
     """Check all that can be checked without the model on its device; returns the schedule placed on chunks.
 
@@ -134,7 +146,7 @@ def prepare(request: Request, least_frames: int = 1) -> Plan:
     return plan
 
 
-def place(request: Request, least_frames: int = 1) -> Plan:
+def place(request: PlanRequest, least_frames: int = 1) -> Plan:
     """The part of `prepare` that needs neither a model nor prompt embeddings. Raises ValueError in one sentence."""
     if request.length < least_frames:
         hint = " 0 is for MemFlow Stream to Video, which can go on until you end it." if least_frames else ""
@@ -142,21 +154,21 @@ def place(request: Request, least_frames: int = 1) -> Plan:
     request.check_size()
     check_fit(request.settings, request.sampling)
     chunks = _chunks(request)
-    plan = request.schedule.prompts.place(request.grid, Time(chunks, "chunks"))
+    plan = request.prompts.place(request.grid, Time(chunks, "chunks"))
     plan.check_memory(request.settings, pinned_frames(request.state), request.done)
     if not request.open_end:
         request.settings.resolve_positions(chunks * request.sampling.chunk_frames)
     return plan
 
 
-def _chunks(request: Request) -> int:
+def _chunks(request: PlanRequest) -> int:
     """Chunks of the whole story: as many as the node asks for, unless the schedule ends before.
 
     Where both leave it open, the most there can be.
     """
     if request.open_end:
         return _open_chunks(request)
-    own = request.schedule.prompts.length
+    own = request.prompts.length
     limits = (request.most_chunks, None if own is None else request.grid.chunks_for_px(request.grid.px_of(own)))
     chunks = min(limit for limit in limits if limit is not None)
     if chunks <= request.done:
@@ -167,8 +179,8 @@ def _chunks(request: Request) -> int:
     return chunks
 
 
-def _open_chunks(request: Request) -> int:
-    for segment in request.schedule.prompts.segments:
+def _open_chunks(request: PlanRequest) -> int:
+    for segment in request.prompts.segments:
         if segment.start.unit == "percent" and segment.start.value:
             raise ValueError(
                 f"the prompt {segment.prompt[:40]!r} starts at {segment.start} of the story, but length is 0, which "
@@ -205,12 +217,3 @@ def _check_stream(request: Request, state: StreamState, chunks: int) -> None:
         )
     if state.meta["positions"] == "absolute":
         MemoryConfig(positions="absolute").resolve_positions(chunks * sampling.chunk_frames)
-
-
-def foreseeable(request: Request, plan: Plan) -> Plan:
-    """The plan, with an open end cut where memory has come to hold as much as it ever will."""
-    if not request.open_end:
-        return plan
-    last = plan.segments[-1]
-    end = min(plan.chunks, max(last.start_chunk, request.done) + chunks_until_full(request.settings))
-    return replace(plan, segments=(*plan.segments[:-1], replace(last, end_chunk=end)), chunks=end)

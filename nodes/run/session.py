@@ -12,20 +12,20 @@ from PIL import Image
 from torch import Tensor
 
 from ...memflow_core.attention import AttentionShareMeter
-from ...memflow_core.footprint import Footprint
+from ...memflow_core.estimate import Footprint
 from ...memflow_core.model import Backbone
 from ...memflow_core.play import EncodedSchedule, LiveSchedule, MemoryLog, play
-from ...memflow_core.rehearsal import rehearse
 from ...memflow_core.schedule import Plan, to_text
 from ...memflow_core.state import capture, resume
 from ...memflow_core.stream import Chunk, ForwardPass, Stream
 from .. import host
-from . import estimate as outlook
 from .budget import check_budget
+from .estimate import estimate_run
 from .events import RunEvents
 from .live import RUNNING, direct, prompt_encoder
-from .request import Request, foreseeable
-from .start_state import StoryState, forwards_before, load_initial
+from .plan_text import plan_json
+from .request import Request
+from .start_state import StoryState, load_initial
 
 # a named pin is needed once in a while, and takes as much room as a slot of the cache
 PIN_DEVICE = "cpu"
@@ -149,9 +149,10 @@ def open_run(request: Request, plan: Plan, vae: Any = None) -> Iterator[Run]:
 
     Raises ValueError before anything is loaded if the run does not fit on the device.
     """
-    progress = host.Progress(request.model, *_work(request, plan))
+    footprint = estimate_run(request, plan, vae)
+    progress = host.Progress(request.model, *_work(request, plan, footprint))
     page = host.Page()
-    footprint = _estimate(request, plan, vae, page=page, progress=progress)
+    _show_estimate(request, plan, vae, footprint=footprint, page=page, progress=progress)
     hooks = RunHooks()
     with host.sampling(request.model, request.latents, _room(request, footprint), vae) as backbone:
         stream = _start_stream(request, backbone, progress, hooks)
@@ -170,16 +171,16 @@ def open_run(request: Request, plan: Plan, vae: Any = None) -> Iterator[Run]:
             )
 
 
-def _estimate(request: Request, plan: Plan, vae: Any, *, page: host.Page, progress: host.Progress) -> Footprint:
-    """Estimate the run, show the estimate on page and node, and check it against the device."""
-    footprint = outlook.estimate_run(request, plan, vae)
-    shown = footprint.told()
+def _show_estimate(
+    request: Request, plan: Plan, vae: Any, *, footprint: Footprint, page: host.Page, progress: host.Progress
+) -> None:
+    """Show the estimate on page and node, and check it against the device."""
+    shown = plan_json(footprint)
     page.send("memflow.plan", shown)
     slower = check_budget(request, plan, footprint, vae)
     if slower is not None:
         host.log(slower)
     progress.show_text("\n".join((*shown["lines"], *([slower] if slower else []))))
-    return footprint
 
 
 def _start_stream(request: Request, backbone: Backbone, progress: host.Progress, hooks: RunHooks) -> Stream:
@@ -238,13 +239,11 @@ def _events(request: Request, page: host.Page, stream: Stream) -> RunEvents:
     return RunEvents(page, log, policy=stream.memory_config.retrieval, first_chunk=request.done)
 
 
-def _work(request: Request, plan: Plan) -> tuple[int, int | None]:
+def _work(request: Request, plan: Plan, footprint: Footprint) -> tuple[int, int | None]:
     """(passes, chunks) of the run for its progress bar; those of one chunk, and None, where its end is open."""
     if request.open_end:
         return len(request.sampling.steps) + 1, None
-    rehearsal = rehearse(foreseeable(request, plan), request.settings, request.sampling, request.done)
-    before = forwards_before(request.state, request.sampling.chunk_frames)
-    return before + rehearsal.forwards.total(), plan.chunks
+    return footprint.passes, plan.chunks
 
 
 def _room(request: Request, footprint: Footprint) -> int:

@@ -74,7 +74,7 @@ CORE = Wing(
         "stream": "attention memory model",
         "play": "stream schedule memory",
         "state": "stream attention memory model",
-        "estimate": "schedule memory",
+        "estimate": "schedule memory model",
         "__init__": "schedule model video weights memory attention stream play state estimate",
     },
     shared="config",

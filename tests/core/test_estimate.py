@@ -1,19 +1,19 @@
-"""What a run will take, held to runs that really take it."""
+"""Estimates, compared with what real runs make and hold."""
 
 from __future__ import annotations
 
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
 
-from memflow_core import rehearsal
 from memflow_core.config import CACHES, LatentShape, MemoryConfig, ModelConfig, SamplingConfig
-from memflow_core.estimate import GB, Estimate, ModelSize, estimate
+from memflow_core.estimate import GB, Estimate, estimate
 from memflow_core.memory import KVCache, ReferenceMemory
-from memflow_core.model import Backbone, WanModel
+from memflow_core.model import Backbone, ModelSize, WanModel
 from memflow_core.play import EncodedSchedule, play
 from memflow_core.schedule import Blend, ChunkGrid, Pin, Plan, PromptSchedule, Segment, Time
 from memflow_core.state import capture, resume
@@ -51,33 +51,45 @@ def random_story(rng: random.Random) -> tuple[Plan, dict]:
     """A plan, and settings of `make_stream` that fit it."""
     frames, chunks = rng.choice((1, 2, 3, 4)), rng.randint(1, 30)
     starts = sorted(rng.sample(range(1, chunks), min(chunks - 1, rng.randint(0, 6)))) if chunks > 1 else []
-    retrieval = rng.choice(RETRIEVALS)
+    retrieval, bank = rng.choice(RETRIEVALS), rng.randint(0, 6)
     pins = [Pin(Time(rng.randrange(chunks * frames), "latent"), name) for name in ("a", "b", "c", None)]
-    if retrieval in ("reference", "none"):
+    if retrieval in ("reference", "none") or not bank:
         pins = []
     segments = [Segment(Time(0, "s"), "first")]
     for start in starts:
         made = [pin.name for pin in pins if pin.name and pin.time.value < start * frames]
         switch = rng.choice(("recache", "recache", "cut", "soft", "blend"))
         blend = Blend(Time(rng.randint(1, 5), "chunks")) if switch == "blend" else None
-        names = rng.sample(made, rng.randint(0, len(made)))
+        names = rng.sample(made, rng.randint(0, min(len(made), bank - 1))) if made else []
         segments.append(Segment(Time(start, "chunks"), f"prompt {start}", switch, blend=blend, recall=names))
     settings = {
         "retrieval": retrieval,
         "chunk_frames": frames,
         "steps": rng.choice(((1000,), (1000, 500))),
-        "sink_frames": rng.randint(0, 5),
-        "window_frames": frames + rng.randint(0, 9),
-        "bank_frames": rng.randint(4, 6),
-        "record_every": rng.randint(1, 3),
+        "sink_frames": rng.randint(0, 12),
+        "window_frames": frames + rng.randint(0, 12),
+        "bank_frames": bank,
+        "record_every": rng.randint(1, 5),
         "cache": "model" if retrieval == "reference" else rng.choice(CACHES),
     }
     plan = PromptSchedule(segments, pins=pins).place(ChunkGrid(frames), Time(chunks, "chunks"))
     return plan, settings
 
 
-def told(backbone: Backbone, stream: Stream, plan: Plan, done: int = 0) -> Estimate:
-    return estimate(size_of(backbone), stream.shape, stream.memory_config, plan, stream.sampling, done)
+def estimate_of(backbone: Backbone, stream: Stream, plan: Plan, done: int = 0) -> Estimate:
+    return estimate(
+        size_of(backbone),
+        stream.shape,
+        memory=stream.memory_config,
+        plan=plan,
+        sampling=stream.sampling,
+        done=done,
+    )
+
+
+def full_estimate(plan: Plan, memory: MemoryConfig, **more) -> Estimate:
+    """Of the 1.3B model at 832 x 480."""
+    return estimate(FULL, LatentShape(60, 104), memory=memory, plan=plan, sampling=SamplingConfig(), **more)
 
 
 def encoded(plan: Plan, texts: list[torch.Tensor]) -> EncodedSchedule:
@@ -94,15 +106,15 @@ def run(stream: Stream, plan: Plan, prompt) -> Counter:
     return kinds
 
 
-def prototypes(stream: Stream) -> int:
+def buffers(stream: Stream) -> int:
     """Buffers that a stream has ever needed at once for frames outside the cache; it keeps them."""
     memory = stream.memory
     waiting = [memory.newest] if isinstance(memory, ReferenceMemory) else list(memory.candidates)
-    return len(memory.bank._free) + sum(offer.kv is not None for offer in waiting)
+    return len(memory.bank._free) + sum(candidate.kv is not None for candidate in waiting)
 
 
 def state_bytes(stream: Stream) -> int:
-    """Without what the estimate leaves out."""
+    """Bytes of a state, without what the estimate leaves out."""
     small = ("trace", "ledger.", "text.")
     return sum(tensor.nbytes for name, tensor in capture(stream).tensors.items() if not name.startswith(small))
 
@@ -110,20 +122,22 @@ def state_bytes(stream: Stream) -> int:
 # -- against real runs ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(24))
-def test_a_run_takes_what_was_said(make_stream, backbone, prompt, seed):
+@pytest.mark.parametrize("seed", range(40))
+def test_a_run_takes_what_was_estimated(make_stream, backbone, prompt, seed):
     plan, settings = random_story(random.Random(seed))
     stream = make_stream(**settings)
-    said = told(backbone, stream, plan)
+    estimated = estimate_of(backbone, stream, plan)
     kinds = run(stream, plan, prompt)
-    assert (said.denoise, said.context, said.recache) == (kinds["denoise"], kinds["context"], kinds["recache"])
-    assert said.state_bytes == state_bytes(stream)
-    frame = said.window_bytes // settings["window_frames"]
-    if any(segment.recall for segment in plan.segments):
-        assert prototypes(stream) * frame <= said.candidate_bytes <= (prototypes(stream) + 3) * frame
-    else:
-        assert said.candidate_bytes == prototypes(stream) * frame
-    assert said.chunks == plan.chunks
+    passes = (estimated.denoise, estimated.context, estimated.recache)
+    assert passes == (kinds["denoise"], kinds["context"], kinds["recache"])
+    assert estimated.state_bytes == state_bytes(stream)
+    frame = estimated.window_bytes // settings["window_frames"]
+    # a recalled pin may stand in the bank already, and with `attention` a bank may have empty slots
+    spare = 1 if any(segment.recall for segment in plan.segments) else 0
+    if settings["retrieval"] == "attention":
+        spare = 3 + settings["sink_frames"]
+    assert buffers(stream) * frame <= estimated.candidate_bytes <= (buffers(stream) + spare) * frame
+    assert estimated.chunks == plan.chunks
 
 
 @pytest.mark.parametrize("retrieval, precision", [*((name, "model") for name in RETRIEVALS), ("prompt", "fp8")])
@@ -133,11 +147,11 @@ def test_the_cache_takes_exactly_the_bytes_of_its_tensors(retrieval, precision, 
     backbone = Backbone(WanModel(config).to(dtype), dtype)
     memory = MemoryConfig(retrieval=retrieval, sink_frames=2, window_frames=7, bank_frames=5, cache=precision)
     stream = Stream(backbone, LatentShape(4, 6, 2), memory=memory)
-    said = told(backbone, stream, planned(9))
+    estimated = estimate_of(backbone, stream, planned(9))
     cache: KVCache = stream.cache
-    assert said.cache_bytes == sum(x.nbytes for x in (*cache.parts.values(), cache.frames, cache.order))
+    assert estimated.cache_bytes == sum(x.nbytes for x in (*cache.parts.values(), cache.frames, cache.order))
     sink = slice(cache.layout.border, cache.layout.border + 2)
-    assert said.sink_bytes == sum(x[:, :, :, sink].contiguous().nbytes for x in cache.parts.values())
+    assert estimated.sink_bytes == sum(x[:, :, :, sink].contiguous().nbytes for x in cache.parts.values())
 
 
 def test_a_resumed_run_takes_the_rest(make_stream, backbone, prompt):
@@ -149,12 +163,16 @@ def test_a_resumed_run_takes_the_rest(make_stream, backbone, prompt):
         whole.update(forward.kind for forward in chunk.forwards)
         if chunk.index == 8:
             state, before = capture(stream), whole.copy()
-    said = told(backbone, stream, plan, done=9)
+    estimated = estimate_of(backbone, stream, plan, done=9)
     rest = Counter(f.kind for chunk in play(resume(state, backbone), encoded(plan, texts), 5) for f in chunk.forwards)
     assert rest == whole - before
-    assert {"denoise": said.denoise, "context": said.context, "recache": said.recache} == dict(rest)
-    assert (said.chunks, said.video_frames) == (5, 60)
-    assert [(switch.start_s, switch.kind) for switch in said.switches] == [(105 / 16, "recache"), (129 / 16, "cut")]
+    passes = {"denoise": estimated.denoise, "context": estimated.context, "recache": estimated.recache}
+    assert passes == dict(rest)
+    assert (estimated.chunks, estimated.video_frames) == (5, 60)
+    assert [(switch.start_s, switch.kind) for switch in estimated.switches] == [
+        (105 / 16, "recache"),
+        (129 / 16, "cut"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -173,7 +191,7 @@ def test_a_resumed_run_takes_the_rest(make_stream, backbone, prompt):
     ],
     ids=str,
 )
-def test_a_pass_needs_about_the_work_space_that_was_said(settings):
+def test_a_pass_needs_about_the_work_space_that_was_estimated(settings):
     """In bfloat16 with Wan 2.1's proportions; recaches included."""
     config = ModelConfig(dim=384, num_heads=3, num_layers=2, ffn_dim=2240, text_dim=16, freq_dim=16)
     backbone = Backbone(WanModel(config).to(torch.bfloat16).requires_grad_(False), torch.bfloat16)
@@ -185,52 +203,63 @@ def test_a_pass_needs_about_the_work_space_that_was_said(settings):
         sampling=SamplingConfig((1000,)),
         frames=24,
     )
-    said = told(backbone, stream, plan)
+    estimated = estimate_of(backbone, stream, plan)
     texts = [torch.randn(1, 6, 16) for _ in plan.segments]
     chunks = play(stream, encoded(plan, texts), 5)
     next(chunks)
     with Allocations() as work:
         for _ in chunks:
             pass
-    assert said.activation_bytes + said.candidate_bytes == pytest.approx(work.peak, rel=0.15)
+    assert estimated.activation_bytes + estimated.candidate_bytes == pytest.approx(work.peak, rel=0.15)
 
 
-# -- what people read -------------------------------------------------------------------------------------------------
+# -- of the real model ------------------------------------------------------------------------------------------------
 
 
 def test_the_real_model_fits_what_is_known_of_it():
     """832 x 480 in bfloat16: a latent frame's keys and values are 0.27 GB, 15 slots 4 GB."""
     plan = planned(27, (7, "recache"), (14, "blend", "hero"), pins=(Pin(Time(3.5, "s"), "hero"),))
-    said = estimate(FULL, LatentShape(60, 104), MemoryConfig(), plan, SamplingConfig())
-    assert said.cache_bytes / GB == pytest.approx(15 * 0.268, rel=0.01)
-    assert said.device_bytes / GB == pytest.approx(5.15, abs=0.01)
-    assert (said.pin_bytes / GB, said.state_bytes / GB) == pytest.approx((0.27, 4.56), abs=0.01)
-    assert (said.denoise, said.context, said.recache) == (108, 27, 1)
+    estimated = full_estimate(plan, MemoryConfig())
+    assert estimated.cache_bytes / GB == pytest.approx(15 * 0.268, rel=0.01)
+    assert estimated.device_bytes / GB == pytest.approx(5.15, abs=0.01)
+    assert (estimated.pin_bytes / GB, estimated.state_bytes / GB) == pytest.approx((0.27, 4.56), abs=0.01)
+    assert (estimated.denoise, estimated.context, estimated.recache) == (108, 27, 1)
 
 
 @pytest.mark.parametrize("retrieval", RETRIEVALS)
-def test_a_long_last_segment_is_told_without_playing_all_of_it(retrieval, monkeypatch):
+def test_a_longer_last_segment_adds_nothing_but_passes(retrieval):
     memory = MemoryConfig(retrieval=retrieval, record_every=2)
     pins = () if retrieval in ("reference", "none") else (Pin(Time(90, "latent")), Pin(Time(3, "latent"), "hero"))
+    switch = (7, "recache", *(("hero",) if pins else ()))
     for chunks in (399, 400):
-        plan = planned(chunks, (7, "recache", *(("hero",) if pins else ())), pins=pins)
-        short, skipped = rehearsal.without_repeats(plan, memory, done=20)
-        assert skipped > 300 and short.chunks + skipped == chunks
-        quick = rehearsal.rehearse(plan, memory, SamplingConfig(), done=20)
-        with monkeypatch.context() as patch:
-            patch.setattr(rehearsal, "without_repeats", lambda plan, memory, done: (plan, 0))
-            whole = rehearsal.rehearse(plan, memory, SamplingConfig(), done=20)
-        assert (quick.forwards, quick.waiting, quick.prototypes, quick.named, quick.at.bank, quick.recent) == (
-            whole.forwards, whole.waiting, whole.prototypes, whole.named, whole.at.bank, whole.recent,
-        )  # fmt: skip
+        short = full_estimate(planned(chunks, switch, pins=pins), memory, done=20)
+        long = full_estimate(planned(chunks + 80_000, switch, pins=pins), memory, done=20)
+        assert (long.denoise - short.denoise, long.context - short.context) == (4 * 80_000, 80_000)
+        assert short == replace(
+            long,
+            chunks=short.chunks,
+            video_frames=short.video_frames,
+            seconds=short.seconds,
+            denoise=short.denoise,
+            context=short.context,
+        )
+
+
+@pytest.mark.parametrize("retrieval", RETRIEVALS)
+def test_the_state_of_an_open_end_is_the_largest(retrieval):
+    memory = MemoryConfig(retrieval=retrieval, window_frames=11, record_every=2)
+    for switch in ("recache", "cut"):
+        estimated = full_estimate(planned(400, (7, switch)), memory, open_end=True)
+        states = {full_estimate(planned(chunks, (7, switch)), memory).state_bytes for chunks in range(380, 400)}
+        assert len(states) == (1 if retrieval in ("reference", "none") else 2)
+        assert estimated.state_bytes == max(states)
 
 
 def test_the_estimate_is_fit_for_json():
-    plan = planned(9, (4, "cut"))
-    said = estimate(FULL, LatentShape(60, 104), MemoryConfig(), plan, SamplingConfig())
-    dumped = json.loads(json.dumps(said.to_dict(), allow_nan=False))
+    estimated = full_estimate(planned(9, (4, "cut")), MemoryConfig())
+    dumped = json.loads(json.dumps(estimated.to_dict(), allow_nan=False))
     assert dumped["switches"] == [{"start_s": 45 / 16, "start_frame": 45, "kind": "cut", "prompt": "prompt 4"}]
-    assert dumped["forwards"] == said.denoise + said.context + said.recache == 45
-    assert dumped["cache_bytes"] == said.cache_bytes and dumped["device_bytes"] == said.device_bytes
+    assert dumped["forwards"] == estimated.denoise + estimated.context + estimated.recache == 45
+    assert dumped["cache_bytes"] == estimated.cache_bytes and dumped["device_bytes"] == estimated.device_bytes
     with pytest.raises(AttributeError):
-        said.chunks = 3
+        estimated.chunks = 3

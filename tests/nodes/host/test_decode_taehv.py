@@ -70,7 +70,7 @@ def test_a_saved_decoder_goes_on_bit_for_bit(decoder, latents):
 
 def test_what_is_carried_is_what_the_plan_reckons_with(decoder, latents):
     from memflow_core.config import LatentShape
-    from memflow_core.footprint import Decode
+    from memflow_core.estimate import Decode
 
     stream = decoder()
     for _ in range(3):
@@ -123,11 +123,12 @@ def test_the_plan_says_so(tiny, light):
     inputs = {"seed": 7, "width": 64, "height": 64, "length": 45, "fps": 16.0, "steps": "1000", "shift": 5.0}
     request = tiny.nodes.run.request.Request(tiny.model, tiny.schedule(), **inputs)
     plan = tiny.nodes.run.request.prepare(request)
-    told = {vae: tiny.nodes.run.estimate.estimate_run(request, plan, vae) for vae in (light, tiny.vae)}
-    assert any("light decoder" in str(line) for line in told[light].lines())
-    assert not any("light decoder" in str(line) for line in told[tiny.vae].lines())
-    assert told[light].decode.carry < told[tiny.vae].decode.carry
-    assert json.dumps(told[light].told())
+    made = {vae: tiny.nodes.run.estimate.estimate_run(request, plan, vae) for vae in (light, tiny.vae)}
+    shown = {vae: tiny.nodes.run.plan_json(made[vae]) for vae in made}
+    assert any("light decoder" in line for line in shown[light]["lines"])
+    assert not any("light decoder" in line for line in shown[tiny.vae]["lines"])
+    assert made[light].decode.carry < made[tiny.vae].decode.carry
+    assert json.dumps(shown[light])
 
 
 def test_it_reads_no_pictures(tiny, light):

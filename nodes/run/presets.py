@@ -1,22 +1,15 @@
-"""Settings with a name, for people: what a stream remembers, and whole sets of a sampling node's values.
+"""Presets: named sets of a sampling node's values, and what people read of them and of the named memories.
 
-What is said of a preset is made from its values.
+Descriptions are made from the values.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .config import MemoryConfig
-from .said import Said, say
+from ...memflow_core.config import MEMORIES, MemoryConfig
+from .messages import Message, message
 
-MEMORIES: dict[str, MemoryConfig] = {
-    "Story": MemoryConfig(),
-    "Official MemFlow": MemoryConfig(retrieval="reference"),
-    "Sparse (SMA, 3 of 6)": MemoryConfig(top_k=3),
-    "Window only": MemoryConfig(retrieval="none", sink_frames=0),
-    "Sharper memory": MemoryConfig(bank_frames=6, record_every=2),
-}
 REASONS = {
     "Story": "MemFlow's memory without the published code's quirks",
     "Official MemFlow": "exactly as the published code",
@@ -28,23 +21,26 @@ REASONS = {
 
 
 def memory_words(memory: MemoryConfig) -> str:
-    """The values of a memory, in one line."""
-    said = [f"window {memory.window_frames}", f"sink {memory.sink_frames}" if memory.sink_frames else "no sink"]
+    """Put the values of a memory into one line."""
+    words = [f"window {memory.window_frames}", f"sink {memory.sink_frames}" if memory.sink_frames else "no sink"]
     often = "every chunk" if memory.record_every == 1 else f"every {memory.record_every} chunks"
     bank = f"bank {memory.bank_frames} by {memory.retrieval}, a moment offered {often}"
-    said.append(bank if memory.bank_slots else "no bank")
+    words.append(bank if memory.bank_slots else "no bank")
     if memory.top_k is not None and memory.bank_slots:
-        said.append(f"each head reads {memory.top_k} of {memory.sink_frames + memory.bank_slots}")
-    return ", ".join(said)
+        words.append(f"each head reads {memory.top_k} of {memory.sink_frames + memory.bank_slots}")
+    return ", ".join(words)
 
 
 @dataclass(frozen=True)
 class Preset:
-    """Values of a sampling node, one of MEMORIES, and the precision that it keeps keys and values in.
+    """Values of a sampling node, with the name of its memory and the precision of its cache.
 
-    card_gb    the graphics card that the 1.3B model fits on with it, streamed to a file. None: nothing is promised.
-    fp8_model  whether the model has to be in FP8 for that, which only its loader can do.
+    reason     what it is for, a sentence.
+    memory     one of MEMORIES.
+    cache      see `MemoryConfig`.
     fps        None leaves it alone.
+    card_gb    memory of the graphics card that the 1.3B model fits on, streamed to a file. None: not tried.
+    fp8_model  whether the model has to be in FP8 for that, which its loader alone can do.
     """
 
     reason: str
@@ -69,21 +65,21 @@ class Preset:
 
     @property
     def remembers(self) -> str:
-        """The memory in words."""
+        """Name of the memory, with its precision where that is not the model's."""
         return self.memory if self.cache == "model" else f"{self.memory}, cache {self.cache}"
 
     @property
     def widgets(self) -> dict[str, int | float | str]:
-        """Values by the names of the sampling nodes' widgets; not every node has all of them."""
+        """Values by widget of the sampling nodes; a node need not have all of them."""
         values = {name: getattr(self, name) for name in ("width", "height", "fps", "steps", "shift", "quality")}
         return {name: value for name, value in values.items() if value is not None}
 
-    def words(self) -> Said:
-        """All that it sets, in one line."""
+    def words(self) -> Message:
+        """Put all that it sets into one line."""
         values = self.width, self.height, self.steps, f"{self.shift:g}", self.quality, self.remembers
         if self.fps is None:
-            return say("{0} x {1}, steps {2}, shift {3}, quality {4}, memory {5}", *values)
-        return say("{0} x {1}, {6} fps, steps {2}, shift {3}, quality {4}, memory {5}", *values, f"{self.fps:g}")
+            return message("{0} x {1}, steps {2}, shift {3}, quality {4}, memory {5}", *values)
+        return message("{0} x {1}, {6} fps, steps {2}, shift {3}, quality {4}, memory {5}", *values, f"{self.fps:g}")
 
 
 PRESETS: dict[str, Preset] = {
