@@ -1,6 +1,7 @@
 """The only room that uses ComfyUI's internals: models, memory, attention, decoding, progress, files, routes."""
 
 from .client import Page, Progress, log
+from .decode import chunk_decoder
 from .decode.base import ChunkDecoder
 from .decode.taehv import LightDecoder
 from .decode.wan import WanDecoder
