@@ -31,9 +31,9 @@ from memflow_core.stream import Stream
 from memflow_core.weights import ASSETS
 
 from .machine import conditions
-from .recall.run import BATCH, Returns, summary
+from .recall.run import BATCH, PrefilledReturns, summary
 from .recall.stories import PLANS, cases
-from .recall.stream import Models, Teller, policies
+from .recall.stream import Models, StoryStreamer, policies
 from .stream.sizes import SIZES
 
 CHUNKS = 10
@@ -116,7 +116,7 @@ def tiny_errors(models: Models, precisions: Sequence[Precision], seed: int) -> d
 
     def tell(precision: Precision) -> list[Tensor]:
         changed = replace(models, tree=precision.of(models.tree), dtype=precision.dtype)
-        told = Teller(changed, stories, seed).tell(policies(3 * CHUNKS)[precision.policy], end_chunk=CHUNKS)
+        told = StoryStreamer(changed, stories, seed).tell(policies(3 * CHUNKS)[precision.policy], end_chunk=CHUNKS)
         return list(told.latents.float().split(3, dim=1))
 
     return latent_errors(precisions, tell)
@@ -132,7 +132,7 @@ def tiny_recall(
         for precision in (EXACT, *precisions):
             changed = replace(models, tree=precision.of(models.tree), dtype=precision.dtype)
             part = told_of[first : first + BATCH]
-            found[precision.name] += Returns(changed, part, seed + first).measure(precision.policy)
+            found[precision.name] += PrefilledReturns(changed, part, seed + first).measure(precision.policy)
     scores = {name: summary(scores) for name, scores in found.items()}
     return {
         name: {part: [score["recall"][part], score["recall_error"][part]] for part in ("body", "all")}

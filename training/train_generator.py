@@ -47,11 +47,11 @@ from torch import Tensor
 
 from memflow_core.weights import ASSETS, TINY_GENERATOR, TINY_TEXT, TINY_VAE
 
-from .generator import run as generator_run
-from .generator.library import Library
+from .generator import trainer as generator_trainer
+from .generator.latents import LatentStore
 from .generator.model import PRESETS, Generator
-from .generator.run import Settings, Shelf, Training
-from .run import Pace, join_others, settings_for
+from .generator.trainer import DeviceLatents, GeneratorSettings, GeneratorTrainer
+from .trainer import Pace, init_distributed, read_settings
 from .vae.codec import Codec
 
 CHECKPOINT = "generator.pt"
@@ -59,11 +59,11 @@ REPORT_EVERY_S = 60.0
 STORIES_APART = 1_000_000  # between the first stories of two processes
 
 
-def train(run: Training, folder: Path, vae: Path, latents: Path, pause: int | None) -> None:
+def train(run: GeneratorTrainer, folder: Path, vae: Path, latents: Path, pause: int | None) -> None:
     """Train until the settings' last step, or `pause`."""
     # every process tells stories of its own
-    library = Library(Codec(vae, run.device), run.settings.seed + run.rank * STORIES_APART, latents)
-    shelf, end = Shelf(library, run.device), min(run.settings.steps, pause or run.settings.steps)
+    library = LatentStore(Codec(vae, run.device), run.settings.seed + run.rank * STORIES_APART, latents)
+    shelf, end = DeviceLatents(library, run.device), min(run.settings.steps, pause or run.settings.steps)
 
     def report(rate: str, means: str) -> None:
         if not run.rank:
@@ -76,7 +76,7 @@ def train(run: Training, folder: Path, vae: Path, latents: Path, pause: int | No
     pace = Pace(REPORT_EVERY_S, save, report)
     while run.step < end:
         run.prepare(library, shelf)
-        pace.tick(run.learn(shelf), last=run.step >= end)
+        pace.tick(run.train_step(shelf), last=run.step >= end)
 
 
 def export(generator: Generator, folder: Path) -> list[Path]:
@@ -113,11 +113,11 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path(".train/generator"), help="where the checkpoint is kept")
     parser.add_argument("--vae", type=Path, default=ASSETS / TINY_VAE, help="the VAE to train with")
     parser.add_argument("--latents", type=Path, default=Path(".train/latents"), help="where encoded stories are kept")
-    parser.add_argument("--preset", choices=PRESETS, help=f"size of the model ({Settings.preset})")
+    parser.add_argument("--preset", choices=PRESETS, help=f"size of the model ({GeneratorSettings.preset})")
     for name in ("steps", "batch", "copies", "stories", "first_stories", "steps_a_story", "seed"):
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=f"({getattr(Settings, name)})")
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=f"({getattr(GeneratorSettings, name)})")
     for name in ("lr", "lr_rest", "align", "focus", "marks", "unknown", "calm", "own"):
-        parser.add_argument(f"--{name.replace('_', '-')}", type=float, help=f"({getattr(Settings, name)})")
+        parser.add_argument(f"--{name.replace('_', '-')}", type=float, help=f"({getattr(GeneratorSettings, name)})")
     parser.add_argument("--pause", type=int, metavar="STEP", help="stop there, with the schedule of --steps")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--fuse", action="store_true", help="compile the forward; a CPU needs a C++ compiler")
@@ -133,18 +133,18 @@ def main() -> None:
     arguments.folder.mkdir(parents=True, exist_ok=True)
     checkpoint = arguments.folder / CHECKPOINT
     device = "cpu" if arguments.export else arguments.device
-    run = Training(settings_for(Settings, checkpoint, arguments), device, join_others())
+    run = GeneratorTrainer(read_settings(GeneratorSettings, checkpoint, arguments), device, init_distributed())
     if checkpoint.exists():
         run.load(checkpoint)
     elif arguments.start_from:
-        run.start_from(mean_of([exported(folder) for folder in arguments.start_from]))
+        run.load_weights(mean_of([exported(folder) for folder in arguments.start_from]))
     if arguments.export:
         for path in export(run.average, arguments.export):
             print(f"step {run.step}: {path}, {path.stat().st_size / 1e6:.1f} MB")
         return
     torch.set_float32_matmul_precision("high")
     if arguments.fuse:
-        generator_run.fuse()
+        generator_trainer.fuse()
     train(run, arguments.folder, arguments.vae, arguments.latents, arguments.pause)
 
 

@@ -18,7 +18,7 @@ from memflow_core.weights import ASSETS
 from training.cartoons.story import start_frame
 from training.cartoons.world import SIZE
 
-from .run import Returns
+from .run import PrefilledReturns
 from .stories import CHUNK, PLANS, Case, cases
 from .stream import Models, policies
 
@@ -34,7 +34,7 @@ def columns(case: Case) -> list[tuple[str, int]]:
     return before + [(back.prompt, start_frame(chunk + 1) - 1) for chunk in range(back.start_chunk, back.end_chunk)]
 
 
-def sheet(returns: Returns, story: int, names: list[str]) -> Image.Image:
+def sheet(returns: PrefilledReturns, story: int, names: list[str]) -> Image.Image:
     """A row a policy. The first row is how the story should go on."""
     case = returns.part[story]
     shown = columns(case)
@@ -86,7 +86,7 @@ def main() -> None:
     torch.set_num_threads(1)
     pair = arguments.story // 2 * 2
     part = cases(pair + 2, arguments.seed, arguments.plan)[pair:]
-    returns = Returns(Models.read(arguments.assets), part, arguments.seed)
+    returns = PrefilledReturns(Models.read(arguments.assets), part, arguments.seed)
     arguments.file.parent.mkdir(parents=True, exist_ok=True)
     sheet(returns, arguments.story - pair, arguments.policies).save(arguments.file, optimize=True)
     print(arguments.file)

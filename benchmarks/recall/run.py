@@ -33,9 +33,9 @@ from memflow_core.weights import ASSETS
 from training.cartoons.story import start_frame
 from training.cartoons.world import FPS, Identity
 
-from .reading import FACTORS, Shown, colour_distance, picture_error, read_segment
+from .evaluate import FACTORS, SegmentScores, colour_distance, evaluate_segment, picture_error
 from .stories import CHUNK, PLANS, RETURN_CHUNKS, Case, cases, long_story
-from .stream import Models, Policy, Teller, Told, policies, truth_latents
+from .stream import GeneratedStories, Models, Policy, StoryStreamer, policies, truth_latents
 from .table import markdown, table
 
 BATCH = 40  # stories side by side
@@ -60,13 +60,13 @@ def _prefilled_plan(models: Models, names: Sequence[str], stories: int, seed: in
     results: dict[str, list[dict]] = {name: [] for name in names}
     told_of = cases(stories, seed, plan)
     for first in range(0, len(told_of) if names else 0, BATCH):
-        returns = Returns(models, told_of[first : first + BATCH], seed + first)
+        returns = PrefilledReturns(models, told_of[first : first + BATCH], seed + first)
         for name in names:
             results[name] += returns.measure(name)
     return {name: summary(found) for name, found in results.items()}
 
 
-class Returns:
+class PrefilledReturns:
     """Stories whose every chunk up to the return is ground truth, and whose return is the model's.
 
     part  cut alike, an even number.
@@ -75,7 +75,7 @@ class Returns:
     def __init__(self, models: Models, part: Sequence[Case], seed: int):
         self.models, self.part = models, part
         stories = [case.story for case in part]
-        self.teller = Teller(models, stories, seed, truth_latents(models.codec, stories))
+        self.teller = StoryStreamer(models, stories, seed, truth_latents(models.codec, stories))
 
     def measure(self, name: str) -> list[dict]:
         """Scores of each story under a policy, for `summary`."""
@@ -83,7 +83,7 @@ class Returns:
         told = self.teller.tell(policy, given_chunks=self.part[0].back.start_chunk)
         return [self._score(told, policy, number, case) for number, case in enumerate(self.part)]
 
-    def _score(self, told: Told, policy: Policy, number: int, case: Case) -> dict:
+    def _score(self, told: GeneratedStories, policy: Policy, number: int, case: Case) -> dict:
         shown = _shown(self.models, told, number, case, range(case.back.start_chunk, case.back.end_chunk))
         score = _score(shown, [case.identity] * RETURN_CHUNKS)
         donor = self.part[number ^ 1]
@@ -94,14 +94,14 @@ class Returns:
         return score
 
 
-def _shown(models: Models, told: Told, number: int, case: Case, chunks: range) -> Shown:
+def _shown(models: Models, told: GeneratedStories, number: int, case: Case, chunks: range) -> SegmentScores:
     segment = case.story.segment_at(start_frame(chunks.start))
     latents = told.latents[number : number + 1]
     pictures = models.codec.decode_part(latents, CHUNK * chunks.start, CHUNK * chunks.stop)[0]
-    return read_segment(pictures, segment, chunks, case.hero)
+    return evaluate_segment(pictures, segment, chunks, case.hero)
 
 
-def _retrieval(told: Told, number: int, case: Case) -> dict[str, float]:
+def _retrieval(told: GeneratedStories, number: int, case: Case) -> dict[str, float]:
     """Which share of the bank shows the hero, and whether any frame does; mean over layers."""
     bank = told.bank[:, number].tolist()
     shows = [[case.shows_hero(frame) for frame in layer] for layer in bank]
@@ -123,10 +123,10 @@ def self_generated(models: Models, names: Sequence[str], stories: int, seed: int
         stories_told = [case.story for case in part]
         chosen = policies(CHUNK * stories_told[0].chunks)
         met = range(part[0].first.end_chunk - RETURN_CHUNKS, part[0].first.end_chunk)
-        elsewhere = Teller(models, stories_told, seed + first + 1).tell(chosen["sink"], end_chunk=met.stop)
+        elsewhere = StoryStreamer(models, stories_told, seed + first + 1).tell(chosen["sink"], end_chunk=met.stop)
         strangers = [_shown(models, elsewhere, n, case, met).readings[-1] for n, case in enumerate(part)]
         for name in names:
-            told = Teller(models, stories_told, seed + first).tell(chosen[name])
+            told = StoryStreamer(models, stories_told, seed + first).tell(chosen[name])
             for number, case in enumerate(part):
                 before = _shown(models, told, number, case, met)
                 after = _shown(models, told, number, case, range(case.back.start_chunk, case.back.end_chunk))
@@ -146,7 +146,7 @@ def drift(models: Models, minutes: float, seed: int) -> dict[str, object]:
     chunks = round(minutes * 60 * FPS / 12)
     stories = [long_story(seed + number, chunks) for number in range(DRIFT_STORIES)]
     # all are cut every 5 chunks, so one stream tells them all
-    told = Teller(models, stories, seed).tell(Policy("prompt", MemoryConfig(retrieval="prompt")))
+    told = StoryStreamer(models, stories, seed).tell(Policy("prompt", MemoryConfig(retrieval="prompt")))
     by_chunk = np.zeros(chunks)
     for chunk in range(chunks):
         frame = start_frame(chunk + 1) - 1
@@ -162,7 +162,7 @@ def drift(models: Models, minutes: float, seed: int) -> dict[str, object]:
 # -- scores -----------------------------------------------------------------------------------------------------------
 
 
-def _score(shown: Shown, truths: Sequence[Identity | None]) -> dict:
+def _score(shown: SegmentScores, truths: Sequence[Identity | None]) -> dict:
     distance = [
         colour_distance(read, true) if true is not None else 1.0
         for read, true in zip(shown.readings, truths, strict=True)

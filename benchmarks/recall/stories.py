@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.cartoons.story import Segment, Story, prompts
+from training.cartoons.story import CartoonStory, Segment, prompts
 from training.cartoons.world import IDENTITIES, KINDS, SCENES, Identity
 
 CHUNK = 3  # latent frames
@@ -28,7 +28,7 @@ PLANS = tuple(_PLANS)
 class Case:
     """A story, and who in it is away and comes back."""
 
-    story: Story
+    story: CartoonStory
     hero: str
 
     @property
@@ -78,10 +78,10 @@ def _case(rng: np.random.Generator, plan: str, hero: str, other: str, identity: 
         prompt = said[rng.integers(len(said))]
         segments.append(Segment(prompt, str(scenes[scene]), cast_of[role], action, start, start + chunks))
     identities = {kind: IDENTITIES[rng.integers(len(IDENTITIES))] for kind in KINDS} | {hero: identity}
-    return Case(Story(tuple(segments), identities), hero)
+    return Case(CartoonStory(tuple(segments), identities), hero)
 
 
-def long_story(seed: int, chunks: int) -> Story:
+def long_story(seed: int, chunks: int) -> CartoonStory:
     """One segment after another, each at random, for as long as wanted; for drift."""
     rng = np.random.default_rng([seed, chunks])
     segments: list[Segment] = []
@@ -94,4 +94,4 @@ def long_story(seed: int, chunks: int) -> Story:
         prompt, end = said[rng.integers(len(said))], min(chunks, start + 5)
         segments.append(Segment(prompt, scene, (kind,), action, start, end))
         seen += (kind,) if kind not in seen else ()
-    return Story(tuple(segments), {kind: IDENTITIES[rng.integers(len(IDENTITIES))] for kind in KINDS})
+    return CartoonStory(tuple(segments), {kind: IDENTITIES[rng.integers(len(IDENTITIES))] for kind in KINDS})

@@ -13,8 +13,8 @@ from memflow_core.config import LatentShape, MemoryConfig
 from memflow_core.model import Attend, Backbone, TextKV, WanModel
 from memflow_core.stream import Draw, FlowSchedule, ForwardPass, SeededNoise, Stream
 from memflow_core.weights import TINY_GENERATOR, TINY_TEXT, TINY_VAE, TextEncoder, read_generator, read_text_encoder
-from training.cartoons.story import Story
-from training.generator.library import SIDE, Library
+from training.cartoons.story import CartoonStory
+from training.generator.latents import SIDE, LatentStore
 from training.vae.codec import Codec
 
 
@@ -78,7 +78,7 @@ class StoryNoise:
         return lambda shape: torch.cat([draw((1, *shape[1:])) for draw in draws])
 
 
-class GivenBackbone(Backbone):
+class TeacherForcedBackbone(Backbone):
     """A backbone whose denoising can be told what to arrive at, so that a stream remembers pictures that it was given.
 
     The context pass is the real one; so is a chunk's first step where memory `listens` to its queries.
@@ -104,7 +104,7 @@ class GivenBackbone(Backbone):
 
 
 @dataclass
-class Told:
+class GeneratedStories:
     """What a stream made.
 
     latents      [B, frames, C, h, w] in the model's space, given ones included.
@@ -116,21 +116,21 @@ class Told:
 
 
 @dataclass
-class Teller:
+class StoryStreamer:
     """Tells stories that are cut alike, under one policy.
 
     truth  [B, frames, C, h, w]: the stories' own latents, if they are to be given.
     """
 
     models: Models
-    stories: Sequence[Story]
+    stories: Sequence[CartoonStory]
     seed: int
     truth: Tensor | None = None
     on_chunk: Callable[[int], None] = field(default=lambda chunk: None)
 
-    def tell(self, policy: Policy, given_chunks: int = 0, end_chunk: int | None = None) -> Told:
+    def tell(self, policy: Policy, given_chunks: int = 0, end_chunk: int | None = None) -> GeneratedStories:
         """The first `given_chunks` chunks from `truth`, the others up to `end_chunk` (the end) by the model."""
-        backbone = GivenBackbone(self.models.tree, policy.memory.retrieval == "attention", self.models.dtype)
+        backbone = TeacherForcedBackbone(self.models.tree, policy.memory.retrieval == "attention", self.models.dtype)
         segments = self.stories[0].segments
         end_chunk = self.stories[0].chunks if end_chunk is None else end_chunk
         shape = LatentShape(SIDE, SIDE, len(self.stories))
@@ -151,7 +151,7 @@ class Teller:
                     filled = slice(stream.cache.layout.bank_slots - stream.cache.layout.bank, None)
                     bank = stream.cache.frames[:, :, filled].clone()
                 self.on_chunk(chunk)
-        return Told(torch.cat(made, 1), bank)
+        return GeneratedStories(torch.cat(made, 1), bank)
 
     def _given(self, chunk: int) -> Tensor:
         return self.truth[:, 3 * chunk : 3 * chunk + 3].movedim(1, 2)
@@ -169,8 +169,8 @@ def swap_banks(stream: Stream) -> None:
     stream.memory.bank.prompts[..., slots] = stream.memory.bank.prompts[:, partner][..., slots].clone()
 
 
-def truth_latents(codec: Codec, stories: Sequence[Story]) -> Tensor:
+def truth_latents(codec: Codec, stories: Sequence[CartoonStory]) -> Tensor:
     """[B, frames, C, h, w] of stories of one length."""
-    library = Library(codec, first_seed=0)
+    library = LatentStore(codec, first_seed=0)
     rows = [torch.from_numpy(library.add(story).rows) for story in stories]
     return library.latents[torch.stack(rows)].float()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .reading import FACTORS
+from .evaluate import FACTORS
 
 _PARTS = (*FACTORS, "all")
 _COLUMNS = (*_PARTS, "distance", "precision", "hit", "character", "scene", "action", "error", "motion")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.recall.run import Returns, summary
+from benchmarks.recall.run import PrefilledReturns, summary
 from benchmarks.recall.stories import cases
 from benchmarks.recall.stream import Models
 from memflow_core.attention import MemoryAttention
@@ -26,7 +26,7 @@ def measure():
     """measure(policy) -> scores of its memory on the same stories."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    returns = Returns(Models.read(ASSETS), cases(STORIES, SEED, "late"), SEED)
+    returns = PrefilledReturns(Models.read(ASSETS), cases(STORIES, SEED, "late"), SEED)
     yield lambda policy: summary(returns.measure(policy))
     torch.set_num_threads(threads)
 

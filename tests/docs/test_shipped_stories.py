@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 import torch
 
-from benchmarks.recall.reading import Shown, read_segment
+from benchmarks.recall.evaluate import SegmentScores, evaluate_segment
 from benchmarks.recall.stream import Models
 from memflow_core.config import LatentShape, MemoryConfig
 from memflow_core.model import Backbone
@@ -19,8 +19,8 @@ from memflow_core.weights import ASSETS
 from tools.stories.first import SEGMENTS, SEGMENTS_FRAMES, TINY_STORY_FRAMES, TINY_STORY_TEXT
 from tools.stories.going_on import BEGINNING, BEGINNING_FRAMES, ENDING_FRAMES, ENDINGS, FROM_PICTURES, PICTURES_FRAMES
 from tools.stories.parts import SEED
-from training.cartoons.story import Segment, Story, story_of
-from training.generator.library import CHUNK, SIDE
+from training.cartoons.story import CartoonStory, Segment, story_from_prompts
+from training.generator.latents import CHUNK, SIDE
 
 STREAMS = 4
 # at the ends of chunks; who leaves is gone by the last ones, and who walks long is not where the drawing has it
@@ -57,7 +57,7 @@ def test_the_robot_that_a_user_sees_comes_back_as_itself(name, models):
     assert later and set(later) == {first}
 
 
-def tell(models: Models, name: str, streams: int, seed: int) -> tuple[Story, torch.Tensor]:
+def tell(models: Models, name: str, streams: int, seed: int) -> tuple[CartoonStory, torch.Tensor]:
     """The story and its latents [streams, frames, LATENTS, SIDE, SIDE]."""
     text, frames = STORIES[name]
     plan = read_schedule(text).place(ChunkGrid(fps=16.0), Time(frames, "frames"))
@@ -65,11 +65,13 @@ def tell(models: Models, name: str, streams: int, seed: int) -> tuple[Story, tor
     prompts = [models.embed([segment.prompt]) for segment in plan.segments]
     with torch.inference_mode():
         latents = torch.cat([chunk.latents.movedim(2, 1) for chunk in play(stream, plan, prompts, seed)], 1)
-    return story_of([(segment.prompt, segment.end_chunk - segment.start_chunk) for segment in plan.segments]), latents
+    return story_from_prompts(
+        [(segment.prompt, segment.end_chunk - segment.start_chunk) for segment in plan.segments]
+    ), latents
 
 
-def shown(models: Models, latents: torch.Tensor, segment: Segment) -> Shown:
+def shown(models: Models, latents: torch.Tensor, segment: Segment) -> SegmentScores:
     """One stream's pictures of a segment, read."""
     chunks = range(segment.start_chunk, segment.end_chunk)
     pictures = models.codec.decode_part(latents, CHUNK * chunks.start, CHUNK * chunks.stop)[0]
-    return read_segment(pictures, segment, chunks, segment.cast[0])
+    return evaluate_segment(pictures, segment, chunks, segment.cast[0])

@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 
 from memflow_core.schedule import read_schedule
-from training.cartoons.reading import ideals, read_identity
+from training.cartoons.identify import identify, identity_templates
 from training.cartoons.story import (
     ACTIONS,
     LONG_ABSENCE,
     PLANS,
     Placement,
+    parse_prompt,
     placements,
     prompts,
     render,
     sample_story,
     start_frame,
-    story_of,
-    understand,
+    story_from_prompts,
     vocabulary,
 )
 from training.cartoons.world import (
@@ -73,7 +73,7 @@ def test_prompts_say_what_is_shown_and_who_is_new(plan):
         seen = ()
         for segment in sample_story(seed, plan).segments:
             assert segment.prompt in prompts(segment.scene, segment.cast, segment.action, seen)
-            assert understand(segment.prompt) == (segment.scene, segment.cast, segment.action)
+            assert parse_prompt(segment.prompt) == (segment.scene, segment.cast, segment.action)
             for kind in segment.cast:
                 assert f"{'the' if kind in seen else 'a'} {kind}" in segment.prompt
             seen += segment.cast
@@ -130,7 +130,7 @@ def test_the_shipped_workflows_can_be_drawn(name):
             said += [segment.prompt for segment in read_schedule(node["widgets_values"][0]).segments]
     assert len(said) >= 3
     for prompt in said:
-        understand(prompt)
+        parse_prompt(prompt)
 
 
 @pytest.mark.parametrize(
@@ -143,12 +143,12 @@ def test_the_shipped_workflows_can_be_drawn(name):
     ],
 )
 def test_plain_english_is_understood(prompt, meaning):
-    assert understand(prompt) == meaning
+    assert parse_prompt(prompt) == meaning
 
 
 def test_a_prompt_without_a_picture_is_an_error():
     with pytest.raises(ValueError, match="'a robot sings'.*walks across the meadow"):
-        story_of([("a robot sings", 4)])
+        story_from_prompts([("a robot sings", 4)])
 
 
 # -- pictures --------------------------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ def test_chunk_0_has_9_pictures_and_every_later_one_12():
 
 
 def test_scenes_change_at_the_first_picture_of_a_chunk_and_nowhere_else():
-    story = story_of([("an empty meadow", 4), ("a cat walks right in the city", 5), ("an empty beach", 4)])
+    story = story_from_prompts([("an empty meadow", 4), ("a cat walks right in the city", 5), ("an empty beach", 4)])
     pictures = render(story)
     jumps = [frame for frame in range(1, len(pictures)) if _difference(pictures[frame], pictures[frame - 1]) > 25]
     assert jumps == [start_frame(4), start_frame(9)]
@@ -178,26 +178,26 @@ def test_scenes_change_at_the_first_picture_of_a_chunk_and_nowhere_else():
 @pytest.mark.parametrize("action", [action for action in ACTIONS if action != "meet"])
 def test_a_segment_looks_the_same_wherever_it_starts(action):
     prompt = prompts("snow", () if action == "empty" else ("bird",), action)[0]
-    first = render(story_of([(prompt, 6)]))
-    later = render(story_of([("an empty beach", 5), (prompt, 6)]))[start_frame(5) :]
+    first = render(story_from_prompts([(prompt, 6)]))
+    later = render(story_from_prompts([("an empty beach", 5), (prompt, 6)]))[start_frame(5) :]
     assert np.array_equal(first, later[3:])
 
 
 @pytest.mark.parametrize("action", ["across", "right", "left", "enters", "returns", "leaves", "jumps", "waves"])
 def test_who_acts_moves_and_stays_in_its_scene(action):
     prompt = prompts("meadow", ("robot",), action)[0]
-    pictures = render(story_of([(prompt, 3)]))
+    pictures = render(story_from_prompts([(prompt, 3)]))
     assert all(_difference(one, other) > 0 for one, other in zip(pictures[:-3], pictures[3:], strict=True))
     assert all(_difference(picture, background("meadow")) < 30 for picture in pictures)
 
 
 def test_who_leaves_is_gone_and_who_meets_is_there():
-    gone = render(story_of([("the cat leaves the beach", 6)]))
+    gone = render(story_from_prompts([("the cat leaves the beach", 6)]))
     assert _difference(gone[0], background("beach")) > 5 > 1 > _difference(gone[-1], background("beach"))
-    met = story_of([("the robot and the cat meet on the beach", 4)], {"cat": Identity(4, 1, 2)})
+    met = story_from_prompts([("the robot and the cat meet on the beach", 4)], {"cat": Identity(4, 1, 2)})
     frame = met.frames - 1
     for kind, where in zip(("robot", "cat"), placements(met.segments[0], frame), strict=True):
-        reading = read_identity(render(met)[frame], "beach", kind, where)
+        reading = identify(render(met)[frame], "beach", kind, where)
         assert reading.present() and reading.identity == met.identities[kind]
 
 
@@ -206,7 +206,7 @@ def test_who_leaves_is_gone_and_who_meets_is_there():
 
 def test_there_are_120_identities_with_hues_far_apart():
     assert len(set(IDENTITIES)) == 120
-    assert [Identity.of(number) for number in range(120)] == list(IDENTITIES)
+    assert [Identity.from_number(number) for number in range(120)] == list(IDENTITIES)
     hues = sorted(colorsys.rgb_to_hsv(*colour)[0] * 360 for colour in BODIES.values())
     gaps = np.diff([*hues, hues[0] + 360])
     assert gaps.min() > 40
@@ -218,14 +218,14 @@ def test_every_identity_is_read_back_through_noise(kind, scene):
     noise = np.random.default_rng(5)
     prompt = prompts(scene, (kind,), "stands")[0]
     for identity in IDENTITIES[::7]:
-        picture = render(story_of([(prompt, 4)], {kind: identity}), 9, 10)[0]
-        reading = read_identity(picture + noise.normal(0, 30, picture.shape), scene, kind, STANDING)
+        picture = render(story_from_prompts([(prompt, 4)], {kind: identity}), 9, 10)[0]
+        reading = identify(picture + noise.normal(0, 30, picture.shape), scene, kind, STANDING)
         assert reading.identity == identity and reading.present()
 
 
 def test_any_two_identities_differ_by_more_than_a_good_decoder_errs():
     for kind in KINDS:
-        drawn, alpha = ideals(kind, Pose())
+        drawn, alpha = identity_templates(kind, Pose())
         flat = drawn.reshape(len(drawn), -1) / (255 * np.sqrt(3 * alpha.sum()))
         squared = (flat**2).sum(1)
         distance = squared[:, None] + squared - 2 * flat @ flat.T + 9 * np.eye(len(flat))
@@ -236,17 +236,17 @@ def test_any_two_identities_differ_by_more_than_a_good_decoder_errs():
 def test_nobody_is_read_in_an_empty_scene_nor_in_grey(scene):
     for picture in (background(scene), np.full((SIZE, SIZE, 3), background(scene).mean())):
         for kind in KINDS:
-            assert not read_identity(picture, scene, kind, STANDING).present()
+            assert not identify(picture, scene, kind, STANDING).present()
 
 
 def test_a_character_off_its_place_is_found_within_reach():
-    picture = render(story_of([("a ghost stands in the city", 4)], {"ghost": IDENTITIES[50]}), 9, 10)[0]
-    reading = read_identity(picture, "city", "ghost", Placement(SIZE // 2 - 2, 1), reach=2)
+    picture = render(story_from_prompts([("a ghost stands in the city", 4)], {"ghost": IDENTITIES[50]}), 9, 10)[0]
+    reading = identify(picture, "city", "ghost", Placement(SIZE // 2 - 2, 1), reach=2)
     assert reading.identity == IDENTITIES[50] and reading.offset == (2, -1) and reading.error < 1e-3
 
 
 def test_reading_refuses_what_cannot_be_read():
     with pytest.raises(ValueError, match=r"shape \[64, 64\]"):
-        read_identity(np.zeros((64, 64)), "city", "cat", STANDING)
+        identify(np.zeros((64, 64)), "city", "cat", STANDING)
     with pytest.raises(ValueError, match="the cat is outside the picture at column 90"):
-        read_identity(np.zeros((64, 64, 3)), "city", "cat", Placement(90))
+        identify(np.zeros((64, 64, 3)), "city", "cat", Placement(90))

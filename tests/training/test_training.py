@@ -11,21 +11,21 @@ from memflow_core.config import LatentShape
 from memflow_core.model import Backbone
 from memflow_core.stream import Stream, denoising_timesteps
 from training.cartoons.story import sample_story
-from training.generator.data import BANK, CONTEXT, NEWER, OLDER, SINK, Batch, Mix, Sampler, frame_mask
-from training.generator.library import CHUNK, Tale
-from training.generator.model import PRESETS, Generator, Sparse, encode_prompts, of_frames, predict_flow
-from training.run import Run
+from training.generator.latents import CHUNK, EncodedStory
+from training.generator.model import PRESETS, Generator, SparseActivation, encode_prompts, predict_flow, text_per_frame
+from training.generator.samples import BANK, CONTEXT, NEWER, OLDER, SINK, SampleBatch, SampleMix, Sampler, frame_mask
 from training.train_generator import export, exported, mean_of
+from training.trainer import Trainer
 
 STORIES = 12
 
 
 @pytest.fixture(scope="module")
 def sampler() -> Sampler:
-    sampler = Sampler(Mix())
+    sampler = Sampler(SampleMix())
     for seed in range(STORIES):
         story = sample_story(seed)
-        sampler.add([Tale(story, np.arange(CHUNK * story.chunks))])
+        sampler.add([EncodedStory(story, np.arange(CHUNK * story.chunks))])
     return sampler
 
 
@@ -67,7 +67,7 @@ def test_most_samples_remember_and_some_have_to_do_without(samples):
 
 def test_context_sees_what_it_saw_when_it_was_written_and_copies_see_one_another_never(samples):
     full = [sample for sample in samples if sample.valid.all() and not sample.joint]
-    mask = frame_mask(Batch.of(full), copies=2)[0]
+    mask = frame_mask(SampleBatch.of(full), copies=2)[0]
     eye = torch.eye(BANK, dtype=torch.bool)
     assert mask[SINK:OLDER, :SINK].all() and torch.equal(mask[SINK:OLDER, SINK:OLDER], eye)
     assert not mask[SINK:OLDER, OLDER:].any(), "a bank frame saw what came later"
@@ -101,13 +101,13 @@ def test_a_trained_forward_is_the_streams(generator, samples, sampler):
     noisy, timesteps, flow = asked[asked_before]
 
     sample = next(s for s in samples if s.frames[CONTEXT] == CHUNK and s.valid[:SINK].all())
-    batch = Batch.of([sample])
+    batch = SampleBatch.of([sample])
     x = torch.zeros(1, CONTEXT + CHUNK, 16, 8, 8)
     x[:, :SINK], x[:, CONTEXT:] = latents[:, :CHUNK], noisy.movedim(1, 2)
     times = torch.zeros(1, CONTEXT + CHUNK)
     times[:, CONTEXT:] = timesteps
-    text_of = of_frames(generator.embed_text(text), torch.zeros(1, CONTEXT + CHUNK, dtype=torch.int64))
-    dense = Sparse(torch.zeros(1, dtype=torch.bool), batch.valid[:, :OLDER], CONTEXT, CHUNK)
+    text_of = text_per_frame(generator.embed_text(text), torch.zeros(1, CONTEXT + CHUNK, dtype=torch.int64))
+    dense = SparseActivation(torch.zeros(1, dtype=torch.bool), batch.valid[:, :OLDER], CONTEXT, CHUNK)
     positions = torch.from_numpy(sample.frames)[None]
     trained, _ = predict_flow(generator, x, times, positions, frame_mask(batch, 1), text_of, dense)
     assert torch.allclose(trained[:, CONTEXT:], flow.movedim(1, 2), atol=2e-4)
@@ -115,10 +115,10 @@ def test_a_trained_forward_is_the_streams(generator, samples, sampler):
 
 def test_sparse_samples_read_the_frames_that_activation_would(samples):
     full = [sample for sample in samples if sample.valid.all()][:2]
-    batch, draw = Batch.of(full), torch.Generator().manual_seed(0)
+    batch, draw = SampleBatch.of(full), torch.Generator().manual_seed(0)
     frames = CONTEXT + CHUNK
     q, mean_k = torch.randn(2, 2, frames, 4, 8, generator=draw), torch.randn(2, 2, frames, 8, generator=draw)
-    sparse = Sparse(torch.tensor([True, False]), batch.valid[:, :OLDER], CONTEXT, CHUNK)
+    sparse = SparseActivation(torch.tensor([True, False]), batch.valid[:, :OLDER], CONTEXT, CHUNK)
     mask = sparse.apply(frame_mask(batch, 1), q, mean_k)
     chosen = activate(q[:, :, CONTEXT:].flatten(2, 3), mean_k[:, :, :OLDER], 3)
     for head in range(2):
@@ -136,16 +136,16 @@ def test_prompts_together_read_as_one_by_one(generator):
 
 
 def test_an_interrupted_run_goes_on_as_if_it_had_not_been(tmp_path):
-    def run() -> Run:
+    def run() -> Trainer:
         torch.manual_seed(0)
         model = torch.nn.Linear(4, 4)
         adam = torch.optim.AdamW(model.parameters(), 0.1)
-        return Run(Mix(), model, [(adam, 0.1)], list(model.parameters()), memory=10)
+        return Trainer(SampleMix(), model, [(adam, 0.1)], list(model.parameters()), memory=10)
 
-    def learn(run: Run, steps: int) -> None:
+    def learn(run: Trainer, steps: int) -> None:
         for _ in range(steps):
             torch.manual_seed(run.step)
-            run.descend(run.model(torch.randn(8, 4)).square().mean(), 1.0)
+            run.optimizer_step(run.model(torch.randn(8, 4)).square().mean(), 1.0)
 
     whole, first = run(), run()
     learn(whole, 6)

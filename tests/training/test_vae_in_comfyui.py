@@ -9,7 +9,7 @@ import torch
 
 from training.cartoons.clips import batch
 from training.vae.autoencoder import LATENTS, WAN_MEAN, WAN_STD, VideoAutoencoder, wan_weights
-from training.vae.run import Batches, Settings, Training, to_model
+from training.vae.trainer import ClipBatches, VaeSettings, VaeTrainer, to_signed
 
 WIDTH = 8
 
@@ -31,7 +31,7 @@ def _loaded(weights):
 
 
 def _pictures(frames: int) -> torch.Tensor:
-    return to_model(torch.from_numpy(batch(1, 1, 2, frames)[0]))
+    return to_signed(torch.from_numpy(batch(1, 1, 2, frames)[0]))
 
 
 @pytest.mark.parametrize("frames", [1, 5, 13, 17])
@@ -61,16 +61,16 @@ def test_latents_come_out_as_comfyui_scales_them(pack, model):
 
 
 def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(tmp_path):
-    settings = Settings(steps=4, stills=2, clips=1, width=WIDTH)
+    settings = VaeSettings(steps=4, stills=2, clips=1, width=WIDTH)
 
-    def learn(run: Training, steps: range) -> Training:
+    def learn(run: VaeTrainer, steps: range) -> VaeTrainer:
         for step in steps:
-            run.learn(*Batches(settings)[step])
+            run.train_step(*ClipBatches(settings)[step])
         return run
 
-    straight = learn(Training(settings, "cpu"), range(4))
-    learn(Training(settings, "cpu"), range(2)).save(tmp_path / "vae.pt")
-    resumed = Training(settings, "cpu")
+    straight = learn(VaeTrainer(settings, "cpu"), range(4))
+    learn(VaeTrainer(settings, "cpu"), range(2)).save(tmp_path / "vae.pt")
+    resumed = VaeTrainer(settings, "cpu")
     resumed.load(tmp_path / "vae.pt")
     assert resumed.step == 2
     learn(resumed, range(2, 4))
@@ -79,13 +79,13 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(tmp_path):
 
 
 def test_a_frozen_run_keeps_its_latents_and_improves_its_pictures(tmp_path):
-    learned = Training(Settings(steps=40, stills=40, clips=1, width=WIDTH), "cpu")
-    learned.learn(*Batches(learned.settings)[0])
+    learned = VaeTrainer(VaeSettings(steps=40, stills=40, clips=1, width=WIDTH), "cpu")
+    learned.train_step(*ClipBatches(learned.settings)[0])
     learned.save(tmp_path / "vae.pt")
-    run = Training(replace(learned.settings, frozen=True), "cpu")
+    run = VaeTrainer(replace(learned.settings, frozen=True), "cpu")
     run.load(tmp_path / "vae.pt")
-    pictures, character = Batches(run.settings)[0]
-    before = run.model.eval().encode(to_model(pictures)).detach()
-    losses = [run.learn(pictures, character) for _ in range(12)]
-    assert torch.equal(run.average.encode(to_model(pictures)), before)
+    pictures, character = ClipBatches(run.settings)[0]
+    before = run.model.eval().encode(to_signed(pictures)).detach()
+    losses = [run.train_step(pictures, character) for _ in range(12)]
+    assert torch.equal(run.average.encode(to_signed(pictures)), before)
     assert losses[-1] < losses[0]

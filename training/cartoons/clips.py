@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .story import CHUNK_FRAMES, Segment, Story, every_shot, prompts, render
+from .story import CHUNK_FRAMES, CartoonStory, Segment, all_shots, prompts, render
 from .world import IDENTITIES, KINDS, SIZE
 
 LATENT_FRAMES, _LATENT_COLUMNS = 4, 8  # pictures of a latent frame, and columns of a latent pixel
@@ -30,10 +30,12 @@ def clip(rng: np.random.Generator, frames: int, cut: float = 0.3) -> tuple[np.nd
     else:
         first = int(rng.integers(0, middle - length))
     start = LATENT_FRAMES * first
-    return with_characters(Story(segments, identities), start, start + frames)
+    return render_with_mask(CartoonStory(segments, identities), start, start + frames)
 
 
-def with_characters(story: Story, first_frame: int = 0, end_frame: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def render_with_mask(
+    story: CartoonStory, first_frame: int = 0, end_frame: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """`render`, and bool [frames, SIZE, SIZE]: where a character is."""
     pictures = render(story, first_frame, end_frame)
     empty = render(story.without_cast(), first_frame, end_frame)
@@ -58,7 +60,7 @@ def _narrow(pictures: np.ndarray, where: np.ndarray, columns: int) -> tuple[np.n
 
 
 def _segment(rng: np.random.Generator, start: int) -> Segment:
-    shots = every_shot()
+    shots = all_shots()
     scene, cast, action = shots[rng.integers(len(shots))]
     if rng.random() < _EMPTY:
         cast, action = (), "empty"

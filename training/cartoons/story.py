@@ -67,7 +67,7 @@ class Return(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Story:
+class CartoonStory:
     """Segments without gaps, and who each character is."""
 
     segments: tuple[Segment, ...]
@@ -89,7 +89,7 @@ class Story:
                 return segment
         raise IndexError(f"picture {frame} is not in the story, which has {self.frames}.")
 
-    def without_cast(self) -> Story:
+    def without_cast(self) -> CartoonStory:
         """The same scenes with nobody in them."""
         empty = (replace(segment, cast=(), action="empty") for segment in self.segments)
         return replace(self, segments=tuple(empty))
@@ -183,7 +183,7 @@ def placements(segment: Segment, frame: int) -> tuple[Placement, ...]:
 # -- pictures --------------------------------------------------------------------------------------------------------
 
 
-def render(story: Story, first_frame: int = 0, end_frame: int | None = None) -> np.ndarray:
+def render(story: CartoonStory, first_frame: int = 0, end_frame: int | None = None) -> np.ndarray:
     """Pictures `first_frame` up to, not including, `end_frame` (the end): uint8 [frames, SIZE, SIZE, 3], RGB."""
     end_frame = story.frames if end_frame is None else end_frame
     pictures = np.empty((end_frame - first_frame, SIZE, SIZE, 3), np.uint8)
@@ -221,7 +221,7 @@ def prompts(scene: str, cast: tuple[str, ...], action: str, seen: tuple[str, ...
     return said
 
 
-def every_shot() -> list[tuple[str, tuple[str, ...], str]]:
+def all_shots() -> list[tuple[str, tuple[str, ...], str]]:
     """Every (scene, cast, action) there is."""
     shots = []
     for scene in SCENES:
@@ -235,7 +235,7 @@ def every_shot() -> list[tuple[str, tuple[str, ...], str]]:
 def _meanings() -> dict[str, tuple[str, tuple[str, ...], str]]:
     seen_by = {0: [()], 1: [(), KINDS]}
     meanings = {}
-    for scene, cast, action in every_shot():
+    for scene, cast, action in all_shots():
         for seen in seen_by.get(len(cast), [(), cast[:1], cast[1:], KINDS]):
             meanings |= {prompt: (scene, cast, action) for prompt in prompts(scene, cast, action, seen)}
     return meanings
@@ -246,7 +246,7 @@ def vocabulary() -> tuple[str, ...]:
     return tuple(sorted({word for prompt in _meanings() for word in prompt.split()}))
 
 
-def understand(prompt: str) -> tuple[str, tuple[str, ...], str]:
+def parse_prompt(prompt: str) -> tuple[str, tuple[str, ...], str]:
     """What a prompt shows: (scene, cast, action). Raises ValueError for one that no story would use."""
     try:
         return _meanings()[" ".join(prompt.lower().split())]
@@ -257,14 +257,14 @@ def understand(prompt: str) -> tuple[str, tuple[str, ...], str]:
         ) from None
 
 
-def story_of(script: list[tuple[str, int]], identities: Mapping[str, Identity] | None = None) -> Story:
+def story_from_prompts(script: list[tuple[str, int]], identities: Mapping[str, Identity] | None = None) -> CartoonStory:
     """A story from (prompt, chunks) pairs. Characters that are not given an identity get the first one."""
     segments, start = [], 0
     for prompt, chunks in script:
-        segments.append(Segment(prompt, *understand(prompt), start, start + chunks))
+        segments.append(Segment(prompt, *parse_prompt(prompt), start, start + chunks))
         start += chunks
     named = {kind: IDENTITIES[0] for kind in KINDS} | dict(identities or {})
-    return Story(tuple(segments), named)
+    return CartoonStory(tuple(segments), named)
 
 
 # -- sampling --------------------------------------------------------------------------------------------------------
@@ -272,7 +272,7 @@ def story_of(script: list[tuple[str, int]], identities: Mapping[str, Identity] |
 PLANS = ("late", "opening", "elsewhere", "pair", "long", "wander")
 
 
-def sample_story(seed: int | list[int] | np.random.Generator, plan: str | None = None) -> Story:
+def sample_story(seed: int | list[int] | np.random.Generator, plan: str | None = None) -> CartoonStory:
     """A story at random; the same seed gives the same story.
 
     plan  one of PLANS, or None for any:
@@ -298,7 +298,7 @@ def sample_story(seed: int | list[int] | np.random.Generator, plan: str | None =
     if plan != "wander":
         _lengthen_absences(outline, lengths)
     identities = {kind: IDENTITIES[rng.integers(len(IDENTITIES))] for kind in KINDS}
-    return Story(_segments(rng, outline, lengths), identities)
+    return CartoonStory(_segments(rng, outline, lengths), identities)
 
 
 _Outline = list[tuple[str, tuple[str, ...], str | None]]  # scene, cast, and the action if it is settled

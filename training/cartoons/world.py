@@ -55,7 +55,7 @@ class Identity(NamedTuple):
     pattern: int
 
     @classmethod
-    def of(cls, number: int) -> Identity:
+    def from_number(cls, number: int) -> Identity:
         """The identity of a number from 0 to len(IDENTITIES) - 1."""
         rest, pattern = divmod(number, len(PATTERNS))
         return cls(*divmod(rest, len(ACCESSORIES)), pattern)
@@ -78,7 +78,7 @@ class Pose(NamedTuple):
     left: bool = False
 
 
-IDENTITIES = tuple(Identity.of(number) for number in range(len(BODIES) * len(ACCESSORIES) * len(PATTERNS)))
+IDENTITIES = tuple(Identity.from_number(number) for number in range(len(BODIES) * len(ACCESSORIES) * len(PATTERNS)))
 
 
 # -- drawing ---------------------------------------------------------------------------------------------------------

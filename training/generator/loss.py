@@ -9,7 +9,7 @@ from memflow_core.config import SamplingConfig
 from memflow_core.memory import PromptKeys
 from memflow_core.stream import denoising_timesteps
 
-from .data import Batch
+from .samples import SampleBatch
 
 SAMPLING = SamplingConfig()
 STEP_SIGMAS = tuple(timestep / 1000 for timestep in denoising_timesteps(SAMPLING))
@@ -25,7 +25,7 @@ def draw_sigmas(samples: int, copies: int, device: torch.device) -> Tensor:
     return torch.where(torch.rand(samples, copies, device=device) < ON_THE_STEPS, steps, spread.clamp(min=0.02))
 
 
-def roughen(context: Tensor) -> Tensor:
+def add_context_noise(context: Tensor) -> Tensor:
     """A little noise on most samples' context [B, frames, C, h, w], as errors of its own would be there."""
     shape, device = (len(context), 1, 1, 1, 1), context.device
     strength = CONTEXT_NOISE * torch.rand(shape, device=device)
@@ -33,7 +33,7 @@ def roughen(context: Tensor) -> Tensor:
     return (1 - strength) * context + strength * torch.randn_like(context)
 
 
-def alignment_loss(keys: PromptKeys, mean_k: list[Tensor], batch: Batch, target_prompts: Tensor) -> Tensor:
+def alignment_loss(keys: PromptKeys, mean_k: list[Tensor], batch: SampleBatch, target_prompts: Tensor) -> Tensor:
     """Contrast over the batch's context frames, for the score by which text keys choose frames (`Bank.relevance`).
 
     Nothing else in training couples cross-attention's text keys with self-attention's visual keys. Frames that show a

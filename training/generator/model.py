@@ -74,7 +74,7 @@ def encode_prompts(encoder: TextEncoder, texts: Sequence[str]) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Sparse:
+class SparseActivation:
     """Which samples read memory sparsely, and how a sample is laid out: memory, window, copies of the target chunk.
 
     samples  bool [B]: where True, each copy reads the `top_k` most relevant memory frames alone, head by head.
@@ -113,7 +113,7 @@ class MaskedAttention:
 
     rotation: Rotation
     mask: Tensor
-    sparse: Sparse
+    sparse: SparseActivation
     mean_k: list[Tensor]
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -155,7 +155,7 @@ def predict_flow(
     positions: Tensor,
     mask: Tensor,
     text: list[TextKV],
-    sparse: Sparse,
+    sparse: SparseActivation,
 ) -> tuple[Tensor, list[Tensor]]:
     """One forward over samples.
 
@@ -171,7 +171,7 @@ def predict_flow(
     return flow.movedim(2, 1).float(), memory.mean_k
 
 
-def of_frames(text: list[TextKV], prompts: Tensor) -> list[TextKV]:
+def text_per_frame(text: list[TextKV], prompts: Tensor) -> list[TextKV]:
     """Keys and values of each frame's prompt; prompts [B, frames] are numbers of rows."""
     rows = prompts.flatten()
     return [TextKV(layer.k[rows], layer.v[rows]) for layer in text]

@@ -2,7 +2,7 @@
 
 Its convolutions over space see one picture at a time; time is mixed by the `time_conv` of the resampling layers
 alone. In the Wan layout that is a 3 x 3 x 3 convolution whose two older taps are zero, which is what `wan_weights`
-writes. Training so costs a third, and since little is remembered, nothing drifts: short clips train for long stories.
+writes. VaeTrainer so costs a third, and since little is remembered, nothing drifts: short clips train for long stories.
 
 Module names are those of the layout. Pictures go through as one batch [clips * pictures, channels, rows, columns];
 the first picture of a clip is a latent frame of its own, each later latent frame is 4 pictures.

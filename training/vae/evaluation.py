@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..cartoons.clips import with_characters
+from ..cartoons.clips import render_with_mask
 from ..cartoons.story import render, sample_story
-from .run import SEED, Training, to_model
+from .trainer import SEED, VaeTrainer, to_signed
 
 # latent frames that are coded at a time, and so many before them that nothing earlier matters
 _STRETCH, _LEAD = 24, 4
 
 
 @dataclass
-class Scores:
+class VaeScores:
     """PSNR in decibels from errors pooled over whole unseen stories, clamped to what can be shown."""
 
     whole: float
@@ -35,12 +35,12 @@ class Scores:
 
 
 @torch.no_grad()
-def scores(run: Training, stories: int, first_seed: int = 0) -> Scores:
+def evaluate(run: VaeTrainer, stories: int, first_seed: int = 0) -> VaeScores:
     """Encode and decode whole stories that training never sees."""
     squared, noisy, places, inside = [], [], [], []
     for seed in range(first_seed, first_seed + stories):
-        pictures, character = with_characters(sample_story(seed))
-        truth = to_model(torch.from_numpy(pictures)[None]).to(run.device)
+        pictures, character = render_with_mask(sample_story(seed))
+        truth = to_signed(torch.from_numpy(pictures)[None]).to(run.device)
         latents = encode(run, truth)
         error = (decode(run, latents) - truth)[0].square().mean(1).cpu()
         std = latents.std((0, 1, 3, 4), keepdim=True)
@@ -50,7 +50,7 @@ def scores(run: Training, stories: int, first_seed: int = 0) -> Scores:
         inside.append(error[torch.from_numpy(character)])
         places.append(error[1:].mean((1, 2)).unflatten(0, (-1, 4)))
     frames = sum(map(len, squared))
-    return Scores(
+    return VaeScores(
         psnr(sum(error.mean((1, 2)).sum() for error in squared) / frames),
         [psnr(value) for value in torch.cat(places).mean(0)],
         psnr(torch.cat(inside).mean()),
@@ -59,7 +59,7 @@ def scores(run: Training, stories: int, first_seed: int = 0) -> Scores:
     )
 
 
-def encode(run: Training, pictures: Tensor) -> Tensor:
+def encode(run: VaeTrainer, pictures: Tensor) -> Tensor:
     """A story [1, 1 + 4 n, 3, rows, columns] -> raw latents [1, 1 + n, LATENTS, rows / 8, columns / 8]."""
     pieces = []
     for start, lead, end in _pieces(1 + pictures.shape[1] // 4):
@@ -69,7 +69,7 @@ def encode(run: Training, pictures: Tensor) -> Tensor:
     return torch.cat(pieces, 1)
 
 
-def decode(run: Training, latents: Tensor) -> Tensor:
+def decode(run: VaeTrainer, latents: Tensor) -> Tensor:
     """What `encode` gives -> pictures, clamped to what can be shown."""
     pieces = []
     for start, lead, end in _pieces(latents.shape[1]):
@@ -91,10 +91,10 @@ def psnr(squared: Tensor | float) -> float:
 
 
 @torch.no_grad()
-def latent_statistics(run: Training, stories: int = 40) -> tuple[Tensor, Tensor]:
+def latent_statistics(run: VaeTrainer, stories: int = 40) -> tuple[Tensor, Tensor]:
     """(mean, std) of the raw latents per channel, over training stories."""
     latents = [
-        encode(run, to_model(torch.from_numpy(render(sample_story(SEED + n)))[None]).to(run.device))
+        encode(run, to_signed(torch.from_numpy(render(sample_story(SEED + n)))[None]).to(run.device))
         for n in range(stories)
     ]
     together = torch.cat([z[0].movedim(1, 0).flatten(1) for z in latents], 1).double()

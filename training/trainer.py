@@ -19,7 +19,7 @@ from torch import Tensor, nn
 SAVE_EVERY_S = 60.0
 
 
-class Run:
+class Trainer:
     """A model in training, and how far it is.
 
     settings    a dataclass; kept in the checkpoint.
@@ -41,7 +41,7 @@ class Run:
         self.optimizers, self.rates = map(list, zip(*optimizers, strict=True))
         self._clipped, self._memory = clipped, memory
 
-    def descend(self, loss: Tensor, factor: float) -> None:
+    def optimizer_step(self, loss: Tensor, factor: float) -> None:
         """One step down the loss, with so much of the learning rates."""
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
@@ -53,15 +53,15 @@ class Run:
                 group["lr"] = rate * factor
             optimizer.step()
         self.step += 1
-        self._follow()
+        self._update_average()
 
     @torch.no_grad()
-    def _follow(self) -> None:
+    def _update_average(self) -> None:
         """Move the average towards the model: over more steps, the longer it has been trained."""
         keep = min(1 - 1 / self._memory, (self.step + 1) / (self.step + 20))
         torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - keep)
 
-    def start_from(self, weights: dict[str, Tensor]) -> None:
+    def load_weights(self, weights: dict[str, Tensor]) -> None:
         """Begin with the weights of a finished model instead of random ones."""
         for model in (self.model, self.average):
             model.load_state_dict(weights)
@@ -91,7 +91,7 @@ class Run:
         return state
 
 
-def join_others() -> int:
+def init_distributed() -> int:
     """Under torchrun, meet the other processes, which share each step's gradient. Returns this one's number."""
     if "WORLD_SIZE" not in os.environ:
         return 0
@@ -134,7 +134,7 @@ class Pace:
             self._saved = time.monotonic()
 
 
-def settings_for(kind: type, path: Path, arguments: argparse.Namespace) -> Any:
+def read_settings(kind: type, path: Path, arguments: argparse.Namespace) -> Any:
     """The checkpoint's settings, or else the defaults, where the command line says nothing else."""
     known = asdict(kind()) | (torch.load(path, weights_only=True)["settings"] if path.exists() else {})
     given = {field.name: getattr(arguments, field.name, None) for field in fields(kind)}

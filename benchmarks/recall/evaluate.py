@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from training.cartoons.reading import Reading, ideals, read_identity
+from training.cartoons.identify import IdentityMatch, identify, identity_templates
 from training.cartoons.story import (
     CHUNK_FRAMES,
     HIDDEN_FRAMES,
@@ -25,7 +25,7 @@ _SOLO = ("across", "right", "left", "enters", "jumps", "waves", "stands", "retur
 
 
 @dataclass
-class Shown:
+class SegmentScores:
     """One segment's pictures, read.
 
     readings  at the end of each chunk: who `kind` is there, None where it cannot be told or nobody is there.
@@ -46,7 +46,7 @@ class _Tally:
     scene: list[bool] = field(default_factory=list)
 
 
-def read_segment(pictures: np.ndarray, segment: Segment, chunks: range, kind: str) -> Shown:
+def evaluate_segment(pictures: np.ndarray, segment: Segment, chunks: range, kind: str) -> SegmentScores:
     """Read the pictures of some of a segment's chunks; `kind` is alone in them."""
     first = start_frame(chunks.start)
     readings, tally = [], _Tally()
@@ -62,7 +62,7 @@ def read_segment(pictures: np.ndarray, segment: Segment, chunks: range, kind: st
     right = {"character": _mean(tally.character), "scene": _mean(tally.scene)}
     right["action"] = float(who is not None and _acts(pictures, segment, frames, kind, who))
     wanted = _drawn(segment, frames, kind, who)
-    return Shown(readings, right, _difference(pictures, wanted), _motion(pictures, wanted))
+    return SegmentScores(readings, right, _difference(pictures, wanted), _motion(pictures, wanted))
 
 
 def picture_error(picture: np.ndarray, segment: Segment, frame: int) -> float:
@@ -77,7 +77,7 @@ def nearest_scene(picture: np.ndarray, kind: str, where: Placement) -> str:
     """The scene that fits best where the character does not stand."""
     weight = np.ones((SIZE, SIZE, 1), np.float32)
     (rows, columns), own = overlap(where.x, where.up)
-    weight[rows, columns] -= ideals(kind, where.pose)[1][own]
+    weight[rows, columns] -= identity_templates(kind, where.pose)[1][own]
     errors = [(weight * np.square(picture - background(scene))).sum() for scene in SCENES]
     return SCENES[int(np.argmin(errors))]
 
@@ -93,20 +93,20 @@ def colour_distance(read: Identity | None, true: Identity) -> float:
     return float(np.mean([np.linalg.norm(difference) for difference in apart]) / (255 * 3**0.5))
 
 
-def _read(picture: np.ndarray, scene: str, kind: str, where: Placement) -> Reading | None:
+def _read(picture: np.ndarray, scene: str, kind: str, where: Placement) -> IdentityMatch | None:
     """None where nobody is there, or too little of the place is in the picture."""
     reading = _read_anyway(picture, scene, kind, where)
     return reading if reading is not None and reading.present() else None
 
 
-def _read_anyway(picture: np.ndarray, scene: str, kind: str, where: Placement) -> Reading | None:
+def _read_anyway(picture: np.ndarray, scene: str, kind: str, where: Placement) -> IdentityMatch | None:
     try:
-        return read_identity(picture, scene, kind, where, REACH)
+        return identify(picture, scene, kind, where, REACH)
     except ValueError:
         return None
 
 
-def _is_kind(picture: np.ndarray, scene: str, kind: str, where: Placement, reading: Reading) -> bool:
+def _is_kind(picture: np.ndarray, scene: str, kind: str, where: Placement, reading: IdentityMatch) -> bool:
     """Whether no other kind explains the whole picture better."""
 
     def unexplained(other: str) -> float:

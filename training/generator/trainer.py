@@ -11,12 +11,12 @@ from torch import Tensor
 from memflow_core.memory import PromptKeys
 
 from ..muon import Muon
-from ..run import Run
+from ..trainer import Trainer
 from . import model as generator_model
-from .data import CONTEXT, OLDER, Batch, Mix, Sampler, frame_mask
-from .library import CHUNK, Library
-from .loss import STEP_SIGMAS, alignment_loss, draw_sigmas, roughen
-from .model import PRESETS, Generator, Sparse, encode_prompts, of_frames
+from .latents import CHUNK, LatentStore
+from .loss import STEP_SIGMAS, add_context_noise, alignment_loss, draw_sigmas
+from .model import PRESETS, Generator, SparseActivation, encode_prompts, text_per_frame
+from .samples import CONTEXT, OLDER, SampleBatch, SampleMix, Sampler, frame_mask
 
 KINDS_OF_TARGET = ("later", "known", "new")  # as `Sample.kind` counts them
 
@@ -30,7 +30,7 @@ def fuse() -> None:
 
 
 @dataclass
-class Settings:
+class GeneratorSettings:
     """What a run is trained with; kept in its checkpoint.
 
     steps     in all. Over the first `calm` share of them hardly anybody moves: that is how a model first learns to
@@ -70,13 +70,13 @@ class Settings:
         return min(1.0, (step + 1) / 100, max(0.01, (self.steps - step) / (0.45 * self.steps)))
 
 
-class Shelf:
+class DeviceLatents:
     """The library's latents on the training device, and beside them what the model made of the same stories.
 
     `made` is float16 like the latents, one latent frame for each of every story's; at first it is the truth.
     """
 
-    def __init__(self, library: Library, device: torch.device):
+    def __init__(self, library: LatentStore, device: torch.device):
         self.library, self.device = library, device
         self.made: Tensor | None = None
         self.stories = 0
@@ -94,7 +94,7 @@ class Shelf:
         self.stories = len(tales)
         return True
 
-    def places(self, batch: Batch) -> Tensor:
+    def places(self, batch: SampleBatch) -> Tensor:
         """[B, CONTEXT + CHUNK]: of the samples' frames among all stories' frames."""
         return self.starts[batch.tale][:, None] + batch.frames
 
@@ -102,7 +102,7 @@ class Shelf:
         return self.latents[self.rows[places]].float()
 
     def weights(self, places: Tensor, focus: float, marks: float) -> Tensor:
-        """What errors count, [..., 1, SIDE, SIDE]: 1 on average; for `focus` and `marks` see `Settings`."""
+        """What errors count, [..., 1, SIDE, SIDE]: 1 on average; for `focus` and `marks` see `GeneratorSettings`."""
         character, mark = self.cover[places].float().unsqueeze(-3).unbind(-4)
         weights = 1 + focus * character + marks * mark
         return weights / weights.mean()
@@ -116,10 +116,10 @@ class Shelf:
         return self.made[places].float()
 
 
-class Training(Run):
+class GeneratorTrainer(Trainer):
     """A run of the generator with its text encoder. Several of different `rank` may share their gradients."""
 
-    def __init__(self, settings: Settings, device: str, rank: int = 0):
+    def __init__(self, settings: GeneratorSettings, device: str, rank: int = 0):
         self.device, self.rank = torch.device(device), rank
         torch.manual_seed(settings.seed)
         model = Generator(PRESETS[settings.preset]).to(self.device)
@@ -129,15 +129,15 @@ class Training(Run):
         adam = torch.optim.AdamW(rest, settings.lr_rest, betas=(0.9, 0.97), weight_decay=0.01)
         optimizers = [(Muon(matrices, settings.lr), settings.lr), (adam, settings.lr_rest)]
         super().__init__(settings, model, optimizers, list(model.parameters()), memory=1000)
-        self.sampler = Sampler(Mix())
+        self.sampler = Sampler(SampleMix())
 
-    def prepare(self, library: Library, shelf: Shelf) -> None:
+    def prepare(self, library: LatentStore, shelf: DeviceLatents) -> None:
         """Have the stories ready that this step draws from."""
         library.grow(self.settings.stories_at(self.step))
         if shelf.refresh():
             self.sampler.add(library.tales[len(self.sampler.chapters) :])
 
-    def learn(self, shelf: Shelf) -> dict[str, float]:
+    def train_step(self, shelf: DeviceLatents) -> dict[str, float]:
         """One step. Returns errors to report: of x0 at full noise by kind of target, flow and alignment losses."""
         s = self.settings
         rng = np.random.default_rng([s.seed, self.step, self.rank])
@@ -155,13 +155,13 @@ class Training(Run):
             context = self._own_context(shelf, places, context)
             self._own_copy(shelf, places, batch, texts, context, noisy, sigma)
         weights = shelf.weights(places[:, CONTEXT:], s.focus, s.marks)
-        return self._teach(batch, texts, roughen(context), target, noisy, sigma, weights)
+        return self._teach(batch, texts, add_context_noise(context), target, noisy, sigma, weights)
 
     # -- teacher forcing ----------------------------------------------------------------------------------------------
 
     def _teach(
         self,
-        batch: Batch,
+        batch: SampleBatch,
         texts: list[str],
         context: Tensor,
         target: Tensor,
@@ -175,12 +175,12 @@ class Training(Run):
         errors = ((flow - wanted).square() * weights[:, None]).mean((2, 3, 4, 5))  # [B, copies]
         align = alignment_loss(keys, mean_k, batch, batch.prompts[:, -1])
         counts = torch.where(batch.determined, 1.0, self.settings.unknown)[:, None]
-        self.descend((errors * counts).mean() + self.settings.align * align, self.settings.rate(self.step))
+        self.optimizer_step((errors * counts).mean() + self.settings.align * align, self.settings.rate(self.step))
         return _report(errors.detach(), sigma, batch.kind, align.detach())
 
     # -- own roll-outs ------------------------------------------------------------------------------------------------
 
-    def _own_context(self, shelf: Shelf, places: Tensor, truth: Tensor) -> Tensor:
+    def _own_context(self, shelf: DeviceLatents, places: Tensor, truth: Tensor) -> Tensor:
         """In most samples, context frames that the model made itself, from contexts that it made itself."""
         ours = torch.rand(len(places), 1, 1, 1, 1, device=self.device) < 0.8
         return torch.where(ours, shelf.own(places[:, :CONTEXT]), truth)
@@ -188,9 +188,9 @@ class Training(Run):
     @torch.no_grad()
     def _own_copy(
         self,
-        shelf: Shelf,
+        shelf: DeviceLatents,
         places: Tensor,
-        batch: Batch,
+        batch: SampleBatch,
         texts: list[str],
         context: Tensor,
         noisy: Tensor,
@@ -227,7 +227,7 @@ def _add_noise(target: Tensor, sigma: Tensor) -> Tensor:
 
 
 def _forward(
-    model: Generator, batch: Batch, texts: list[str], context: Tensor, noisy: Tensor, sigma: Tensor
+    model: Generator, batch: SampleBatch, texts: list[str], context: Tensor, noisy: Tensor, sigma: Tensor
 ) -> tuple[Tensor, PromptKeys, list[Tensor]]:
     """Flow of the noisy copies [B, copies, CHUNK, C, h, w], text keys of `texts`, mean keys of all frames."""
     copies = noisy.shape[1]
@@ -238,8 +238,8 @@ def _forward(
     positions = torch.cat((batch.positions[:, :CONTEXT], batch.positions[:, CONTEXT:].repeat(1, copies)), 1)
     prompts = torch.cat((batch.prompts[:, :CONTEXT], batch.prompts[:, CONTEXT:].repeat(1, copies)), 1)
     mask = frame_mask(batch, copies)
-    sparse = Sparse(batch.sparse, batch.valid[:, :OLDER], CONTEXT, CHUNK)
-    flow, mean_k = _predict_flow(model, x, timesteps, positions, mask, of_frames(backbone_text, prompts), sparse)
+    sparse = SparseActivation(batch.sparse, batch.valid[:, :OLDER], CONTEXT, CHUNK)
+    flow, mean_k = _predict_flow(model, x, timesteps, positions, mask, text_per_frame(backbone_text, prompts), sparse)
     flow = flow[:, CONTEXT:].unflatten(1, (copies, CHUNK))
     return flow, PromptKeys.of(0, embedded, backbone_text), mean_k
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..cartoons.story import Placement, Story, placements, render, sample_story, start_frame
+from ..cartoons.story import CartoonStory, Placement, placements, render, sample_story, start_frame
 from ..cartoons.world import ACCESSORY, PATTERN, PATTERNS, SIZE, figure, overlap
 from ..vae.autoencoder import LATENTS
 from ..vae.codec import ENCODE_LEAD, GROUP, Codec
@@ -28,13 +28,13 @@ _BYTES = 2 * LATENTS * SIDE * SIDE
 
 
 @dataclass(frozen=True)
-class Tale:
+class EncodedStory:
     """A story and where its latent frames lie.
 
-    rows  int64 [latent frames]: of `Library.latents`.
+    rows  int64 [latent frames]: of `LatentStore.latents`.
     """
 
-    story: Story
+    story: CartoonStory
     rows: np.ndarray
 
     @property
@@ -71,7 +71,7 @@ def _filled(kind: str, where: Placement) -> np.ndarray:
     return filled.reshape(2, SIDE, step, SIDE, step).mean((2, 4))
 
 
-class Library:
+class LatentStore:
     """Story number n is `sample_story(first_seed + n)`.
 
     folder  where latents are kept, in a file named after the VAE and the stories; None: nowhere.
@@ -81,7 +81,7 @@ class Library:
 
     def __init__(self, codec: Codec, first_seed: int, folder: Path | None = None):
         self.codec, self.first_seed, self.tales = codec, first_seed, []
-        self._file = None if folder is None else folder / f"{codec.digest}-{stories_digest()}-{first_seed}.f16"
+        self._file = None if folder is None else folder / f"{codec.digest}-{dataset_digest()}-{first_seed}.f16"
         self._known: dict[tuple, int] = {}
         self._latents = self._kept()
         self._ready = len(self._latents)
@@ -96,13 +96,13 @@ class Library:
         while len(self.tales) < stories:
             self.tales.append(self.add(sample_story(self.first_seed + len(self.tales))))
 
-    def add(self, story: Story) -> Tale:
+    def add(self, story: CartoonStory) -> EncodedStory:
         keys = latent_keys(story)
         fresh = [frame for frame, key in enumerate(keys) if self._claim(key)]
         on_disk = sum(self._known[keys[frame]] < self._ready for frame in fresh)
         for first, end in _runs(fresh[on_disk:]):
             self._append(_encode(self.codec, story, first, end))
-        return Tale(story, np.array([self._known[key] for key in keys]))
+        return EncodedStory(story, np.array([self._known[key] for key in keys]))
 
     def _claim(self, key: tuple) -> bool:
         """Give a latent frame its row; False if it has one."""
@@ -136,13 +136,13 @@ class Library:
 
 
 @cache
-def stories_digest() -> str:
+def dataset_digest() -> str:
     """Names what stories look like, and which are told: latents of others are of no use."""
     code = "".join(inspect.getsource(inspect.getmodule(part)) for part in (figure, sample_story))
     return hashlib.sha256(code.encode()).hexdigest()[:12]
 
 
-def latent_keys(story: Story) -> list[tuple]:
+def latent_keys(story: CartoonStory) -> list[tuple]:
     """What each latent frame depends on: the drawings of its own pictures and of three before."""
     drawings = []
     for segment in story.segments:
@@ -166,7 +166,7 @@ def _runs(frames: list[int]) -> list[tuple[int, int]]:
     return runs
 
 
-def _encode(codec: Codec, story: Story, first: int, end: int) -> Tensor:
+def _encode(codec: Codec, story: CartoonStory, first: int, end: int) -> Tensor:
     """Latent frames `first` to `end` of a story, [end - first, LATENTS, SIDE, SIDE]."""
     start = max(0, first - ENCODE_LEAD)
     pictures = render(story, GROUP * start, GROUP * (end - 1) + 1)

@@ -13,7 +13,7 @@ from .world import IDENTITIES, SIZE, Identity, Pose, background, overlap, sprite
 LEAST_AREA = 60.0  # pixels of a character that must be in the picture to read it
 
 
-class Reading(NamedTuple):
+class IdentityMatch(NamedTuple):
     """The identity that fits best, and how well.
 
     identity  which it is.
@@ -33,7 +33,7 @@ class Reading(NamedTuple):
 
 
 @lru_cache(maxsize=128)
-def ideals(kind: str, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
+def identity_templates(kind: str, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
     """Every identity of a kind in one pose, as `sprite` draws it.
 
     (colour times alpha [identities, SPRITE_HEIGHT, SPRITE_WIDTH, 3] in 0..255 in the order of IDENTITIES,
@@ -43,7 +43,7 @@ def ideals(kind: str, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([colour for colour, _ in drawn]), drawn[0][1]
 
 
-def read_identity(picture: np.ndarray, scene: str, kind: str, where: Placement, reach: int = 0) -> Reading:
+def identify(picture: np.ndarray, scene: str, kind: str, where: Placement, reach: int = 0) -> IdentityMatch:
     """Which identity of `kind` a picture shows.
 
     picture  uint8 or float [SIZE, SIZE, 3] in 0..255.
@@ -67,9 +67,11 @@ def _length(offset: tuple[int, int]) -> int:
     return offset[0] ** 2 + offset[1] ** 2
 
 
-def _read(picture: np.ndarray, scene: str, kind: str, where: Placement, offset: tuple[int, int]) -> Reading | None:
+def _read(
+    picture: np.ndarray, scene: str, kind: str, where: Placement, offset: tuple[int, int]
+) -> IdentityMatch | None:
     (rows, columns), (own_rows, own_columns) = overlap(where.x + offset[0], where.up + offset[1])
-    colour, alpha = ideals(kind, where.pose)
+    colour, alpha = identity_templates(kind, where.pose)
     colour, alpha = colour[:, own_rows, own_columns], alpha[own_rows, own_columns]
     if alpha.sum() < LEAST_AREA:
         return None
@@ -78,4 +80,4 @@ def _read(picture: np.ndarray, scene: str, kind: str, where: Placement, offset: 
     errors = (alpha * np.square(seen - empty * (1 - alpha) - colour)).sum((1, 2, 3)) * scale
     best = int(errors.argmin())
     bare = float((alpha * np.square(seen - empty)).sum() * scale)
-    return Reading(IDENTITIES[best], float(errors[best]), bare, offset)
+    return IdentityMatch(IDENTITIES[best], float(errors[best]), bare, offset)

@@ -1,4 +1,4 @@
-"""Training samples of the generator: a chunk to make, and the memory that a stream would have when it makes it.
+"""GeneratorTrainer samples of the generator: a chunk to make, and the memory that a stream would have when it makes it.
 
 One sample is laid out in latent frames as  sink | bank | older chunk | newer chunk | copies of the target chunk.
 Context frames are clean; each copy of the target has noise of its own. Which frame sees which is a mask over frames:
@@ -20,7 +20,7 @@ from memflow_core.config import MAX_ABSOLUTE_FRAMES
 
 from ..cartoons.story import Segment
 from ..cartoons.world import KINDS
-from .library import CHUNK, Tale
+from .latents import CHUNK, EncodedStory
 
 SINK, BANK, WINDOW = 3, 3, 6  # latent frames; the window without the target
 CONTEXT = SINK + BANK + WINDOW
@@ -30,7 +30,7 @@ _IN_PLACE = ("empty", "stands", "waves")
 
 
 @dataclass(frozen=True)
-class Mix:
+class SampleMix:
     """How samples are drawn, in shares and weights.
 
     first, second, opening  weight of a segment's first and second chunk and of a story's first.
@@ -91,7 +91,7 @@ class Sample:
 
 
 @dataclass
-class Batch:
+class SampleBatch:
     """Samples stacked: tensors [B, ...] of the fields of `Sample`."""
 
     tale: Tensor
@@ -108,15 +108,17 @@ class Batch:
     kind: Tensor
 
     @staticmethod
-    def of(samples: list[Sample]) -> Batch:
+    def of(samples: list[Sample]) -> SampleBatch:
         names = [field.name for field in fields(Sample)]
-        return Batch(*(torch.from_numpy(np.stack([getattr(sample, name) for sample in samples])) for name in names))
+        return SampleBatch(
+            *(torch.from_numpy(np.stack([getattr(sample, name) for sample in samples])) for name in names)
+        )
 
-    def to(self, device: torch.device) -> Batch:
-        return Batch(*(getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)))
+    def to(self, device: torch.device) -> SampleBatch:
+        return SampleBatch(*(getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)))
 
 
-class PromptBook:
+class PromptIndex:
     """Numbers for prompts."""
 
     def __init__(self) -> None:
@@ -130,10 +132,10 @@ class PromptBook:
         return self._numbers[text]
 
 
-class Chapters:
+class ChunkTable:
     """What sampling needs to know of one story, by chunk."""
 
-    def __init__(self, tale: Tale, book: PromptBook):
+    def __init__(self, tale: EncodedStory, book: PromptIndex):
         segments = tale.story.segments
         lengths = [segment.end_chunk - segment.start_chunk for segment in segments]
         self.chunks = sum(lengths)
@@ -146,7 +148,7 @@ class Chapters:
         self.in_place = np.array([segment.action in _IN_PLACE for segment in segments])[self.segment]
         self.jumps = np.array([segment.action == "jumps" for segment in segments])[self.segment]
 
-    def weights(self, mix: Mix) -> np.ndarray:
+    def weights(self, mix: SampleMix) -> np.ndarray:
         """How often each chunk is a target."""
         weights = np.where(self.place == 0, mix.first, np.where(self.place == 1, mix.second, 1.0))
         weights = weights * np.where(self.casts == 0, mix.empty, 1.0) * np.where(self.in_place, 1.0, mix.moving)
@@ -172,13 +174,15 @@ def cast_bits(cast: Iterable[str]) -> int:
 class Sampler:
     """Draws samples from stories."""
 
-    def __init__(self, mix: Mix):
-        self.mix, self.book, self.chapters = mix, PromptBook(), []
+    def __init__(self, mix: SampleMix):
+        self.mix, self.book, self.chapters = mix, PromptIndex(), []
 
-    def add(self, tales: Iterable[Tale]) -> None:
-        self.chapters += [Chapters(tale, self.book) for tale in tales]
+    def add(self, tales: Iterable[EncodedStory]) -> None:
+        self.chapters += [ChunkTable(tale, self.book) for tale in tales]
 
-    def batch(self, rng: np.random.Generator, size: int, mix: Mix | None = None, stories: int | None = None) -> Batch:
+    def batch(
+        self, rng: np.random.Generator, size: int, mix: SampleMix | None = None, stories: int | None = None
+    ) -> SampleBatch:
         """`size` samples from the first `stories` stories (all)."""
         stories = len(self.chapters) if stories is None else min(stories, len(self.chapters))
         drawn = []
@@ -187,7 +191,7 @@ class Sampler:
             chapters = self.chapters[tale]
             chunk = rng.choice(chapters.chunks, p=chapters.weights(mix or self.mix))
             drawn.append(self.sample(rng, tale, int(chunk)))
-        return Batch.of(drawn)
+        return SampleBatch.of(drawn)
 
     def sample(self, rng: np.random.Generator, tale: int, chunk: int) -> Sample:
         """The chunk of a story, with some memory that a stream might have there."""
@@ -204,7 +208,7 @@ class Sampler:
         frames[SINK : SINK + len(kept)], valid[SINK : SINK + len(kept)] = kept, True
         return self._described(rng, tale, chunk, frames, valid)
 
-    def _bank(self, rng: np.random.Generator, chapters: Chapters, chunk: int) -> np.ndarray:
+    def _bank(self, rng: np.random.Generator, chapters: ChunkTable, chunk: int) -> np.ndarray:
         """Latent frames in the bank, by age."""
         oldest_in_window = CHUNK * chunk - WINDOW
         every = RECORD_EVERY * CHUNK if rng.random() < 0.8 else 1
@@ -270,7 +274,7 @@ class Sampler:
         return positions
 
 
-def frame_mask(batch: Batch, copies: int) -> Tensor:
+def frame_mask(batch: SampleBatch, copies: int) -> Tensor:
     """Which frame sees which, bool [B, n, n], n = CONTEXT + copies * CHUNK; rows ask."""
     frames, device = CONTEXT + copies * CHUNK, batch.valid.device
     mask = torch.zeros(frames, frames, dtype=torch.bool, device=device)

@@ -12,14 +12,14 @@ from torch.utils.data import Dataset
 from ..cartoons.clips import batch
 from ..cartoons.world import SIZE
 from ..muon import Muon
-from ..run import Run
+from ..trainer import Trainer
 from .autoencoder import LATENTS, Conv, TimeConv, VideoAutoencoder
 
 SEED = 1_000_000  # stories and clips of smaller seeds are never trained on
 
 
 @dataclass
-class Settings:
+class VaeSettings:
     """What a run is trained with; kept in its checkpoint.
 
     steps    in all.
@@ -40,13 +40,13 @@ class Settings:
     frozen: bool = False
 
 
-class Batches(Dataset):
+class ClipBatches(Dataset):
     """Batch number n, the same at every run: most are clips of 9 or 13 pictures, some single pictures.
 
     Three of five are half as wide and twice as many, for what is hard to learn is the characters.
     """
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: VaeSettings):
         self.settings = settings
 
     def __len__(self) -> int:
@@ -63,10 +63,10 @@ class Batches(Dataset):
         return tuple(map(torch.from_numpy, batch(s.seed, step, clips, frames, columns)))
 
 
-class Training(Run):
+class VaeTrainer(Trainer):
     """A run of the video autoencoder."""
 
-    def __init__(self, settings: Settings, device: str):
+    def __init__(self, settings: VaeSettings, device: str):
         self.device = torch.device(device)
         model = VideoAutoencoder(settings.width, settings.seed).to(self.device, memory_format=torch.channels_last)
         self.std = torch.ones(LATENTS, device=self.device)
@@ -77,17 +77,17 @@ class Training(Run):
         optimizers = [(Muon(matrices, settings.lr), settings.lr), (adam, settings.lr)]
         super().__init__(settings, model, optimizers, vectors, memory=500)
 
-    def learn(self, pictures: Tensor, character: Tensor) -> float:
+    def train_step(self, pictures: Tensor, character: Tensor) -> float:
         """One step. Returns the loss."""
         torch.manual_seed(self.settings.seed + self.step)  # a run that was interrupted draws the same noise
-        x = to_model(pictures.to(self.device))
+        x = to_signed(pictures.to(self.device))
         weight = 1 + 3 * character.to(self.device)[:, :, None]
         with torch.autocast(self.device.type, torch.bfloat16):
             latents = self.model.encode(x).float()
             shown = self.model.decode(self._noisy(latents)).float()
         # latents that grow without need would make noise count for less
         loss = picture_loss(shown, x, weight) + 1e-3 * latents.square().mean()
-        self.descend(loss, min((self.step + 1) / 20, max(0.01, 1 - self.step / self.settings.steps)))
+        self.optimizer_step(loss, min((self.step + 1) / 20, max(0.01, 1 - self.step / self.settings.steps)))
         return loss.item()
 
     def _noisy(self, latents: Tensor) -> Tensor:
@@ -104,8 +104,8 @@ class Training(Run):
         self.std.copy_(super().load(path)["std"])
         self._freeze()
 
-    def start_from(self, weights: dict[str, Tensor]) -> None:
-        super().start_from(weights)
+    def load_weights(self, weights: dict[str, Tensor]) -> None:
+        super().load_weights(weights)
         self._freeze()
 
     def _freeze(self) -> None:
@@ -115,7 +115,7 @@ class Training(Run):
             self.model.get_submodule(part).requires_grad_(False).load_state_dict(kept)
 
 
-def to_model(pictures: Tensor) -> Tensor:
+def to_signed(pictures: Tensor) -> Tensor:
     """uint8 [..., rows, columns, 3] -> [..., 3, rows, columns] in -1..1."""
     return pictures.movedim(-1, -3).float() / 127.5 - 1
 
