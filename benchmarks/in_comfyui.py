@@ -1,4 +1,4 @@
-"""A story to a video file by MemFlow Stream to Video's own code, in this process, for benchmarks."""
+"""Make video files by the code of MemFlow Stream to Video in this process, for benchmarks."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from memflow_core.config import ModelConfig
 from memflow_core.model import WanModel
 from tools.comfy_host import ROOT, Layout, SetupError, comfyui_version
 from tools.load_pack import load_pack
-from training.vae.autoencoder import LATENTS, VideoAutoencoder, wan_weights
+from training.vae import LATENTS, VideoAutoencoder, wan_weights
 
-from .stream.sizes import FPS, SIZES
+from .stream import FPS, SIZES
 
 STEPS = "1000, 750, 500, 250"
 PROMPTS = ("a robot walks in the meadow", "an empty beach")
@@ -30,7 +30,7 @@ FRAMES = 12  # video frames of a chunk
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds and frames of one video file."""
+    """Time and frames of one video file."""
 
     wall_s: float
     cpu_s: float
@@ -49,13 +49,13 @@ def comfyui_folder() -> Path | None:
 
 @contextmanager
 def pack_nodes(comfyui: Path, device: torch.device) -> Iterator[ModuleType]:
-    """The pack's nodes in this process, with an empty base directory."""
+    """Load the pack's nodes into this process, with an empty base directory."""
     with TemporaryDirectory() as base:
         yield load_pack(comfyui, Path(base), cpu=device.type == "cpu").nodes
 
 
-class Filming:
-    """A model, a VAE and a story of so many chunks and two prompts, to be filmed again and again.
+class VideoJob:
+    """Model, VAE and request of a video of `chunks` chunks and two prompts, to be made again and again.
 
     size  `tiny` is the tiny story model; the others have random weights, with the tiny VAE on a CPU-sized picture and
           a random one of Wan 2.1's size for the 1.3B model.
@@ -73,26 +73,39 @@ class Filming:
             schedule = nodes.run.start_state.Schedule(schedule.prompts, texts)
         if size == "1.3b":
             self.vae = random_vae()
-        picture = 8 * shape.columns, 8 * shape.rows
         self.request = nodes.run.request.Request(
-            model, schedule, 0, *picture, FRAMES * chunks - 3, float(FPS), STEPS, 5.0, None, None
+            model=model,
+            schedule=schedule,
+            seed=0,
+            width=8 * shape.columns,
+            height=8 * shape.rows,
+            length=FRAMES * chunks - 3,
+            fps=float(FPS),
+            steps=STEPS,
+            shift=5.0,
+            memory=None,
+            state=None,
         )
 
-    def film(self, path: Path, overlap: Any = None) -> Timing:
-        """One file. overlap: what runs beside the sampling; None: what the machine is fit for."""
+    def write_file(self, path: Path, overlap: Any = None) -> Timing:
+        """Make one file.
+
+        overlap  what runs beside the sampling; None: what the machine is fit for.
+        """
         nodes, plan = self.nodes, self.nodes.run.request.prepare(self.request)
-        with nodes.run.session.open_run(self.request, plan, self.vae) as (told, progress):
+        with nodes.run.session.open_run(self.request, plan, self.vae) as (run, progress):
             writer = nodes.stream_to_video.VideoWriter(path, FPS, hardware=True)
             started, cpu = time.perf_counter(), time.process_time()
-            nodes.stream_to_video.write_story(told, progress, writer, self.vae, overlap)
-            return Timing(time.perf_counter() - started, time.process_time() - cpu, writer.frames)
+            nodes.stream_to_video.write_story(run, progress, writer, self.vae, overlap)
+            wall_s = time.perf_counter() - started
+            return Timing(wall_s=wall_s, cpu_s=time.process_time() - cpu, frames=writer.frames)
 
     def stages_ms(self, path: Path) -> dict[str, list[float]]:
-        """Wall milliseconds that each chunk takes in each stage, one after another."""
+        """Make one file stage by stage. Returns the wall milliseconds of each chunk in each stage."""
         nodes, plan = self.nodes, self.nodes.run.request.prepare(self.request)
         taken: dict[str, list[float]] = {"generator": [], "decode": [], "encode": []}
-        with nodes.run.session.open_run(self.request, plan, self.vae) as (told, _):
-            decoder, chunks = nodes.run.output.decoder_for(told, self.vae), iter(told)
+        with nodes.run.session.open_run(self.request, plan, self.vae) as (run, _):
+            decoder, chunks = nodes.run.output.decoder_for(run, self.vae), iter(run)
             with nodes.stream_to_video.VideoWriter(path, FPS, hardware=True) as writer:
                 for _ in range(plan.chunks):
                     chunk = _timed(taken["generator"], lambda: next(chunks))
@@ -103,13 +116,14 @@ class Filming:
 
 
 def random_model(nodes: ModuleType, config: ModelConfig) -> Any:
+    """Make ComfyUI's model of random weights."""
     torch.manual_seed(0)
     weights = SimpleNamespace(config=ModelConfig(**asdict(config)), state_dict=WanModel(config).state_dict())
     return nodes.host.wan_model(weights, "default")
 
 
 def random_vae() -> Any:
-    """Of Wan 2.1's size, by ComfyUI's own loader."""
+    """Make a VAE of random weights, of Wan 2.1's size, by ComfyUI's own loader."""
     import comfy.sd
 
     weights = wan_weights(VideoAutoencoder(WAN_VAE_WIDTH), torch.zeros(LATENTS), torch.ones(LATENTS))

@@ -1,4 +1,4 @@
-"""What generated pictures show, held against the drawing that the prompt asks for."""
+"""Score generated pictures of a segment against the drawings that its prompt asks for."""
 
 from __future__ import annotations
 
@@ -6,35 +6,44 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from training.cartoons.identify import IdentityMatch, identify, identity_templates
-from training.cartoons.story import (
+from training.cartoons import (
+    ACCESSORIES,
+    BODIES,
     CHUNK_FRAMES,
     HIDDEN_FRAMES,
+    KINDS,
+    SCENES,
+    SIZE,
+    SOLO_ACTIONS,
+    Identity,
+    IdentityMatch,
     Placement,
     Segment,
+    background,
     draw,
+    identify,
+    identity_templates,
+    overlap,
     placement,
     placements,
     start_frame,
 )
-from training.cartoons.world import ACCESSORIES, BODIES, KINDS, SCENES, SIZE, Identity, background, overlap
 
 FACTORS = ("body", "accessory", "pattern")
 REACH = 1  # pixels by which a character may be off its place
-_SOLO = ("across", "right", "left", "enters", "jumps", "waves", "stands", "returns", "leaves")
 
 
 @dataclass
 class SegmentScores:
-    """One segment's pictures, read.
+    """Scores of some of a segment's chunks.
 
-    readings  at the end of each chunk: who `kind` is there, None where it cannot be told or nobody is there.
-    right     shares in 0..1 of what the prompt asks for: character, scene, action.
-    error     root mean square difference from the ideal drawing of whom they show, in 0..1.
-    motion    mean change from picture to picture, in that of the ideal drawing; None where that stands still.
+    identities  of the character at the end of each chunk; None where it is not there or cannot be read.
+    right       share of chunks, in 0..1, that are right in `character`, `scene` and `action`.
+    error       root mean square difference from the ideal drawing of that character, in 0..1.
+    motion      mean change from picture to picture over that of the ideal drawing; None where that stands still.
     """
 
-    readings: list[Identity | None]
+    identities: list[Identity | None]
     right: dict[str, float]
     error: float
     motion: float | None
@@ -47,34 +56,41 @@ class _Tally:
 
 
 def evaluate_segment(pictures: np.ndarray, segment: Segment, chunks: range, kind: str) -> SegmentScores:
-    """Read the pictures of some of a segment's chunks; `kind` is alone in them."""
+    """Score the pictures of some of a segment's chunks, in which `kind` is alone.
+
+    pictures  of these chunks, uint8 [frames, SIZE, SIZE, 3].
+    """
     first = start_frame(chunks.start)
-    readings, tally = [], _Tally()
+    identities, tally = [], _Tally()
     for chunk in chunks:
         frame = start_frame(chunk + 1) - 1
         picture, where = pictures[frame - first], placements(segment, frame)[0]
-        reading = _read(picture, segment.scene, kind, where)
-        readings.append(reading.identity if reading is not None else None)
-        tally.character.append(reading is not None and _is_kind(picture, segment.scene, kind, where, reading))
+        match = _match_present(picture, segment.scene, kind, where)
+        identities.append(match.identity if match is not None else None)
+        tally.character.append(match is not None and _is_kind(picture, segment.scene, kind, where, match))
         tally.scene.append(nearest_scene(picture, kind, where) == segment.scene)
-    who = next((identity for identity in reversed(readings) if identity is not None), None)
+    identity = next((identity for identity in reversed(identities) if identity is not None), None)
     frames = range(first, start_frame(chunks.stop))
     right = {"character": _mean(tally.character), "scene": _mean(tally.scene)}
-    right["action"] = float(who is not None and _acts(pictures, segment, frames, kind, who))
-    wanted = _drawn(segment, frames, kind, who)
-    return SegmentScores(readings, right, _difference(pictures, wanted), _motion(pictures, wanted))
+    right["action"] = float(identity is not None and _is_action(pictures, segment, frames, kind, identity))
+    ideal = _ideal(segment, frames, kind, identity)
+    return SegmentScores(identities, right, _difference(pictures, ideal), _motion(pictures, ideal))
 
 
 def picture_error(picture: np.ndarray, segment: Segment, frame: int) -> float:
-    """Root mean square difference of one picture from the ideal drawing of whoever it shows, in 0..1."""
+    """Return the root mean square difference of a picture from the ideal drawing of the character in it, in 0..1.
+
+    picture  video frame `frame` of the segment's story, uint8 [SIZE, SIZE, 3].
+    """
     cast, places = segment.cast, placements(segment, frame)
-    reading = _read(picture, segment.scene, cast[0], places[0]) if len(cast) == 1 else None
-    shown = draw(segment.scene, *(((cast), (reading.identity,), places) if reading else ((), (), ())))
-    return _difference(picture, shown)
+    match = _match_present(picture, segment.scene, cast[0], places[0]) if len(cast) == 1 else None
+    if match is None:
+        return _difference(picture, draw(segment.scene, (), (), ()))
+    return _difference(picture, draw(segment.scene, cast, (match.identity,), places))
 
 
 def nearest_scene(picture: np.ndarray, kind: str, where: Placement) -> str:
-    """The scene that fits best where the character does not stand."""
+    """Return the scene that fits a picture, [SIZE, SIZE, 3], best beside the character of `kind` at `where`."""
     weight = np.ones((SIZE, SIZE, 1), np.float32)
     (rows, columns), own = overlap(where.x, where.up)
     weight[rows, columns] -= identity_templates(kind, where.pose)[1][own]
@@ -82,57 +98,58 @@ def nearest_scene(picture: np.ndarray, kind: str, where: Placement) -> str:
     return SCENES[int(np.argmin(errors))]
 
 
-def colour_distance(read: Identity | None, true: Identity) -> float:
-    """Of body and accessory, in 0..1 of the distance from black to white; 1 where nobody was read."""
-    if read is None:
+def colour_distance(found: Identity | None, true: Identity) -> float:
+    """Return the mean distance of the colours of body and accessory, 1 from black to white; 1 where none was found."""
+    if found is None:
         return 1.0
-    apart = [
+    differences = [
         np.subtract(colours[list(colours)[a]], colours[list(colours)[b]])
-        for colours, a, b in ((BODIES, read.body, true.body), (ACCESSORIES, read.accessory, true.accessory))
+        for colours, a, b in ((BODIES, found.body, true.body), (ACCESSORIES, found.accessory, true.accessory))
     ]
-    return float(np.mean([np.linalg.norm(difference) for difference in apart]) / (255 * 3**0.5))
+    return float(np.mean([np.linalg.norm(difference) for difference in differences]) / (255 * 3**0.5))
 
 
-def _read(picture: np.ndarray, scene: str, kind: str, where: Placement) -> IdentityMatch | None:
-    """None where nobody is there, or too little of the place is in the picture."""
-    reading = _read_anyway(picture, scene, kind, where)
-    return reading if reading is not None and reading.present() else None
+def _match_present(picture: np.ndarray, scene: str, kind: str, where: Placement) -> IdentityMatch | None:
+    """None where no character is there, or too little of the place is in the picture."""
+    match = _match(picture, scene, kind, where)
+    return match if match is not None and match.is_present() else None
 
 
-def _read_anyway(picture: np.ndarray, scene: str, kind: str, where: Placement) -> IdentityMatch | None:
+def _match(picture: np.ndarray, scene: str, kind: str, where: Placement) -> IdentityMatch | None:
     try:
         return identify(picture, scene, kind, where, REACH)
     except ValueError:
         return None
 
 
-def _is_kind(picture: np.ndarray, scene: str, kind: str, where: Placement, reading: IdentityMatch) -> bool:
-    """Whether no other kind explains the whole picture better."""
+def _is_kind(picture: np.ndarray, scene: str, kind: str, where: Placement, match: IdentityMatch) -> bool:
+    """Whether no other kind fits the whole picture better."""
 
-    def unexplained(other: str) -> float:
-        found = reading if other == kind else _read_anyway(picture, scene, other, where)
+    def error(other: str) -> float:
+        found = match if other == kind else _match(picture, scene, other, where)
         if found is None:
             return float("inf")
-        spot = where._replace(x=where.x + found.offset[0], up=where.up + found.offset[1])
-        return _difference(picture, draw(scene, (other,), (found.identity,), (spot,)))
+        place = where._replace(x=where.x + found.offset[0], up=where.up + found.offset[1])
+        return _difference(picture, draw(scene, (other,), (found.identity,), (place,)))
 
-    errors = {other: unexplained(other) for other in KINDS}
+    errors = {other: error(other) for other in KINDS}
     return min(errors, key=errors.__getitem__) == kind
 
 
-def _acts(pictures: np.ndarray, segment: Segment, frames: range, kind: str, who: Identity) -> bool:
-    """Whether no other action explains the pictures better; actions that look alike there count as one."""
+def _is_action(pictures: np.ndarray, segment: Segment, frames: range, kind: str, identity: Identity) -> bool:
+    """Whether no other action fits the pictures better; actions that look alike there count as one."""
     errors = {}
-    for action in _SOLO:
+    for action in SOLO_ACTIONS:
         times = [frame + HIDDEN_FRAMES - CHUNK_FRAMES * segment.start_chunk for frame in frames]
         places = [placement(action, 0, time) for time in times]
-        drawn = np.stack([draw(segment.scene, (kind,), (who,), (where,)) for where in places])
+        drawn = np.stack([draw(segment.scene, (kind,), (identity,), (where,)) for where in places])
         errors[action] = _difference(pictures, drawn)
     return errors[segment.action] <= min(errors.values()) + 1e-9
 
 
-def _drawn(segment: Segment, frames: range, kind: str, who: Identity | None) -> np.ndarray:
-    cast, identities = ((kind,), (who,)) if who is not None else ((), ())
+def _ideal(segment: Segment, frames: range, kind: str, identity: Identity | None) -> np.ndarray:
+    """Draw the segment's frames with the character, or without it where there is no identity."""
+    cast, identities = ((kind,), (identity,)) if identity is not None else ((), ())
     return np.stack(
         [draw(segment.scene, cast, identities, placements(segment, frame)[: len(cast)]) for frame in frames]
     )
@@ -143,8 +160,8 @@ def _difference(pictures: np.ndarray, drawn: np.ndarray) -> float:
 
 
 def _motion(pictures: np.ndarray, drawn: np.ndarray) -> float | None:
-    change, wanted = (np.abs(np.diff(x.astype(np.float32), axis=0)).mean() for x in (pictures, drawn))
-    return float(change / wanted) if wanted else None
+    change, ideal = (np.abs(np.diff(x.astype(np.float32), axis=0)).mean() for x in (pictures, drawn))
+    return float(change / ideal) if ideal else None
 
 
 def _mean(values: list[bool]) -> float:

@@ -1,10 +1,11 @@
-"""GeneratorTrainer samples of the generator: a chunk to make, and the memory that a stream would have when it makes it.
+"""Training samples of the generator: a target chunk, and a memory that a stream might have when it makes that chunk.
 
 One sample is laid out in latent frames as  sink | bank | older chunk | newer chunk | copies of the target chunk.
-Context frames are clean; each copy of the target has noise of its own. Which frame sees which is a mask over frames:
-context frames see what they saw, or might have seen, when a stream wrote their keys, and no more. In particular a bank
-frame sees the sink and itself alone. A gradient through keys that had seen each other would teach frames to pass an
-identity on by keys, and then a bank would be of no use: window frames would hold it all.
+Context frames are clean; each copy of the target has its own noise. A mask over frames says which frame attends to
+which: context frames attend to what they may have attended to when a stream wrote their keys, and to no more. In
+particular a bank frame attends to the sink and itself alone. A gradient through keys that had seen each other would
+teach the model to pass an identity on through keys. Then window frames would hold all identities, and a bank would be
+of no use.
 """
 
 from __future__ import annotations
@@ -18,30 +19,31 @@ from torch import Tensor
 
 from memflow_core.config import MAX_ABSOLUTE_FRAMES
 
-from ..cartoons.story import Segment
-from ..cartoons.world import KINDS
-from .latents import CHUNK, EncodedStory
+from ..cartoons import CHUNK_LATENTS, KINDS, Segment
+from .latents import EncodedStory
 
 SINK, BANK, WINDOW = 3, 3, 6  # latent frames; the window without the target
 CONTEXT = SINK + BANK + WINDOW
 RECORD_EVERY = 3  # chunks
-OLDER, NEWER = SINK + BANK, SINK + BANK + CHUNK  # where the window's chunks begin
+OLDER, NEWER = SINK + BANK, SINK + BANK + CHUNK_LATENTS  # where the window's chunks begin
 _IN_PLACE = ("empty", "stands", "waves")
 
 
 @dataclass(frozen=True)
 class SampleMix:
-    """How samples are drawn, in shares and weights.
+    """Shares and weights by which samples are drawn.
 
     first, second, opening  weight of a segment's first and second chunk and of a story's first.
-    moving                  weight of segments in which someone moves about.
-    jumping                 factor for those in which someone jumps: nothing else changes so much within a latent frame.
-    back, new               factors for a segment's first two chunks, where everybody in it comes back from somewhere
-                            else, or somebody is new: the one asks for memory, the other cannot be foretold.
-    bank                    shares of policies: relevant to the prompt, random, newest; the rest is empty.
-    sparse                  how often memory is read sparsely, as under SMA.
-    recached                how often a window that holds another segment's frames is recomputed under the new prompt.
-    far, compact            how often positions are stretched up to where absolute ones end, or are relative ones.
+    empty                   factor for empty scenes.
+    moving                  factor for segments in which a character moves about.
+    jumping                 factor for those in which one jumps: nothing else changes so much within a latent frame.
+    back, new               factors for a segment's first two chunks, where all its characters come back or are known,
+                            or one is new: the one asks for memory, the other cannot be predicted.
+    bank                    shares of policies: relevant to the prompt, random, newest; the rest is an empty bank.
+    no_sink                 share of samples without a sink.
+    sparse                  share of samples that read memory sparsely, as under SMA.
+    recached                share of windows with another segment's frames that are recomputed under the new prompt.
+    far, compact            share of positions that are stretched up to where absolute ones end, or are relative.
     """
 
     first: float = 6.0
@@ -64,19 +66,21 @@ class SampleMix:
 class Sample:
     """One target chunk and its context. Latent frames are numbered within the story.
 
-    tale       number of the story.
-    frames     [CONTEXT + CHUNK]; positions likewise: where RoPE puts them.
-    valid      [CONTEXT]: whether there is such a frame.
-    prompts    [CONTEXT + CHUNK]: number of the prompt that each frame is made under.
-    casts      [CONTEXT]: who the frame's segment shows, a bit for each kind; cast: who the target does.
-    joint      whether the window's chunks were recached together.
-    sparse     whether each copy of the target reads the most relevant of sink and bank alone.
-    own        [CONTEXT]: whether keys were made under the frame's own prompt.
-    determined whether the context says who everybody is.
-    kind       0 a segment's later chunk, 1 its first with everybody known, 2 its first with somebody new.
+    story       number of the story.
+    frames      int64 [CONTEXT + CHUNK_LATENTS]: latent frames of the context and of the target.
+    positions   likewise: their positions for RoPE.
+    valid       bool [CONTEXT]: whether there is such a frame.
+    prompts     int64 [CONTEXT + CHUNK_LATENTS]: number of the prompt that each frame is made under.
+    casts       int64 [CONTEXT]: cast of the frame's segment, a bit for each kind.
+    cast        cast of the target's segment.
+    joint       whether the window's chunks were recached together.
+    sparse      whether each copy of the target reads only the most relevant frames of sink and bank.
+    own_prompt  bool [CONTEXT]: whether keys were made under the frame's own prompt.
+    known       whether the context shows every character of the target.
+    kind        0 a segment's later chunk, 1 its first with all characters known, 2 its first with a new one.
     """
 
-    tale: int
+    story: int
     frames: np.ndarray
     positions: np.ndarray
     valid: np.ndarray
@@ -85,8 +89,8 @@ class Sample:
     cast: int
     joint: bool
     sparse: bool
-    own: np.ndarray
-    determined: bool
+    own_prompt: np.ndarray
+    known: bool
     kind: int
 
 
@@ -94,7 +98,7 @@ class Sample:
 class SampleBatch:
     """Samples stacked: tensors [B, ...] of the fields of `Sample`."""
 
-    tale: Tensor
+    story: Tensor
     frames: Tensor
     positions: Tensor
     valid: Tensor
@@ -103,29 +107,32 @@ class SampleBatch:
     cast: Tensor
     joint: Tensor
     sparse: Tensor
-    own: Tensor
-    determined: Tensor
+    own_prompt: Tensor
+    known: Tensor
     kind: Tensor
 
     @staticmethod
-    def of(samples: list[Sample]) -> SampleBatch:
+    def stack(samples: Sequence[Sample]) -> SampleBatch:
+        """Stack samples along a new first axis, on the CPU."""
         names = [field.name for field in fields(Sample)]
-        return SampleBatch(
-            *(torch.from_numpy(np.stack([getattr(sample, name) for sample in samples])) for name in names)
-        )
+        stacked = {name: np.stack([getattr(sample, name) for sample in samples]) for name in names}
+        return SampleBatch(**{name: torch.from_numpy(values) for name, values in stacked.items()})
 
     def to(self, device: torch.device) -> SampleBatch:
-        return SampleBatch(*(getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)))
+        """Copy all tensors to a device."""
+        names = [field.name for field in fields(self)]
+        return SampleBatch(**{name: getattr(self, name).to(device, non_blocking=True) for name in names})
 
 
 class PromptIndex:
-    """Numbers for prompts."""
+    """Numbers of prompts, in the order in which they first occur."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
         self._numbers: dict[str, int] = {}
 
     def number(self, text: str) -> int:
+        """Return the number of a prompt; a new prompt gets the next one."""
         if text not in self._numbers:
             self._numbers[text] = len(self.texts)
             self.texts.append(text)
@@ -133,33 +140,33 @@ class PromptIndex:
 
 
 class ChunkTable:
-    """What sampling needs to know of one story, by chunk."""
+    """Chunks of one story as sampling sees them. Each array has an entry for each chunk."""
 
-    def __init__(self, tale: EncodedStory, book: PromptIndex):
-        segments = tale.story.segments
+    def __init__(self, story: EncodedStory, prompts: PromptIndex):
+        segments = story.story.segments
         lengths = [segment.end_chunk - segment.start_chunk for segment in segments]
         self.chunks = sum(lengths)
         self.segment = np.repeat(np.arange(len(segments)), lengths)
-        self.place = np.concatenate([np.arange(length) for length in lengths])
-        self.prompts = np.array([book.number(segment.prompt) for segment in segments])[self.segment]
+        self.offset = np.concatenate([np.arange(length) for length in lengths])  # within the segment
+        self.prompts = np.array([prompts.number(segment.prompt) for segment in segments])[self.segment]
         self.casts = np.array([cast_bits(segment.cast) for segment in segments])[self.segment]
         self.scenes = np.unique([segment.scene for segment in segments], return_inverse=True)[1][self.segment]
-        self.news = np.array([_news(segments, number) for number in range(len(segments))])[self.segment]
+        self.novelty = np.array([_novelty(segments, number) for number in range(len(segments))])[self.segment]
         self.in_place = np.array([segment.action in _IN_PLACE for segment in segments])[self.segment]
         self.jumps = np.array([segment.action == "jumps" for segment in segments])[self.segment]
 
     def weights(self, mix: SampleMix) -> np.ndarray:
-        """How often each chunk is a target."""
-        weights = np.where(self.place == 0, mix.first, np.where(self.place == 1, mix.second, 1.0))
+        """Return the probability of each chunk to be a target, float64 [chunks]."""
+        weights = np.where(self.offset == 0, mix.first, np.where(self.offset == 1, mix.second, 1.0))
         weights = weights * np.where(self.casts == 0, mix.empty, 1.0) * np.where(self.in_place, 1.0, mix.moving)
-        known = np.choose(self.news, (1.0, mix.back, mix.new))
-        weights = weights * np.where(self.place < 2, known, 1.0)
+        novelty = np.choose(self.novelty, (1.0, mix.back, mix.new))
+        weights = weights * np.where(self.offset < 2, novelty, 1.0)
         weights[0] = mix.opening * (1.0 if self.in_place[0] else mix.moving)
         weights = weights * np.where(self.jumps, mix.jumping, 1.0)
         return weights / weights.sum()
 
 
-def _news(segments: Sequence[Segment], number: int) -> int:
+def _novelty(segments: Sequence[Segment], number: int) -> int:
     """0 for an empty segment, or if all its characters were there just before; 1 if they return; 2 if any is new."""
     cast, before = set(segments[number].cast), segments[:number]
     seen = {kind for segment in before for kind in segment.cast}
@@ -168,6 +175,7 @@ def _news(segments: Sequence[Segment], number: int) -> int:
 
 
 def cast_bits(cast: Iterable[str]) -> int:
+    """Return a cast as an integer with a bit for each kind."""
     return sum(1 << KINDS.index(kind) for kind in cast)
 
 
@@ -175,43 +183,53 @@ class Sampler:
     """Draws samples from stories."""
 
     def __init__(self, mix: SampleMix):
-        self.mix, self.book, self.chapters = mix, PromptIndex(), []
+        self.mix = mix
+        self.prompts = PromptIndex()
+        self.tables: list[ChunkTable] = []
 
-    def add(self, tales: Iterable[EncodedStory]) -> None:
-        self.chapters += [ChunkTable(tale, self.book) for tale in tales]
+    def add(self, stories: Iterable[EncodedStory]) -> None:
+        """Draw from these stories too, from now on."""
+        self.tables += [ChunkTable(story, self.prompts) for story in stories]
 
     def batch(
         self, rng: np.random.Generator, size: int, mix: SampleMix | None = None, stories: int | None = None
     ) -> SampleBatch:
-        """`size` samples from the first `stories` stories (all)."""
-        stories = len(self.chapters) if stories is None else min(stories, len(self.chapters))
-        drawn = []
-        for _ in range(size):
-            tale = int(rng.integers(stories))
-            chapters = self.chapters[tale]
-            chunk = rng.choice(chapters.chunks, p=chapters.weights(mix or self.mix))
-            drawn.append(self.sample(rng, tale, int(chunk)))
-        return SampleBatch.of(drawn)
+        """Draw `size` samples.
 
-    def sample(self, rng: np.random.Generator, tale: int, chunk: int) -> Sample:
-        """The chunk of a story, with some memory that a stream might have there."""
-        chapters, start = self.chapters[tale], CHUNK * chunk
-        frames, valid = np.zeros(CONTEXT + CHUNK, np.int64), np.zeros(CONTEXT, bool)
-        frames[CONTEXT:] = range(start, start + CHUNK)
+        mix      weights of the targets in the place of the sampler's own.
+        stories  draw from the first so many stories; None: from all.
+        """
+        stories = len(self.tables) if stories is None else min(stories, len(self.tables))
+        samples = []
+        for _ in range(size):
+            story = int(rng.integers(stories))
+            table = self.tables[story]
+            chunk = rng.choice(table.chunks, p=table.weights(mix or self.mix))
+            samples.append(self.sample(rng, story, int(chunk)))
+        return SampleBatch.stack(samples)
+
+    def sample(self, rng: np.random.Generator, story: int, chunk: int) -> Sample:
+        """Draw a memory that a stream might have before it makes the chunk of a story."""
+        table, start = self.tables[story], CHUNK_LATENTS * chunk
+        frames, valid = np.zeros(CONTEXT + CHUNK_LATENTS, np.int64), np.zeros(CONTEXT, bool)
+        frames[CONTEXT:] = range(start, start + CHUNK_LATENTS)
         if chunk > 0 and rng.random() >= self.mix.no_sink:
-            frames[:SINK], valid[:SINK] = range(SINK), True
-        for place, first in ((OLDER, start - 2 * CHUNK), (NEWER, start - CHUNK)):
+            frames[:SINK] = range(SINK)
+            valid[:SINK] = True
+        for place, first in ((OLDER, start - 2 * CHUNK_LATENTS), (NEWER, start - CHUNK_LATENTS)):
             # the story's first chunk stands in the sink, never in the window
             if first >= SINK:
-                frames[place : place + CHUNK], valid[place : place + CHUNK] = range(first, first + CHUNK), True
-        kept = self._bank(rng, chapters, chunk)
-        frames[SINK : SINK + len(kept)], valid[SINK : SINK + len(kept)] = kept, True
-        return self._described(rng, tale, chunk, frames, valid)
+                frames[place : place + CHUNK_LATENTS] = range(first, first + CHUNK_LATENTS)
+                valid[place : place + CHUNK_LATENTS] = True
+        bank = self._sample_bank(rng, table, chunk)
+        frames[SINK : SINK + len(bank)] = bank
+        valid[SINK : SINK + len(bank)] = True
+        return self._complete(rng, story, chunk, frames=frames, valid=valid)
 
-    def _bank(self, rng: np.random.Generator, chapters: ChunkTable, chunk: int) -> np.ndarray:
-        """Latent frames in the bank, by age."""
-        oldest_in_window = CHUNK * chunk - WINDOW
-        every = RECORD_EVERY * CHUNK if rng.random() < 0.8 else 1
+    def _sample_bank(self, rng: np.random.Generator, table: ChunkTable, chunk: int) -> np.ndarray:
+        """Draw the latent frames of the bank, oldest first."""
+        oldest_in_window = CHUNK_LATENTS * chunk - WINDOW
+        every = RECORD_EVERY * CHUNK_LATENTS if rng.random() < 0.8 else 1
         candidates = np.arange(every if every > 1 else SINK, oldest_in_window, every)
         choice = rng.random()
         relevant, random, newest = np.cumsum(self.mix.bank)
@@ -219,71 +237,75 @@ class Sampler:
             return candidates[:0]
         size = min(len(candidates), BANK if rng.random() < 0.7 else int(rng.integers(1, BANK + 1)))
         if choice < relevant:
-            of = candidates // CHUNK
-            shared = (chapters.casts[of] & chapters.casts[chunk]) != 0
-            score = 2 * shared + (chapters.scenes[of] == chapters.scenes[chunk]) + 1.5 * rng.random(len(candidates))
+            chunks = candidates // CHUNK_LATENTS
+            shared = (table.casts[chunks] & table.casts[chunk]) != 0
+            score = 2 * shared + (table.scenes[chunks] == table.scenes[chunk]) + 1.5 * rng.random(len(candidates))
             return np.sort(candidates[np.argsort(-score)[:size]])
         if choice < random:
             return np.sort(rng.choice(candidates, size, replace=False))
         return candidates[-size:]
 
-    def _described(
-        self, rng: np.random.Generator, tale: int, chunk: int, frames: np.ndarray, valid: np.ndarray
+    def _complete(
+        self, rng: np.random.Generator, story: int, chunk: int, *, frames: np.ndarray, valid: np.ndarray
     ) -> Sample:
-        chapters, of = self.chapters[tale], frames // CHUNK
-        prompts, own = chapters.prompts[of], np.ones(CONTEXT, bool)
+        """Make the sample of chosen frames: prompts, casts and positions, and whether the window was recached."""
+        table, chunks = self.tables[story], frames // CHUNK_LATENTS
+        prompts, own_prompt = table.prompts[chunks], np.ones(CONTEXT, bool)
         joint = False
-        place = int(chapters.place[chunk])
-        if chunk and place < 2 and chapters.segment[chunk] and rng.random() < self.mix.recached:
-            foreign = chapters.segment[of[OLDER:CONTEXT]] != chapters.segment[chunk]
-            prompts[OLDER:CONTEXT] = chapters.prompts[chunk]
-            own[OLDER:CONTEXT] = ~foreign
-            joint = place == 0
-        casts, cast = chapters.casts[of[:CONTEXT]], int(chapters.casts[chunk])
+        offset = int(table.offset[chunk])
+        if chunk and offset < 2 and table.segment[chunk] and rng.random() < self.mix.recached:
+            foreign = table.segment[chunks[OLDER:CONTEXT]] != table.segment[chunk]
+            prompts[OLDER:CONTEXT] = table.prompts[chunk]
+            own_prompt[OLDER:CONTEXT] = ~foreign
+            joint = offset == 0
+        casts, cast = table.casts[chunks[:CONTEXT]], int(table.casts[chunk])
         seen = int(np.bitwise_or.reduce(casts[valid], initial=0))
-        determined = cast & ~seen == 0
+        known = cast & ~seen == 0
         return Sample(
-            tale=tale,
+            story=story,
             frames=frames,
-            positions=self._positions(rng, frames, valid),
+            positions=self._sample_positions(rng, frames, valid),
             valid=valid,
             prompts=prompts,
             casts=casts,
             cast=cast,
             joint=joint,
             sparse=bool(rng.random() < self.mix.sparse),
-            own=own,
-            determined=determined,
-            kind=0 if place else 1 if determined else 2,
+            own_prompt=own_prompt,
+            known=known,
+            kind=0 if offset else 1 if known else 2,
         )
 
-    def _positions(self, rng: np.random.Generator, frames: np.ndarray, valid: np.ndarray) -> np.ndarray:
-        """Where RoPE puts the frames. Only distances count, so late positions mean a sink and a bank far away."""
+    def _sample_positions(self, rng: np.random.Generator, frames: np.ndarray, valid: np.ndarray) -> np.ndarray:
+        """Draw positions for RoPE. Only distances count, so late positions mean a sink and a bank far away."""
         positions, choice = frames.copy(), rng.random()
         banked = slice(SINK, SINK + int(valid[SINK:OLDER].sum()))
         size = banked.stop - banked.start
         if choice < self.mix.compact:
             positions[banked] = SINK + np.arange(size)
-            held = SINK if frames[CONTEXT] else 0
-            past = int(valid[OLDER:].sum())
-            positions[OLDER:] = held + size + past + frames[OLDER:] - frames[CONTEXT] if held else frames[OLDER:]
+            sink = SINK if frames[CONTEXT] else 0
+            window = int(valid[OLDER:].sum())
+            positions[OLDER:] = sink + size + window + frames[OLDER:] - frames[CONTEXT] if sink else frames[OLDER:]
         elif choice < self.mix.compact + self.mix.far and frames[CONTEXT] > WINDOW:
-            gap = int(np.exp(rng.uniform(0, np.log(MAX_ABSOLUTE_FRAMES - CHUNK - frames[CONTEXT]))))
+            gap = int(np.exp(rng.uniform(0, np.log(MAX_ABSOLUTE_FRAMES - CHUNK_LATENTS - frames[CONTEXT]))))
             positions[OLDER:] += gap
             positions[banked] += np.sort(rng.integers(0, gap + 1, size))
         return positions
 
 
 def frame_mask(batch: SampleBatch, copies: int) -> Tensor:
-    """Which frame sees which, bool [B, n, n], n = CONTEXT + copies * CHUNK; rows ask."""
-    frames, device = CONTEXT + copies * CHUNK, batch.valid.device
+    """Build the attention mask over the frames of a batch, for `copies` copies of each target.
+
+    Returns bool [B, n, n] with n = CONTEXT + copies * CHUNK_LATENTS: which frame (row) may attend to which (column).
+    """
+    frames, device = CONTEXT + copies * CHUNK_LATENTS, batch.valid.device
     mask = torch.zeros(frames, frames, dtype=torch.bool, device=device)
     mask[:SINK, :SINK] = True
     mask[SINK:OLDER, :SINK] = True
     mask[OLDER:NEWER, :NEWER] = True
     mask[NEWER:CONTEXT, :CONTEXT] = True
     for copy in range(copies):
-        own = slice(CONTEXT + copy * CHUNK, CONTEXT + (copy + 1) * CHUNK)
+        own = slice(CONTEXT + copy * CHUNK_LATENTS, CONTEXT + (copy + 1) * CHUNK_LATENTS)
         mask[own, :CONTEXT] = True
         mask[own, own] = True
     mask = mask.repeat(len(batch.valid), 1, 1)
