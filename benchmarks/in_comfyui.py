@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,8 @@ import torch
 
 from memflow_core.config import ModelConfig
 from memflow_core.model import WanModel
-from tools.comfy_host import ROOT, Layout, SetupError, comfyui_version
+from tools import command_line
+from tools.comfy_host import SetupError
 from tools.load_pack import load_pack
 from training.vae import LATENTS, VideoAutoencoder, wan_weights
 
@@ -38,13 +38,11 @@ class Timing:
 
 
 def comfyui_folder() -> Path | None:
-    """COMFYUI_PATH, else the ComfyUI that `make setup` fetched; None if there is none."""
-    path = Path(os.environ.get("COMFYUI_PATH") or Layout(ROOT).comfyui).resolve()
+    """Return the ComfyUI folder of `tools.command_line`, or None if there is none."""
     try:
-        comfyui_version(path)
+        return command_line.comfyui_folder()
     except SetupError:
         return None
-    return path
 
 
 @contextmanager

@@ -15,8 +15,8 @@ from memflow_core.play import play
 from memflow_core.schedule import ChunkGrid, Time, read_schedule
 from memflow_core.stream import Stream
 from memflow_core.weights import ASSETS
+from tools.stories.continued import BEGINNING, BEGINNING_FRAMES, ENDING_FRAMES, ENDINGS, FROM_PICTURES, PICTURES_FRAMES
 from tools.stories.first import SEGMENTS, SEGMENTS_FRAMES, TINY_STORY_FRAMES, TINY_STORY_TEXT
-from tools.stories.going_on import BEGINNING, BEGINNING_FRAMES, ENDING_FRAMES, ENDINGS, FROM_PICTURES, PICTURES_FRAMES
 from tools.stories.parts import SEED
 from training.cartoons import CHUNK_LATENTS, CartoonStory, Segment, story_from_prompts
 from training.generator import SIDE

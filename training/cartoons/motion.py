@@ -51,7 +51,7 @@ def placement(action: str, role: int, time: int) -> Placement:
         return _walk(_RIGHT_DOOR, _RIGHT_PLACE, time) if role else _walk(_LEFT_DOOR, _LEFT_PLACE, time)
     if action in ("across", "right", "left"):
         return _patrol(action, time)
-    raise ValueError(f"nobody has a place in a segment of action {action!r}: only in {', '.join(ACTIONS[1:])}.")
+    raise ValueError(f"there is no placement for the action {action!r}: it must be one of {', '.join(ACTIONS[1:])}.")
 
 
 def _walk(start: int, goal: int, time: int) -> Placement:
