@@ -94,8 +94,22 @@ NODES = Wing(
     },
     beyond=["memflow_core"],
 )
-# packages that use the core, and enter its rooms by their doors too
-OUTSIDERS = ["training", "benchmarks", "tools"]
+TRAINING = Wing(
+    "training",
+    {
+        "muon": "",
+        "trainer": "",
+        "cartoons": "",
+        "vae": "cartoons trainer muon",
+        "generator": "cartoons vae trainer muon",
+        # * is a command
+        "*": "cartoons vae generator trainer muon",
+    },
+    beyond=["memflow_core"],
+)
+WINGS = [CORE, NODES, TRAINING]
+# packages that use the others, and enter their rooms by the doors too
+OUTSIDERS = ["benchmarks", "tools"]
 
 
 class Source:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-import itertools
 import json
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -44,7 +44,7 @@ def test_the_json_tells_what_the_bank_held(tiny, run):
     assert (chunks[1]["start_s"], chunks[1]["end_s"]) == (0.5625, 1.3125)
     assert chunks[0]["bank"] == [] and len({moment["frame"] for moment in chunks[-1]["bank"]}) >= 2
     # what was held is held on, or dropped
-    for before, after in itertools.pairwise(chunks):
+    for before, after in pairwise(chunks):
         known = {moment["frame"] for kind in ("bank", "dropped") for moment in after[kind]}
         assert {moment["frame"] for moment in before["bank"]} <= known
     assert any(chunk["dropped"] for chunk in chunks)
