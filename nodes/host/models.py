@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import comfy.model_management
 import comfy.sd
@@ -12,6 +12,7 @@ import folder_paths
 import torch
 from torch import Tensor
 
+from ...memflow_core.model import ModelSize
 from .sampling import wan_tree
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
@@ -51,6 +52,26 @@ def device_of(model: Any) -> torch.device:
 def weight_bytes_of(model: Any) -> int:
     """Bytes of a `MODEL`'s weights."""
     return model.model_size()
+
+
+def latent_channels_of(model: Any) -> int:
+    """Channels of the latents that a `MODEL` makes."""
+    return wan_tree(model).patch_embedding.weight.shape[1]
+
+
+def size_of(model: Any, embeddings: Sequence[Tensor]) -> ModelSize:
+    """Sizes of a `MODEL` that reads these prompt embeddings, [1, length, text_dim] each, for an estimate."""
+    tree = cast(Any, wan_tree(model))
+    return ModelSize(
+        layers=len(tree.blocks),
+        dim=tree.dim,
+        heads=tree.num_heads,
+        ffn_dim=tree.blocks[0].ffn[0].out_features,
+        text_dim=embeddings[0].shape[-1],
+        text_length=max(embedding.shape[1] for embedding in embeddings),
+        channels=latent_channels_of(model),
+        dtype_bytes=dtype_of(model).itemsize,
+    )
 
 
 def wan_model(generator: Any, dtype: str) -> Any:

@@ -13,10 +13,10 @@ from comfy.ldm.modules.attention import optimized_attention
 from comfy_api.torch_helpers.torch_compile import TORCH_COMPILE_KWARGS
 from torch import Tensor
 
-from ...memflow_core.model import Backbone, Compiler
+from ...memflow_core.model import Backbone, Compiler, WanTree
 
 
-def wan_tree(model: Any) -> Any:
+def wan_tree(model: Any) -> WanTree:
     """The Wan-layout module tree inside a `MODEL`. Raises ValueError, naming what it found, for anything else."""
     tree = model.model.diffusion_model
     found = type(model.model).__name__

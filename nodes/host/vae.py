@@ -10,7 +10,7 @@ from comfy.ldm.wan.vae import WanVAE
 from comfy_api.latest import InputImpl
 from torch import Tensor
 
-from .sampling import wan_tree
+from .models import latent_channels_of
 from .taehv import is_light
 
 WANTED_VAE = "connect the Wan 2.1 VAE (16 latent channels), for example wan_2.1_vae.safetensors."
@@ -35,7 +35,7 @@ def check_stream_vae(vae: Any, model: Any) -> None:
     light = is_light(vae)
     if not light:
         check_wan_vae(vae)
-    channels = wan_tree(model).out_dim
+    channels = latent_channels_of(model)
     if vae.latent_channels != channels:
         raise ValueError(
             f"the VAE has {vae.latent_channels} latent channels, but the model makes {channels}: {WANTED_VAE}"

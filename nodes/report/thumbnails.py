@@ -48,7 +48,8 @@ def _decoded(video: Any, places: set[int]) -> Iterator[tuple[int, Image.Image]]:
     """Frames of a video by their number in it, one in memory at a time."""
     if not places:
         return
-    with av.open(video.get_stream_source(), "r") as file:
+    source: str = video.get_stream_source()  # or a file in memory
+    with av.open(source) as file:
         for place, frame in enumerate(file.decode(video=0)):
             if place in places:
                 yield place, frame.to_image()

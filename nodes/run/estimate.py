@@ -38,7 +38,7 @@ def estimate_run(request: Request, plan: Plan, vae: Any) -> Footprint:
     """Estimate a run of its own model. vae: None where the run ends in a latent."""
     decode = None if vae is None else host.decode_of(request.model, vae, request.shape)
     footprint = Footprint(
-        _estimate(_size_of(request), request, plan),
+        _estimate(host.size_of(request.model, request.schedule.embeddings), request, plan),
         request.shape,
         weights=host.weight_bytes_of(request.model),
         decode=decode,
@@ -89,21 +89,6 @@ def _estimate(size: ModelSize, request: PlanRequest, plan: Plan) -> Estimate:
         sampling=request.sampling,
         done=request.done,
         open_end=request.open_end,
-    )
-
-
-def _size_of(request: Request) -> ModelSize:
-    tree = host.wan_tree(request.model)
-    embeddings = request.schedule.embeddings
-    return ModelSize(
-        layers=len(tree.blocks),
-        dim=tree.dim,
-        heads=tree.num_heads,
-        ffn_dim=tree.blocks[0].ffn[0].out_features,
-        text_dim=embeddings[0].shape[-1],
-        text_length=max(embedding.shape[1] for embedding in embeddings),
-        channels=tree.out_dim,
-        dtype_bytes=host.dtype_of(request.model).itemsize,
     )
 
 

@@ -41,7 +41,7 @@ def check_initial(model: Any, state: StoryState, shape: LatentShape, memory: Mem
     initial = state.initial
     initial.check_room(memory, state.stream.pinned_places if state.stream is not None else len(memory.pins))
     host.check_text_width(model, tuple(pictures.text for pictures in initial.all))
-    channels = host.wan_tree(model).out_dim
+    channels = host.latent_channels_of(model)
     for pictures in initial.all:
         found = pictures.latents.shape
         if tuple(found[-2:]) != (shape.rows, shape.columns):

@@ -28,8 +28,8 @@ def schedule(text: str) -> tuple:
     return ("MemFlowPromptSchedule", {"clip": ["tiny", 1], "prompts": text, "global_prompt": ""})
 
 
-def stream(told: str, seed: int, length: int, prefix: str, **more) -> tuple:
-    inputs = {"model": ["tiny", 0], "vae": ["tiny", 2], "schedule": [told, 0], "seed": seed, "length": length}
+def stream(prompts: str, seed: int, length: int, prefix: str, **more) -> tuple:
+    inputs = {"model": ["tiny", 0], "vae": ["tiny", 2], "schedule": [prompts, 0], "seed": seed, "length": length}
     return ("MemFlowStreamToVideo", {**inputs, **SIZES, **VIDEO, "filename_prefix": prefix, **more})
 
 
@@ -45,16 +45,18 @@ def test_saved_in_one_run_and_continued_in_others(comfy):
         content: ("MemFlowSaveState", {"state": ["first", 1], "filename_prefix": f"keep/{content}", "content": content})
         for content in ("compact", "exact")
     }
-    whole = stream("told", 501, 69, "keep_whole")
-    run = comfy.run(graph(told=schedule(START), whole=whole, first=stream("told", 501, 45, "keep_first"), **saves))
+    whole = stream("prompts", 501, 69, "keep_whole")
+    run = comfy.run(
+        graph(prompts=schedule(START), whole=whole, first=stream("prompts", 501, 45, "keep_first"), **saves)
+    )
     expected = frames_of(comfy, run, "keep_whole")[45:]
     listed = comfy.get("/object_info/MemFlowLoadState")["MemFlowLoadState"]["input"]["required"]["file"]
     options = listed[1]["options"] if "options" in listed[1] else listed[0]
     for content in saves:
         name = f"memflow_states/keep/{content}_00001_.safetensors [output]"
         assert name in options
-        more = {"load": ("MemFlowLoadState", {"file": name}), "told": schedule(START)}
-        more["next"] = stream("told", 501, 24, f"keep_{content}", state=["load", 0])
+        more = {"load": ("MemFlowLoadState", {"file": name}), "prompts": schedule(START)}
+        more["next"] = stream("prompts", 501, 24, f"keep_{content}", state=["load", 0])
         made = frames_of(comfy, comfy.run(graph(**more)), f"keep_{content}")
         assert made.shape == expected.shape
         if content == "exact":
@@ -63,7 +65,7 @@ def test_saved_in_one_run_and_continued_in_others(comfy):
 
 
 def test_two_endings_branch_in_one_graph_and_only_the_changed_one_runs_again(comfy):
-    nodes = {"told": schedule(START), "first": stream("told", 502, 45, "keep_trunk")}
+    nodes = {"prompts": schedule(START), "first": stream("prompts", 502, 45, "keep_trunk")}
     for name, words in (("left", "an empty beach"), ("right", "a cat waves in the city")):
         nodes[f"tale_{name}"] = schedule(f"{START}\n2.8s: {words}")
         nodes[name] = stream(f"tale_{name}", 502, 24, f"keep_{name}", state=["first", 1])
@@ -83,14 +85,14 @@ def test_a_story_starts_from_pictures_and_carries_sound(comfy):
     image = ("EmptyImage", {"width": 80, "height": 40, "batch_size": 1, "color": 0x20A040})
     given = {"vae": ["tiny", 2], "conditioning": ["words", 0], "images": ["image", 0], "width": 64, "height": 64}
     nodes = {
-        "told": schedule(START),
+        "prompts": schedule(START),
         "words": words,
         "image": image,
         "start": ("MemFlowStartImages", {**given, "length": 33, "fps": 16.0}),
         "remember": ("MemFlowRememberImages", {**given, "state": ["start", 0]}),
         "silence": ("EmptyAudio", {"duration": 5.0, "sample_rate": 44100, "channels": 2}),
     }
-    nodes["story"] = stream("told", 504, 24, "keep_given", state=["remember", 0], audio=["silence", 0])
+    nodes["story"] = stream("prompts", 504, 24, "keep_given", state=["remember", 0], audio=["silence", 0])
     prompt = graph(**nodes)
     run = comfy.run(prompt, workflow=WORKFLOW)
     assert len(frames_of(comfy, run, "keep_given")) == 24
@@ -104,7 +106,7 @@ def test_a_story_starts_from_pictures_and_carries_sound(comfy):
     "name", ["../../server.log", "memflow_states/../../x.safetensors [output]", "gone.safetensors"]
 )
 def test_a_file_that_is_none_is_refused_before_the_queue(comfy, name):
-    nodes = {"told": schedule(START), "load": ("MemFlowLoadState", {"file": name})}
-    nodes["next"] = stream("told", 505, 24, "keep_none", state=["load", 0])
+    nodes = {"prompts": schedule(START), "load": ("MemFlowLoadState", {"file": name})}
+    nodes["next"] = stream("prompts", 505, 24, "keep_none", state=["load", 0])
     with pytest.raises(RequestError, match=r"no state's file|no state called"):
         comfy.run(graph(**nodes))

@@ -37,7 +37,7 @@ def checkout(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def comfy_node(checkout, tmp_path_factory):
-    """Call it with a subcommand of `comfy node`, for what it says."""
+    """Call it with a subcommand of `comfy node`, for what it prints."""
     # comfy-cli keeps its settings in the home directory, which may not be writable
     env = {**os.environ, "HOME": str(tmp_path_factory.mktemp("home")), "COMFY_CLI_NO_REMOTE_REFRESH": "1"}
 
@@ -51,9 +51,9 @@ def comfy_node(checkout, tmp_path_factory):
 
 
 def test_the_registry_accepts_the_pack_without_a_warning(comfy_node):
-    said = comfy_node("validate")
-    assert "All validation checks passed" in said
-    assert "warn" not in said.lower() and "error" not in said.lower(), said
+    printed = comfy_node("validate")
+    assert "All validation checks passed" in printed
+    assert "warn" not in printed.lower() and "error" not in printed.lower(), printed
 
 
 def test_the_archive_holds_what_users_need_and_nothing_else(comfy_node, checkout):

@@ -135,10 +135,10 @@ def test_bad_input_is_named_and_leaves_no_file(comfy, prompt, name):
     before = set(comfy.base.rglob("*.mp4"))
     try:
         run = comfy.run(changed(prompt, kind, **inputs))
-        told = failure(run.history)
+        message = failure(run.history)
     except RequestError as error:
-        told = str(error)
-    assert word in told
+        message = str(error)
+    assert word in message
     assert set(comfy.base.rglob("*.mp4")) == before
 
 

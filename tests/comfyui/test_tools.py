@@ -1,4 +1,4 @@
-"""The set-up and demo commands: what they say when something is in the way, and what they leave alone."""
+"""The set-up and demo commands: their messages when something is in the way, and what they leave alone."""
 
 from __future__ import annotations
 

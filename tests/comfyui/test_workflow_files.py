@@ -159,7 +159,7 @@ def tiny_words(prompts: str) -> str:
 
 
 def quick(prompt: dict, fps: float) -> dict:
-    """The prompt at 64 x 64 with one step and fewer frames a second, so that it tells all of its story."""
+    """The prompt at 64 x 64 with one step and fewer frames a second, so that it plays all of its story."""
     made = copy.deepcopy(prompt)
     for node in made.values():
         inputs = node["inputs"]
@@ -188,7 +188,7 @@ class Director:
             self.comfy.post(path, {"action": "finish"})
 
 
-def told_of(path) -> tuple[int, str]:
+def played_in(path) -> tuple[int, str]:
     """(frames, what was played) of a video file."""
     with av.open(path) as container:
         return sum(1 for _ in container.decode(video=0)), container.metadata["memflow_played"]
@@ -207,9 +207,9 @@ def test_it_runs_over_the_api(name, fps, comfy):
     assert failure(run.history) is None, failure(run.history)
     videos = [comfy.path_of(file) for file in output_files(run.history, ".mp4")]
     assert len(videos) == len(streams)
-    told = {path.name.rpartition("_0")[0]: told_of(path) for path in videos}
+    contents = {path.name.rpartition("_0")[0]: played_in(path) for path in videos}
     for inputs in streams:
-        frames, played = told[inputs["filename_prefix"].rpartition("/")[2]]
+        frames, played = contents[inputs["filename_prefix"].rpartition("/")[2]]
         # rounded up to a whole chunk
         assert inputs in endless or inputs["length"] <= frames < inputs["length"] + 12
     if name == "official_story":

@@ -83,7 +83,7 @@ def test_comfyuis_own_nodes_read_the_sound(stream, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("audio", "told"),
+    ("audio", "message"),
     [
         ({"waveform": torch.zeros(2, 2, 100), "sample_rate": RATE}, "must be one clip"),
         ({"waveform": torch.zeros(1, 6, 100), "sample_rate": RATE}, "1 or 2 channels"),
@@ -91,11 +91,11 @@ def test_comfyuis_own_nodes_read_the_sound(stream, tmp_path):
         ({"waveform": torch.full((1, 2, 9), torch.nan), "sample_rate": RATE}, "finite"),
     ],
 )
-def test_sound_that_cannot_be_written_is_named_before_any_sampling(tiny, stream, audio, told, monkeypatch, tmp_path):
+def test_sound_that_cannot_be_written_is_named_before_any_sampling(tiny, stream, audio, message, monkeypatch, tmp_path):
     def sampled(*_):
         raise AssertionError("sampling started")
 
     monkeypatch.setattr(tiny.nodes.host, "sampling", sampled)
-    with pytest.raises(ValueError, match=told) as error:
+    with pytest.raises(ValueError, match=message) as error:
         stream(audio=audio)
     assert "\n" not in str(error.value) and not list(tmp_path.rglob("*.mp4"))

@@ -132,8 +132,8 @@ def test_a_state_goes_on_with_the_cache_that_it_was_made_with(tiny):
     _, state, _ = tiny.sample(memory=tiny.memory(cache="fp8"))
     more = {"state": state, "length": 12}
     assert tiny.sample(memory=tiny.memory(cache="fp8"), **more)[0].shape[2] == 3
-    said = r"^the state remembers with cache 'fp8', but the memory node is set to 'model'[^.]*\.$"
-    with pytest.raises(ValueError, match=said):
+    message = r"^the state remembers with cache 'fp8', but the memory node is set to 'model'[^.]*\.$"
+    with pytest.raises(ValueError, match=message):
         tiny.sample(memory=tiny.memory(), **more)
 
 
@@ -146,7 +146,7 @@ def test_the_tool_writes_what_comfyui_reads(tiny, core, generator, folder, lora,
     import nodes
     from tools import quantise
 
-    # heads of the tiny model are narrower than Wan's, which only a safetensors file's metadata can say
+    # heads of the tiny model are narrower than Wan's, which only a safetensors file's metadata has
     source, target = folder / "plain.safetensors", folder / "tool.safetensors"
     source.write_bytes(Path(core("weights.tiny").ASSETS / core("weights.tiny").TINY_GENERATOR).read_bytes())
     monkeypatch.setattr("sys.argv", ["quantise", str(source), str(target), "--lora", str(folder / lora)])

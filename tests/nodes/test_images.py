@@ -188,7 +188,7 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_what_does_not_fit_is_said_before_any_sampling(tiny, pictures, go_on, name, monkeypatch):
-    make, changes, told = BAD[name]
+    make, changes, message = BAD[name]
     state = make(pictures)
     changes = {key: tiny.memory(**value) for key, value in changes.items()}
 
@@ -196,13 +196,13 @@ def test_what_does_not_fit_is_said_before_any_sampling(tiny, pictures, go_on, na
         raise AssertionError("sampling started")
 
     monkeypatch.setattr(tiny.nodes.host, "sampling", sampled)
-    with pytest.raises(ValueError, match=told) as error:
+    with pytest.raises(ValueError, match=message) as error:
         go_on(state, **changes)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("images", "size", "told"),
+    ("images", "size", "message"),
     [
         (torch.zeros(0, 64, 64, 3), {}, r"shape \[0, 64, 64, 3\]"),
         (torch.zeros(1, 64, 64, 1), {}, r"shape \[1, 64, 64, 1\]"),
@@ -210,9 +210,9 @@ def test_what_does_not_fit_is_said_before_any_sampling(tiny, pictures, go_on, na
         (torch.zeros(1, 64, 64, 3), {"width": 100}, "multiples of 16"),
     ],
 )
-def test_pictures_that_are_none_are_refused(pictures, images, size, told):
+def test_pictures_that_are_none_are_refused(pictures, images, size, message):
     for node in (pictures.start, pictures.remember):
-        with pytest.raises(ValueError, match=told):
+        with pytest.raises(ValueError, match=message):
             node(images, **size)
 
 

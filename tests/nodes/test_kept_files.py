@@ -38,16 +38,22 @@ def run(pack):
 
 
 @pytest.fixture(scope="module")
-def told(run):
-    """told(name of sizes and steps, prompts) -> the inputs of a sampling node for the whole tale; and the VAE."""
-    model, clip, vae = run("MemFlowTinyStory")
+def tiny_model(run):
+    """Model, text encoder and VAE of the tiny story model."""
+    return run("MemFlowTinyStory")
+
+
+@pytest.fixture(scope="module")
+def inputs_of(run, tiny_model):
+    """inputs_of(name of sizes and steps, prompts) -> the inputs of a sampling node for the whole tale."""
+    model, clip, _ = tiny_model
     (memory,) = run("MemFlowMemory", **INPUTS["memory"])
 
     def inputs(sizes: str, prompts: str = INPUTS["tale"]["prompts"], **more) -> dict:
         (schedule,) = run("MemFlowPromptSchedule", clip=clip, prompts=prompts, global_prompt="")
         return {"model": model, "memory": memory, "schedule": schedule, **INPUTS[sizes], **more}
 
-    return inputs, vae
+    return inputs
 
 
 @pytest.fixture
@@ -69,16 +75,16 @@ def loaded(run, folders):
     return lambda content: run("MemFlowLoadState", file=f"state_{content}.safetensors")
 
 
-def assert_told_alike(made, kept) -> None:
+def assert_alike(made, kept) -> None:
     """The same JSON: decisions exactly, scores nearly. There may be more to read than there was."""
     if isinstance(kept, dict):
         assert kept.keys() <= made.keys()
         for key in kept:
-            assert_told_alike(made[key], kept[key])
+            assert_alike(made[key], kept[key])
     elif isinstance(kept, list):
         assert len(made) == len(kept)
         for one, other in zip(made, kept, strict=True):
-            assert_told_alike(one, other)
+            assert_alike(one, other)
     else:
         assert made == (pytest.approx(kept, rel=1e-3, abs=1e-4) if isinstance(kept, float) else kept)
 
@@ -90,17 +96,19 @@ def test_load_state_says_what_it_said(loaded, content):
 
 @on_a_cpu
 @every_content
-def test_a_kept_state_goes_on_to_the_same_latents(run, told, loaded, content):
-    inputs = told[0]("story", length=INPUTS["more_length"], state=loaded(content)[0])
+def test_a_kept_state_goes_on_to_the_same_latents(run, inputs_of, loaded, content):
+    inputs = inputs_of("story", length=INPUTS["more_length"], state=loaded(content)[0])
     made = run("MemFlowSampler", **inputs)[0]["samples"]
     torch.testing.assert_close(made, load_file(KEPT / "states_after.safetensors")[f"{content}.latents"], **NEAR)
 
 
 @on_a_cpu
 @every_content
-def test_a_kept_state_goes_on_to_the_same_video(run, told, loaded, content):
+def test_a_kept_state_goes_on_to_the_same_video(run, tiny_model, inputs_of, loaded, content):
     """With the decoder's carry of an exact state; a compact one reads its newest pictures again."""
-    inputs = told[0]("story", length=INPUTS["more_length"], state=loaded(content)[0], vae=told[1], **INPUTS["video"])
+    inputs = inputs_of(
+        "story", length=INPUTS["more_length"], state=loaded(content)[0], vae=tiny_model[2], **INPUTS["video"]
+    )
     video, _, report, _ = run("MemFlowStreamToVideo", **inputs)
     made = video.get_components().images * 255
     kept = load_file(KEPT / "states_after.safetensors")[f"{content}.frames"].float()
@@ -132,7 +140,7 @@ def test_a_state_of_version_1_is_loaded_and_saved_again_but_not_as_compact(run, 
 @pytest.mark.parametrize("rows", ["chunks", "prompts"])
 def test_memory_view_draws_a_kept_report_as_it_did(run, rows):
     sheet, text = run("MemFlowMemoryView", report=(KEPT / "report.json").read_text(), rows=rows)
-    assert_told_alike(json.loads(text), json.loads((KEPT / "view.json").read_text()))
+    assert_alike(json.loads(text), json.loads((KEPT / "view.json").read_text()))
     drawn = Image.open(KEPT / f"sheet_{rows}.png").convert("RGB")
     kept, made = np.asarray(drawn, dtype=np.float32), sheet[0].numpy() * 255
     # the kept picture has few colours
@@ -140,19 +148,19 @@ def test_memory_view_draws_a_kept_report_as_it_did(run, rows):
 
 
 @on_a_cpu
-def test_a_kept_schedule_that_was_played_plays_the_same(run, told):
-    """The same plan, memory, forwards and latents, and it is told again as the same text."""
+def test_a_kept_schedule_that_was_played_plays_the_same(run, inputs_of):
+    """The same plan, memory, forwards and latents, and it is written again as the same text."""
     played = (KEPT / "played.txt").read_text()
-    inputs = told[0]("larger", played, length=INPUTS["tale_length"])
+    inputs = inputs_of("larger", played, length=INPUTS["tale_length"])
     latent, _, report, again = run("MemFlowSampler", **inputs)
     assert again == played
     torch.testing.assert_close(latent["samples"], load_file(KEPT / "tale.safetensors")["latents"], **NEAR)
-    assert_told_alike(json.loads(report), json.loads((KEPT / "report.json").read_text()))
+    assert_alike(json.loads(report), json.loads((KEPT / "report.json").read_text()))
 
 
 @on_a_cpu
-def test_the_tale_itself_plays_as_it_did(run, told):
-    latent, _, report, played = run("MemFlowSampler", **told[0]("larger", length=INPUTS["tale_length"]))
+def test_the_tale_itself_plays_as_it_did(run, inputs_of):
+    latent, _, report, played = run("MemFlowSampler", **inputs_of("larger", length=INPUTS["tale_length"]))
     torch.testing.assert_close(latent["samples"], load_file(KEPT / "tale.safetensors")["latents"], **NEAR)
     assert played == (KEPT / "played.txt").read_text()
-    assert_told_alike(json.loads(report), json.loads((KEPT / "report.json").read_text()))
+    assert_alike(json.loads(report), json.loads((KEPT / "report.json").read_text()))

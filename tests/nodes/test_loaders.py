@@ -75,16 +75,16 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_file_is_told_what_it_is(tiny, folder, weights, name):
-    write, said = WRONG[name]
+def test_a_wrong_file_is_refused_with_what_it_is(tiny, folder, weights, name):
+    write, message = WRONG[name]
     file = f"{name.replace(' ', '_')}.safetensors"
     write(weights, folder / file)
-    with pytest.raises(ValueError, match=said) as error:
+    with pytest.raises(ValueError, match=message) as error:
         load(tiny, file)
     assert "\n" not in str(error.value) and file in str(error.value)
 
 
-def test_a_vae_is_told_what_it_is(tiny, folder, generator_file):
+def test_a_vae_is_refused_with_what_it_is(tiny, folder, generator_file):
     (folder / "vae.safetensors").write_bytes(generator_file.with_name("tiny_story_vae.safetensors").read_bytes())
     with pytest.raises(ValueError, match="is a VAE"):
         load(tiny, "vae.safetensors")

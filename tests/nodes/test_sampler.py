@@ -1,4 +1,4 @@
-"""MemFlow Sampler on a real ComfyUI `MODEL`: what its inputs do, and what it says to bad ones."""
+"""MemFlow Sampler on a real ComfyUI `MODEL`: what its inputs do, and how bad ones are refused."""
 
 from __future__ import annotations
 
@@ -109,8 +109,8 @@ def test_a_pinned_moment_comes_back_after_a_break_too(tiny):
     """The story goes on from a state, whose memory holds the pin."""
     story = {"schedule": tiny.schedule(PINNED, "a meadow"), "memory": tiny.memory(retrieval="fifo")}
     whole, _, report = tiny.sample(length=93, **story)
-    told = [record for record in json.loads(report)["memory"] if record["event"] in ("pin", "recall")]
-    assert [(record["event"], record["chunk"]) for record in told] == [("pin", 1), ("recall", 6)]
+    records = [record for record in json.loads(report)["memory"] if record["event"] in ("pin", "recall")]
+    assert [(record["event"], record["chunk"]) for record in records] == [("pin", 1), ("recall", 6)]
     plain = dict(story, schedule=tiny.schedule(PINNED.replace("[hero]", ""), "a meadow"))
     assert not torch.equal(whole[:, :, -3:], tiny.sample(length=93, **plain)[0][:, :, -3:])
     both = {"schedule": tiny.schedule(PINNED.split("\n4s")[0], "a meadow"), "memory": story["memory"]}

@@ -1,4 +1,4 @@
-"""MemFlow Save State and Load State: what a file brings back, where files may be, and what is said of bad ones."""
+"""MemFlow Save State and Load State: what a file brings back, where files may be, and how bad ones are refused."""
 
 from __future__ import annotations
 
@@ -50,39 +50,39 @@ def files(tiny, folders):
 
 
 @pytest.fixture
-def told(tiny):
-    """told(**changes): the story's latents, and the state after them."""
+def sampled(tiny):
+    """sampled(**changes): the story's latents, and the state after them."""
 
-    def tell(**changes):
+    def sample(**changes):
         inputs = {"memory": tiny.memory(), "length": 57} | changes
         if "schedule" not in inputs:
             long = "state" in inputs or inputs["length"] >= 57
             inputs["schedule"] = tiny.schedule(TALE if long else START)
         return tiny.sample(**inputs)[:2]
 
-    return tell
+    return sample
 
 
-def test_an_exact_file_goes_on_as_if_nothing_had_happened(told, files):
-    whole, _ = told(length=93)
-    head, state = told()
+def test_an_exact_file_goes_on_as_if_nothing_had_happened(sampled, files):
+    whole, _ = sampled(length=93)
+    head, state = sampled()
     name = files.save(state, content="exact")
-    rest, _ = told(length=36, state=files.load(name))
+    rest, _ = sampled(length=36, state=files.load(name))
     assert torch.equal(torch.cat((head, rest), dim=2), whole)
 
 
-def test_a_compact_file_goes_on_near_the_exact_one_and_every_time_the_same(told, files):
-    whole, _ = told(length=93)
-    _, state = told()
+def test_a_compact_file_goes_on_near_the_exact_one_and_every_time_the_same(sampled, files):
+    whole, _ = sampled(length=93)
+    _, state = sampled()
     name = files.save(state)
-    first, second = (told(length=36, state=files.load(name))[0] for _ in range(2))
+    first, second = (sampled(length=36, state=files.load(name))[0] for _ in range(2))
     assert torch.equal(first, second)
     expected = whole[:, :, -9:]
     assert (first - expected).norm() < 0.5 * expected.norm() and first.std() > 0
     assert files.path(name).stat().st_size < 300_000
 
 
-def test_both_files_go_on_as_video(tiny, told, files):
+def test_both_files_go_on_as_video(tiny, sampled, files):
     node = tiny.nodes.stream_to_video.MemFlowStreamToVideo.PREPARE_CLASS_CLONE(None)
     inputs = {"model": tiny.model, "vae": tiny.vae, "schedule": tiny.schedule(TALE), "seed": 7, "width": 64}
     inputs |= {"height": 64, "fps": 16.0, "steps": "1000, 500", "shift": 5.0, "filename_prefix": "story"}
@@ -95,15 +95,15 @@ def test_both_files_go_on_as_video(tiny, told, files):
         assert video.get_frame_count() == 12
 
 
-def test_one_segment_is_rolled_again_without_those_before(told, files, tiny):
+def test_one_segment_is_rolled_again_without_those_before(sampled, files, tiny):
     """From a file saved where a segment starts: another seed makes another take, the same seed the same one."""
-    _, state = told(length=33)
+    _, state = sampled(length=33)
     name = files.save(state)
     calls = []
     tree = tiny.nodes.host.wan_tree(tiny.model)
     hook = tree.patch_embedding.register_forward_hook(lambda *_: calls.append(1))
     try:
-        takes = [told(length=24, state=files.load(name), seed=seed)[0] for seed in (1, 2, 1)]
+        takes = [sampled(length=24, state=files.load(name), seed=seed)[0] for seed in (1, 2, 1)]
     finally:
         hook.remove()
     assert torch.equal(takes[0], takes[2]) and not torch.equal(takes[0], takes[1])
@@ -112,22 +112,22 @@ def test_one_segment_is_rolled_again_without_those_before(told, files, tiny):
 
 
 @pytest.mark.parametrize("content", ["exact", "compact"])
-def test_two_endings_branch_from_one_state(told, files, tiny, content):
-    _, made = told(length=33)
+def test_two_endings_branch_from_one_state(sampled, files, tiny, content):
+    _, made = sampled(length=33)
     state = made if content == "exact" else files.load(files.save(made))
     before = copy.deepcopy((state.stream.tensors, state.stream.meta, state.decoder))
     endings = ["a cat waves in the city", "the robot returns to the meadow", "a cat waves in the city"]
     taken = []
     for ending in endings:
         tale = tiny.schedule(f"0s: a robot walks in the meadow\n2s: {ending}")
-        taken.append(told(length=24, state=state, schedule=tale)[0])
+        taken.append(sampled(length=24, state=state, schedule=tale)[0])
     assert torch.equal(taken[0], taken[2]) and not torch.equal(taken[0], taken[1])
     assert state.stream.meta == before[1] and state.decoder == before[2]
     assert all(torch.equal(before[0][name], tensor) for name, tensor in state.stream.tensors.items())
 
 
-def test_saving_changes_nothing_and_replaces_nothing(told, files, folders):
-    _, state = told()
+def test_saving_changes_nothing_and_replaces_nothing(sampled, files, folders):
+    _, state = sampled()
     names = [files.save(state, "chapter 1/story") for _ in range(2)]
     assert names == [f"memflow_states/chapter 1/story_0000{number}_.safetensors [output]" for number in (1, 2)]
     found = [path.relative_to(folders).as_posix() for path in folders.rglob("*") if path.is_file()]
@@ -136,8 +136,8 @@ def test_saving_changes_nothing_and_replaces_nothing(told, files, folders):
     assert first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_a_file_that_appears_while_saving_stays(told, files, folders, monkeypatch, tiny):
-    _, state = told()
+def test_a_file_that_appears_while_saving_stays(sampled, files, folders, monkeypatch, tiny):
+    _, state = sampled()
     save = type(state.stream).save
 
     def slow(self, path):
@@ -151,8 +151,8 @@ def test_a_file_that_appears_while_saving_stays(told, files, folders, monkeypatc
     assert left.read_text() == "precious"
 
 
-def test_the_list_shows_saved_states_and_those_in_the_input_folder(told, files, folders, tiny):
-    _, state = told()
+def test_the_list_shows_saved_states_and_those_in_the_input_folder(sampled, files, folders, tiny):
+    _, state = sampled()
     name = files.save(state, "sub/story")
     (folders / "input" / "friends").mkdir()
     files.path(name).rename(folders / "input" / "friends" / "theirs.safetensors")
@@ -164,26 +164,26 @@ def test_the_list_shows_saved_states_and_those_in_the_input_folder(told, files, 
     assert files.load("friends/theirs.safetensors").stream.chunks == state.stream.chunks
 
 
-def test_info_says_what_a_sampler_needs(told, files, tiny):
-    name = files.save(told()[1])
+def test_info_says_what_a_sampler_needs(sampled, files, tiny):
+    name = files.save(sampled()[1])
     info = tiny.nodes.state.MemFlowLoadState.execute(name).result[1]
     for part in ("57 video frames", "64 x 64", "1000, 500", "shift 5", "prompt", "compact"):
         assert part in info
 
 
-def test_a_file_that_changed_is_loaded_anew(told, files, tiny):
+def test_a_file_that_changed_is_loaded_anew(sampled, files, tiny):
     node = tiny.nodes.state.MemFlowLoadState
-    name = files.save(told()[1])
+    name = files.save(sampled()[1])
     print_before = node.fingerprint_inputs(name)
     assert node.fingerprint_inputs(name) == print_before
-    other = files.save(told(length=45)[1])
+    other = files.save(sampled(length=45)[1])
     os.replace(files.path(other), files.path(name))
     assert node.fingerprint_inputs(name) != print_before
 
 
 @pytest.mark.parametrize("prefix", ["../story", "../../story", "/etc/story", "a/../../story", "..", "", "a\0b/c"])
-def test_nothing_is_saved_outside_the_folder(told, files, folders, prefix):
-    _, state = told(length=9)
+def test_nothing_is_saved_outside_the_folder(sampled, files, folders, prefix):
+    _, state = sampled(length=9)
     with pytest.raises(ValueError, match="filename_prefix") as error:
         files.save(state, prefix)
     assert "\n" not in str(error.value)
@@ -226,8 +226,8 @@ def test_missing_and_strange_files_are_named_before_the_queue_starts(files, fold
 
 
 @pytest.mark.parametrize("content", ["exact", "compact"])
-def test_a_damaged_file_is_refused_in_one_sentence(told, files, content):
-    path = files.path(name := files.save(told()[1], content=content))
+def test_a_damaged_file_is_refused_in_one_sentence(sampled, files, content):
+    path = files.path(name := files.save(sampled()[1], content=content))
     whole = path.read_bytes()
     assert files.check(name) is True
     for damaged in (whole[: len(whole) // 2], whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:]):
@@ -237,7 +237,7 @@ def test_a_damaged_file_is_refused_in_one_sentence(told, files, content):
         assert "\n" not in str(error.value)
 
 
-def test_a_hostile_decoder_is_refused_before_anything_is_sampled(tiny, told, files, monkeypatch):
+def test_a_hostile_decoder_is_refused_before_anything_is_sampled(tiny, sampled, files, monkeypatch):
     node = tiny.nodes.stream_to_video.MemFlowStreamToVideo.PREPARE_CLASS_CLONE(None)
     inputs = {"model": tiny.model, "vae": tiny.vae, "schedule": tiny.schedule(TALE), "seed": 7, "width": 64}
     inputs |= {"height": 64, "fps": 16.0, "steps": "1000, 500", "shift": 5.0, "filename_prefix": "story"}
@@ -255,10 +255,10 @@ def test_a_hostile_decoder_is_refused_before_anything_is_sampled(tiny, told, fil
     assert calls == []
 
 
-def test_a_full_disk_leaves_no_half_file(told, files, folders, monkeypatch):
+def test_a_full_disk_leaves_no_half_file(sampled, files, folders, monkeypatch):
     import resource
 
-    _, state = told()
+    _, state = sampled()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
     try:
@@ -269,16 +269,16 @@ def test_a_full_disk_leaves_no_half_file(told, files, folders, monkeypatch):
     assert not [path for path in folders.rglob("*") if path.is_file()]
 
 
-def test_a_state_of_another_model_or_size_is_refused(tiny, told, files):
-    name = files.save(told()[1])
+def test_a_state_of_another_model_or_size_is_refused(tiny, sampled, files):
+    name = files.save(sampled()[1])
     with pytest.raises(ValueError, match="64 x 64"):
-        told(state=files.load(name), width=96)
+        sampled(state=files.load(name), width=96)
     with pytest.raises(ValueError, match="memory settings differ"):
-        told(state=files.load(name), memory=tiny.memory(bank_size=1))
+        sampled(state=files.load(name), memory=tiny.memory(bank_size=1))
     with pytest.raises(ValueError, match="nothing exact to save"):
         files.save(files.load(name), content="exact")
 
 
-def test_a_file_holds_no_pickle(told, files):
-    path = files.path(files.save(told()[1]))
+def test_a_file_holds_no_pickle(sampled, files):
+    path = files.path(files.save(sampled()[1]))
     assert all(isinstance(tensor, torch.Tensor) for tensor in load_file(path).values())

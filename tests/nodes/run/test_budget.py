@@ -1,4 +1,4 @@
-"""A run that does not fit on its device says so before its first chunk; how much there is comes from a stub."""
+"""A run that does not fit on its device is refused before its first chunk; how much there is comes from a stub."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def room(tiny, monkeypatch):
 
 
 @pytest.fixture
-def said(tiny, monkeypatch) -> list[str]:
-    """What the log is told."""
-    heard: list[str] = []
-    monkeypatch.setattr(tiny.nodes.host, "log", heard.append)
-    return heard
+def logged(tiny, monkeypatch) -> list[str]:
+    """Lines of the log."""
+    lines: list[str] = []
+    monkeypatch.setattr(tiny.nodes.host, "log", lines.append)
+    return lines
 
 
 def footprint(tiny, **changes):
@@ -34,23 +34,23 @@ def test_the_cpu_is_no_device_with_a_budget(tiny):
     assert tiny.nodes.host.room(tiny.model) is None
 
 
-def test_what_fits_is_sampled_without_a_word(tiny, room, said):
+def test_what_fits_is_sampled_without_a_word(tiny, room, logged):
     room(footprint(tiny).device_bytes)
-    assert tiny.sample()[0].shape[2] == 12 and said == []
+    assert tiny.sample()[0].shape[2] == 12 and logged == []
 
 
-def test_weights_that_do_not_fit_are_a_said_slowdown(tiny, room, said):
-    told = footprint(tiny)
-    room(told.fixed_bytes)
+def test_weights_that_do_not_fit_are_a_slowdown_in_the_log(tiny, room, logged):
+    estimate = footprint(tiny)
+    room(estimate.fixed_bytes)
     assert tiny.sample()[0].shape[2] == 12
-    (line,) = said
-    assert line.startswith(f"About {told.weights / 2**20:.0f} MB of weights do not fit into the ") and "FP8" in line
+    (line,) = logged
+    assert line.startswith(f"About {estimate.weights / 2**20:.0f} MB of weights do not fit into the ") and "FP8" in line
 
 
 def test_a_cache_that_does_not_fit_is_an_error_before_the_first_chunk(tiny, room):
     big = {"width": 832, "height": 480}
-    told = footprint(tiny, **big)
-    room(told.fixed_bytes - 1)
+    estimate = footprint(tiny, **big)
+    room(estimate.fixed_bytes - 1)
     with pytest.raises(ValueError, match=r"^the run needs about \S+ .B of VRAM beside all weights, but") as error:
         tiny.sample(**big)
     # as large a picture as before, remembered in half as much
@@ -73,7 +73,7 @@ def test_without_a_preset_that_fits_it_says_what_to_make_smaller(tiny, room):
         tiny.sample()
 
 
-def test_a_story_that_goes_on_is_told_to_start_anew(tiny, room):
+def test_a_story_that_goes_on_has_to_start_anew(tiny, room):
     _, state, _ = tiny.sample()
     room(1000)
     with pytest.raises(ValueError, match="a story that goes on keeps its size, so start it anew"):

@@ -36,12 +36,12 @@ def overlap(tiny, monkeypatch):
 
 @pytest.fixture
 def events(tiny, monkeypatch):
-    """What the page is told, in order."""
-    told = []
+    """Events and texts for the page, in order."""
+    sent = []
     page, progress = tiny.nodes.host.Page, tiny.nodes.host.Progress
-    monkeypatch.setattr(page, "send", lambda self, event, data: told.append((event, data)))
-    monkeypatch.setattr(progress, "show_text", lambda self, text: told.append(("say", text)))
-    return told
+    monkeypatch.setattr(page, "send", lambda self, event, data: sent.append((event, data)))
+    monkeypatch.setattr(progress, "show_text", lambda self, text: sent.append(("text", text)))
+    return sent
 
 
 def tags_of(path) -> dict:
@@ -62,12 +62,12 @@ def test_pictures_state_and_events_are_those_without_it(stream, written, overlap
         path, state, report = stream(**SMALL)
         made[each] = (torch.cat(written), state, list(events), report, path)
         written.clear(), events.clear()
-    (pictures, state, told, report, path), (others, other, heard, reported, file) = made["off"], made[kind]
+    (pictures, state, sent, report, path), (others, other, sent_too, reported, file) = made["off"], made[kind]
     assert torch.equal(pictures, others) and len(pictures) == 57
     assert state.decoder.keys() == other.decoder.keys()
     assert all(torch.equal(state.decoder[name], other.decoder[name]) for name in state.decoder)
     assert all(torch.equal(state.stream.tensors[name], other.stream.tensors[name]) for name in state.stream.tensors)
-    assert json.dumps(told, sort_keys=True) == json.dumps(heard, sort_keys=True)
+    assert json.dumps(sent, sort_keys=True) == json.dumps(sent_too, sort_keys=True)
     assert (frames_in(path) == frames_in(file)).all()
     assert tags_of(path)["memflow_played"] == tags_of(file)["memflow_played"]
     assert report["overlap"] == {"decode": False, "encode": False, "why": "it is switched off."}
@@ -75,7 +75,9 @@ def test_pictures_state_and_events_are_those_without_it(stream, written, overlap
     assert report["encoder"] == reported["encoder"]
 
 
-def test_a_chunk_is_told_when_it_is_in_the_file_and_with_its_own_picture(tiny, stream, overlap, events, monkeypatch):
+def test_a_chunk_is_announced_when_it_is_in_the_file_and_with_its_own_picture(
+    tiny, stream, overlap, events, monkeypatch
+):
     overlap("thread")
     writer, counts, firsts = tiny.nodes.run.output.VideoWriter, [], []
     write, send = writer.write, tiny.nodes.host.Page.send
@@ -118,9 +120,9 @@ def test_a_cancel_keeps_a_file_that_plays_up_to_where_it_says(
     assert not comfy.model_management.processing_interrupted()
     (left,) = tmp_path.glob("*unfinished*")
     frames = len(frames_in(left))
-    told = [data["chunk"] for event, data in events if event == "memflow.chunk"]
-    # of what was put, everything that was decoded is in the file and told of
-    assert told == list(range(len(told))) and frames == 12 * len(told) - 3 and 33 <= frames < 200
+    announced = [data["chunk"] for event, data in events if event == "memflow.chunk"]
+    # of what was put, everything that was decoded is in the file and announced
+    assert announced == list(range(len(announced))) and frames == 12 * len(announced) - 3 and 33 <= frames < 200
     assert [data["ended"] for event, data in events if event == "memflow.done"] == ["stopped"]
     # what the file says was played is what it shows
     length_s = float(tags_of(left)["memflow_played"].removeprefix("length: ").partition("s")[0])

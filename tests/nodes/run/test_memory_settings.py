@@ -1,0 +1,43 @@
+"""Widgets of MemFlow Memory out of JSON: what the node could not be set to is named."""
+
+from __future__ import annotations
+
+import pytest
+
+from memflow_core.config import MEMORIES
+
+CUSTOM = {"preset": "Custom", "retrieval": "fifo", "bank_size": 4, "record_interval": 2, "top_k": 0, "sink_size": 3}
+CUSTOM |= {"window_size": 6, "positions": "auto", "global_sink": True}
+
+
+@pytest.fixture
+def run(pack):
+    return pack.nodes.run
+
+
+def test_unchecked_values_give_the_settings_that_the_node_gives(run):
+    settings = run.memory_from_widgets({**CUSTOM, "cache": "fp8"})
+    assert settings == run.memory_of(CUSTOM, "fp8")
+    assert (settings.retrieval, settings.bank_frames, settings.top_k, settings.cache) == ("fifo", 4, None, "fp8")
+    for name in MEMORIES:
+        assert run.memory_from_widgets({"preset": name}) == run.memory_of({"preset": name}, "model")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("bank_size", 65),
+        ("bank_size", 3.0),
+        ("bank_size", True),
+        ("top_k", -1),
+        ("window_size", 0),
+        ("retrieval", "best"),
+        ("retrieval", ["fifo"]),
+        ("positions", None),
+        ("global_sink", 1),
+        ("cache", "int4"),
+    ],
+)
+def test_a_value_that_no_widget_takes_is_named(run, name, value):
+    with pytest.raises(ValueError, match=f"^memory {name} is .*, which MemFlow Memory cannot be set to"):
+        run.memory_from_widgets({**CUSTOM, name: value})
