@@ -98,7 +98,7 @@ def test_senseless_loads_are_refused(golden):
 
 def test_the_bundled_model_streams_the_prompts_that_its_encoder_reads():
     model, encoder = load_tiny_generator(), load_tiny_text_encoder()
-    stream = Stream(model, LatentShape(8, 8), noise=7)
+    stream = Stream(model, LatentShape(8, 8), seed=7)
     embedding = encoder.encode("a robot walks across the meadow")
     assert embedding.shape == (1, encoder.config.length, model.text_dim) and embedding.dtype == torch.float32
     stream.set_prompt(embedding)
