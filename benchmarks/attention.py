@@ -27,7 +27,7 @@ from memflow_core.attention import (
 from memflow_core.model import sdpa
 
 from .machine import conditions, spread
-from .stream import SIZES
+from .sizes import SIZES
 
 CHUNK, MEMORY, WINDOW, TOP_K = 3, 6, 9, 3  # latent frames
 KINDS = ("dense", "sparse")

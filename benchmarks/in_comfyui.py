@@ -20,7 +20,7 @@ from tools.comfy_host import SetupError
 from tools.load_pack import load_pack
 from training.vae import LATENTS, VideoAutoencoder, wan_weights
 
-from .stream import FPS, SIZES
+from .sizes import FPS, SIZES
 
 STEPS = "1000, 750, 500, 250"
 PROMPTS = ("a robot walks in the meadow", "an empty beach")

@@ -19,7 +19,7 @@ import torch
 
 from . import machine
 from .in_comfyui import STEPS, Timing, VideoJob, comfyui_folder, pack_nodes
-from .stream import SIZES
+from .sizes import SIZES
 
 
 def variants(job: VideoJob) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from memflow_core.weights import ASSETS
 
 from .machine import conditions
 from .recall import BATCH, PLANS, Models, PrefilledReturns, StoryStreamer, cases, policies, summary
-from .stream import SIZES
+from .sizes import SIZES
 
 CHUNKS = 10
 CPU = torch.device("cpu")

@@ -33,9 +33,10 @@ from memflow_core.model import AttentionBackend
 
 from ..in_comfyui import VideoJob, comfyui_folder, pack_nodes
 from ..machine import Peaks, conditions, measured_peaks, peak_bytes, spread
+from ..sizes import FPS, SIZES, Size
 from .share import share_in_products_and_attention
-from .sizes import BASELINE, DEFAULT, FPS, SAME_AS_BASELINE, SIZES, VARIANTS, Size, Weights
 from .table import table
+from .variants import BASELINE, DEFAULT, SAME_AS_BASELINE, VARIANTS, Weights
 from .work import Work, chunk_work, frames_read
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

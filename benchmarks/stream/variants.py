@@ -1,4 +1,4 @@
-"""Sizes and variants that `benchmarks.stream` measures, and streams of them with random weights."""
+"""Variants that `benchmarks.stream` compares, and streams of them with random weights."""
 
 from __future__ import annotations
 
@@ -10,43 +10,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from memflow_core.config import LatentShape, MemoryConfig, ModelConfig, SamplingConfig
+from memflow_core.config import MemoryConfig, SamplingConfig
 from memflow_core.model import AttentionBackend, Backbone, WanModel, sdpa
 from memflow_core.stream import Stream
 
+from ..sizes import Size
 from .baseline import PlainStream
-
-FPS = 16
-
-
-@dataclass(frozen=True)
-class Size:
-    """Model and run: `prompts` of `text_length` tokens, one after another over `latent_frames`."""
-
-    model: ModelConfig
-    shape: LatentShape
-    text_length: int
-    latent_frames: int
-    prompts: int
-
-    @property
-    def chunks(self) -> int:
-        return self.latent_frames // SamplingConfig().chunk_frames
-
-    @property
-    def switches(self) -> list[int]:
-        """Chunks at which a prompt begins."""
-        return [number * self.chunks // self.prompts for number in range(self.prompts)]
-
-    def with_length(self, latent_frames: int) -> Size:
-        return replace(self, latent_frames=latent_frames)
-
-
-SIZES = {
-    "tiny": Size(ModelConfig(128, 1, 6, 512, text_dim=128), LatentShape(8, 8), 16, 120, 4),
-    "medium": Size(ModelConfig(384, 6, 6, 1536, text_dim=256), LatentShape(20, 24), 128, 30, 2),
-    "1.3b": Size(ModelConfig(1536, 12, 30, 8960, text_dim=4096), LatentShape(60, 104), 512, 240, 6),
-}
 
 
 @dataclass(frozen=True)
