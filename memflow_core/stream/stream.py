@@ -384,8 +384,9 @@ class Stream:
         self.trace.add("switch", chunk, kind=kind, recomputed=[] if span is None else list(span.stored))
         if span is not None:
             x = self.progress.latents[:, :, -span.frames :]
-            self._write(ForwardPass("recache", chunk), prompt, x, 0.0, span)
-            self.provenance.add(KVWrite("recache", span, prompt.spoken), x)
+            timestep = self.sampling.context_noise
+            self._write(ForwardPass("recache", chunk), prompt, x, timestep, span)
+            self.provenance.add(KVWrite("recache", span, prompt.spoken, timestep), x)
 
     def settle_provenance(self) -> None:
         """Keep the latents and prompts behind what sink, window and bank hold, and no others."""
