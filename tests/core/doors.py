@@ -94,22 +94,8 @@ NODES = Wing(
     },
     beyond=["memflow_core"],
 )
-TRAINING = Wing(
-    "training",
-    {
-        "muon": "",
-        "trainer": "",
-        "cartoons": "",
-        "vae": "cartoons trainer muon",
-        "generator": "cartoons vae trainer muon",
-        # * is a command
-        "*": "cartoons vae generator trainer muon",
-    },
-    beyond=["memflow_core"],
-)
-WINGS = [CORE, NODES, TRAINING]
-# packages that use the others, and enter their rooms by the doors too
-OUTSIDERS = ["benchmarks", "tools"]
+# packages that enter these rooms by the doors too; tests/training/test_rooms.py has the tables of their own rooms
+OUTSIDERS = ["training", "benchmarks", "tools"]
 
 
 class Source:
