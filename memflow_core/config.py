@@ -96,7 +96,7 @@ class ModelConfig:
 class MemoryConfig:
     """Sink, window and bank of a stream (arXiv 2512.14699, sections 3.2 and 3.3), counted in latent frames.
 
-    sink_frames    first latent frames of the stream, always attended.
+    sink_frames    first latent frames of the stream, or since the last cut, always attended.
     window_frames  newest latent frames, the current chunk included. The published `local_attn_size` is
                    sink_frames + window_frames.
     bank_frames    older latent frames kept by relevance (NAM, narrative adaptive memory).

@@ -1,8 +1,9 @@
 """Attention over bank, sink and window; top-k per head (SMA); kernels, and the choice between them."""
 
+from .activation import activate
 from .autotune import Variants, autotune, failures, time_ms, times_ms
-from .memory_attention import AttentionPass, MemoryAttention, activate
-from .select import ReadShape, attention_backends, fastest_attention, memory_reader, memory_readers
+from .backends import ReadShape, attention_backends, fastest_attention, memory_reader, memory_readers
+from .memory_attention import AttentionPass, MemoryAttention
 from .share import BANK, SINK, UNREAD, WINDOW, AttentionShareMeter
 from .sparse import GatherAttention, SparseAttention, TritonAttention
 from .topk_naive import take_frames, topk_attention

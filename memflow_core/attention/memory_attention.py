@@ -9,26 +9,12 @@ from torch import Tensor
 
 from ..memory import FrameSpan, KVCache, LayerHook, frames_of_slots
 from ..model import AttentionBackend, Rope, Rotation
+from .activation import activate
 from .share import BANK, SINK, UNREAD, WINDOW
 from .sparse import GatherAttention, SparseAttention
 
 AttentionObserver = Callable[[int, Tensor, Tensor, Tensor], None]
 """Called with (layer, q, keys, kinds) as a layer attends: see `share.AttentionShareMeter`."""
-
-
-def activate(q: Tensor, mean_k: Tensor, top_k: int) -> Tensor:
-    """SMA: choose the memory frames that each head reads.
-
-    A frame's relevance is the dot product of the chunk's mean query and the frame's mean key, per head (section 3.3 of
-    arXiv 2512.14699).
-
-    q       [B, heads, L, head_dim], rotated as stored keys are.
-    mean_k  [B, heads, n, head_dim] float32.
-
-    Returns frame indices [B, heads, top_k] int64, ascending.
-    """
-    relevance = torch.einsum("bhd,bhnd->bhn", q.mean(dim=2, dtype=torch.float32), mean_k)
-    return relevance.topk(top_k, dim=-1).indices.sort(dim=-1).values
 
 
 class MemoryAttention:
@@ -72,7 +58,8 @@ class MemoryAttention:
 
         before_layer  called before each layer attends.
         observer      called as each layer attends.
-        draft         another pass will write the same frames before a chunk after them does.
+        draft         a denoising pass: a later pass overwrites its keys before other chunks read them, so their mean
+                      keys are not computed.
         """
         # SMA may read a sink that is just being made, so its mean keys are always written
         draft = draft and not self.cache.layout.in_sink(span.start)

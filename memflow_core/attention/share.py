@@ -12,7 +12,7 @@ from torch import Tensor
 from ..memory import KINDS
 
 SAMPLED_QUERIES = 32
-SINK, BANK, WINDOW = range(3)
+SINK, BANK, WINDOW = (KINDS.index(kind) for kind in ("sink", "bank", "window"))
 UNREAD = -1
 
 

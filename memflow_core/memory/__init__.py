@@ -6,13 +6,13 @@ from .factory import make_memory
 from .forecast import memory_forecast
 from .frame_kv import Candidate, FrameKV, RebuiltKV
 from .layout import FrameSpan, SlotLayout, frames_of_slots
+from .nam_scores import MASS_TILE
 from .narrative import NarrativeMemory
 from .pins import NamedPin, Pins
 from .policy import LayerHook, MemoryPolicy
 from .prompt_keys import PromptKeys
 from .provenance import UNKNOWN, WRITES, KVProvenance, KVWrite
 from .reference import ReferenceMemory, published_span, rank
-from .retrieval import MASS_TILE
 from .state_dict import EmbeddingTable, StateDict, read_embeddings
 from .trace import KINDS, Record, Trace
 

@@ -83,19 +83,6 @@ class MemoryBank:
         """Whether every layer's bank holds a frame. Waits for the device."""
         return bool((self.listed_frames() == frame).any(dim=-1).all())
 
-    def relevance(self, text_mean_k: Tensor) -> Tensor:
-        """NAM's score of each frame: mean text key . mean visual key / sqrt(head_dim), averaged over heads.
-
-        Section 3.2 of arXiv 2512.14699; the score is bilinear, so means of keys stand for the token-by-token matrix.
-
-        text_mean_k  [layers, B, heads, head_dim] float32.
-
-        Returns [layers, B, n] float32 in listed order.
-        """
-        keys = self.cache.mean_k[:, :, :, self.filled()]
-        scores = torch.einsum("lbhd,lbhnd->lbn", text_mean_k, keys) / (keys.shape[2] * keys.shape[-1] ** 0.5)
-        return scores.gather(-1, self.listed() - self.filled().start)
-
     # -- changes ------------------------------------------------------------------------------------------------------
 
     def append(self, candidate: Candidate) -> None:
@@ -112,7 +99,7 @@ class MemoryBank:
         self.prompts[:, :, slot] = candidate.prompt
 
     def replace(self, place: Tensor, candidate: Candidate, wanted: Tensor, layers: slice = slice(None)) -> None:
-        """Put a frame in place of the `place`-th listed one and list it last.
+        """Put a frame in place of the `place`-th listed one of a full bank, and list it last.
 
         place   [layers, B] int64, a different one in each layer and batch item.
         wanted  [layers, B] bool: where False, nothing changes.

@@ -109,7 +109,7 @@ class KVCache:
     def write(self, layer: int, start: int, k: Tensor, v: Tensor, draft: bool = False) -> None:
         """Write frames start, start + 1, ... into their sink and window slots. k, v [B, heads, F, tokens, head_dim].
 
-        draft  the frames are written again before their mean keys are read.
+        draft  the frames are written again before their mean keys are read, so these are not computed.
         """
         fresh = {} if draft else {"mean_k": k.mean(dim=3, dtype=torch.float32)}
         if self.in_fp8:

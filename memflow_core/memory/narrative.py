@@ -1,8 +1,8 @@
 """Narrative Adaptive Memory (NAM, section 3.2 of arXiv 2512.14699): which past frames the bank keeps.
 
 Before a chunk, the bank is scored against the chunk's prompt, and the least relevant frame gives way to the newest
-candidate. `retrieval` holds the scores; this module moves frames. Every decision is taken on the device, for all layers
-and batch items side by side, and left in the trace.
+candidate. Scores are in `nam_scores`; this module admits frames and drops them. Every decision is taken on the device,
+for all layers and batch items side by side, and left in the trace.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from .bank import MemoryBank
 from .cache import KVCache
 from .frame_kv import Candidate, FrameKV, RebuiltKV, candidates_state, read_candidates
 from .layout import FrameSpan
+from .nam_scores import SCORES, Scores, attention_mass
 from .pins import NamedPin, Pins
 from .policy import LayerHook
 from .prompt_keys import PromptKeys
 from .provenance import KVProvenance
-from .retrieval import SCORES, Scores, attention_mass
 from .state_dict import StateDict
 from .trace import Trace
 
@@ -30,12 +30,12 @@ ALL_LAYERS = slice(None)
 
 
 class NarrativeMemory:
-    """Memory as the paper describes it: each recorded frame enters the bank once, when it leaves the window.
+    """NAM: each recorded frame enters the bank once, when it leaves the window.
 
     So no frame stands twice in sink, bank and window, and the sink needs no bank slot. While the bank is full:
     `prompt`      drops the frame least relevant to the coming prompt; the newest always enters (NAM).
-    `similarity`  drops the frame whose own prompt is least like the coming one, the newest competing.
-    `attention`   drops the frame that the coming chunk's queries attend to least, the newest competing; it is
+    `similarity`  (ours) drops the frame whose own prompt is least like the coming one, the newest competing.
+    `attention`   (ours) drops the frame that the coming chunk's queries attend to least, the newest competing; it is
                   decided layer by layer inside the chunk's first pass.
     `fifo`        drops the oldest.
 
@@ -202,6 +202,7 @@ class NarrativeMemory:
     def state_dict(self) -> StateDict:
         if self.undecided:
             raise ValueError("a stream that was given pictures has a state after its next chunk: make a chunk first.")
+        # a key of the file format, which only the published memory needs
         state = StateDict({"pooled": torch.stack(self.pooled)}, {"text_known": True})
         for part in (
             self.bank.state_dict(),

@@ -1,4 +1,7 @@
-"""Bank of the published MemFlow program, number for number, so that its weights run as they were trained and judged."""
+"""Bank of the published MemFlow program, number for number, so that its weights run as they were trained and judged.
+
+The program is the authors' release beside arXiv 2512.14699; `tests/golden/README.md` says how it was recorded.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from .bank import MemoryBank
 from .cache import KVCache
 from .frame_kv import Candidate, FrameKV, RebuiltKV, candidates_state, read_candidates
 from .layout import FrameSpan, SlotLayout
+from .nam_scores import relevance
 from .pins import Pins
 from .policy import LayerHook
 from .prompt_keys import PromptKeys
@@ -81,7 +85,8 @@ class ReferenceMemory:
         """There are no pins to recall."""
 
     def on_cut(self, chunk: int, prompt: PromptKeys) -> None:
-        """The newest frame is a copy already."""
+        """Empty the sink, which attention reads whole, so that the new shot does not see the old one (ours)."""
+        self.bank.cache.zero_window()
 
     def before_chunk(self, chunk: int, first_frame: int, prompt: PromptKeys) -> None:
         """The published bank update comes at a chunk's first pass."""
@@ -128,7 +133,7 @@ class ReferenceMemory:
         before, scores = self.bank.listed_frames(), None
         if self.promised > self.bank.slots:
             text = prompt.mean_k if self.text_known else torch.zeros_like(prompt.mean_k)
-            scores = self.bank.relevance(text)
+            scores = relevance(self.bank, text)
             self._compress(scores, self.newest)
         elif self.promised > self.bank.cache.layout.bank:
             self.bank.append(self.newest)

@@ -44,8 +44,7 @@ class Trace:
                each frame (with the candidate's own last where it competes), and what it holds now.
                Lists are [layers][batch][slot], from layer `first_layer` on; slots hold latent frame indices.
     activate   {"kind", "step", "frames"}: how often SMA chose each latent frame in one forward, over all layers and
-               heads, as [frame, times] pairs; with `detail`, its choice as [layers][batch][heads][top_k] frames. The
-               last layer of a context pass or a recache reads nothing.
+               heads, as [frame, times] pairs. The last layer of a context pass or a recache reads nothing.
     switch     {"kind", "recomputed"}: a prompt change and the latent frames whose keys were recomputed.
     blend      {"weight", "path"}: the new prompt's share in the text that this chunk is made under.
     pin        {"frame", "name"}: from now on this latent frame is kept; the name is null where it is kept for good.
@@ -57,8 +56,7 @@ class Trace:
     Scores are rounded to 6 significant digits.
     """
 
-    def __init__(self, detail: bool = False):
-        self.detail = detail
+    def __init__(self) -> None:
         self._pending: list[Record] = []
         self._packed: list[bytes] = []
 
@@ -69,8 +67,7 @@ class Trace:
     def flush(self) -> list[Record]:
         """Fetch the tensors of the records added since the last flush; returns those records."""
         pending, self._pending = self._pending, []
-        if not self.detail:
-            pending = [_count_choices(record) if record["event"] == "activate" else record for record in pending]
+        pending = [_count_choices(record) if record["event"] == "activate" else record for record in pending]
         fresh = [{key: _fetch(value) for key, value in record.items()} for record in pending]
         self.extend(fresh)
         return fresh

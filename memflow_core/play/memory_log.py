@@ -78,7 +78,8 @@ class MemoryLog:
 
     def __init__(self, grid: ChunkGrid, pins: Iterable[int] = ()):
         self.grid = grid
-        self.pins: dict[int, str | None] = dict.fromkeys(pins)
+        # a frame may be pinned for good, under the name None, and under a name of its own
+        self.pins: dict[int, set[str | None]] = {frame: {None} for frame in pins}
         # latent frames by layer, one list for each batch item
         self._held: dict[int, list[list[int]]] = {}
 
@@ -101,9 +102,9 @@ class MemoryLog:
             elif record["event"] == "record":
                 recorded.append(record["frame"])
             elif record["event"] == "pin":
-                self.pins[record["frame"]] = record.get("name")
+                self.pins.setdefault(record["frame"], set()).add(record.get("name"))
             elif record["event"] == "unpin":
-                self.pins.pop(record["frame"], None)
+                self.pins.get(record["frame"], set()).discard(record.get("name"))
             elif record["event"] == "share":
                 share = {kind: float(record[kind]) for kind in KINDS}
         after = self._frames()
@@ -132,6 +133,7 @@ class MemoryLog:
 
     def _remembered(self, frame: int, score: float | None = None, layers: float = 0.0) -> RememberedFrame:
         is_picture = frame <= FIRST_PICTURE
+        names = self.pins.get(frame, set())
         px = frame if is_picture else int(self.grid.px_of(Time(frame, "latent")))
         return RememberedFrame(
             time_s=0.0 if is_picture else round(px / self.grid.fps, 4),
@@ -139,8 +141,8 @@ class MemoryLog:
             chunk=-1 if is_picture else frame // self.grid.latent_frames,
             score=score,
             layers=round(layers, 4),
-            pinned=frame in self.pins,
-            name=None if is_picture else self.pins.get(frame),
+            pinned=bool(names),
+            name=None if is_picture else next((name for name in sorted(names - {None}, key=str)), None),
         )
 
 

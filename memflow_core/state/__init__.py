@@ -1,6 +1,6 @@
 """Save a stream's state and resume from it, exact or compact; check files from strangers."""
 
-from .capture import capture, resume
+from .capture_and_resume import capture, resume
 from .format import COMPACT, DECODER, EXACT
 from .stream_state import StreamState, read_meta
 

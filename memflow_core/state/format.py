@@ -1,4 +1,15 @@
-"""Names and versions of the file format of stream states."""
+"""Names and versions of the file format of stream states.
+
+Keys of the file never change, so some have other names than the code:
+
+    file             code
+    at               SlotLayout
+    offers, offer.N  candidates of a memory, their keys and values
+    kept, kept.N     named pins, their keys and values
+    ledger           KVProvenance; its `standing` is `KVWrite.in_cache`, its `unwritten` is `FrameSpan.query_only`
+    text_known       False only where `ReferenceMemory` has not seen the prompt's text keys yet
+    next             PromptChange
+"""
 
 from __future__ import annotations
 
@@ -14,7 +25,7 @@ VERSION = 2
 READABLE = (1, 2)  # today's, and up to two before it
 CHECKED_SINCE = 2  # files of before have no checksum
 COMPACT, EXACT = "compact", "exact"
-DECODER = "decoder."  # prefix of tensors of a video decoder that went along with the stream; its owner checks them
+DECODER = "decoder."  # prefix of the tensors of a video decoder, which nodes add and check
 
 
 def trace_tensor(records: list[dict[str, Any]]) -> Tensor:

@@ -22,7 +22,13 @@ from .versions import refusal, to_current
 
 @dataclass(frozen=True)
 class StreamState:
-    """tensors on the CPU, and `meta`, which is JSON. Treat both as read-only: other streams may start from them."""
+    """State of a stream between two chunks.
+
+    tensors  on the CPU.
+    meta     JSON.
+
+    Treat both as read-only: other streams may start from them.
+    """
 
     tensors: dict[str, Tensor]
     meta: dict[str, Any]

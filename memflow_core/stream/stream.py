@@ -154,6 +154,8 @@ class Stream:
         Raises ValueError where it cannot be: nothing holds the frame any more, the name is another frame's, or the
         bank has no room.
         """
+        if self.memory.pins.has(frame, name):
+            return
         number = self.progress.prompts - 1 if self.prompt is None else self.prompt.keys.number
         self.memory.pin(self.progress.chunk, frame, name, self.upcoming, number)
         self.settle_provenance()

@@ -17,7 +17,7 @@ _KINDS = (
         "is a model with a LoRA in it that is not merged: load model and LoRA from a file each.",
     ),
     (LORA, "is a LoRA: load it as a LoRA, on top of a generator."),
-    (r"^mean_k$", "is the saved state of a stream: load it as a state, not as a model."),
+    (r"^(?:mean_k|recent)$", "is the saved state of a stream: load it as a state, not as a model."),
     (
         r"^condition_embedder\.|^blocks\.0\.attn1\.to_q\.",
         "is a Wan model in diffusers layout: use the file in Wan's own or ComfyUI's layout.",

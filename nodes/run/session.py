@@ -208,7 +208,7 @@ def _stream(request: Request, backbone: Backbone, on_forward: Callable[[ForwardP
         memory=request.settings,
         sampling=request.sampling,
         seed=request.seed,
-        # as asked for, and not as it may come: a story that ends early must play again the same
+        # positions follow the requested length, not the played one: what ended early must play again the same
         frames=None if request.most_chunks is None else request.most_chunks * request.sampling.chunk_frames,
         device=device,
         on_forward=on_forward,

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from benchmarks.recall import Models, PrefilledReturns, cases, summary
-from memflow_core.attention import MemoryAttention
-from memflow_core.memory import MemoryBank, NarrativeMemory
+from memflow_core.attention import AttentionPass
+from memflow_core.memory import NarrativeMemory, nam_scores
 from memflow_core.weights import ASSETS
 
 STORIES, SEED = 20, 2024
@@ -59,11 +59,11 @@ def _record_nothing(memory, chunk, start, prompt):
 
 
 def _read_no_bank(attention):
-    at = attention.cache.layout
-    return at.border, at.border + at.sink, at.border + at.sink + at.window
+    layout = attention.cache.layout
+    return layout.border, layout.border + layout.sink, layout.border + layout.sink + layout.window
 
 
-_relevance = MemoryBank.relevance
+_relevance = nam_scores.relevance
 
 
 def _irrelevance(bank, text_mean_k):
@@ -71,14 +71,14 @@ def _irrelevance(bank, text_mean_k):
 
 
 @pytest.mark.parametrize(
-    ("owner", "method", "fault"),
+    ("owner", "name", "fault"),
     [
-        (NarrativeMemory, "record", _record_nothing),
-        (MemoryAttention, "_bounds", _read_no_bank),
-        (MemoryBank, "relevance", _irrelevance),
+        (NarrativeMemory, "after_chunk", _record_nothing),
+        (AttentionPass, "_bounds", _read_no_bank),
+        (nam_scores, "relevance", _irrelevance),
     ],
     ids=["empty", "ignored", "wrong frames"],
 )
-def test_a_broken_bank_is_noticed(measure, monkeypatch, owner, method, fault):
-    monkeypatch.setattr(owner, method, fault)
+def test_a_broken_bank_is_noticed(measure, monkeypatch, owner, name, fault):
+    monkeypatch.setattr(owner, name, fault)
     assert measure("prompt")["recall"]["body"] <= FORGOTTEN

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from memflow_core.attention import AttentionShareMeter, GatherAttention, TritonAttention, topk_attention
-from memflow_core.attention.select import PARTIAL
+from memflow_core.attention.backends import PARTIAL
 from memflow_core.model import sdpa
 from tests.core.attention.plain_attention import attention_with_memory
 from tests.parity.case import WAYS

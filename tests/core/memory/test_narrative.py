@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from memflow_core.config import MemoryConfig
-from memflow_core.memory.retrieval import attention_mass
+from memflow_core.memory.nam_scores import attention_mass
 from memflow_core.stream import Prompt, Stream
 
 POLICIES = ["prompt", "similarity", "attention", "fifo"]

@@ -112,6 +112,15 @@ def test_a_pin_has_a_name_and_can_be_taken_back():
     assert (freed.pinned, freed.name) == (False, None)
 
 
+def test_a_frame_pinned_for_good_and_by_name_stays_pinned_without_the_name():
+    log = MemoryLog(GRID, pins=[4])
+    held = retrieve(3, 4, [[[]]], [[[4]]])
+    named = log.read(3, [{"event": "pin", "chunk": 3, "frame": 4, "name": "hero"}, held]).bank[0]
+    assert (named.pinned, named.name) == (True, "hero")
+    freed = log.read(4, [{"event": "unpin", "chunk": 4, "frame": 4, "name": "hero"}]).bank[0]
+    assert (freed.pinned, freed.name) == (True, None)
+
+
 def test_the_log_of_a_resumed_stream_starts_where_it_stands(make_stream, play, prompt, backbone):
     whole = make_stream(retrieval="prompt", record_every=1)
     play(whole, 7, scenes(prompt))

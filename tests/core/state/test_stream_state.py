@@ -145,3 +145,15 @@ def test_files_that_are_no_states_are_named(tmp_path):
     )
     with pytest.raises(ValueError, match="version 99, but this program reads versions 1 and 2"):
         StreamState.load(tmp_path / "new.safetensors")
+
+
+def test_a_waiting_change_with_noise_of_its_own_cannot_be_saved(make_stream, play, prompt):
+    class Zeros:
+        def chunk(self, _):
+            return torch.zeros
+
+    stream = make_stream()
+    play(stream, 1, {0: (prompt(0),)})
+    stream.set_prompt(prompt(1), noise=Zeros())
+    with pytest.raises(ValueError, match="only a stream with seeded noise has a state"):
+        capture(stream)

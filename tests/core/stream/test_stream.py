@@ -99,6 +99,15 @@ def test_after_a_cut_with_no_bank_the_stream_is_a_new_one(make_stream, play, pro
     assert torch.allclose(latents(old[6:]), latents(new), atol=1e-4)
 
 
+@pytest.mark.parametrize("sink_frames", [3, 6])
+def test_after_a_cut_the_published_sink_shows_nothing_of_the_shot_before(make_stream, play, prompt, sink_frames):
+    """The published memory reads its sink whole, slots that the new shot has not filled yet included."""
+    settings = {"retrieval": "reference", "bank_frames": 0, "sink_frames": sink_frames}
+    made = [play(make_stream(**settings), 3, {0: (prompt(first),), 2: (prompt(2), "cut")}) for first in (0, 1)]
+    assert not torch.equal(made[0][1].latents, made[1][1].latents)
+    assert torch.equal(made[0][2].latents, made[1][2].latents)
+
+
 def test_the_same_seed_makes_the_same_stream_and_another_seed_another(make_stream, play, prompt):
     one, same, other = (latents(play(make_stream(seed=seed), 3, {0: (prompt(0),)})) for seed in (7, 7, 8))
     assert torch.equal(one, same)

@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from memflow_core.attention import GatherAttention, ReadShape, attention_backends, fastest_attention, select
+from memflow_core.attention import GatherAttention, ReadShape, attention_backends, backends, fastest_attention
 from memflow_core.attention.autotune import autotune
 from memflow_core.model import sdpa
 
@@ -41,7 +41,7 @@ def test_the_fused_reader_asks_for_a_gpu_or_the_interpreter_and_for_triton(backb
 
 
 def test_a_cpu_has_one_attention_and_is_not_timed(monkeypatch):
-    monkeypatch.setattr(select, "autotune", None)
+    monkeypatch.setattr(backends, "autotune", None)
     assert list(attention_backends(CPU, torch.float32)) == ["torch"]
     assert fastest_attention(CPU, torch.float32, SHAPE) == "torch"
 
@@ -63,7 +63,7 @@ def test_what_is_installed_is_offered_with_its_own_layout(monkeypatch):
         fake = ModuleType(module)
         setattr(fake, attribute, function)
         monkeypatch.setitem(sys.modules, module, fake)
-    monkeypatch.setattr(select, "find_spec", lambda name: name in sys.modules)
+    monkeypatch.setattr(backends, "find_spec", lambda name: name in sys.modules)
     offered = attention_backends(torch.device("cuda"), torch.bfloat16)
     assert list(offered) == ["torch", "cudnn", "flash", "flash 3", "sage"]
     q, k, v = torch.randn(3, 1, 4, 10, 16).unbind()
@@ -79,11 +79,11 @@ def test_the_fastest_is_measured_once_and_said_with_its_numbers(monkeypatch, cap
         asked.append(memory)
         return GatherAttention(sdpa)(q, keys, values, chosen, memory)
 
-    monkeypatch.setattr(select, "memory_readers", lambda *_: {"gather": GatherAttention(sdpa), "fused": fused})
-    select._fastest_reader.cache_clear()
+    monkeypatch.setattr(backends, "memory_readers", lambda *_: {"gather": GatherAttention(sdpa), "fused": fused})
+    backends._fastest_reader.cache_clear()
     with caplog.at_level(logging.INFO):
-        chosen = {select._fastest_reader(CPU, torch.float32, SHAPE, sdpa) for _ in range(3)}
-    select._fastest_reader.cache_clear()
+        chosen = {backends._fastest_reader(CPU, torch.float32, SHAPE, sdpa) for _ in range(3)}
+    backends._fastest_reader.cache_clear()
     assert len(caplog.messages) == 1 and chosen <= {"gather", "fused"} and set(asked) == {SHAPE.memory}
     (line,) = caplog.messages
     assert "3 of 6 memory frames and a window of 9" in line and line.count(" ms") == 2 and chosen.pop() in line

@@ -26,7 +26,8 @@ def capture(stream: Stream) -> StreamState:
     """
     if stream.broken or stream.prompt is None or stream.progress.chunk == 0:
         raise ValueError("a stream has a state only between finished chunks: make a chunk first.")
-    if not isinstance(stream.noise, SeededNoise):
+    waiting = None if stream.waiting is None else stream.waiting.noise
+    if not isinstance(stream.noise, SeededNoise) or not isinstance(waiting, SeededNoise | None):
         raise ValueError("only a stream with seeded noise has a state that can be saved.")
     texts = EmbeddingTable()
     state = StateDict(meta=_settings(stream))

@@ -1,4 +1,4 @@
-"""Retrieval scores (NAM): which frame of a full bank gives way, one small function a policy.
+"""NAM scores of retrieval: which frame of a full bank gives way, one small function a policy.
 
 Section 3.2 of arXiv 2512.14699 scores by the coming prompt's text keys (`prompt_scores`); the others are alternatives
 that the same bank can be run with. Scores are dot products of means, so they need one mean key a slot and never a
@@ -42,9 +42,24 @@ Score = Callable[[MemoryBank, Candidate, PromptKeys, Sequence[Tensor]], Scores]
 """Called with (bank, candidate, coming prompt, pooled [B, text_dim] of every prompt so far, by number)."""
 
 
+def relevance(bank: MemoryBank, text_mean_k: Tensor) -> Tensor:
+    """NAM's score of each bank frame: mean text key . mean visual key / sqrt(head_dim), averaged over heads.
+
+    Section 3.2 of arXiv 2512.14699; the score is bilinear, so means of keys stand for the token-by-token matrix.
+
+    text_mean_k  [layers, B, heads, head_dim] float32.
+
+    Returns [layers, B, n] float32 in listed order.
+    """
+    filled = bank.filled()
+    keys = bank.cache.mean_k[:, :, :, filled]
+    scores = torch.einsum("lbhd,lbhnd->lbn", text_mean_k, keys) / (keys.shape[2] * keys.shape[-1] ** 0.5)
+    return scores.gather(-1, bank.listed() - filled.start)
+
+
 def prompt_scores(bank: MemoryBank, candidate: Candidate, prompt: PromptKeys, pooled: Sequence[Tensor]) -> Scores:
     """NAM: relevance to the coming prompt's own text keys; the newest frame always enters."""
-    return Scores(bank.relevance(prompt.own_k))
+    return Scores(relevance(bank, prompt.own_k))
 
 
 def similarity_scores(bank: MemoryBank, candidate: Candidate, prompt: PromptKeys, pooled: Sequence[Tensor]) -> Scores:
