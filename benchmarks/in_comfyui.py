@@ -1,8 +1,7 @@
-"""A story to a video file by MemFlow Stream to Video's own code, in this process, for benchmarks."""
+"""Make video files by the code of MemFlow Stream to Video in this process, for benchmarks."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,11 +15,12 @@ import torch
 
 from memflow_core.config import ModelConfig
 from memflow_core.model import WanModel
-from tools.comfy_host import ROOT, Layout, SetupError, comfyui_version
+from tools import command_line
+from tools.comfy_host import SetupError
 from tools.load_pack import load_pack
-from training.vae.autoencoder import LATENTS, VideoAutoencoder, wan_weights
+from training.vae import LATENTS, VideoAutoencoder, wan_weights
 
-from .stream.sizes import FPS, SIZES
+from .sizes import FPS, SIZES
 
 STEPS = "1000, 750, 500, 250"
 PROMPTS = ("a robot walks in the meadow", "an empty beach")
@@ -30,7 +30,7 @@ FRAMES = 12  # video frames of a chunk
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds and frames of one video file."""
+    """Time and frames of one video file."""
 
     wall_s: float
     cpu_s: float
@@ -38,24 +38,22 @@ class Timing:
 
 
 def comfyui_folder() -> Path | None:
-    """COMFYUI_PATH, else the ComfyUI that `make setup` fetched; None if there is none."""
-    path = Path(os.environ.get("COMFYUI_PATH") or Layout(ROOT).comfyui).resolve()
+    """Return the ComfyUI folder of `tools.command_line`, or None if there is none."""
     try:
-        comfyui_version(path)
+        return command_line.comfyui_folder()
     except SetupError:
         return None
-    return path
 
 
 @contextmanager
 def pack_nodes(comfyui: Path, device: torch.device) -> Iterator[ModuleType]:
-    """The pack's nodes in this process, with an empty base directory."""
+    """Load the pack's nodes into this process, with an empty base directory."""
     with TemporaryDirectory() as base:
         yield load_pack(comfyui, Path(base), cpu=device.type == "cpu").nodes
 
 
-class Filming:
-    """A model, a VAE and a story of so many chunks and two prompts, to be filmed again and again.
+class VideoJob:
+    """Model, VAE and request of a video of `chunks` chunks and two prompts, to be made again and again.
 
     size  `tiny` is the tiny story model; the others have random weights, with the tiny VAE on a CPU-sized picture and
           a random one of Wan 2.1's size for the 1.3B model.
@@ -74,8 +72,8 @@ class Filming:
         if size == "1.3b":
             self.vae = random_vae()
         self.request = nodes.run.request.Request(
-            model,
-            schedule,
+            model=model,
+            schedule=schedule,
             seed=0,
             width=8 * shape.columns,
             height=8 * shape.rows,
@@ -85,17 +83,21 @@ class Filming:
             shift=5.0,
         )
 
-    def film(self, path: Path, overlap: Any = None) -> Timing:
-        """One file. overlap: what runs beside the sampling; None: what the machine is fit for."""
+    def write_file(self, path: Path, overlap: Any = None) -> Timing:
+        """Make one file.
+
+        overlap  what runs beside the sampling; None: what the machine is fit for.
+        """
         nodes, plan = self.nodes, self.nodes.run.request.prepare(self.request)
         with nodes.run.session.open_run(self.request, plan, self.vae) as run:
             writer = nodes.run.output.VideoWriter(path, FPS, hardware=True)
             started, cpu = time.perf_counter(), time.process_time()
             nodes.run.output.write_video(run, writer, self.vae, overlap)
-            return Timing(time.perf_counter() - started, time.process_time() - cpu, writer.frames)
+            wall_s = time.perf_counter() - started
+            return Timing(wall_s=wall_s, cpu_s=time.process_time() - cpu, frames=writer.frames)
 
     def stages_ms(self, path: Path) -> dict[str, list[float]]:
-        """Wall milliseconds that each chunk takes in each stage, one after another."""
+        """Make one file stage by stage. Returns the wall milliseconds of each chunk in each stage."""
         nodes, plan = self.nodes, self.nodes.run.request.prepare(self.request)
         taken: dict[str, list[float]] = {"generator": [], "decode": [], "encode": []}
         with nodes.run.session.open_run(self.request, plan, self.vae) as run:
@@ -110,13 +112,14 @@ class Filming:
 
 
 def random_model(nodes: ModuleType, config: ModelConfig) -> Any:
+    """Make ComfyUI's model of random weights."""
     torch.manual_seed(0)
     weights = SimpleNamespace(config=ModelConfig(**asdict(config)), state_dict=WanModel(config).state_dict())
     return nodes.host.wan_model(weights, "default")
 
 
 def random_vae() -> Any:
-    """Of Wan 2.1's size, by ComfyUI's own loader."""
+    """Make a VAE of random weights, of Wan 2.1's size, by ComfyUI's own loader."""
     import comfy.sd
 
     weights = wan_weights(VideoAutoencoder(WAN_VAE_WIDTH), torch.zeros(LATENTS), torch.ones(LATENTS))

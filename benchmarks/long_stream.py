@@ -1,7 +1,7 @@
-"""Does a stream stay flat? `python -m benchmarks.long_stream [--frames 2000] [--cache model|fp8]`
+"""Do memory and time stay flat over a long stream? `python -m benchmarks.long_stream [--frames N] [--cache model|fp8]`
 
-Streams a small random model on the CPU, told as the nodes tell it, and prints peak memory and milliseconds a chunk,
-early and late. An hour at 16 video frames a second is 14,400 latent frames.
+Streams a small random model on the CPU, with the log that the nodes keep of it, and prints peak memory and milliseconds
+a chunk, early and late. An hour at 16 video frames a second is 14,400 latent frames.
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import resource
 import statistics
-import sys
 import time
 from dataclasses import dataclass
 
@@ -24,16 +22,22 @@ from memflow_core.play import MemoryLog
 from memflow_core.schedule import ChunkGrid
 from memflow_core.stream import Stream
 
+from .machine import peak_bytes
+
+CPU = torch.device("cpu")
 WARM_CHUNKS = 20
 CHUNK_FRAMES = 3
 
 
 @dataclass(frozen=True)
 class Flatness:
-    """Peak resident bytes after the first chunks and at the end; milliseconds of every chunk after them.
+    """Memory and time of a stream, early and late.
 
-    trace_bytes  what is kept of every decision of the memory: all that grows with the length.
-    report_bytes  the same as a node's report has it, as text, made at the end.
+    early_bytes   peak resident memory after the first chunks.
+    late_bytes    peak resident memory at the end.
+    chunk_ms      milliseconds of every chunk after the first ones.
+    trace_bytes   size of the trace of the memory's decisions, which alone grows with the length.
+    report_bytes  size of the same as text, as a node's report has it.
     """
 
     chunks: int
@@ -44,12 +48,8 @@ class Flatness:
     report_bytes: int
 
 
-def peak_bytes() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
 def measure(frames: int, cache: str = "model", seed: int = 0) -> Flatness:
+    """Stream `frames` latent frames of a small random model, with a prompt switch every 25 chunks."""
     torch.manual_seed(seed)
     model = WanModel(ModelConfig(dim=64, num_heads=2, num_layers=4, ffn_dim=128, text_dim=16)).requires_grad_(False)
     stream = Stream(
@@ -60,7 +60,8 @@ def measure(frames: int, cache: str = "model", seed: int = 0) -> Flatness:
         seed=seed,
         frames=frames,
     )
-    stream.meter, log = AttentionShareMeter(), MemoryLog(ChunkGrid(CHUNK_FRAMES, 16.0))
+    stream.meter = AttentionShareMeter()
+    log = MemoryLog(ChunkGrid(CHUNK_FRAMES, 16.0))
     prompts = torch.randn(4, 1, 12, 16)
     chunk_ms: list[float] = []
     early = 0
@@ -72,26 +73,33 @@ def measure(frames: int, cache: str = "model", seed: int = 0) -> Flatness:
         if index >= WARM_CHUNKS:
             chunk_ms.append(1000 * (time.perf_counter() - started))
         elif index == WARM_CHUNKS - 1:
-            early = peak_bytes()
+            early = peak_bytes(CPU)
     # before the report, which a node makes once the stream has ended
-    late = peak_bytes()
-    return Flatness(index + 1, early, late, chunk_ms, stream.trace.nbytes, len(json.dumps(stream.trace.records)))
+    late = peak_bytes(CPU)
+    return Flatness(
+        chunks=index + 1,
+        early_bytes=early,
+        late_bytes=late,
+        chunk_ms=chunk_ms,
+        trace_bytes=stream.trace.nbytes,
+        report_bytes=len(json.dumps(stream.trace.records)),
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, default=2000, help="latent frames to stream")
     parser.add_argument("--cache", choices=CACHES, default="model", help="precision of keys and values (model)")
-    asked = parser.parse_args()
-    frames = asked.frames
+    arguments = parser.parse_args()
+    frames = arguments.frames
     if frames < 100 * CHUNK_FRAMES:
         parser.error(f"--frames is {frames}, but must be at least 300 to compare early with late.")
     torch.set_num_threads(1)
-    flat = measure(frames, asked.cache)
+    flat = measure(frames, arguments.cache)
     tenth = max(len(flat.chunk_ms) // 10, 1)
     print(
         f"{platform.machine()}, 1 thread, torch {torch.__version__}, float32, dim 64, 4 layers, "
-        f"24 tokens a latent frame, 2 steps, sink 3, window 9, bank 3 (every chunk), top 3, cache {asked.cache}"
+        f"24 tokens a latent frame, 2 steps, sink 3, window 9, bank 3 (every chunk), top 3, cache {arguments.cache}"
     )
     print(f"{flat.chunks} chunks ({frames} latent frames)")
     print(

@@ -1,4 +1,4 @@
-"""On what something was measured, and how fast that could be at best."""
+"""Describe the machine of a measurement, and measure its peaks of operations and bandwidth."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PEAK_TRIES = 5
 
 
 def conditions(device: torch.device) -> dict[str, object]:
-    """For people and for JSON."""
+    """Describe a device and this process, for the head of a table and for JSON."""
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
         "device": gpu or _processor(),
@@ -39,7 +39,7 @@ def _processor() -> str:
 
 
 def peak_bytes(device: torch.device) -> int:
-    """Most memory held so far: the device's allocations, or the process's resident memory."""
+    """Return the most memory held so far: the device's allocations, or the process's resident memory."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -48,19 +48,19 @@ def peak_bytes(device: torch.device) -> int:
 
 @dataclass(frozen=True)
 class Peaks:
-    """What the device reaches at best, measured: operations and bytes a second."""
+    """Measured peaks of a device: operations and bytes a second."""
 
     flops: float
     bandwidth: float
 
     def floor_ms(self, flops: float, moved: float) -> float:
-        """The least time in which so many operations and bytes can be done."""
+        """Return the least time in which so many operations and bytes can be done."""
         return 1000 * max(flops / self.flops, moved / self.bandwidth)
 
 
 @torch.inference_mode()
 def measured_peaks(device: torch.device, dtype: torch.dtype) -> Peaks:
-    """By a large matrix product and a large copy, the best of a few tries."""
+    """Measure the peaks of a device by a large matrix product and a large copy, the best of a few tries."""
     side, length = (8192, 2**28) if device.type == "cuda" else (1024, 2**25)
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     product_ms = _best_ms(device, lambda: a @ b)
@@ -76,7 +76,7 @@ def _best_ms(device: torch.device, work: Callable[[], object]) -> float:
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, quartiles and extremes."""
+    """Return median, quartiles and extremes of values."""
     if len(values) < 2:
         return dict.fromkeys(("median", "q1", "q3", "min", "max"), values[0])
     q1, median, q3 = statistics.quantiles(values, n=4, method="inclusive")

@@ -1,8 +1,8 @@
-"""What does it bring to decode and encode while the next chunk is sampled? `python -m benchmarks.pipeline`
+"""How much does it save to decode and encode while the next chunk is sampled? `python -m benchmarks.pipeline`
 
-Streams a story to video files through MemFlow Stream to Video's own code, with the tiny story model or a medium random
-one, and the tiny story VAE: one thing after another, with the encoder beside, and with decoder and encoder beside the
-sampling. Variants take turns. Counted is the time until the last frame is in the finished file.
+Makes video files by the code of MemFlow Stream to Video, with the tiny story model or a medium random one, and the tiny
+story VAE. The variants run nothing, the encoder, or decoder and encoder beside the sampling. They take turns. The time
+counts until the last frame is in the finished file.
 """
 
 from __future__ import annotations
@@ -18,30 +18,32 @@ from typing import Any
 import torch
 
 from . import machine
-from .in_comfyui import STEPS, Filming, Timing, comfyui_folder, pack_nodes
-from .stream.sizes import SIZES
+from .in_comfyui import STEPS, Timing, VideoJob, comfyui_folder, pack_nodes
+from .sizes import SIZES
 
 
-def variants(filming: Filming) -> dict[str, Any]:
-    host = filming.nodes.host
-    cuda = filming.vae.device.type == "cuda"
+def variants(job: VideoJob) -> dict[str, Any]:
+    """Return the overlaps to measure, by name."""
+    host = job.nodes.host
+    cuda = job.vae.device.type == "cuda"
     beside = host.Overlap(host.IN_STREAM if cuda else host.IN_THREAD, True, "asked for.")
     return {"off": host.OFF, "encode": host.Overlap(None, True, "asked for."), "decode+encode": beside}
 
 
-def measure(filming: Filming, repeats: int) -> dict[str, list[Timing]]:
-    """Variants in turn; the first turn of all only warms up."""
-    timings: dict[str, list[Timing]] = {name: [] for name in variants(filming)}
+def measure(job: VideoJob, repeats: int) -> dict[str, list[Timing]]:
+    """Make `repeats` files of each variant, in turn, after a first turn that only warms up."""
+    timings: dict[str, list[Timing]] = {name: [] for name in variants(job)}
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(repeats + 1):
-            for name, overlap in variants(filming).items():
-                timing = filming.film(Path(folder) / f"{turn}_{name}.mp4", overlap)
+            for name, overlap in variants(job).items():
+                timing = job.write_file(Path(folder) / f"{turn}_{name}.mp4", overlap)
                 if turn:
                     timings[name].append(timing)
     return timings
 
 
 def summary(timings: list[Timing]) -> dict[str, float]:
+    """Return the rates of some files."""
     rates = sorted(timing.frames / timing.wall_s for timing in timings)
     return {
         "frames_per_s": statistics.median(rates),
@@ -51,15 +53,15 @@ def summary(timings: list[Timing]) -> dict[str, float]:
     }
 
 
-def conditions(filming: Filming, arguments: argparse.Namespace) -> dict[str, Any]:
-    fit = filming.nodes.host.overlap_of(filming.request.model.load_device, filming.vae.device)
+def conditions(job: VideoJob, arguments: argparse.Namespace) -> dict[str, Any]:
+    fit = job.nodes.host.overlap_of(job.request.model.load_device, job.vae.device)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
-        **machine.conditions(filming.vae.device),
+        **machine.conditions(job.vae.device),
         "clock": "wall time",
         "load_at_start": load,
         "size": arguments.size,
-        "pixels": [filming.request.width, filming.request.height],
+        "pixels": [job.request.width, job.request.height],
         "steps": STEPS,
         "chunks": arguments.chunks,
         "repeats": arguments.repeats,
@@ -82,18 +84,18 @@ def main() -> None:
     if comfyui is None:
         parser.error("there is no ComfyUI: `make setup` fetches one, or set COMFYUI_PATH to yours.")
     with pack_nodes(comfyui, torch.device(arguments.device)) as nodes:
-        filming = Filming(nodes, arguments.size, arguments.chunks)
-        told = {"conditions": conditions(filming, arguments)}
-        print(json.dumps(told["conditions"], indent=1))
-        timings = measure(filming, arguments.repeats)
-    told["variants"] = {name: summary(files) for name, files in timings.items()}
-    for name, numbers in told["variants"].items():
+        job = VideoJob(nodes, arguments.size, arguments.chunks)
+        result = {"conditions": conditions(job, arguments)}
+        print(json.dumps(result["conditions"], indent=1))
+        timings = measure(job, arguments.repeats)
+    result["variants"] = {name: summary(files) for name, files in timings.items()}
+    for name, numbers in result["variants"].items():
         print(
             f"{name:14} {numbers['frames_per_s']:8.2f} frames/s (from {numbers['slowest']:.2f} to "
             f"{numbers['fastest']:.2f}), {numbers['cpu_ms_per_frame']:.1f} ms of CPU time a frame"
         )
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps(told, indent=1))
+        arguments.json.write_text(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":

@@ -209,7 +209,7 @@ class SamplingConfig:
     steps          denoising steps on the 1000-step training grid, first to last.
     shift          flow-matching timestep shift.
     warp           map the steps through the shifted schedule; False uses the integers as timesteps.
-    context_noise  timestep of the context pass that writes the clean K/V.
+    context_noise  timestep of the passes that write clean K/V: the context pass and a recache.
     chunk_frames   latent frames made together.
 
     Raises ValueError for values that are out of range.

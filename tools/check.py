@@ -16,7 +16,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 from .comfy_host import ROOT
 
-DOORS = ("tests/core/test_doors.py", "tests/core/test_imports.py", "tests/core/test_public_api.py")
+DOORS = (
+    "tests/core/test_doors.py",
+    "tests/core/test_imports.py",
+    "tests/core/test_public_api.py",
+    "tests/training/test_rooms.py",
+)
 WEB_DOORS = "tests/web/doors.test.mjs"
 TSC = ROOT / "node_modules" / "typescript" / "bin" / "tsc"
 

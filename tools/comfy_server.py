@@ -260,7 +260,7 @@ def require_free_port(port: int) -> None:
 
 
 def device_options() -> list[str]:
-    """What ComfyUI has to be told about this machine: `--cpu` where torch finds no accelerator."""
+    """Return ComfyUI's command-line options for this machine: `--cpu` where torch finds no accelerator."""
     import torch
 
     return [] if torch.accelerator.is_available() else ["--cpu"]

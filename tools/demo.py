@@ -18,10 +18,14 @@ from typing import Any
 
 from .comfy_host import ROOT, Layout, SetupError, comfyui_version
 from .comfy_server import Server, ServerError, failure, output_files, require_free_port
+from .command_line import comfyui_folder
 
 
 class Progress:
-    """Shows how far the running node is: one updating line on a terminal, else a line each tenth."""
+    """Event handler that prints the progress of the running node: one line that is updated, or a line each tenth.
+
+    The one line is for terminals.
+    """
 
     def __init__(self, prompt: dict[str, Any]) -> None:
         self.names = {id: node["class_type"] for id, node in prompt.items()}
@@ -55,14 +59,12 @@ class Progress:
 
 
 def demo(workflow_file: Path, port: int) -> list[Path]:
-    """Run a workflow on a server of its own; return its mp4 files. ServerError, SetupError: why not."""
+    """Run a workflow on a new server. Returns its mp4 files. Raises ServerError or SetupError with the reason."""
     require_free_port(port)
-    at = Layout(ROOT)
-    comfyui = Path(os.environ.get("COMFYUI_PATH") or at.comfyui).resolve()
-    version = comfyui_version(comfyui)
+    comfyui = comfyui_folder()
     workflow = read_workflow(workflow_file)
-    say(f"starting ComfyUI {version} on port {port}")
-    with Server(comfyui, at.base, port) as server:
+    say(f"starting ComfyUI {comfyui_version(comfyui)} on port {port}")
+    with Server(comfyui, Layout(ROOT).base, port) as server:
         prompt = server.convert(workflow)
         say(f"running {workflow_file}")
         progress = Progress(prompt)
@@ -81,6 +83,7 @@ def demo(workflow_file: Path, port: int) -> list[Path]:
 
 
 def read_workflow(file: Path) -> dict[str, Any]:
+    """Read a workflow file. Raises ServerError if it holds no JSON."""
     try:
         return json.loads(file.read_text())
     except ValueError as error:

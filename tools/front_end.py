@@ -1,4 +1,4 @@
-"""ComfyUI's front end in a headless Chromium, by playwright."""
+"""Open ComfyUI's front end in a headless Chromium, by playwright."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ READY = """() => {
 
 @contextmanager
 def chromium(server: Server, profile: Path, width: int = 1600, height: int = 900) -> Iterator[Any]:
-    """A Chromium with an empty profile: a playwright BrowserContext. ServerError: there is none."""
+    """Start a Chromium with an empty profile: a playwright BrowserContext. Raises ServerError if there is none."""
     from playwright.sync_api import sync_playwright
 
     program = browser.find()
@@ -50,7 +50,7 @@ def chromium(server: Server, profile: Path, width: int = 1600, height: int = 900
 
 
 def open_page(context: Any, server: Server) -> Any:
-    """The front end in a fresh tab, ready: a playwright Page with the app at `window.app`."""
+    """Open the front end in a new tab and wait until it is ready: a playwright Page with the app at `window.app`."""
     tab = context.new_page()
     tab.goto(server.url, wait_until="domcontentloaded")
     tab.wait_for_function(READY, timeout=120_000)

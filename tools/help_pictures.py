@@ -1,16 +1,14 @@
 """Take the pictures of the help pages: the nodes as ComfyUI shows them, in a headless Chromium.
 
-    .venv/bin/python -m tools.help_pictures [NODE ...]
+    .venv/bin/python -m tools.help_pictures [NAME ...]
 
-Writes web/docs/<NodeId>.png, cropped to the node and its neighbours, at the size in which the front end draws them.
-COMFYUI_PATH names another ComfyUI than the one of `make setup`.
+NAME is a node's id. Writes web/docs/NAME.png, cropped to the node and its neighbours, at the size in which the front
+end draws them. COMFYUI_PATH names another ComfyUI than the one of `make setup`.
 """
 
 from __future__ import annotations
 
-import argparse
 import io
-import os
 import sys
 import tempfile
 from dataclasses import dataclass, field, replace
@@ -18,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from . import front_end
-from .comfy_host import ROOT, Layout, SetupError, comfyui_version
+from .comfy_host import ROOT, SetupError
 from .comfy_server import Server, ServerError
+from .command_line import comfyui_folder, names_to_make
 
 DOCS = ROOT / "web" / "docs"
 COLOURS = 128
-# names that the lists of a user with the published files show
+# files that the lists of the nodes show, as for a user of the published weights
 FILES = (
     "models/diffusion_models/memflow_base.pt",
     "models/loras/memflow_lora.pt",
@@ -86,7 +85,13 @@ SETTINGS = {"Comfy.Graph.CanvasMenu": False, "Comfy.NodeBadge.NodeSourceBadgeMod
 
 @dataclass(frozen=True)
 class Picture:
-    """A graph, and which of its nodes the picture shows (all, if none are named). run: queue it, and wait for it."""
+    """Graph of a picture.
+
+    nodes  as BUILD takes them.
+    links  as BUILD takes them.
+    shown  names of the nodes that the picture shows; none: all.
+    run    queue the graph first, and wait for its video.
+    """
 
     nodes: list[tuple]
     links: list[tuple] = field(default_factory=list)
@@ -94,7 +99,7 @@ class Picture:
     run: bool = False
 
 
-TOLD = Picture(
+STORY_GRAPH = Picture(
     [
         ("tiny", "MemFlowTinyStory", 0, 0, (0, 0), {}),
         ("schedule", "MemFlowPromptSchedule", 0, 160, (0, 0), {"prompts": STORY}),
@@ -139,14 +144,14 @@ PICTURES = {
         ],
         [("hero", "state", "place", "state")],
     ),
-    # last, for the front end shows what a run made on later nodes of the same number
-    "MemFlowStreamToVideo": replace(TOLD, shown=("stream",)),
-    "MemFlowMemoryView": replace(TOLD, shown=("view", "preview")),
+    # last: the front end shows the result of a run on later nodes of the same number too
+    "MemFlowStreamToVideo": replace(STORY_GRAPH, shown=("stream",)),
+    "MemFlowMemoryView": replace(STORY_GRAPH, shown=("view", "preview")),
 }
 
 
 def build(page: Any, picture: Picture) -> None:
-    """Put the picture's graph on the page."""
+    """Put the picture's graph on the page, and run it if it asks for that."""
     page.evaluate(BUILD, [picture.nodes, picture.links])
     page.wait_for_timeout(1500)
     if picture.run:
@@ -157,7 +162,7 @@ def build(page: Any, picture: Picture) -> None:
 
 
 def take(page: Any, picture: Picture) -> bytes:
-    """A PNG of the picture's nodes, of the graph that is on the page."""
+    """Return a PNG of the picture's nodes, from the graph that is on the page."""
     names = picture.shown or [name for name, *_ in picture.nodes]
     left, top, right, bottom = page.evaluate(FRAME, list(names))
     page.mouse.move(5, 5)
@@ -167,7 +172,7 @@ def take(page: Any, picture: Picture) -> bytes:
 
 
 def small(png: bytes) -> bytes:
-    """The same picture with a palette, which is a third of the size."""
+    """Return the same PNG with a palette, at a third of the size."""
     from PIL import Image
 
     made = io.BytesIO()
@@ -177,16 +182,10 @@ def small(png: bytes) -> bytes:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Take the pictures of the help pages.")
-    parser.add_argument("names", nargs="*", metavar="NODE", help=f"{', '.join(PICTURES)}; none: all of them")
-    names = parser.parse_args().names or list(PICTURES)
-    if unknown := set(names) - set(PICTURES):
-        parser.error(f"there is no picture of {', '.join(sorted(unknown))}: name some of {', '.join(PICTURES)}.")
-    comfyui = Path(os.environ.get("COMFYUI_PATH") or Layout(ROOT).comfyui).resolve()
+    names = names_to_make("Take the pictures of the help pages.", PICTURES, "picture of")
     try:
-        comfyui_version(comfyui)
         with tempfile.TemporaryDirectory() as folder:
-            _take_all(comfyui, Path(folder), names)
+            _take_all(comfyui_folder(), Path(folder), names)
     except (ServerError, SetupError) as error:
         sys.exit(str(error))
 

@@ -1,4 +1,4 @@
-"""This pack's nodes in this process, without a server."""
+"""Load this pack's nodes into this process, without a server."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def load_pack(comfyui: Path, base: Path, cpu: bool = False) -> ModuleType:
 
 
 def node_classes(pack: ModuleType) -> dict[str, Any]:
-    """The class of each of the pack's nodes, by id."""
+    """Return the class of each of the pack's nodes, by id."""
 
     async def listed() -> list[Any]:
         return await (await pack.comfy_entrypoint()).get_node_list()
@@ -45,6 +45,6 @@ def node_classes(pack: ModuleType) -> dict[str, Any]:
 
 
 def node_infos(pack: ModuleType) -> dict[str, dict[str, Any]]:
-    """What ComfyUI tells the front end of each of the pack's nodes (as `/object_info` has it), by id."""
+    """Return the description of each of the pack's nodes that the front end gets at `/object_info`, by id."""
     # through JSON, as a page gets it
     return {name: json.loads(json.dumps(node.GET_NODE_INFO_V1())) for name, node in node_classes(pack).items()}

@@ -1,4 +1,4 @@
-"""The words of the nodes in the form that ComfyUI's front end translates: `locales/<language>/nodeDefs.json`."""
+"""Names and tooltips of the nodes as ComfyUI's front end translates them: `locales/<language>/nodeDefs.json`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ Words = dict[str, Any]
 
 
 def english(infos: dict[str, dict[str, Any]]) -> Words:
-    """What `locales/en/nodeDefs.json` says, from the schemas. A dot in a name is written `_`, as the front end asks."""
+    """Return the content of `locales/en/nodeDefs.json`, from the nodes' descriptions.
+
+    The front end wants a dot in a name to be written `_`.
+    """
     return {node: _node(info) for node, info in infos.items()}
 
 
@@ -34,7 +37,7 @@ def _node(info: dict[str, Any]) -> Words:
 
 
 def flat(words: Words, path: str = "") -> dict[str, str]:
-    """Every text by its dotted path."""
+    """Return every text by its dotted path."""
     found = {}
     for key, value in words.items():
         at = f"{path}.{key}" if path else key

@@ -3,16 +3,14 @@
     .venv/bin/python -m tools.make_thumbnails [NAME ...]
 
 Each shows moments of the videos that its workflow makes with the tiny story model. For a workflow that needs real
-weights they are moments of the tiny story, and the picture says so. COMFYUI_PATH names another ComfyUI than the one of
-`make setup`.
+weights they are moments of the tiny story, as a line in the picture explains. COMFYUI_PATH names another ComfyUI than
+the one of `make setup`.
 """
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -23,8 +21,9 @@ from typing import Any
 import av
 from PIL import Image, ImageDraw, ImageFont
 
-from .comfy_host import ROOT, Layout, SetupError, comfyui_version
+from .comfy_host import ROOT, SetupError
 from .comfy_server import Server, ServerError, failure, output_files
+from .command_line import comfyui_folder, names_to_make
 
 FOLDER = ROOT / "workflows"
 SIDE = 384
@@ -33,14 +32,18 @@ BAND = 44
 BACKGROUND, INK = "#1f2328", "#f0f0f0"
 MOST_BYTES = 30_000
 BORROWED = ("tiny_story", 7.0), ("tiny_story", 14.0), ("tiny_story", 23.0), ("tiny_story", 27.0)
-# what is asked for while the live story plays: (its first chunk, prompt)
-DIRECTIONS = ((8, "a cat walks into the city"), (16, "the robot and the cat meet in the city"))
+# prompts that are requested while the live story plays: (first chunk, prompt)
+LIVE_PROMPTS = ((8, "a cat walks into the city"), (16, "the robot and the cat meet in the city"))
 LIVE_CHUNKS = 24
 
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """Four moments, row by row: the start of a video's name, and seconds. `of` names the workflow that makes them."""
+    """Caption and four moments of a thumbnail, row by row.
+
+    moments  (start of a video's name, seconds).
+    of       workflow that makes the videos; None: the thumbnail's own.
+    """
 
     caption: str
     moments: tuple[tuple[str, float], ...]
@@ -73,7 +76,7 @@ THUMBNAILS = {
 
 
 def direct(server: Server) -> Callable[[dict[str, Any]], None]:
-    """Asks a live story for what DIRECTIONS say, and ends it."""
+    """Return an event handler that requests LIVE_PROMPTS of a live story, and ends it."""
 
     def on_event(event: dict[str, Any]) -> None:
         if event["type"] != "memflow.chunk":
@@ -81,7 +84,7 @@ def direct(server: Server) -> Callable[[dict[str, Any]], None]:
         data = event["data"]
         path = f"/memflow/live/{data['prompt_id']}/{data['node']}"
         if data["chunk"] == 0:
-            for chunk, prompt in DIRECTIONS:
+            for chunk, prompt in LIVE_PROMPTS:
                 server.post(path, {"prompt": prompt, "at": f"{chunk}c"})
         if data["chunk"] == LIVE_CHUNKS - 2:
             server.post(path, {"action": "finish"})
@@ -90,7 +93,7 @@ def direct(server: Server) -> Callable[[dict[str, Any]], None]:
 
 
 def videos_of(server: Server, name: str) -> list[Path]:
-    """Run a workflow; its video files. ServerError: why not."""
+    """Run a workflow. Returns its video files. Raises ServerError if it fails."""
     workflow = json.loads((FOLDER / f"{name}.json").read_text())
     print(f"running {name}", file=sys.stderr, flush=True)
     history = server.run(server.convert(workflow), direct(server) if name == "live_story" else None).history
@@ -100,7 +103,7 @@ def videos_of(server: Server, name: str) -> list[Path]:
 
 
 def picture_at(video: Path, seconds: float) -> Image.Image:
-    """The frame that shows at a time, or the last one."""
+    """Return the frame of a video that is shown at a time, or the last one."""
     with av.open(video) as file:
         for frame in file.decode(video=0):
             picture = frame
@@ -109,14 +112,15 @@ def picture_at(video: Path, seconds: float) -> Image.Image:
         return picture.to_image()
 
 
-def drawn(thumbnail: Thumbnail, videos: list[Path]) -> Image.Image:
+def draw(thumbnail: Thumbnail, videos: list[Path]) -> Image.Image:
+    """Draw a thumbnail of frames of the videos, SIDE x SIDE pixels."""
     sheet = Image.new("RGB", (SIDE, SIDE), BACKGROUND)
     lines = thumbnail.caption.splitlines()
     band = BAND if len(lines) == 1 else BAND + 22
     size = ((SIDE - 3 * GAP) // 2, (SIDE - band - 2 * GAP) // 2)
     for place, (start, seconds) in enumerate(thumbnail.moments):
         (video,) = [path for path in videos if path.name.startswith(f"{start}_")]
-        picture = _filled(picture_at(video, seconds), size)
+        picture = _fill(picture_at(video, seconds), size)
         sheet.paste(picture, (GAP + place % 2 * (size[0] + GAP), GAP + place // 2 * (size[1] + GAP)))
     font = ImageFont.load_default(21)
     middle = SIDE - band / 2
@@ -126,8 +130,8 @@ def drawn(thumbnail: Thumbnail, videos: list[Path]) -> Image.Image:
     return sheet
 
 
-def _filled(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Enlarged to fill a size, cropped evenly at the top and bottom."""
+def _fill(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Enlarge a picture to fill a size, cropped evenly at the top and bottom."""
     width, height = size
     grown = picture.resize((width, width * picture.height // picture.width), Image.Resampling.LANCZOS)
     above = (grown.height - height) // 2
@@ -135,7 +139,7 @@ def _filled(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 def jpeg(picture: Image.Image) -> bytes:
-    """At the best quality that stays small."""
+    """Encode a picture as JPEG, at the best quality that fits into MOST_BYTES."""
     for quality in range(88, 20, -6):
         file = io.BytesIO()
         picture.save(file, "JPEG", quality=quality, optimize=True)
@@ -145,22 +149,16 @@ def jpeg(picture: Image.Image) -> bytes:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Draw the pictures of the workflow files.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(THUMBNAILS)}; none: all of them")
-    names = parser.parse_args().names or list(THUMBNAILS)
-    if unknown := set(names) - set(THUMBNAILS):
-        parser.error(f"there is no workflow {', '.join(sorted(unknown))}: name some of {', '.join(THUMBNAILS)}.")
-    comfyui = Path(os.environ.get("COMFYUI_PATH") or Layout(ROOT).comfyui).resolve()
-    made: dict[str, list[Path]] = {}
+    names = names_to_make("Draw the pictures of the workflow files.", THUMBNAILS, "workflow")
+    videos: dict[str, list[Path]] = {}
     try:
-        comfyui_version(comfyui)
-        with tempfile.TemporaryDirectory() as base, Server(comfyui, Path(base)) as server:
+        with tempfile.TemporaryDirectory() as base, Server(comfyui_folder(), Path(base)) as server:
             for name in names:
                 source = THUMBNAILS[name].of or name
-                if source not in made:
-                    made[source] = videos_of(server, source)
+                if source not in videos:
+                    videos[source] = videos_of(server, source)
                 path = FOLDER / f"{name}.jpg"
-                path.write_bytes(jpeg(drawn(THUMBNAILS[name], made[source])))
+                path.write_bytes(jpeg(draw(THUMBNAILS[name], videos[source])))
                 print(path)
     except (ServerError, SetupError) as error:
         sys.exit(str(error))

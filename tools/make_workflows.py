@@ -1,4 +1,4 @@
-"""Write the workflow files of `workflows/` from `tools.stories`, laid out by the schemas of a running ComfyUI.
+"""Write the workflow files in `workflows/` from `tools.stories`, laid out by the schemas of a running ComfyUI.
 
     .venv/bin/python -m tools.make_workflows [NAME ...]
 
@@ -8,18 +8,17 @@ COMFYUI_PATH names another ComfyUI than the one of `make setup`.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from .comfy_host import ROOT, Layout, SetupError, comfyui_version
+from .comfy_host import ROOT, SetupError
 from .comfy_server import Server, ServerError
+from .command_line import comfyui_folder, names_to_make
 from .stories import STORIES
-from .workflow_graph import workflow
+from .workflow_graph import workflow_json
 
 FOLDER = ROOT / "workflows"
 
@@ -29,23 +28,16 @@ def text_of(content: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Write the workflow files.")
-    known = [story.name for story in STORIES]
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(known)}; none: all of them")
-    names = parser.parse_args().names
-    if unknown := set(names) - set(known):
-        parser.error(f"there is no workflow {', '.join(sorted(unknown))}: name some of {', '.join(known)}.")
-    comfyui = Path(os.environ.get("COMFYUI_PATH") or Layout(ROOT).comfyui).resolve()
+    names = names_to_make("Write the workflow files.", [story.name for story in STORIES], "workflow")
     try:
-        comfyui_version(comfyui)
-        with tempfile.TemporaryDirectory() as base, Server(comfyui, Path(base)) as server:
+        with tempfile.TemporaryDirectory() as base, Server(comfyui_folder(), Path(base)) as server:
             schemas = server.get("/object_info")
     except (ServerError, SetupError) as error:
         sys.exit(str(error))
     for story in STORIES:
-        if not names or story.name in names:
+        if story.name in names:
             path = FOLDER / f"{story.name}.json"
-            path.write_text(text_of(workflow(story, schemas)))
+            path.write_text(text_of(workflow_json(story, schemas)))
             print(path)
 
 

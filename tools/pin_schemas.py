@@ -1,23 +1,23 @@
-"""Write down what the nodes are now: the pinned schemas, and the English words of the front end.
+"""Pin the schemas of the nodes as they are now, and write the English words of the front end.
 
     .venv/bin/python -m tools.pin_schemas [--breaking]
 
-Writes tests/nodes/schemas.json and locales/en/nodeDefs.json, says what changed, and which texts other languages have to
-follow. A change that breaks people's workflows is refused without --breaking. COMFYUI_PATH names another ComfyUI than
-the one of `make setup`.
+Writes tests/nodes/schemas.json and locales/en/nodeDefs.json, and prints what changed and which texts have to be
+translated again. A change that breaks people's workflows is refused without --breaking. COMFYUI_PATH names another
+ComfyUI than the one of `make setup`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 from pathlib import Path
 
 from . import locale_words, schemas
-from .comfy_host import ROOT, Layout, SetupError, comfyui_version
+from .comfy_host import ROOT, SetupError
+from .command_line import comfyui_folder
 from .load_pack import load_pack, node_infos
 
 PINNED = ROOT / "tests" / "nodes" / "schemas.json"
@@ -28,9 +28,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Pin the schemas of the nodes.")
     parser.add_argument("--breaking", action="store_true", help="accept changes that break people's workflows")
     breaking = parser.parse_args().breaking
-    comfyui = Path(os.environ.get("COMFYUI_PATH") or Layout(ROOT).comfyui).resolve()
     try:
-        comfyui_version(comfyui)
+        comfyui = comfyui_folder()
     except SetupError as error:
         sys.exit(str(error))
     with tempfile.TemporaryDirectory() as base:

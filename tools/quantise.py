@@ -1,7 +1,7 @@
 """Write a generator in FP8, for ComfyUI's Load Diffusion Model: `python -m tools.quantise base.pt OUT.safetensors`.
 
-`--lora lora.pt` merges a LoRA first. The file is about half as large as one in bfloat16, and is read faster than
-MemFlow Load Model can make the same of the published files at every start.
+`--lora lora.pt` merges a LoRA first. The file is about half as large as one in bfloat16. It loads faster than MemFlow
+Load Model can quantise the published files at every start.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ def main() -> None:
     parser.add_argument("output", type=Path, help="a .safetensors file, for ComfyUI/models/diffusion_models")
     parser.add_argument("--lora", type=Path, help="merged before, for example lora.pt")
     parser.add_argument("--which", choices=WHICH, default="auto", help="which weights of a training checkpoint")
-    asked = parser.parse_args()
-    if asked.output.suffix != ".safetensors":
-        parser.error(f"the output is {asked.output.name}, but must be a .safetensors file.")
+    arguments = parser.parse_args()
+    if arguments.output.suffix != ".safetensors":
+        parser.error(f"the output is {arguments.output.name}, but must be a .safetensors file.")
     try:
-        generator = read_generator(asked.generator, asked.which)
+        generator = read_generator(arguments.generator, arguments.which)
         weights = generator.state_dict
-        if asked.lora is not None:
-            weights = read_lora(asked.lora).merge(weights)
+        if arguments.lora is not None:
+            weights = read_lora(arguments.lora).merge(weights)
     except (FileNotFoundError, ValueError) as error:
         parser.error(str(error))
-    save_quantised(weights, generator.config, asked.output)
-    print(f"{asked.output}: {asked.output.stat().st_size / 2**30:.2f} GB")
+    save_quantised(weights, generator.config, arguments.output)
+    print(f"{arguments.output}: {arguments.output.stat().st_size / 2**30:.2f} GB")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
-"""The README's moving picture: one story told with memory and without, side by side.
+"""Make the moving picture of the README: one story with memory and without, side by side.
 
     .venv/bin/python -m tools.readme_pictures
 
 Runs workflows/tiny_story.json twice in a real ComfyUI, with the same seed and prompts, and writes docs/tiny_story.webp.
-PORT and COMFYUI_PATH as for `tools.demo`.
+COMFYUI_PATH as for `tools.demo`.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -20,8 +19,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from memflow_core.schedule import ChunkGrid, Time, read_schedule
 
-from .comfy_host import ROOT, Layout, SetupError, comfyui_version
+from .comfy_host import ROOT, SetupError
 from .comfy_server import Server, ServerError, failure, output_files
+from .command_line import comfyui_folder
 from .demo import read_workflow
 
 WORKFLOW = ROOT / "workflows" / "tiny_story.json"
@@ -32,8 +32,8 @@ EVERY = 2  # video frames a picture: 8 a second are smooth enough for cartoons, 
 _INK, _PAPER = (30, 30, 30), (255, 255, 255)
 
 
-def told(server: Server, preset: str) -> tuple[np.ndarray, float]:
-    """Video frames [F, H, W, 3] of the workflow under a memory preset, and their rate."""
+def run_with(server: Server, preset: str) -> tuple[np.ndarray, float]:
+    """Run the workflow with a memory preset. Returns its video frames, uint8 [F, H, W, 3], and their rate."""
     prompt = server.convert(read_workflow(WORKFLOW))
     _node(prompt, "MemFlowMemory")["inputs"]["preset"] = preset
     history = server.run(prompt).history
@@ -46,7 +46,7 @@ def told(server: Server, preset: str) -> tuple[np.ndarray, float]:
 
 
 def prompts_by_frame(text: str, fps: float, frames: int) -> list[str]:
-    """The prompt that each video frame was made under."""
+    """Return the prompt that each video frame was made under."""
     plan = read_schedule(text).place(ChunkGrid(fps=fps), Time(frames, "frames"))
     return [
         segment.prompt
@@ -56,6 +56,7 @@ def prompts_by_frame(text: str, fps: float, frames: int) -> list[str]:
 
 
 def side_by_side(pictures: list[np.ndarray], titles: list[str], caption: str) -> Image.Image:
+    """Draw pictures of one size, uint8 [H, W, 3], enlarged and side by side, each under its title."""
     height, width = (SCALE * side for side in pictures[0].shape[:2])
     sheet = Image.new("RGB", (len(pictures) * (width + GAP) - GAP, HEADER + height + FOOTER), _PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
@@ -72,18 +73,16 @@ def _node(prompt: dict[str, Any], kind: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    comfyui = Path(os.environ.get("COMFYUI_PATH") or Layout(ROOT).comfyui).resolve()
     try:
-        comfyui_version(comfyui)
-        with tempfile.TemporaryDirectory() as base, Server(comfyui, Path(base)) as server:
-            videos, rates = zip(*(told(server, preset) for preset in SHOWN), strict=True)
+        with tempfile.TemporaryDirectory() as base, Server(comfyui_folder(), Path(base)) as server:
+            videos, rates = zip(*(run_with(server, preset) for preset in SHOWN), strict=True)
             text = _node(server.convert(read_workflow(WORKFLOW)), "MemFlowPromptSchedule")["inputs"]["prompts"]
     except (ServerError, SetupError) as error:
         sys.exit(str(error))
-    said = prompts_by_frame(text, rates[0], len(videos[0]))
+    captions = prompts_by_frame(text, rates[0], len(videos[0]))
     frames = [
-        side_by_side([video[number] for video in videos], list(SHOWN.values()), said[number])
-        for number in range(0, len(said), EVERY)
+        side_by_side([video[number] for video in videos], list(SHOWN.values()), captions[number])
+        for number in range(0, len(captions), EVERY)
     ]
     FILE.parent.mkdir(exist_ok=True)
     duration = round(1000 * EVERY / rates[0])

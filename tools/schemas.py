@@ -1,7 +1,7 @@
-"""The nodes' schemas as users' workflows depend on them: what is pinned, what has changed, and whether that is allowed.
+"""Compare the nodes' schemas with pinned ones: what changed, and whether it breaks people's workflows.
 
-A workflow file stores links and widget values by their place, and an API prompt names inputs. So ids and names are for
-ever, and what is new stands last.
+A workflow file stores links and widget values by their place, and an API prompt names inputs. So ids and names are kept
+for ever, and new inputs come last.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Any
 
-# options that are files of the machine
+# inputs whose options are files of the machine
 FILE_LISTS = {("MemFlowLoadModel", "model_name"), ("MemFlowLoadModel", "lora_name"), ("MemFlowLoadState", "file")}
 LIMITS = ("default", "min", "max", "step", "round")
 FLAGS = ("advanced", "multiline", "dynamicPrompts", "control_after_generate", "forceInput")
@@ -20,7 +20,7 @@ Snapshot = dict[str, dict[str, Any]]
 
 
 def inputs_of(info: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """(name, what is pinned of it, its raw options) of each input of a node, in the order of its widgets.
+    """Yield (name, pinned part, raw options) of each input of a node, in the order of its widgets.
 
     Required ones come before optional ones. Inputs of a combo's choice follow it: their name is `combo.input`, and
     their `when` the choice.
@@ -49,12 +49,12 @@ def _inputs(node: str, prefix: str, inputs: dict[str, Any], order: dict[str, lis
 
 
 def outputs_of(info: dict[str, Any]) -> list[tuple[str, str, str | None]]:
-    """(name, type, tooltip) of each output of a node."""
+    """Return (name, type, tooltip) of each output of a node."""
     return list(zip(info["output_name"], info["output"], info["output_tooltips"], strict=True))
 
 
 def snapshot(infos: dict[str, dict[str, Any]]) -> Snapshot:
-    """What is pinned of every node."""
+    """Return the pinned part of every node."""
     return {
         node: {
             "display_name": info["display_name"],
@@ -68,7 +68,7 @@ def snapshot(infos: dict[str, dict[str, Any]]) -> Snapshot:
 
 
 def text_of(pinned: Snapshot) -> str:
-    """JSON with a line for each input and output."""
+    """Return a snapshot as JSON with a line for each input and output."""
     nodes = []
     for node, pins in pinned.items():
         parts = []
@@ -83,7 +83,7 @@ def text_of(pinned: Snapshot) -> str:
 
 
 def differences(old: Snapshot, new: Snapshot) -> list[str]:
-    """What has changed, one sentence each."""
+    """Return every difference between two snapshots, one sentence each."""
     found = [f"{node} is new" for node in new if node not in old]
     found += [f"{node} is gone" for node in old if node not in new]
     for node in (node for node in old if node in new):
@@ -111,7 +111,7 @@ def _changes(where: str, old: list[dict], new: list[dict]) -> Iterator[str]:
 
 
 def incompatible(old: Snapshot, new: Snapshot) -> list[str]:
-    """Of what has changed, that which breaks workflows that people have: one sentence each."""
+    """Return the differences that break people's workflows, one sentence each."""
     found = [f"{node} is gone: node ids are for ever" for node in old if node not in new]
     for node in (node for node in old if node in new):
         for kind in ("inputs", "outputs"):
@@ -120,7 +120,7 @@ def incompatible(old: Snapshot, new: Snapshot) -> list[str]:
 
 
 def _breaks(where: str, old: list[dict], new: list[dict]) -> Iterator[str]:
-    # what a user sees at once: everything that no choice brings, and what one choice brings
+    # a user sees at once: inputs without a choice, and those of one choice
     for choice in {pin.get("when") for pin in old} | {None}:
         before, now = ([p["name"] for p in pins if p.get("when") in (None, choice)] for pins in (old, new))
         if now[: len(before)] != before:

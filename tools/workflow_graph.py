@@ -1,4 +1,4 @@
-"""Graphs as the front end writes them into workflow files, laid out by the schemas of the nodes."""
+"""Write graphs as workflow files in the format of ComfyUI's front end, laid out by the schemas of the nodes."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Story:
-    """A workflow file: its name without the ending, its nodes, notes and groups."""
+class WorkflowSpec:
+    """Content of a workflow file: its name without the ending, its nodes, notes and groups."""
 
     name: str
     nodes: Sequence[Node]
@@ -66,13 +66,18 @@ class Story:
     scale: float = 0.85
 
 
-def workflow(story: Story, schemas: dict[str, Any]) -> dict[str, Any]:
-    """The file's content as the front end writes it. Raises KeyError for a node, input or output that is not there."""
-    ids = {id(node): number for number, node in enumerate(story.nodes, start=len(story.notes) + 1)}
-    written = [_note(note, number) for number, note in enumerate(story.notes, start=1)]
-    nodes = {id(node): _node(node, ids[id(node)], schemas[node.type]) for node in story.nodes}
+def workflow_json(spec: WorkflowSpec, schemas: dict[str, Any]) -> dict[str, Any]:
+    """Return the file's JSON as the front end writes it.
+
+    schemas  by node type, as `/object_info` has them.
+
+    Raises KeyError for a node, input or output that the schemas do not have.
+    """
+    ids = {id(node): number for number, node in enumerate(spec.nodes, start=len(spec.notes) + 1)}
+    written = [_note(note, number) for number, note in enumerate(spec.notes, start=1)]
+    nodes = {id(node): _node(node, ids[id(node)], schemas[node.type]) for node in spec.nodes}
     links = []
-    for node in story.nodes:
+    for node in spec.nodes:
         for name, value in node.values.items():
             if _is_output(value):
                 links.append(_link(len(links) + 1, nodes[id(value[0])], value[1], nodes[id(node)], name))
@@ -80,15 +85,15 @@ def workflow(story: Story, schemas: dict[str, Any]) -> dict[str, Any]:
     for order, node in enumerate(written):
         node["order"] = order
     return {
-        "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"memflow/{story.name}")),
+        "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"memflow/{spec.name}")),
         "revision": 0,
         "last_node_id": len(written),
         "last_link_id": len(links),
         "nodes": written,
         "links": links,
-        "groups": [_group(group, number) for number, group in enumerate(story.groups, start=1)],
+        "groups": [_group(group, number) for number, group in enumerate(spec.groups, start=1)],
         "config": {},
-        "extra": {"ds": {"scale": story.scale, "offset": [60, 120]}},
+        "extra": {"ds": {"scale": spec.scale, "offset": [60, 120]}},
         "version": 0.4,
     }
 
@@ -117,9 +122,10 @@ def _node(node: Node, number: int, schema: dict[str, Any]) -> dict[str, Any]:
         if kind not in _WIDGETS or options.get("forceInput"):
             sockets.append(slot | ({} if required else {"shape": _OPTIONAL_SHAPE}) | {"link": None})
             continue
-        for part, of, told in _widgets(name, kind, options, None if _is_output(value) else value):
-            widgets.append({"localized_name": part, "name": part, "type": of, "widget": {"name": part}, "link": None})
-            values += told
+        for part, type, saved in _widgets(name, kind, options, None if _is_output(value) else value):
+            widget = {"localized_name": part, "name": part, "type": type, "widget": {"name": part}, "link": None}
+            widgets.append(widget)
+            values += saved
         if options.get("control_after_generate"):
             values.append(node.control)
     if left:
@@ -136,23 +142,24 @@ def _node(node: Node, number: int, schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _inputs(schema: dict[str, Any]) -> list[tuple[str, str, dict, bool]]:
-    """(name, type, options, whether it is required), in the order of the schema."""
+    """Return (name, type, options, whether it is required) of each input, in the order of the schema."""
     found = []
     for part in ("required", "optional"):
         for name in schema["input_order"].get(part, ()):
-            found.append((name, *_declared(schema["input"][part][name]), part == "required"))
+            kind, options = _declared(schema["input"][part][name])
+            found.append((name, kind, options, part == "required"))
     return found
 
 
 def _declared(declaration: Sequence[Any]) -> tuple[str, dict]:
-    """(type, options) of an input."""
+    """Return (type, options) of an input's declaration."""
     kind, *options = declaration
     options = dict(options[0]) if options else {}
     return ("COMBO", {"options": kind, **options}) if isinstance(kind, list) else (kind, options)
 
 
 def _widgets(name: str, kind: str, options: dict, value: Any) -> list[tuple[str, str, list[Any]]]:
-    """(name, type, saved values) of an input's widgets: a combo with inputs of its own has theirs too."""
+    """Return (name, type, saved values) of an input's widgets; a combo with inputs of its own has theirs too."""
     by_name = dict(value) if isinstance(value, dict) else {name: value}
     chosen = by_name.pop(name, None)
     made = [(name, kind, _values(_default(kind, options) if chosen is None else chosen))]
@@ -177,7 +184,7 @@ def _default(kind: str, options: dict[str, Any]) -> Any:
 
 
 def _values(value: Any) -> list[Any]:
-    """A widget with a button takes a list: its value, then the button's."""
+    """Return the saved values of a widget: two for one with a button, its value and the button's."""
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 

@@ -1,4 +1,4 @@
-"""The Muon optimizer: momentum steps whose matrices are first made orthogonal (K. Jordan and others, 2024)."""
+"""Muon optimizer: momentum steps whose matrices are orthogonalised first (K. Jordan and others, 2024)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-_COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # the published quintic, which needs no exact orthogonality
+_COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # the published quintic, which makes singular values near 1, not exactly 1
 _ROUNDS = 5
-_LIKE_ADAM = 0.2  # root mean square of a step, in learning rates
+_STEP_RMS = 0.2  # root mean square of a step in learning rates, about that of Adam's steps
 
 
 class Muon(torch.optim.Optimizer):
-    """For weights of two and more dimensions, taken as matrices [first dimension, the others]."""
+    """Muon for weights of two and more dimensions, taken as matrices [first dimension, the others].
+
+    decay  weight decay, decoupled as in AdamW.
+    """
 
     def __init__(self, weights: Iterable[Tensor], lr: float, momentum: float = 0.9, decay: float = 0.01):
         super().__init__(weights, {"lr": lr, "momentum": momentum, "decay": decay})
@@ -30,21 +33,23 @@ class Muon(torch.optim.Optimizer):
                 self._step(weights, group)
 
     def _step(self, weights: list[Tensor], group: dict) -> None:
+        """Step weights of one shape, whose matrices are orthogonalised together."""
         for weight in weights:
             state = self.state[weight]
             if "momentum" not in state:
                 state["momentum"] = torch.zeros_like(weight)
             state["momentum"].mul_(group["momentum"]).add_(weight.grad)
+        # Nesterov's momentum
         ahead = [weight.grad + group["momentum"] * self.state[weight]["momentum"] for weight in weights]
-        steps = orthogonal(torch.stack([step.flatten(1) for step in ahead]).bfloat16())
-        size = _LIKE_ADAM * max(steps.shape[1:]) ** 0.5
+        steps = orthogonalise(torch.stack([step.flatten(1) for step in ahead]).bfloat16())
+        size = _STEP_RMS * max(steps.shape[1:]) ** 0.5
         for weight, step in zip(weights, steps, strict=True):
             weight.mul_(1 - group["lr"] * group["decay"])
             weight.sub_(step.reshape(weight.shape).to(weight.dtype), alpha=group["lr"] * size)
 
 
-def orthogonal(matrices: Tensor) -> Tensor:
-    """[n, rows, columns] -> the same with all singular values near 1, by Newton-Schulz iteration."""
+def orthogonalise(matrices: Tensor) -> Tensor:
+    """Bring all singular values of matrices near 1, by Newton-Schulz iteration: [n, rows, columns] -> the same."""
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)

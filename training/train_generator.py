@@ -3,15 +3,15 @@
     python -m training.train_generator --folder DIR --vae FILE [--steps N] [--preset large] [--device cuda] [--fuse]
     python -m training.train_generator --folder DIR --export DIR
 
-The finished model is also a place to go on from: --start-from memflow_core/assets, in a new folder. Where two runs
-came from the same model, the mean of their weights is often better than either: --start-from DIR DIR --export DIR.
+A run may start from the finished model: --start-from memflow_core/assets, in a new folder. Where two runs started from
+the same model, the mean of their weights is often better than either: --start-from DIR DIR --export DIR.
 
 Training goes on from DIR/generator.pt where there is one, which is written once a minute. Every step draws from its
 own seed, so an interrupted run sees the samples that an uninterrupted one would have seen. The learning rate falls to
-nothing over the last 45 % of --steps, and the last 35 % are spent on the model's own roll-outs; a run may be prolonged
+zero over the last 45 % of --steps, and the last 35 % are spent on the model's own roll-outs; a run may be prolonged
 by a higher number. Another VAE, or a better checkpoint of the same one, may be given later: the latents are made anew.
 
-Stories are drawn and encoded as training goes on, a few at a time, and kept under --latents: about 0.7 CPU-seconds
+Stories are drawn and encoded while training goes on, a few at a time, and kept under --latents: about 0.7 CPU-seconds
 each at first, fewer later.
 
 Measured on one CPU core with AMX, shared with other work: preset small, 8 samples of 3 noisy copies a step, 0.8 s a
@@ -30,7 +30,7 @@ The bundled model was made so, in two processes, each run from the files before 
 5. some segments longer, some characters doing something else where they stand, --unknown 0.3 (1 until then): --steps
    5500 --marks 12 --own 0.4 --lr 0.002 --lr-rest 0.0007; 68 minutes beside other work; the mean of this and 4
 
-One thread per process: on shared CPU cores a second one makes it slower.
+Use one thread per process: on shared CPU cores a second one makes it slower.
 """
 
 from __future__ import annotations
@@ -47,27 +47,29 @@ from torch import Tensor
 
 from memflow_core.weights import ASSETS, TINY_GENERATOR, TINY_TEXT, TINY_VAE
 
-from .generator import run as generator_run
-from .generator.library import Library
-from .generator.model import PRESETS, Generator
-from .generator.run import Settings, Shelf, Training
-from .run import Pace, join_others, settings_for
-from .vae.codec import Codec
+from .generator import PRESETS, DeviceLatents, Generator, GeneratorSettings, GeneratorTrainer, LatentStore
+from .trainer import Pace, init_distributed, read_settings
+from .vae import Codec
 
 CHECKPOINT = "generator.pt"
 REPORT_EVERY_S = 60.0
 STORIES_APART = 1_000_000  # between the first stories of two processes
 
 
-def train(run: Training, folder: Path, vae: Path, latents: Path, pause: int | None) -> None:
-    """Train until the settings' last step, or `pause`."""
-    # every process tells stories of its own
-    library = Library(Codec(vae, run.device), run.settings.seed + run.rank * STORIES_APART, latents)
-    shelf, end = Shelf(library, run.device), min(run.settings.steps, pause or run.settings.steps)
+def train(run: GeneratorTrainer, folder: Path, *, vae: Path, latents: Path, pause: int | None) -> None:
+    """Train until the settings' last step, or `pause`; report and save as `Pace` says.
+
+    folder   keeps the checkpoint.
+    latents  keeps the encoded stories.
+    """
+    # every process draws its own stories
+    store = LatentStore(Codec(vae, run.device), run.settings.seed + run.rank * STORIES_APART, latents)
+    on_device = DeviceLatents(store, run.device)
+    end = min(run.settings.steps, pause or run.settings.steps)
 
     def report(rate: str, means: str) -> None:
         if not run.rank:
-            print(f"step {run.step} {rate} {len(library.tales)} stories {means}", flush=True)
+            print(f"step {run.step} {rate} {len(store.stories)} stories {means}", flush=True)
 
     def save() -> None:
         if not run.rank:
@@ -75,17 +77,17 @@ def train(run: Training, folder: Path, vae: Path, latents: Path, pause: int | No
 
     pace = Pace(REPORT_EVERY_S, save, report)
     while run.step < end:
-        run.prepare(library, shelf)
-        pace.tick(run.learn(shelf), last=run.step >= end)
+        run.prepare(store, on_device)
+        pace.tick(run.train_step(on_device), last=run.step >= end)
 
 
 def export(generator: Generator, folder: Path) -> list[Path]:
-    """Write generator and text encoder as float16, as ComfyUI's loaders and `read_text_encoder` want them."""
+    """Write generator and text encoder as float16, for ComfyUI's loaders and `read_text_encoder`. Returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
     sizes = {"text_dim": generator.config.text_dim, "freq_dim": generator.config.freq_dim}
     written = []
     for name, module, metadata in (
-        # the width of the text shows in no other way to ComfyUI's loader
+        # ComfyUI's loader learns the width of the text only from here
         (TINY_GENERATOR, generator.tree, {"config": json.dumps({"transformer": sizes})}),
         (TINY_TEXT, generator.text, generator.text.config.to_metadata()),
     ):
@@ -97,14 +99,14 @@ def export(generator: Generator, folder: Path) -> list[Path]:
     return written
 
 
-def exported(folder: Path) -> dict[str, Tensor]:
-    """Weights of `Generator` from what `export` wrote."""
+def read_exported(folder: Path) -> dict[str, Tensor]:
+    """Read the weights of a `Generator`, float16, from the files that `export` wrote into a folder."""
     files = {"tree": TINY_GENERATOR, "text": TINY_TEXT}
     return {f"{part}.{key}": value for part, name in files.items() for key, value in load_file(folder / name).items()}
 
 
-def mean_of(models: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The mean of the models' weights, name by name, float32."""
+def mean_weights(models: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the mean of the weights of models of one size, name by name, float32."""
     return {key: torch.stack([weights[key].float() for weights in models]).mean(0) for key in models[0]}
 
 
@@ -113,11 +115,11 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path(".train/generator"), help="where the checkpoint is kept")
     parser.add_argument("--vae", type=Path, default=ASSETS / TINY_VAE, help="the VAE to train with")
     parser.add_argument("--latents", type=Path, default=Path(".train/latents"), help="where encoded stories are kept")
-    parser.add_argument("--preset", choices=PRESETS, help=f"size of the model ({Settings.preset})")
+    parser.add_argument("--preset", choices=PRESETS, help=f"size of the model ({GeneratorSettings.preset})")
     for name in ("steps", "batch", "copies", "stories", "first_stories", "steps_a_story", "seed"):
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=f"({getattr(Settings, name)})")
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=f"({getattr(GeneratorSettings, name)})")
     for name in ("lr", "lr_rest", "align", "focus", "marks", "unknown", "calm", "own"):
-        parser.add_argument(f"--{name.replace('_', '-')}", type=float, help=f"({getattr(Settings, name)})")
+        parser.add_argument(f"--{name.replace('_', '-')}", type=float, help=f"({getattr(GeneratorSettings, name)})")
     parser.add_argument("--pause", type=int, metavar="STEP", help="stop there, with the schedule of --steps")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--fuse", action="store_true", help="compile the forward; a CPU needs a C++ compiler")
@@ -133,19 +135,19 @@ def main() -> None:
     arguments.folder.mkdir(parents=True, exist_ok=True)
     checkpoint = arguments.folder / CHECKPOINT
     device = "cpu" if arguments.export else arguments.device
-    run = Training(settings_for(Settings, checkpoint, arguments), device, join_others())
+    run = GeneratorTrainer(read_settings(GeneratorSettings, checkpoint, arguments), device, init_distributed())
     if checkpoint.exists():
         run.load(checkpoint)
     elif arguments.start_from:
-        run.start_from(mean_of([exported(folder) for folder in arguments.start_from]))
+        run.load_weights(mean_weights([read_exported(folder) for folder in arguments.start_from]))
     if arguments.export:
         for path in export(run.average, arguments.export):
             print(f"step {run.step}: {path}, {path.stat().st_size / 1e6:.1f} MB")
         return
     torch.set_float32_matmul_precision("high")
     if arguments.fuse:
-        generator_run.fuse()
-    train(run, arguments.folder, arguments.vae, arguments.latents, arguments.pause)
+        run.compile_forward()
+    train(run, arguments.folder, vae=arguments.vae, latents=arguments.latents, pause=arguments.pause)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.recall`."""
+"""Entry of `python -m benchmarks.recall`."""
 
 from .run import main
 

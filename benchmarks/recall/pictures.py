@@ -1,8 +1,8 @@
-"""One story under each policy, side by side, as a picture.
+"""Draw a picture of one story under each policy, side by side.
 
     python -m benchmarks.recall.pictures FILE.png [--story N] [--seed S] [--policies NAME ...]
 
-Left of the line is what every stream was given; right of it what each made of the return.
+Left of the line is the ground truth that every stream starts with; right of it the return that each made.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from memflow_core.weights import ASSETS
-from training.cartoons.story import start_frame
-from training.cartoons.world import SIZE
+from training.cartoons import CHUNK_FRAMES, CHUNK_LATENTS, HIDDEN_FRAMES, SIZE, start_frame
 
-from .run import Returns
-from .stories import CHUNK, PLANS, Case, cases
-from .stream import Models, policies
+from .run import PrefilledReturns
+from .stories import PLANS, Case, cases
+from .stream import Models
 
 SHOWN = ("none", "sink", "fifo", "reference", "prompt", "similarity", "attention", "full", "swapped")
 SCALE, GAP, LABEL, HEADER = 2, 4, 96, 34
@@ -28,21 +27,17 @@ _INK, _PAPER = (30, 30, 30), (255, 255, 255)
 
 
 def columns(case: Case) -> list[tuple[str, int]]:
-    """(label, video frame): the end of each segment before the return, then three moments of it."""
+    """Return (label, video frame) of each column: the end of each segment before the return, then its three chunks."""
     before = [(segment.prompt, start_frame(segment.end_chunk) - 1) for segment in case.story.segments[:-1]]
     back = case.back
     return before + [(back.prompt, start_frame(chunk + 1) - 1) for chunk in range(back.start_chunk, back.end_chunk)]
 
 
-def sheet(returns: Returns, story: int, names: list[str]) -> Image.Image:
-    """A row a policy. The first row is how the story should go on."""
-    case = returns.part[story]
+def sheet(returns: PrefilledReturns, story: int, names: list[str]) -> Image.Image:
+    """Draw a row for each policy. The first row is how the story should go on."""
+    case = returns.cases[story]
     shown = columns(case)
-    latents = {"as told": returns.teller.truth}
-    for name in names:
-        latents[name] = returns.teller.tell(
-            policies(returns.teller.truth.shape[1])[name], given_chunks=case.back.start_chunk
-        ).latents
+    latents = {"ground truth": returns.streamer.truth} | {name: returns.generate(name).latents for name in names}
     cell = SCALE * SIZE + GAP
     picture = Image.new("RGB", (LABEL + len(shown) * cell, HEADER + len(latents) * cell), _PAPER)
     draw = ImageDraw.Draw(picture)
@@ -53,15 +48,16 @@ def sheet(returns: Returns, story: int, names: list[str]) -> Image.Image:
         top = HEADER + row * cell
         draw.text((4, top + cell // 2 - 8), name, _INK, font)
         for column, (_, frame) in enumerate(shown):
-            picture.paste(_frame(returns.teller.models, made[story : story + 1], frame), (LABEL + column * cell, top))
+            picture.paste(_frame(returns.models, made[story : story + 1], frame), (LABEL + column * cell, top))
     line = LABEL + (len(shown) - (case.back.end_chunk - case.back.start_chunk)) * cell - GAP // 2 - 1
     draw.line((line, 0, line, picture.height), _INK)
     return picture
 
 
 def _frame(models: Models, latents: torch.Tensor, frame: int) -> Image.Image:
-    chunk = (frame + CHUNK) // 12
-    pixels = models.codec.decode_part(latents, CHUNK * chunk, CHUNK * (chunk + 1))[0]
+    """Decode one video frame of one story's latents, enlarged."""
+    chunk = (frame + HIDDEN_FRAMES) // CHUNK_FRAMES
+    pixels = models.codec.decode_part(latents, CHUNK_LATENTS * chunk, CHUNK_LATENTS * (chunk + 1))[0]
     return Image.fromarray(np.kron(pixels[frame - start_frame(chunk)], np.ones((SCALE, SCALE, 1), np.uint8)))
 
 
@@ -86,7 +82,7 @@ def main() -> None:
     torch.set_num_threads(1)
     pair = arguments.story // 2 * 2
     part = cases(pair + 2, arguments.seed, arguments.plan)[pair:]
-    returns = Returns(Models.read(arguments.assets), part, arguments.seed)
+    returns = PrefilledReturns(Models.read(arguments.assets), part, arguments.seed)
     arguments.file.parent.mkdir(parents=True, exist_ok=True)
     sheet(returns, arguments.story - pair, arguments.policies).save(arguments.file, optimize=True)
     print(arguments.file)

@@ -3,15 +3,15 @@
     python -m benchmarks.recall --stories N --seed S [--json FILE] [--assets DIR] [--policies NAME ...]
 
 In each story a character with colours that no prompt mentions is shown, is away for 11 chunks of an empty scene and of
-somebody else, and comes back. Who came back is read from the pixels: the nearest of 120 drawn identities, and nobody
-at all where the empty scene fits nearly as well. By chance a body is right in 1/6, an accessory in 1/5, a pattern in
-1/4 and all three in 1/120 of the stories.
+another character, and comes back. Its identity is read from the pixels: the nearest of 120 drawn identities, or none
+where the empty scene fits nearly as well. By chance a body is right in 1/6, an accessory in 1/5, a pattern in 1/4 and
+all three in 1/120 of the stories.
 
-prefilled       everything up to the return is ground truth, so that identity is known exactly: the headline.
+prefilled       everything up to the return is ground truth, so that the true identity is known exactly: the headline.
                 `sink` and `none` are also measured on stories whose hero is in the very first chunk (`opening`).
-self-generated  the model makes all of it; compared are its own first appearance and return. Chance is how often the
-                return shows the identity that the same prompts gave under another seed: a few-step sampler has
-                favourite colours.
+self-generated  the model makes the whole story; its first appearance of the hero is compared with its return. Chance is
+                how often the return shows the identity that the same prompts gave under another seed: a few-step
+                sampler has favourite colours.
 drift           (--minutes M) streams of random segments with the bank by prompt: picture error minute by minute.
 
 Errors behind a +- are binomial ones, sqrt(p (1 - p) / stories).
@@ -30,12 +30,11 @@ import torch
 
 from memflow_core.config import MemoryConfig
 from memflow_core.weights import ASSETS
-from training.cartoons.story import start_frame
-from training.cartoons.world import FPS, Identity
+from training.cartoons import CHUNK_FRAMES, CHUNK_LATENTS, FPS, Identity, start_frame
 
-from .reading import FACTORS, Shown, colour_distance, picture_error, read_segment
-from .stories import CHUNK, PLANS, RETURN_CHUNKS, Case, cases, long_story
-from .stream import Models, Policy, Teller, Told, policies, truth_latents
+from .evaluate import FACTORS, SegmentScores, colour_distance, evaluate_segment, picture_error
+from .stories import PLANS, RETURN_CHUNKS, Case, cases, long_story
+from .stream import GeneratedStories, Models, Policy, StoryStreamer, policies, truth_latents
 from .table import markdown, table
 
 BATCH = 40  # stories side by side
@@ -48,7 +47,7 @@ ON_OPENING = ("none", "sink")
 
 
 def prefilled(models: Models, names: Sequence[str], stories: int, seed: int) -> dict[str, dict]:
-    """Scores by policy."""
+    """Measure policies on stories that are ground truth up to the return. Returns scores by policy."""
     scores = _prefilled_plan(models, names, stories, seed, LATE)
     on_opening = [name for name in ON_OPENING if name in names]
     for name, score in _prefilled_plan(models, on_opening, stories, seed, OPENING).items():
@@ -58,52 +57,63 @@ def prefilled(models: Models, names: Sequence[str], stories: int, seed: int) -> 
 
 def _prefilled_plan(models: Models, names: Sequence[str], stories: int, seed: int, plan: str) -> dict[str, dict]:
     results: dict[str, list[dict]] = {name: [] for name in names}
-    told_of = cases(stories, seed, plan)
-    for first in range(0, len(told_of) if names else 0, BATCH):
-        returns = Returns(models, told_of[first : first + BATCH], seed + first)
+    all_cases = cases(stories, seed, plan)
+    for first in range(0, len(all_cases) if names else 0, BATCH):
+        returns = PrefilledReturns(models, all_cases[first : first + BATCH], seed + first)
         for name in names:
             results[name] += returns.measure(name)
     return {name: summary(found) for name, found in results.items()}
 
 
-class Returns:
-    """Stories whose every chunk up to the return is ground truth, and whose return is the model's.
+class PrefilledReturns:
+    """Stories that are ground truth up to the return, which the model makes.
 
-    part  cut alike, an even number.
+    cases  cut alike, an even number.
     """
 
-    def __init__(self, models: Models, part: Sequence[Case], seed: int):
-        self.models, self.part = models, part
-        stories = [case.story for case in part]
-        self.teller = Teller(models, stories, seed, truth_latents(models.codec, stories))
+    def __init__(self, models: Models, cases: Sequence[Case], seed: int):
+        self.models = models
+        self.cases = cases
+        stories = [case.story for case in cases]
+        self.streamer = StoryStreamer(models, stories, seed, truth_latents(models.codec, stories))
+
+    def generate(self, name: str) -> GeneratedStories:
+        """Make the return under the policy of this name."""
+        return self.streamer.generate(self.policy(name), true_chunks=self.cases[0].back.start_chunk)
+
+    def policy(self, name: str) -> Policy:
+        return policies(self.streamer.truth.shape[1])[name]
 
     def measure(self, name: str) -> list[dict]:
-        """Scores of each story under a policy, for `summary`."""
-        policy = policies(self.teller.truth.shape[1])[name]
-        told = self.teller.tell(policy, given_chunks=self.part[0].back.start_chunk)
-        return [self._score(told, policy, number, case) for number, case in enumerate(self.part)]
+        """Make the return under a policy. Returns the scores of each story, for `summary`."""
+        generated, swapped = self.generate(name), self.policy(name).swapped
+        return [self._score(generated, number, case, swapped) for number, case in enumerate(self.cases)]
 
-    def _score(self, told: Told, policy: Policy, number: int, case: Case) -> dict:
-        shown = _shown(self.models, told, number, case, range(case.back.start_chunk, case.back.end_chunk))
-        score = _score(shown, [case.identity] * RETURN_CHUNKS)
-        donor = self.part[number ^ 1]
-        if policy.swapped:
-            score["donor"] = _recall(shown.readings, [donor.identity] * RETURN_CHUNKS)
-        if told.bank is not None:
-            score["retrieval"] = _retrieval(told, number, donor if policy.swapped else case)
+    def _score(self, generated: GeneratedStories, number: int, case: Case, swapped: bool) -> dict:
+        back = range(case.back.start_chunk, case.back.end_chunk)
+        scores = _segment_scores(self.models, generated, number, case, back)
+        score = _score(scores, [case.identity] * RETURN_CHUNKS)
+        donor = self.cases[number ^ 1]
+        if swapped:
+            score["donor"] = _recall(scores.identities, [donor.identity] * RETURN_CHUNKS)
+        if generated.bank is not None:
+            score["retrieval"] = _retrieval(generated, number, donor if swapped else case)
         return score
 
 
-def _shown(models: Models, told: Told, number: int, case: Case, chunks: range) -> Shown:
+def _segment_scores(
+    models: Models, generated: GeneratedStories, number: int, case: Case, chunks: range
+) -> SegmentScores:
+    """Score some chunks of generated story `number`."""
     segment = case.story.segment_at(start_frame(chunks.start))
-    latents = told.latents[number : number + 1]
-    pictures = models.codec.decode_part(latents, CHUNK * chunks.start, CHUNK * chunks.stop)[0]
-    return read_segment(pictures, segment, chunks, case.hero)
+    latents = generated.latents[number : number + 1]
+    pictures = models.codec.decode_part(latents, CHUNK_LATENTS * chunks.start, CHUNK_LATENTS * chunks.stop)[0]
+    return evaluate_segment(pictures, segment, chunks, case.hero)
 
 
-def _retrieval(told: Told, number: int, case: Case) -> dict[str, float]:
-    """Which share of the bank shows the hero, and whether any frame does; mean over layers."""
-    bank = told.bank[:, number].tolist()
+def _retrieval(generated: GeneratedStories, number: int, case: Case) -> dict[str, float]:
+    """Share of the bank that shows the hero, and whether any frame does; mean over layers."""
+    bank = generated.bank[:, number].tolist()
     shows = [[case.shows_hero(frame) for frame in layer] for layer in bank]
     return {
         "precision": float(np.mean([np.mean(layer) if layer else 0.0 for layer in shows])),
@@ -115,46 +125,56 @@ def _retrieval(told: Told, number: int, case: Case) -> dict[str, float]:
 
 
 def self_generated(models: Models, names: Sequence[str], stories: int, seed: int) -> dict[str, dict]:
-    """Scores by policy, each with its chance level."""
+    """Measure policies on stories that the model makes from the start. Returns scores by policy, with chance levels."""
     results: dict[str, list[dict]] = {name: [] for name in names}
-    told_of = cases(stories, seed, LATE)
-    for first in range(0, len(told_of), BATCH):
-        part = told_of[first : first + BATCH]
-        stories_told = [case.story for case in part]
-        chosen = policies(CHUNK * stories_told[0].chunks)
+    all_cases = cases(stories, seed, LATE)
+    for first in range(0, len(all_cases), BATCH):
+        part = all_cases[first : first + BATCH]
+        part_stories = [case.story for case in part]
+        chosen = policies(CHUNK_LATENTS * part_stories[0].chunks)
         met = range(part[0].first.end_chunk - RETURN_CHUNKS, part[0].first.end_chunk)
-        elsewhere = Teller(models, stories_told, seed + first + 1).tell(chosen["sink"], end_chunk=met.stop)
-        strangers = [_shown(models, elsewhere, n, case, met).readings[-1] for n, case in enumerate(part)]
+        other_seed = StoryStreamer(models, part_stories, seed + first + 1)
+        other = other_seed.generate(chosen["sink"], end_chunk=met.stop)
+        strangers = [_segment_scores(models, other, n, case, met).identities[-1] for n, case in enumerate(part)]
         for name in names:
-            told = Teller(models, stories_told, seed + first).tell(chosen[name])
+            generated = StoryStreamer(models, part_stories, seed + first).generate(chosen[name])
             for number, case in enumerate(part):
-                before = _shown(models, told, number, case, met)
-                after = _shown(models, told, number, case, range(case.back.start_chunk, case.back.end_chunk))
-                score = _score(after, [before.readings[-1]] * RETURN_CHUNKS)
-                score["chance"] = _recall(after.readings, [strangers[number]] * RETURN_CHUNKS)
-                if told.bank is not None:
-                    score["retrieval"] = _retrieval(told, number, case)
+                stranger = strangers[number]
+                score = _self_generated_score(models, generated, number=number, case=case, met=met, stranger=stranger)
                 results[name].append(score)
     return {name: summary(found) for name, found in results.items()}
+
+
+def _self_generated_score(
+    models: Models, generated: GeneratedStories, *, number: int, case: Case, met: range, stranger: Identity | None
+) -> dict:
+    """Score the return against the story's own chunks `met`, and against the identity under another seed."""
+    before = _segment_scores(models, generated, number, case, met)
+    after = _segment_scores(models, generated, number, case, range(case.back.start_chunk, case.back.end_chunk))
+    score = _score(after, [before.identities[-1]] * RETURN_CHUNKS)
+    score["chance"] = _recall(after.identities, [stranger] * RETURN_CHUNKS)
+    if generated.bank is not None:
+        score["retrieval"] = _retrieval(generated, number, case)
+    return score
 
 
 # -- drift ------------------------------------------------------------------------------------------------------------
 
 
 def drift(models: Models, minutes: float, seed: int) -> dict[str, object]:
-    """Root mean square picture error by minute, and that of the last minute over that of the first."""
-    chunks = round(minutes * 60 * FPS / 12)
+    """Measure the root mean square picture error by minute, and its ratio of the last minute to the first."""
+    chunks = round(minutes * 60 * FPS / CHUNK_FRAMES)
     stories = [long_story(seed + number, chunks) for number in range(DRIFT_STORIES)]
-    # all are cut every 5 chunks, so one stream tells them all
-    told = Teller(models, stories, seed).tell(Policy("prompt", MemoryConfig(retrieval="prompt")))
+    # all are cut every 5 chunks, so one stream makes them all
+    generated = StoryStreamer(models, stories, seed).generate(Policy("prompt", MemoryConfig(retrieval="prompt")))
     by_chunk = np.zeros(chunks)
     for chunk in range(chunks):
         frame = start_frame(chunk + 1) - 1
         for number, story in enumerate(stories):
-            last = CHUNK * (chunk + 1)
-            pictures = models.codec.decode_part(told.latents[number : number + 1], last - 1, last)[0]
+            end = CHUNK_LATENTS * (chunk + 1)
+            pictures = models.codec.decode_part(generated.latents[number : number + 1], end - 1, end)[0]
             by_chunk[chunk] += picture_error(pictures[-1], story.segment_at(frame), frame) / len(stories)
-    minute = round(60 * FPS / 12)
+    minute = round(60 * FPS / CHUNK_FRAMES)
     errors = [float(part.mean()) for part in np.split(by_chunk, range(minute, chunks, minute))]
     return {"stories": len(stories), "picture_error_by_minute": errors, "last_over_first": errors[-1] / errors[0]}
 
@@ -162,32 +182,32 @@ def drift(models: Models, minutes: float, seed: int) -> dict[str, object]:
 # -- scores -----------------------------------------------------------------------------------------------------------
 
 
-def _score(shown: Shown, truths: Sequence[Identity | None]) -> dict:
+def _score(scores: SegmentScores, truths: Sequence[Identity | None]) -> dict:
     distance = [
-        colour_distance(read, true) if true is not None else 1.0
-        for read, true in zip(shown.readings, truths, strict=True)
+        colour_distance(found, true) if true is not None else 1.0
+        for found, true in zip(scores.identities, truths, strict=True)
     ]
     return {
-        "recall": _recall(shown.readings, truths),
-        "present": float(np.mean([read is not None for read in shown.readings])),
+        "recall": _recall(scores.identities, truths),
+        "present": float(np.mean([found is not None for found in scores.identities])),
         "colour_distance": float(np.mean(distance)),
-        "follow": shown.right,
-        "picture_error": shown.error,
-        "motion": shown.motion,
+        "follow": scores.right,
+        "picture_error": scores.error,
+        "motion": scores.motion,
     }
 
 
-def _recall(readings: Sequence[Identity | None], truths: Sequence[Identity | None]) -> dict[str, float]:
-    """Share of readings right in each factor, and in all at once. Nobody is never right."""
-    pairs = list(zip(readings, truths, strict=True))
-    both = [(read, true) for read, true in pairs if read is not None and true is not None]
-    right = {factor: sum(getattr(read, factor) == getattr(true, factor) for read, true in both) for factor in FACTORS}
-    right["all"] = sum(read == true for read, true in both)
+def _recall(identities: Sequence[Identity | None], truths: Sequence[Identity | None]) -> dict[str, float]:
+    """Share of identities right in each factor, and in all at once. One that was not found is never right."""
+    pairs = list(zip(identities, truths, strict=True))
+    both = [(found, true) for found, true in pairs if found is not None and true is not None]
+    right = {factor: sum(getattr(found, factor) == getattr(true, factor) for found, true in both) for factor in FACTORS}
+    right["all"] = sum(found == true for found, true in both)
     return {factor: count / len(pairs) for factor, count in right.items()}
 
 
 def summary(found: Sequence[dict]) -> dict:
-    """Means over stories, and binomial errors of recall."""
+    """Average the scores of stories, and add binomial errors of recall."""
     names = dict.fromkeys(name for score in found for name in score)
     result: dict = {"stories": len(found)}
     for name in names:
@@ -212,7 +232,7 @@ def _binomial(share: float, stories: int) -> float:
 
 
 def main() -> None:
-    names = list(policies(CHUNK))
+    names = list(policies(frames=CHUNK_LATENTS))
     parser = argparse.ArgumentParser(description="Measure what the tiny story model's memory brings back.")
     parser.add_argument("--stories", type=int, default=24, help="of each plan, an even number (24)")
     parser.add_argument("--seed", type=int, default=0, help="of the stories and their noise (0)")

@@ -1,7 +1,7 @@
-"""Stories with a right answer: somebody is shown, is long away while others are shown, and comes back.
+"""Stories with a right answer: a character is shown, is away for long while others are shown, and comes back.
 
-All stories of one plan are cut alike, so that one stream makes many of them side by side. Stories 2n and 2n + 1 are
-told of the same kind of hero with nothing in its identity shared: each can be the other's donor.
+All stories of one plan are cut alike, so that one stream makes many of them side by side. Stories 2n and 2n + 1 have
+the same kind of hero, with identities that differ in every part: each can be the other's donor.
 """
 
 from __future__ import annotations
@@ -10,12 +10,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.cartoons.story import Segment, Story, prompts
-from training.cartoons.world import IDENTITIES, KINDS, SCENES, Identity
+from training.cartoons import (
+    CHUNK_LATENTS,
+    FIRST_ACTIONS,
+    IDENTITIES,
+    KINDS,
+    SCENES,
+    CartoonStory,
+    Identity,
+    Segment,
+    Shot,
+    prompt_variants,
+)
 
-CHUNK = 3  # latent frames
 RETURN_CHUNKS = 3
-_ACTIONS = ("across", "right", "left", "enters", "jumps", "waves", "stands")
 # (scene, role, chunks); the last segment is the return, after 11 chunks without the hero
 _PLANS = {
     "late": ((0, None, 5), (0, "hero", 5), (2, None, 5), (1, "other", 6), (0, "hero", RETURN_CHUNKS)),
@@ -26,9 +34,9 @@ PLANS = tuple(_PLANS)
 
 @dataclass(frozen=True)
 class Case:
-    """A story, and who in it is away and comes back."""
+    """A story, and the kind of its hero: the character that is away and comes back."""
 
-    story: Story
+    story: CartoonStory
     hero: str
 
     @property
@@ -42,17 +50,19 @@ class Case:
 
     @property
     def back(self) -> Segment:
+        """The segment in which the hero comes back."""
         return self.story.segments[-1]
 
     def shows_hero(self, latent_frame: int) -> bool:
+        chunk = latent_frame // CHUNK_LATENTS
+        segments = self.story.segments
         return any(
-            self.hero in segment.cast and segment.start_chunk <= latent_frame // CHUNK < segment.end_chunk
-            for segment in self.story.segments
+            self.hero in segment.cast and segment.start_chunk <= chunk < segment.end_chunk for segment in segments
         )
 
 
 def cases(stories: int, seed: int, plan: str) -> list[Case]:
-    """An even number of stories; the same seed gives the same ones, and the first n are the same for every number."""
+    """Draw an even number of stories of a plan; the first n are the same whatever the number."""
     return [case for pair in range((stories + 1) // 2) for case in _pair(seed, pair, plan)]
 
 
@@ -60,38 +70,38 @@ def _pair(seed: int, pair: int, plan: str) -> list[Case]:
     rng = np.random.default_rng([seed, pair, PLANS.index(plan)])
     hero, other = rng.choice(KINDS, 2, replace=False)
     one = IDENTITIES[rng.integers(len(IDENTITIES))]
-    strangers = [who for who in IDENTITIES if not set(zip(range(3), one, strict=True)) & set(enumerate(who))]
-    donor = strangers[rng.integers(len(strangers))]
-    return [_case(rng, plan, str(hero), str(other), identity) for identity in (one, donor)]
+    unlike = [other for other in IDENTITIES if not set(enumerate(one)) & set(enumerate(other))]
+    donor = unlike[rng.integers(len(unlike))]
+    return [_case(rng, plan, hero=str(hero), other=str(other), identity=identity) for identity in (one, donor)]
 
 
-def _case(rng: np.random.Generator, plan: str, hero: str, other: str, identity: Identity) -> Case:
+def _case(rng: np.random.Generator, plan: str, *, hero: str, other: str, identity: Identity) -> Case:
     scenes, cast_of = rng.permutation(SCENES), {"hero": (hero,), "other": (other,), None: ()}
     segments: list[Segment] = []
     for number, (scene, role, chunks) in enumerate(_PLANS[plan]):
         back = number == len(_PLANS[plan]) - 1
         seen = (hero,) if back else ()
-        actions = (*_ACTIONS, "returns") if back else _ACTIONS
+        actions = (*FIRST_ACTIONS, "returns") if back else FIRST_ACTIONS
         action = actions[rng.integers(len(actions))] if role else "empty"
-        said = prompts(str(scenes[scene]), cast_of[role], action, seen)
+        shot = Shot(str(scenes[scene]), cast_of[role], action)
+        variants = prompt_variants(shot, seen)
         start = segments[-1].end_chunk if segments else 0
-        prompt = said[rng.integers(len(said))]
-        segments.append(Segment(prompt, str(scenes[scene]), cast_of[role], action, start, start + chunks))
+        segments.append(Segment(variants[rng.integers(len(variants))], shot, start, start + chunks))
     identities = {kind: IDENTITIES[rng.integers(len(IDENTITIES))] for kind in KINDS} | {hero: identity}
-    return Case(Story(tuple(segments), identities), hero)
+    return Case(CartoonStory(tuple(segments), identities), hero)
 
 
-def long_story(seed: int, chunks: int) -> Story:
-    """One segment after another, each at random, for as long as wanted; for drift."""
+def long_story(seed: int, chunks: int) -> CartoonStory:
+    """Draw a story of `chunks` chunks whose segments are all random, to measure drift."""
     rng = np.random.default_rng([seed, chunks])
     segments: list[Segment] = []
     seen: tuple[str, ...] = ()
     while not segments or segments[-1].end_chunk < chunks:
         scene, kind = SCENES[rng.integers(len(SCENES))], KINDS[rng.integers(len(KINDS))]
-        action = _ACTIONS[rng.integers(len(_ACTIONS))]
-        said = prompts(scene, (kind,), action, seen)
+        shot = Shot(scene, (kind,), FIRST_ACTIONS[rng.integers(len(FIRST_ACTIONS))])
+        variants = prompt_variants(shot, seen)
         start = segments[-1].end_chunk if segments else 0
-        prompt, end = said[rng.integers(len(said))], min(chunks, start + 5)
-        segments.append(Segment(prompt, scene, (kind,), action, start, end))
+        prompt = variants[rng.integers(len(variants))]
+        segments.append(Segment(prompt, shot, start, min(chunks, start + 5)))
         seen += (kind,) if kind not in seen else ()
-    return Story(tuple(segments), {kind: IDENTITIES[rng.integers(len(IDENTITIES))] for kind in KINDS})
+    return CartoonStory(tuple(segments), {kind: IDENTITIES[rng.integers(len(IDENTITIES))] for kind in KINDS})

@@ -1,9 +1,9 @@
-"""Stories through a real stream, many side by side: from ground truth up to some chunk, the model's own from there."""
+"""Stream many stories side by side: ground truth up to some chunk, and the model's own pictures from there on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,14 +13,14 @@ from memflow_core.config import LatentShape, MemoryConfig
 from memflow_core.model import Attend, Backbone, TextKV, WanModel
 from memflow_core.stream import Draw, FlowSchedule, ForwardPass, SeededNoise, Stream
 from memflow_core.weights import TINY_GENERATOR, TINY_TEXT, TINY_VAE, TextEncoder, read_generator, read_text_encoder
-from training.cartoons.story import Story
-from training.generator.library import SIDE, Library
-from training.vae.codec import Codec
+from training.cartoons import CHUNK_LATENTS, CartoonStory
+from training.generator import SIDE, LatentStore
+from training.vae import Codec
 
 
 @dataclass(frozen=True)
 class Models:
-    """The tiny story model's three parts, and what its generator computes in."""
+    """The three parts of the tiny story model, and the dtype that its generator computes in."""
 
     tree: WanModel
     text: TextEncoder
@@ -29,7 +29,7 @@ class Models:
 
     @staticmethod
     def read(folder: Path) -> Models:
-        """Read the files of a folder. Raises FileNotFoundError or ValueError for what is not there or not whole."""
+        """Read the files of a folder. Raises FileNotFoundError or ValueError for one that is missing or not whole."""
         weights = read_generator(folder / TINY_GENERATOR)
         tree = WanModel(weights.config)
         tree.load_state_dict({name: value.float() for name, value in weights.state_dict.items()})
@@ -37,14 +37,17 @@ class Models:
         return Models(tree.eval().requires_grad_(False), text, Codec(folder / TINY_VAE))
 
     def embed(self, prompts: Sequence[str]) -> Tensor:
-        """[prompts, length, width]."""
+        """Embed prompts: float32 [prompts, length, width]."""
         with torch.inference_mode():
             return torch.cat([self.text(self.text.config.ids(prompt)) for prompt in prompts])
 
 
 @dataclass(frozen=True)
 class Policy:
-    """A memory to measure. swapped: before the return, each story gets the bank of its donor."""
+    """Memory to measure.
+
+    swapped  give each story the bank of its donor before the last segment.
+    """
 
     name: str
     memory: MemoryConfig
@@ -52,7 +55,7 @@ class Policy:
 
 
 def policies(frames: int) -> dict[str, Policy]:
-    """All of them, for stories of that many latent frames."""
+    """Return all policies by name, for stories of that many latent frames."""
     kinds = {name: MemoryConfig(retrieval=name) for name in ("fifo", "reference", "prompt", "similarity", "attention")}
     memories = {
         "none": MemoryConfig(retrieval="none", sink_frames=0),
@@ -68,7 +71,7 @@ def policies(frames: int) -> dict[str, Policy]:
 
 
 class StoryNoise:
-    """A seed for each story of the batch, so that a story's noise does not depend on its neighbours."""
+    """Noise with a seed for each story of the batch, so that a story's noise does not depend on its neighbours."""
 
     def __init__(self, seeds: Sequence[int]):
         self.sources = [SeededNoise(seed) for seed in seeds]
@@ -78,37 +81,40 @@ class StoryNoise:
         return lambda shape: torch.cat([draw((1, *shape[1:])) for draw in draws])
 
 
-class GivenBackbone(Backbone):
-    """A backbone whose denoising can be told what to arrive at, so that a stream remembers pictures that it was given.
+class TeacherForcedBackbone(Backbone):
+    """`Backbone` whose denoising can be made to arrive at given latents, so that a stream remembers true pictures.
 
-    The context pass is the real one; so is a chunk's first step where memory `listens` to its queries.
+    The context pass is the real one. So is a chunk's first step if `needs_queries`: memory then scores by its queries.
+
+    target  the coming chunk's latents, [B, C, F, h, w]; None: the model's own.
     """
 
-    def __init__(self, tree: WanModel, listens: bool, dtype: torch.dtype = torch.float32):
+    def __init__(self, tree: WanModel, needs_queries: bool, dtype: torch.dtype = torch.float32):
         super().__init__(tree, dtype)
-        self._listens = listens
-        self.given: Tensor | None = None  # [B, C, F, h, w]: what the coming chunk shall be
-        self._now: ForwardPass | None = None
+        self.target: Tensor | None = None
+        self._needs_queries = needs_queries
+        self._pass: ForwardPass | None = None
         self._flow = FlowSchedule()
 
-    def announce(self, forward: ForwardPass) -> None:
-        """For `Stream(on_forward=...)`."""
-        self._now = forward
+    def on_forward(self, forward: ForwardPass) -> None:
+        """Take note of the coming pass; for `Stream(on_forward=...)`."""
+        self._pass = forward
 
     def __call__(self, x: Tensor, timesteps: Tensor | float, text: list[TextKV], attend: Attend) -> Tensor:
-        if self.given is None or self._now.kind != "denoise":
+        """Return the flow of x, [B, C, F, h, w]: the one that leads to `target`, if there is one."""
+        if self.target is None or self._pass.kind != "denoise":
             return super().__call__(x, timesteps, text, attend)
-        if self._now.step == 0 and self._listens:
+        if self._pass.step == 0 and self._needs_queries:
             super().__call__(x, timesteps, text, attend)
-        return (x - self.given) / self._flow.sigma(float(timesteps))
+        return (x - self.target) / self._flow.sigma(float(timesteps))
 
 
 @dataclass
-class Told:
-    """What a stream made.
+class GeneratedStories:
+    """Result of a stream.
 
-    latents      [B, frames, C, h, w] in the model's space, given ones included.
-    bank         [layers, B, n]: latent frames in the bank in the last segment's first chunk; None without a bank.
+    latents  float32 [B, frames, C, h, w] in the model's space, true ones included.
+    bank     int64 [layers, B, n]: latent frames in the bank in the last segment's first chunk; None without a bank.
     """
 
     latents: Tensor
@@ -116,21 +122,20 @@ class Told:
 
 
 @dataclass
-class Teller:
-    """Tells stories that are cut alike, under one policy.
+class StoryStreamer:
+    """Streams stories that are cut alike, side by side, under one policy.
 
-    truth  [B, frames, C, h, w]: the stories' own latents, if they are to be given.
+    truth  the stories' own latents, float32 [B, frames, C, h, w], if a stream shall start with them.
     """
 
     models: Models
-    stories: Sequence[Story]
+    stories: Sequence[CartoonStory]
     seed: int
     truth: Tensor | None = None
-    on_chunk: Callable[[int], None] = field(default=lambda chunk: None)
 
-    def tell(self, policy: Policy, given_chunks: int = 0, end_chunk: int | None = None) -> Told:
-        """The first `given_chunks` chunks from `truth`, the others up to `end_chunk` (the end) by the model."""
-        backbone = GivenBackbone(self.models.tree, policy.memory.retrieval == "attention", self.models.dtype)
+    def generate(self, policy: Policy, true_chunks: int = 0, end_chunk: int | None = None) -> GeneratedStories:
+        """Stream the stories up to `end_chunk` (None: the end), the first `true_chunks` chunks from `truth`."""
+        backbone = TeacherForcedBackbone(self.models.tree, policy.memory.retrieval == "attention", self.models.dtype)
         segments = self.stories[0].segments
         end_chunk = self.stories[0].chunks if end_chunk is None else end_chunk
         shape = LatentShape(SIDE, SIDE, len(self.stories))
@@ -140,10 +145,10 @@ class Teller:
             shape,
             memory=policy.memory,
             noise=noise,
-            frames=3 * end_chunk,
-            on_forward=backbone.announce,
+            frames=CHUNK_LATENTS * end_chunk,
+            on_forward=backbone.on_forward,
         )
-        made, bank = [], None
+        latents, bank = [], None
         for number, segment in enumerate(segments):
             if segment.start_chunk >= end_chunk:
                 break
@@ -152,20 +157,20 @@ class Teller:
             if last and policy.swapped:
                 swap_banks(stream)
             for chunk in range(segment.start_chunk, min(segment.end_chunk, end_chunk)):
-                backbone.given = self._given(chunk) if chunk < given_chunks else None
-                made.append(next(stream).latents.movedim(2, 1))
+                backbone.target = self._true_chunk(chunk) if chunk < true_chunks else None
+                latents.append(next(stream).latents.movedim(2, 1))
                 if last and chunk == segment.start_chunk and policy.memory.bank_slots:
                     filled = slice(stream.cache.layout.bank_slots - stream.cache.layout.bank, None)
                     bank = stream.cache.frames[:, :, filled].clone()
-                self.on_chunk(chunk)
-        return Told(torch.cat(made, 1), bank)
+        return GeneratedStories(torch.cat(latents, 1), bank)
 
-    def _given(self, chunk: int) -> Tensor:
-        return self.truth[:, 3 * chunk : 3 * chunk + 3].movedim(1, 2)
+    def _true_chunk(self, chunk: int) -> Tensor:
+        start = CHUNK_LATENTS * chunk
+        return self.truth[:, start : start + CHUNK_LATENTS].movedim(1, 2)
 
 
 def swap_banks(stream: Stream) -> None:
-    """Exchange the banks of stories 2n and 2n + 1, in every layer."""
+    """Exchange the banks of stories 2n and 2n + 1 of a stream, in every layer, in place."""
     cache = stream.cache
     partner = torch.arange(cache.batch) ^ 1
     slots = slice(0, cache.layout.bank_slots)
@@ -176,8 +181,8 @@ def swap_banks(stream: Stream) -> None:
     stream.memory.bank.prompts[..., slots] = stream.memory.bank.prompts[:, partner][..., slots].clone()
 
 
-def truth_latents(codec: Codec, stories: Sequence[Story]) -> Tensor:
-    """[B, frames, C, h, w] of stories of one length."""
-    library = Library(codec, first_seed=0)
-    rows = [torch.from_numpy(library.add(story).rows) for story in stories]
-    return library.latents[torch.stack(rows)].float()
+def truth_latents(codec: Codec, stories: Sequence[CartoonStory]) -> Tensor:
+    """Encode stories of one length. Returns float32 [B, frames, C, h, w]."""
+    store = LatentStore(codec, first_seed=0)
+    rows = [torch.from_numpy(store.encode(story).rows) for story in stories]
+    return store.latents[torch.stack(rows)].float()

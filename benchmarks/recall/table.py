@@ -1,15 +1,15 @@
-"""Recall scores as tables: for a terminal, and in Markdown."""
+"""Print recall scores as tables, for a terminal and in Markdown."""
 
 from __future__ import annotations
 
-from .reading import FACTORS
+from .evaluate import FACTORS
 
 _PARTS = (*FACTORS, "all")
 _COLUMNS = (*_PARTS, "distance", "precision", "hit", "character", "scene", "action", "error", "motion")
 
 
 def table(title: str, scores: dict[str, dict]) -> str:
-    """A table of all policies, and of what was measured beside."""
+    """Return a table for a terminal, with a row for each policy and for what was measured beside it."""
     lines = [f"{title}, {next(iter(scores.values()))['stories']} stories" if scores else title]
     lines.append(f"{'':16}" + "".join(f"{column:>12}" for column in _COLUMNS))
     for name, score in _rows(scores):
@@ -19,7 +19,7 @@ def table(title: str, scores: dict[str, dict]) -> str:
 
 
 def markdown(scores: dict[str, dict]) -> str:
-    """The same for a page."""
+    """Return the same table in Markdown."""
     lines = ["| memory | " + " | ".join(_COLUMNS) + " |", "| --- |" + " --- |" * len(_COLUMNS)]
     for name, score in _rows(scores):
         cells = [f"{value:.3f} ± {error:.3f}" for value, error in _recall(score)] + _others(score)

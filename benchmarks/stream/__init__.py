@@ -1,1 +1,6 @@
-"""Speed of the stream, counted and measured."""
+"""Stream benchmark: speed and memory of the stream, counted and measured, against a plain program."""
+
+from .baseline import PlainStream
+from .work import chunk_work
+
+__all__ = ["PlainStream", "chunk_work"]

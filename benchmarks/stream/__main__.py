@@ -1,4 +1,4 @@
-"""`python -m benchmarks.stream`."""
+"""Entry of `python -m benchmarks.stream`."""
 
 from .run import main
 

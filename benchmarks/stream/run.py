@@ -5,14 +5,14 @@
     python -m benchmarks.stream --size 1.3b --count
 
 Alone, it measures the stream as it is used, with a bank and prompt changes: text, generator, each chunk's time over the
-length, peak memory, how much of the roofline is reached; and, where there is a ComfyUI, decoding, encoding, and the way
-from nothing to decoded frames on disk. With --compare it makes the same video in several ways in one process, chunk by
-chunk in turn: without memory, with sink, bank and SMA, in another precision, compiled, and plainly, as the published
-program does it (`benchmarks/stream/baseline.py`).
+length, peak memory, how much of the roofline is reached; and, where there is a ComfyUI, decoding, encoding, and the
+whole run from the first pass to decoded frames on disk. With --compare it makes the same video in several variants in
+one process, chunk by chunk in turn: without memory, with sink, bank and SMA, in another precision, compiled, and
+plainly, as the published program does it (`benchmarks/stream/baseline.py`).
 
 On a CPU, times are CPU time with one thread, which other processes hardly change; on a GPU, device time. A chunk
 counts as steady when the window is full and no prompt begins there. The umt5-xxl text encoder of the 1.3B model is
-no part of this: "text" is what the generator does with its output.
+not measured: "text" is what the generator does with its output.
 """
 
 from __future__ import annotations
@@ -31,73 +31,78 @@ from memflow_core.attention import ReadShape, attention_backends, fastest_attent
 from memflow_core.config import MemoryConfig
 from memflow_core.model import AttentionBackend
 
-from ..in_comfyui import Filming, comfyui_folder, pack_nodes
+from ..in_comfyui import VideoJob, comfyui_folder, pack_nodes
 from ..machine import Peaks, conditions, measured_peaks, peak_bytes, spread
+from ..sizes import FPS, SIZES, Size
 from .share import share_in_products_and_attention
-from .sizes import BASELINE, DEFAULT, FPS, HELD_TO_IT, SIZES, VARIANTS, Size, Weights
 from .table import table
-from .work import chunk_work, frames_read
+from .variants import BASELINE, DEFAULT, SAME_AS_BASELINE, VARIANTS, Weights
+from .work import Work, chunk_work, frames_read
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def steady_chunks(size: Size, memory: MemoryConfig) -> list[int]:
-    """Chunks made with a full window and without a switch."""
+    """Return the chunks that are made with a full window and without a prompt switch."""
     filled = -(-(memory.sink_frames + memory.window_frames) // 3)
     return [chunk for chunk in range(filled, size.chunks) if chunk not in size.switches]
 
 
 @torch.inference_mode()
-def make_in_turn(weights: Weights, names: Sequence[str]) -> dict[str, list[float]]:
-    """Milliseconds of each chunk of each variant. Which comes first changes from chunk to chunk."""
+def time_in_turn(weights: Weights, names: Sequence[str]) -> dict[str, list[float]]:
+    """Time each chunk of each variant, in milliseconds. Which variant comes first changes from chunk to chunk."""
     streams = {name: weights.stream(VARIANTS[name]) for name in names}
-    taken: dict[str, list[float]] = {name: [] for name in names}
+    chunk_ms: dict[str, list[float]] = {name: [] for name in names}
     for chunk, prompt in weights.turns():
         for place in range(len(names)):
             name = names[(chunk + place) % len(names)]
             if prompt is not None:
                 streams[name].set_prompt(prompt)
-            taken[name].append(time_ms(weights.device, streams[name].__next__))
-    return taken
+            chunk_ms[name].append(time_ms(weights.device, streams[name].__next__))
+    return chunk_ms
 
 
 def compare(weights: Weights, names: Sequence[str], repeats: int, peaks: Peaks) -> dict[str, object]:
-    """Spread of the steady chunks of each variant, and the ratio to the baseline where both are there."""
+    """Measure the steady chunks of each variant, and the ratio to the baseline where both are there."""
     steady_ms, ratios = defaultdict(list), []
     for _ in range(repeats):
-        taken = make_in_turn(weights, names)
+        chunk_ms = time_in_turn(weights, names)
         for name in names:
-            steady_ms[name] += [taken[name][chunk] for chunk in steady_chunks(weights.size, VARIANTS[name].memory)]
-        if BASELINE in names and HELD_TO_IT in names:
+            steady_ms[name] += [chunk_ms[name][chunk] for chunk in steady_chunks(weights.size, VARIANTS[name].memory)]
+        if BASELINE in names and SAME_AS_BASELINE in names:
             steady = steady_chunks(weights.size, VARIANTS[BASELINE].memory)
-            ratios += [taken[HELD_TO_IT][chunk] / taken[BASELINE][chunk] for chunk in steady]
+            ratios += [chunk_ms[SAME_AS_BASELINE][chunk] / chunk_ms[BASELINE][chunk] for chunk in steady]
     result: dict[str, object] = {
-        "variants": {name: told(weights, name, steady_ms[name], peaks) for name in names},
+        "variants": {name: variant_result(weights, name, steady_ms[name], peaks) for name in names},
     }
     if ratios:
         result |= {"ratio_to_baseline": spread(ratios)["median"], "ratio_spread": spread(ratios)}
     if weights.device.type == "cpu":
-        result["share_in_products_and_attention"] = share_of(weights, HELD_TO_IT)
+        result["share_in_products_and_attention"] = measure_share(weights, SAME_AS_BASELINE)
     return result
 
 
-def counts(size: Size, dtype: torch.dtype) -> str:
-    """Operations and bytes of a chunk of each way to remember."""
+def count_table(size: Size, dtype: torch.dtype) -> str:
+    """Return a Markdown table of the operations and bytes of a chunk, with a row for each kind of memory."""
     lines = ["| | TFLOP a chunk | GB moved | latent frames read |", "| --- | --- | --- | --- |"]
     for name, variant in VARIANTS.items():
         if not (variant.plain or variant.dtype or variant.compiled):
-            work = chunk_work(size.model, size.shape, variant.memory, size.text_length, dtype.itemsize)
+            work = work_of(size, variant.memory, dtype)
             read = frames_read(variant.memory)
             lines.append(f"| {name} | {work.flops / 1e12:.4g} | {work.bytes / 1e9:.4g} | {read} |")
     return "\n".join(lines)
 
 
-def told(weights: Weights, name: str, taken_ms: Sequence[float], peaks: Peaks) -> dict[str, object]:
-    """One variant's numbers. The floor is that of the run's own dtype."""
-    size, memory = weights.size, VARIANTS[name].memory
+def work_of(size: Size, memory: MemoryConfig, dtype: torch.dtype) -> Work:
+    """Count the work of a chunk of this size."""
+    return chunk_work(size.model, size.shape, memory=memory, text_length=size.text_length, dtype_bytes=dtype.itemsize)
+
+
+def variant_result(weights: Weights, name: str, chunk_ms: Sequence[float], peaks: Peaks) -> dict[str, object]:
+    """Return the numbers of one variant. The floor is that of the run's own dtype."""
     dtype = VARIANTS[name].dtype or weights.dtype
-    work = chunk_work(size.model, size.shape, memory, size.text_length, dtype.itemsize)
-    result = {"chunk_ms": spread(taken_ms), "dtype": str(dtype), "flops": work.flops, "bytes": work.bytes}
+    work = work_of(weights.size, VARIANTS[name].memory, dtype)
+    result = {"chunk_ms": spread(chunk_ms), "dtype": str(dtype), "flops": work.flops, "bytes": work.bytes}
     median = result["chunk_ms"]["median"]
     result["frames_per_second"] = 1000 * 12 / median
     if dtype == weights.dtype:
@@ -106,8 +111,8 @@ def told(weights: Weights, name: str, taken_ms: Sequence[float], peaks: Peaks) -
     return result
 
 
-def share_of(weights: Weights, name: str) -> float:
-    """`share_in_products_and_attention` of a stream once its memory is full."""
+def measure_share(weights: Weights, name: str) -> float:
+    """Measure `share_in_products_and_attention` of a stream once its memory is full."""
     stream = weights.stream(VARIANTS[name])
     stream.set_prompt(weights.prompts[0])
     for _ in range(steady_chunks(weights.size, VARIANTS[name].memory)[0]):
@@ -116,8 +121,8 @@ def share_of(weights: Weights, name: str) -> float:
 
 
 @torch.inference_mode()
-def alone(weights: Weights, name: str, peaks: Peaks) -> dict[str, object]:
-    """One variant by itself, from nothing to the end."""
+def measure_alone(weights: Weights, name: str, peaks: Peaks) -> dict[str, object]:
+    """Measure one variant by itself, from its start to its end."""
     started = time.perf_counter()
     stream = weights.stream(VARIANTS[name])
     text_ms, chunk_ms = [], []
@@ -133,7 +138,7 @@ def alone(weights: Weights, name: str, peaks: Peaks) -> dict[str, object]:
     part = max(1, len(steady) // 4)
     early, late = (spread([chunk_ms[chunk] for chunk in at])["median"] for at in (steady[:part], steady[-part:]))
     switches = [chunk_ms[chunk] for chunk in weights.size.switches[1:]]
-    result = told(weights, name, [chunk_ms[chunk] for chunk in steady], peaks)
+    result = variant_result(weights, name, [chunk_ms[chunk] for chunk in steady], peaks)
     usual = result["chunk_ms"]["median"]
     return result | {
         "text_ms_a_prompt": spread(text_ms)["median"] if text_ms else None,
@@ -146,21 +151,24 @@ def alone(weights: Weights, name: str, peaks: Peaks) -> dict[str, object]:
     }
 
 
-def on_disk(device: torch.device, size: str, chunks: int) -> dict[str, object] | None:
-    """Stages and the whole way of a story through the pack's own nodes, wall time; None where there is no ComfyUI."""
+def measure_to_disk(device: torch.device, size: str, chunks: int) -> dict[str, object] | None:
+    """Measure a video made by the pack's own nodes, stage by stage and as a whole, in wall time.
+
+    Returns None where there is no ComfyUI.
+    """
     comfyui = comfyui_folder()
     if comfyui is None:
         return None
     with pack_nodes(comfyui, device) as nodes, TemporaryDirectory() as folder:
-        filming = Filming(nodes, size, chunks)
-        stages = filming.stages_ms(Path(folder) / "stages.mp4")
-        whole = filming.film(Path(folder) / "whole.mp4")
+        job = VideoJob(nodes, size, chunks)
+        stages = job.stages_ms(Path(folder) / "stages.mp4")
+        whole = job.write_file(Path(folder) / "whole.mp4")
     result: dict[str, object] = {"chunks": chunks, "frames": whole.frames, "wall_s": whole.wall_s}
     result["stage_ms"] = {name: spread(taken[1:])["median"] for name, taken in stages.items()}
     return result | {"frames_per_second": whole.frames / whole.wall_s}
 
 
-def parse() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     gpu = torch.cuda.is_available()
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if gpu else "cpu")
@@ -187,33 +195,43 @@ def parse() -> argparse.Namespace:
 
 
 def attention_of(arguments: argparse.Namespace, size: Size, dtype: torch.dtype) -> tuple[str, AttentionBackend]:
-    """The backend asked for, and its name; the fastest where none is."""
+    """Return the name of the chosen attention backend, and the backend; where none was chosen, the fastest."""
     device, memory, shape, chunk = torch.device(arguments.device), MemoryConfig(), size.shape, 3
-    ways = attention_backends(device, dtype)
+    backends = attention_backends(device, dtype)
     if arguments.attention is not None:
-        if arguments.attention not in ways:
-            raise SystemExit(f"--attention is {arguments.attention!r}, but here it must be one of {', '.join(ways)}.")
-        return arguments.attention, ways[arguments.attention]
-    heads, head_dim, held = size.model.num_heads, size.model.head_dim, memory.sink_frames + memory.bank_slots
-    queries, window = chunk * shape.tokens, memory.window_frames
-    read = ReadShape(shape.batch, heads, head_dim, queries, shape.tokens, held, window, held)
+        if arguments.attention not in backends:
+            names = ", ".join(backends)
+            raise SystemExit(f"--attention is {arguments.attention!r}, but here it must be one of {names}.")
+        return arguments.attention, backends[arguments.attention]
+    held = memory.sink_frames + memory.bank_slots
+    read = ReadShape(
+        batch=shape.batch,
+        heads=size.model.num_heads,
+        head_dim=size.model.head_dim,
+        queries=chunk * shape.tokens,
+        tokens=shape.tokens,
+        memory=held,
+        window=memory.window_frames,
+        top_k=held,
+    )
     fastest = fastest_attention(device, dtype, read)
-    return fastest, ways[fastest]
+    return fastest, backends[fastest]
 
 
 def size_of(arguments: argparse.Namespace) -> Size:
+    """Return the chosen size and length. Exits where the length has no steady chunks."""
     size = SIZES[arguments.size or ("1.3b" if arguments.device == "cuda" else "medium")]
     frames = size.latent_frames if arguments.latent_frames is None else arguments.latent_frames
     least = 3 * (size.prompts + 6)
     if frames < least:
         raise SystemExit(f"--latent-frames is {frames}, but must be at least {least} to have steady chunks.")
-    return size.lasting(frames)
+    return size.with_length(frames)
 
 
 def main() -> None:
-    arguments = parse()
+    arguments = parse_arguments()
     if arguments.count:
-        print(counts(size_of(arguments), DTYPES[arguments.dtype or "bfloat16"]))
+        print(count_table(size_of(arguments), DTYPES[arguments.dtype or "bfloat16"]))
         return
     torch.set_num_threads(arguments.threads)
     device, size = torch.device(arguments.device), size_of(arguments)
@@ -240,9 +258,9 @@ def main() -> None:
     if arguments.compare:
         result |= compare(weights, arguments.variants or list(VARIANTS), arguments.repeats, peaks)
     else:
-        result |= {"variants": {DEFAULT: alone(weights, DEFAULT, peaks)}}
+        result |= {"variants": {DEFAULT: measure_alone(weights, DEFAULT, peaks)}}
         del weights
-        result["on_disk"] = on_disk(device, result["size"]["name"], arguments.disk_chunks or size.chunks)
+        result["on_disk"] = measure_to_disk(device, result["size"]["name"], arguments.disk_chunks or size.chunks)
     print(table(result))
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1))

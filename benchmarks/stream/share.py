@@ -1,4 +1,4 @@
-"""Which part of a chunk's time is spent inside matrix products and attention. On a CPU."""
+"""Measure the share of a chunk's CPU time that is spent inside matrix products and attention."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ATTENTION = ("scaled_dot_product_attention", "_scaled_dot_product_flash_attentio
 
 
 class CpuTimeByOperation(TorchDispatchMode):
-    """Adds up each operation's CPU time, in seconds, in `spent`."""
+    """Dispatch mode that adds up each operation's CPU time, in seconds, in `spent`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class CpuTimeByOperation(TorchDispatchMode):
 
 
 def share_in_products_and_attention(make_chunk: Callable[[], object], pairs: int = 5) -> float:
-    """Of the CPU time of chunks alike, in pairs: one is timed by operation, the other as it is, its Python included."""
+    """Return the share as the median over pairs of chunks: one timed by operation, one as a whole, Python included."""
     return median(_share_of_a_pair(make_chunk) for _ in range(pairs))
 
 

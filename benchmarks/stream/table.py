@@ -1,4 +1,4 @@
-"""What `benchmarks.stream` measured, as markdown: `python -m benchmarks.stream.table RESULT.json`.
+"""Print a result of `benchmarks.stream` as Markdown: `python -m benchmarks.stream.table RESULT.json`.
 
 The table names its conditions, so that it can stand in a README by itself.
 """
@@ -11,11 +11,11 @@ from pathlib import Path
 
 
 def table(result: dict) -> str:
-    """Conditions in one line, a row for each variant, and what is said of the run as a whole."""
+    """Return a result as Markdown: conditions in one line, a row for each variant, and remarks on the whole run."""
     lines = [conditions_line(result), ""]
     lines += ["| | ms a chunk (quartiles) | frames/s | TFLOP a chunk | GB moved | share of the roofline |"]
     lines += ["| --- | --- | --- | --- | --- | --- |"]
-    lines += [_row(name, told) for name, told in result["variants"].items()]
+    lines += [_row(name, numbers) for name, numbers in result["variants"].items()]
     lines += ["", *_remarks(result)]
     return "\n".join(lines)
 
@@ -31,47 +31,47 @@ def conditions_line(result: dict) -> str:
     )
 
 
-def _row(name: str, told: dict) -> str:
-    taken, counted = told["chunk_ms"], f"{told['flops'] / 1e12:.3g} | {told['bytes'] / 1e9:.3g}"
-    quartiles = f"{taken['q1']:.4g} to {taken['q3']:.4g}"
-    roofline = f"{told['share_of_roofline']:.0%}" if "share_of_roofline" in told else ""
-    return (
-        f"| {name} | {taken['median']:.4g} ({quartiles}) | {told['frames_per_second']:.3g} | {counted} | {roofline} |"
-    )
+def _row(name: str, numbers: dict) -> str:
+    ms, counted = numbers["chunk_ms"], f"{numbers['flops'] / 1e12:.3g} | {numbers['bytes'] / 1e9:.3g}"
+    quartiles = f"{ms['q1']:.4g} to {ms['q3']:.4g}"
+    roofline = f"{numbers['share_of_roofline']:.0%}" if "share_of_roofline" in numbers else ""
+    rate = f"{numbers['frames_per_second']:.3g}"
+    return f"| {name} | {ms['median']:.4g} ({quartiles}) | {rate} | {counted} | {roofline} |"
 
 
 def _remarks(result: dict) -> list[str]:
-    said = []
+    remarks = []
     if "ratio_to_baseline" in result:
         ratio, spread = result["ratio_to_baseline"], result["ratio_spread"]
         quartiles = f"{spread['q1']:.3f} to {spread['q3']:.3f}"
-        said.append(f"Time over that of the plain program, same memory, same numbers: {ratio:.3f} ({quartiles}).")
+        remarks.append(f"Time over that of the plain program, same memory, same numbers: {ratio:.3f} ({quartiles}).")
     if "share_in_products_and_attention" in result:
         share = result["share_in_products_and_attention"]
-        said.append(f"Inside matrix products and attention: {share:.1%} of the time.")
-    said += [_course(told) for told in result["variants"].values() if "cold_start_s" in told]
+        remarks.append(f"Inside matrix products and attention: {share:.1%} of the time.")
+    remarks += [_course(numbers) for numbers in result["variants"].values() if "cold_start_s" in numbers]
     if "on_disk" in result:
-        said.append(_on_disk(result["on_disk"]))
-    return said
+        remarks.append(_on_disk(result["on_disk"]))
+    return remarks
 
 
-def _on_disk(told: dict | None) -> str:
-    if told is None:
+def _on_disk(numbers: dict | None) -> str:
+    if numbers is None:
         return "Decoding and encoding were not measured: there is no ComfyUI (`make setup` fetches one)."
-    stages = ", ".join(f"{name} {taken:.4g}" for name, taken in told["stage_ms"].items())
+    stages = ", ".join(f"{name} {taken:.4g}" for name, taken in numbers["stage_ms"].items())
     return (
         f"In ComfyUI, wall milliseconds a chunk, one stage after another: {stages}. From the first pass to decoded "
-        f"frames on disk: {told['frames']} frames in {told['wall_s']:.4g} s, {told['frames_per_second']:.3g} frames/s."
+        f"frames on disk: {numbers['frames']} frames in {numbers['wall_s']:.4g} s, "
+        f"{numbers['frames_per_second']:.3g} frames/s."
     )
 
 
-def _course(told: dict) -> str:
-    """How a run went from nothing to its end."""
-    switch = "" if told["switch_ms"] is None else f" a prompt switch takes {told['switch_ms']:.4g} ms more;"
+def _course(numbers: dict) -> str:
+    """Sum up a run from its start to its end."""
+    switch = "" if numbers["switch_ms"] is None else f" a prompt switch takes {numbers['switch_ms']:.4g} ms more;"
     return (
-        f"{told['video_s']:.1f} s of video; text {told['text_ms_a_prompt']:.3g} ms a prompt;{switch} first chunk after "
-        f"{told['cold_start_s']:.3g} s; late over early chunks {told['late_over_early']:.3f}; peak memory "
-        f"{told['peak_bytes'] / 2**30:.2f} GB."
+        f"{numbers['video_s']:.1f} s of video; text {numbers['text_ms_a_prompt']:.3g} ms a prompt;{switch} first chunk "
+        f"after {numbers['cold_start_s']:.3g} s; late over early chunks {numbers['late_over_early']:.3f}; peak memory "
+        f"{numbers['peak_bytes'] / 2**30:.2f} GB."
     )
 
 

@@ -1,4 +1,4 @@
-"""What a chunk takes by counting: operations of its matrix products and attention, and bytes that must move.
+"""Count what a chunk takes: operations of its matrix products and attention, and bytes that must move.
 
 A multiplication and an addition are two operations. Bytes are those of an implementation that fuses every step that
 is not a product into its neighbours: each product reads its weights and its input and writes its output once,
@@ -27,7 +27,7 @@ class Work:
 
 
 def frames_read(memory: MemoryConfig) -> int:
-    """Latent frames that a query reads when memory and window are full."""
+    """Return how many latent frames a query reads when memory and window are full."""
     held = memory.sink_frames + memory.bank_slots
     return memory.window_frames + (held if memory.top_k is None else min(memory.top_k, held))
 
@@ -35,12 +35,17 @@ def frames_read(memory: MemoryConfig) -> int:
 def chunk_work(
     model: ModelConfig,
     shape: LatentShape,
+    *,
     memory: MemoryConfig,
     text_length: int,
     dtype_bytes: int,
     sampling: SamplingConfig | None = None,
 ) -> Work:
-    """Of a chunk when memory and window are full: its denoising steps and its context pass, without a switch."""
+    """Count a chunk when memory and window are full: its denoising steps and its context pass, without a switch.
+
+    text_length  tokens of a prompt.
+    dtype_bytes  bytes of a number, in weights and activations.
+    """
     sampling = sampling or SamplingConfig()
     layer = _Layer(model, shape.batch * sampling.chunk_frames * shape.tokens, dtype_bytes)
     whole = layer.whole(frames_read(memory) * shape.tokens, text_length)
@@ -52,26 +57,29 @@ def chunk_work(
 
 @dataclass(frozen=True)
 class _Layer:
-    """One block over `rows` tokens."""
+    """Work of one block over `rows` tokens."""
 
     model: ModelConfig
     rows: int
     dtype_bytes: int
 
     def product(self, width: int, out: int) -> Work:
+        """Multiply [rows, width] by [width, out]."""
         moved = self.rows * (width + out) + width * out
         return Work(2 * self.rows * width * out, self.dtype_bytes * moved)
 
     def attention(self, read: int) -> Work:
-        """Each token reads `read` others; a batch item's keys are its own."""
+        """Attend from each token to `read` others."""
         dim = self.model.dim
         return Work(4 * self.rows * read * dim, self.dtype_bytes * 2 * dim * (self.rows + read))
 
     @property
     def keys(self) -> Work:
+        """Project keys and values."""
         return self.product(self.model.dim, self.model.dim) * 2
 
     def whole(self, read: int, text_length: int) -> Work:
+        """Run the whole block: self-attention to `read` tokens, cross-attention to the text, feed-forward."""
         dim, ffn = self.model.dim, self.model.ffn_dim
         products = self.product(dim, dim) * 6 + self.product(dim, ffn) + self.product(ffn, dim)
         return products + self.attention(read) + self.attention(text_length)

@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..attention import AttentionPass, AttentionShareMeter
+from ..attention import AttentionPass, AttentionShareMeter, MemoryAttention
 from ..config import MAX_ABSOLUTE_FRAMES, LatentShape, MemoryConfig, SamplingConfig, check_fit, check_switch
 from ..memory import (
     KINDS,
@@ -92,17 +92,18 @@ class Stream:
         self._forwards: list[ForwardPass] = []
         self._finished = False
         self.cache = make_cache(backbone, shape, self.memory_config, self.device)
-        self.memory: MemoryPolicy = make_memory(
+        self.memory = self._make_memory(self.device if pin_device is None else torch.device(pin_device))
+        self.attention = self._make_attention()
+
+    def _make_memory(self, pin_device: torch.device) -> MemoryPolicy:
+        config, frames = self.memory_config, self.sampling.chunk_frames
+        return make_memory(self.cache, config, trace=self.trace, chunk_frames=frames, pin_device=pin_device)
+
+    def _make_attention(self) -> MemoryAttention:
+        return make_attention(
+            self.backbone,
             self.cache,
-            self.memory_config,
-            trace=self.trace,
-            chunk_frames=self.sampling.chunk_frames,
-            pin_device=self.device if pin_device is None else torch.device(pin_device),
-        )
-        self.attention = make_attention(
-            backbone,
-            self.cache,
-            shape=shape,
+            shape=self.shape,
             memory=self.memory_config,
             sampling=self.sampling,
             relative=self.positions == "relative",
@@ -383,8 +384,9 @@ class Stream:
         self.trace.add("switch", chunk, kind=kind, recomputed=[] if span is None else list(span.stored))
         if span is not None:
             x = self.progress.latents[:, :, -span.frames :]
-            self._write(ForwardPass("recache", chunk), prompt, x, 0.0, span)
-            self.provenance.add(KVWrite("recache", span, prompt.spoken), x)
+            timestep = self.sampling.context_noise
+            self._write(ForwardPass("recache", chunk), prompt, x, timestep, span)
+            self.provenance.add(KVWrite("recache", span, prompt.spoken, timestep), x)
 
     def settle_provenance(self) -> None:
         """Keep the latents and prompts behind what sink, window and bank hold, and no others."""

@@ -1,4 +1,4 @@
-"""Estimate passes and bytes of a run: of its own model once there is one, before that of the model it usually is."""
+"""Estimate passes and bytes of a run, with its own model or, before that is loaded, with a usual one."""
 
 from __future__ import annotations
 

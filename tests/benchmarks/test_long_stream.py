@@ -1,4 +1,4 @@
-"""A stream of 2,000 latent frames needs no more memory than one of 60."""
+"""Memory of a long stream: 2,000 latent frames need no more than 60."""
 
 import json
 import subprocess

@@ -1,7 +1,7 @@
-"""What memory is for, shown on the bundled model: a character who was long away comes back as itself.
+"""Memory brings a character back as itself in the bundled model, by a small run of `python -m benchmarks.recall`.
 
-A small version of `python -m benchmarks.recall`. The same measure is taken of memories broken on purpose: it has to
-notice a bank that stays empty, one that attention does not read, and one that keeps the wrong frames.
+The same run measures memories that are broken on purpose. It has to notice a bank that stays empty, one that attention
+does not read, and one that keeps the wrong frames.
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.recall.run import Returns, summary
-from benchmarks.recall.stories import cases
-from benchmarks.recall.stream import Models
+from benchmarks.recall import Models, PrefilledReturns, cases, summary
 from memflow_core.attention import MemoryAttention
 from memflow_core.memory import MemoryBank, NarrativeMemory
 from memflow_core.weights import ASSETS
@@ -26,7 +24,7 @@ def measure():
     """measure(policy) -> scores of its memory on the same stories."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    returns = Returns(Models.read(ASSETS), cases(STORIES, SEED, "late"), SEED)
+    returns = PrefilledReturns(Models.read(ASSETS), cases(STORIES, SEED, "late"), SEED)
     yield lambda policy: summary(returns.measure(policy))
     torch.set_num_threads(threads)
 
@@ -40,7 +38,7 @@ def test_a_character_comes_back_as_itself_and_does_what_the_prompt_says(measure)
     assert found["follow"]["character"] >= 0.9
 
 
-def test_without_memory_somebody_else_comes(measure):
+def test_without_memory_another_identity_comes(measure):
     found = measure("none")
     assert found["recall"]["body"] <= FORGOTTEN
     assert found["recall"]["all"] <= 0.2

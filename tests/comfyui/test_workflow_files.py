@@ -16,7 +16,7 @@ from tools.comfy_host import PACK_NAME, ROOT
 from tools.comfy_server import failure, output_files
 from tools.make_workflows import text_of
 from tools.stories import STORIES
-from tools.workflow_graph import workflow
+from tools.workflow_graph import workflow_json
 
 FILES = {path.stem: path for path in sorted((ROOT / "workflows").glob("*.json"))}
 WORKFLOWS = {name: json.loads(path.read_text()) for name, path in FILES.items()}
@@ -37,7 +37,7 @@ def schemas(comfy):
 def test_the_folder_holds_the_stories_that_the_tool_writes(schemas):
     assert set(FILES) == {story.name for story in STORIES}
     for story in STORIES:
-        written = text_of(workflow(story, schemas))
+        written = text_of(workflow_json(story, schemas))
         assert FILES[story.name].read_text() == written, "run `python -m tools.make_workflows`"
 
 

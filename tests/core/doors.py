@@ -94,7 +94,7 @@ NODES = Wing(
     },
     beyond=["memflow_core"],
 )
-# packages that use the core, and enter its rooms by their doors too
+# packages that enter these rooms by the doors too; tests/training/test_rooms.py has the tables of their own rooms
 OUTSIDERS = ["training", "benchmarks", "tools"]
 
 

@@ -1,5 +1,5 @@
-"""The stories of the workflow files, told by the tiny story model: each prompt shows the scene, character and action
-that it names. Several streams are told at once, for another seed is another cast."""
+"""The stories of the workflow files, made by the tiny story model: each prompt shows the scene, character and action
+that it names. Several streams run side by side, each with another seed and so with other identities."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from collections import Counter
 import pytest
 import torch
 
-from benchmarks.recall.reading import Shown, read_segment
-from benchmarks.recall.stream import Models
+from benchmarks.recall import Models, SegmentScores, evaluate_segment
 from memflow_core.config import LatentShape, MemoryConfig
 from memflow_core.model import Backbone
 from memflow_core.play import EncodedSchedule, play
 from memflow_core.schedule import ChunkGrid, Time, read_schedule
 from memflow_core.stream import Stream
 from memflow_core.weights import ASSETS
+from tools.stories.continued import BEGINNING, BEGINNING_FRAMES, ENDING_FRAMES, ENDINGS, FROM_PICTURES, PICTURES_FRAMES
 from tools.stories.first import SEGMENTS, SEGMENTS_FRAMES, TINY_STORY_FRAMES, TINY_STORY_TEXT
-from tools.stories.going_on import BEGINNING, BEGINNING_FRAMES, ENDING_FRAMES, ENDINGS, FROM_PICTURES, PICTURES_FRAMES
 from tools.stories.parts import SEED
-from training.cartoons.story import Segment, Story, story_of
-from training.generator.library import CHUNK, SIDE
+from training.cartoons import CHUNK_LATENTS, CartoonStory, Segment, story_from_prompts
+from training.generator import SIDE
 
 STREAMS = 4
-# at the ends of chunks; who leaves is gone by the last ones, and who walks long is not where the drawing has it
+# at the ends of chunks; a character that leaves is gone in the last ones, and one that walks on is off the drawing's
+# place
 LEAST = {"character": 0.5, "scene": 0.75, "action": 1.0}
 STORIES = {
     "tiny_story": (TINY_STORY_TEXT, TINY_STORY_FRAMES),
@@ -40,25 +40,26 @@ def models() -> Models:
 
 @pytest.mark.parametrize("name", STORIES)
 def test_every_prompt_is_followed(name, models):
-    story, latents = tell(models, name, STREAMS, seed=1)
+    story, latents = generate(models, name, STREAMS, seed=1)
     for segment in story.segments:
         if len(segment.cast) == 1:
-            right = [shown(models, latents[item : item + 1], segment).right for item in range(STREAMS)]
-            for asked, least in LEAST.items():
-                told = sum(one[asked] >= least for one in right)
-                assert told > STREAMS / 2, f"{segment.prompt}: {asked} right in {told} of {STREAMS} streams"
+            right = [segment_scores(models, latents[item : item + 1], segment).right for item in range(STREAMS)]
+            for part, least in LEAST.items():
+                count = sum(one[part] >= least for one in right)
+                assert count > STREAMS / 2, f"{segment.prompt}: {part} right in {count} of {STREAMS} streams"
 
 
 @pytest.mark.parametrize("name", ["tiny_story", "node_by_node", "ending_one"])
 def test_the_robot_that_a_user_sees_comes_back_as_itself(name, models):
-    story, latents = tell(models, name, 1, SEED)
-    readings = [shown(models, latents, segment).readings for segment in story.segments if segment.cast == ("robot",)]
-    first, *later = (Counter(filter(None, read)).most_common(1)[0][0] for read in readings)
+    story, latents = generate(models, name, 1, SEED)
+    robot = [segment for segment in story.segments if segment.cast == ("robot",)]
+    identities = [segment_scores(models, latents, segment).identities for segment in robot]
+    first, *later = (Counter(filter(None, found)).most_common(1)[0][0] for found in identities)
     assert later and set(later) == {first}
 
 
-def tell(models: Models, name: str, streams: int, seed: int) -> tuple[Story, torch.Tensor]:
-    """The story and its latents [streams, frames, LATENTS, SIDE, SIDE]."""
+def generate(models: Models, name: str, streams: int, seed: int) -> tuple[CartoonStory, torch.Tensor]:
+    """Make a story. Returns it and its latents, float32 [streams, frames, LATENTS, SIDE, SIDE]."""
     text, frames = STORIES[name]
     schedule = read_schedule(text)
     plan = schedule.place(ChunkGrid(fps=16.0), Time(frames, "frames"))
@@ -66,11 +67,13 @@ def tell(models: Models, name: str, streams: int, seed: int) -> tuple[Story, tor
     prompts = EncodedSchedule(schedule, plan, [models.embed([segment.prompt]) for segment in plan.segments])
     with torch.inference_mode():
         latents = torch.cat([chunk.latents.movedim(2, 1) for chunk in play(stream, prompts, seed)], 1)
-    return story_of([(segment.prompt, segment.end_chunk - segment.start_chunk) for segment in plan.segments]), latents
+    return story_from_prompts(
+        [(segment.prompt, segment.end_chunk - segment.start_chunk) for segment in plan.segments]
+    ), latents
 
 
-def shown(models: Models, latents: torch.Tensor, segment: Segment) -> Shown:
-    """One stream's pictures of a segment, read."""
+def segment_scores(models: Models, latents: torch.Tensor, segment: Segment) -> SegmentScores:
+    """Score one stream's pictures of a segment."""
     chunks = range(segment.start_chunk, segment.end_chunk)
-    pictures = models.codec.decode_part(latents, CHUNK * chunks.start, CHUNK * chunks.stop)[0]
-    return read_segment(pictures, segment, chunks, segment.cast[0])
+    pictures = models.codec.decode_part(latents, CHUNK_LATENTS * chunks.start, CHUNK_LATENTS * chunks.stop)[0]
+    return evaluate_segment(pictures, segment, chunks, segment.cast[0])

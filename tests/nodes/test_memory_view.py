@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-import itertools
 import json
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -38,13 +38,13 @@ def picture(url: str) -> Image.Image:
 
 
 def test_the_json_tells_what_the_bank_held(tiny, run):
-    _, content = view(tiny, run["report"])
-    chunks = content["chunks"]
+    _, told = view(tiny, run["report"])
+    chunks = told["chunks"]
     assert [chunk["chunk"] for chunk in chunks] == list(range(8))
     assert (chunks[1]["start_s"], chunks[1]["end_s"]) == (0.5625, 1.3125)
     assert chunks[0]["bank"] == [] and len({moment["frame"] for moment in chunks[-1]["bank"]}) >= 2
     # what was held is held on, or dropped
-    for before, after in itertools.pairwise(chunks):
+    for before, after in pairwise(chunks):
         known = {moment["frame"] for kind in ("bank", "dropped") for moment in after[kind]}
         assert {moment["frame"] for moment in before["bank"]} <= known
     assert any(chunk["dropped"] for chunk in chunks)
@@ -87,17 +87,17 @@ def test_a_video_serves_as_well_as_its_frames(tiny, run, tmp_path):
     assert int(((sheet[..., 0] > 0.85) & (sheet[..., 1] < 0.15)).sum()) > 3000
 
 
-def test_a_run_that_went_on_from_a_state_is_shown_from_there(tiny, run):
+def test_a_run_that_went_on_from_a_state_is_told_from_there(tiny, run):
     _, _, report = tiny.sample(state=run["state"], length=24, memory=None, seed=3)
-    _, content = view(tiny, report)
-    assert [chunk["chunk"] for chunk in content["chunks"]] == [8, 9]
-    assert content["chunks"][0]["bank"]
+    _, told = view(tiny, report)
+    assert [chunk["chunk"] for chunk in told["chunks"]] == [8, 9]
+    assert told["chunks"][0]["bank"]
 
 
 def test_without_a_bank_there_is_still_a_sheet(tiny):
     _, _, report = tiny.sample(memory=tiny.memory(retrieval="none"))
-    sheet, content = view(tiny, report)
-    assert sheet.shape[1] > 100 and all(chunk["bank"] == [] for chunk in content["chunks"])
+    sheet, told = view(tiny, report)
+    assert sheet.shape[1] > 100 and all(chunk["bank"] == [] for chunk in told["chunks"])
 
 
 BROKEN = [
@@ -140,16 +140,16 @@ def test_a_tampered_report_is_refused(tiny, run, change):
 
 
 def test_the_page_gets_every_chunk_with_a_picture(tiny, run):
-    (summary,) = run["ui"]["memflow"]
-    assert [chunk["chunk"] for chunk in summary["chunks"]] == list(range(8)) and summary["first_chunk"] == 0
-    assert set(summary["thumbnails"]) == {str(chunk) for chunk in range(8)}
-    for url in summary["thumbnails"].values():
+    (told,) = run["ui"]["memflow"]
+    assert [chunk["chunk"] for chunk in told["chunks"]] == list(range(8)) and told["first_chunk"] == 0
+    assert set(told["thumbnails"]) == {str(chunk) for chunk in range(8)}
+    for url in told["thumbnails"].values():
         assert max(picture(url).size) <= 128
     _, seen = view(tiny, run["report"])
-    for shown, chunk in zip(summary["chunks"], seen["chunks"], strict=True):
+    for shown, chunk in zip(told["chunks"], seen["chunks"], strict=True):
         assert shown["memory"]["share"] == chunk["share"]
         assert [m["frame"] for m in shown["memory"]["bank"]] == [m["frame"] for m in chunk["bank"]]
-    assert len(json.dumps(summary)) < 100_000
+    assert len(json.dumps(told)) < 100_000
 
 
 def test_thumbnails_are_small_whatever_was_decoded(tiny):

@@ -10,12 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from benchmarks.recall.reading import read_segment
+from benchmarks.recall import evaluate_segment
 from memflow_core.weights import ASSETS, TINY_GENERATOR, TINY_TEXT, TINY_VAE, TextConfig, TextEncoder, read_text_encoder
 from memflow_core.weights.tiny import METADATA_KEY
-from training.cartoons.story import render, sample_story, story_of, vocabulary
-from training.generator.run import Settings, Training
-from training.train_generator import export, exported
+from training.cartoons import render, sample_story, story_from_prompts, vocabulary
+from training.generator import GeneratorSettings, GeneratorTrainer
+from training.train_generator import export, read_exported
 
 PROMPT = "a robot walks across the meadow"
 LENGTH, WIDTH = 16, 128
@@ -112,15 +112,15 @@ def test_it_shows_what_the_prompt_says(tiny):
     )
     video = (255 * tiny.vae.decode(samples)[0].detach()).numpy()
     assert np.abs(np.diff(video, axis=0)).mean((1, 2, 3)).min() > 0.3, "a still"
-    segment = story_of([("a robot walks across the meadow", 3)]).segments[0]
-    shown = read_segment(video.round().astype(np.uint8), segment, range(3), "robot")
-    assert shown.right == {"character": 1.0, "scene": 1.0, "action": 1.0}
+    segment = story_from_prompts([("a robot walks across the meadow", 3)]).segments[0]
+    scores = evaluate_segment(video.round().astype(np.uint8), segment, range(3), "robot")
+    assert scores.right == {"character": 1.0, "scene": 1.0, "action": 1.0}
 
 
 @torch.no_grad()  # as ComfyUI runs nodes; else gradients of a whole video are kept
 @pytest.mark.parametrize("seed", [11, 12])
 def test_comfyuis_decoder_shows_stories_as_they_were_drawn(tiny, seed):
-    pictures = torch.from_numpy(render(sample_story(seed), 0, 161)).float() / 255
+    pictures = torch.from_numpy(render(sample_story(seed), 0, 81)).float() / 255
     decoded = tiny.vae.decode(tiny.vae.encode(pictures))[0]
     error = (decoded - pictures).square().mean((1, 2, 3))
     assert -10 * error.mean().log10() >= 30
@@ -134,8 +134,8 @@ def test_every_prompt_of_the_stories_can_be_read(tiny):
 
 def test_the_files_are_small_and_training_can_go_on_from_them(tmp_path):
     assert sum(file.stat().st_size for file in ASSETS.iterdir()) < 24_000_000
-    run = Training(Settings(), "cpu")
-    run.start_from(exported(ASSETS))
+    run = GeneratorTrainer(GeneratorSettings(), "cpu")
+    run.load_weights(read_exported(ASSETS))
     for written in export(run.average, tmp_path):
         new, shipped = load_file(written), load_file(ASSETS / written.name)
         assert {name: value.dtype for name, value in new.items()} == dict.fromkeys(shipped, torch.float16)

@@ -1,4 +1,4 @@
-"""The cartoon world: stories one can rely on, and identities that can be read back from pixels."""
+"""The cartoon data set: stories hold what they promise, and identities can be read back from pixels."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ import numpy as np
 import pytest
 
 from memflow_core.schedule import read_schedule
-from training.cartoons.reading import ideals, read_identity
-from training.cartoons.story import (
-    ACTIONS,
-    LONG_ABSENCE,
-    PLANS,
-    Placement,
-    placements,
-    prompts,
-    render,
-    sample_story,
-    start_frame,
-    story_of,
-    understand,
-    vocabulary,
-)
-from training.cartoons.world import (
+from training.cartoons import (
     ACCESSORIES,
+    ACTIONS,
     BODIES,
     IDENTITIES,
     KINDS,
+    LONG_ABSENCE,
     PATTERNS,
+    PLANS,
     SCENES,
     SIZE,
     Identity,
+    Placement,
     Pose,
+    Shot,
     background,
+    identify,
+    identity_templates,
+    parse_prompt,
+    placements,
+    prompt_variants,
+    render,
+    sample_story,
+    start_frame,
+    story_from_prompts,
+    vocabulary,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,24 +68,24 @@ def test_segments_follow_each_other(plan):
 
 
 @pytest.mark.parametrize("plan", PLANS)
-def test_prompts_say_what_is_shown_and_who_is_new(plan):
+def test_prompts_name_what_is_shown_and_which_character_is_new(plan):
     for seed in SEEDS:
         seen = ()
         for segment in sample_story(seed, plan).segments:
-            assert segment.prompt in prompts(segment.scene, segment.cast, segment.action, seen)
-            assert understand(segment.prompt) == (segment.scene, segment.cast, segment.action)
+            assert segment.prompt in prompt_variants(segment.shot, seen)
+            assert parse_prompt(segment.prompt) == segment.shot
             for kind in segment.cast:
                 assert f"{'the' if kind in seen else 'a'} {kind}" in segment.prompt
             seen += segment.cast
 
 
 @pytest.mark.parametrize("plan", [plan for plan in PLANS if plan != "wander"])
-def test_the_hero_comes_back_after_a_long_absence_with_somebody_else_in_between(plan):
+def test_the_hero_comes_back_after_a_long_absence_with_another_character_in_between(plan):
     for seed in SEEDS:
         story = sample_story(seed, plan)
         last = len(story.segments) - 1
-        back = [event for event in story.returns() if event.segment == last]
-        assert back and all(event.away >= LONG_ABSENCE for event in back)
+        back = [event for event in story.reappearances() if event.segment == last]
+        assert back and all(event.away_chunks >= LONG_ABSENCE for event in back)
         hero = back[0].kind
         first, *_ = (n for n, s in enumerate(story.segments) if hero in s.cast)
         between = [s.cast for s in story.segments[first + 1 : last] if hero not in s.cast]
@@ -93,7 +93,7 @@ def test_the_hero_comes_back_after_a_long_absence_with_somebody_else_in_between(
         assert (first == 0) == (plan == "opening")
 
 
-def test_who_stays_in_a_place_does_something_else_there_or_leaves_it():
+def test_a_character_that_stays_in_a_place_does_something_else_there_or_leaves_it():
     stayed = set()
     for story in map(sample_story, range(400)):
         for before, after in pairwise(story.segments):
@@ -124,17 +124,17 @@ def test_no_word_gives_an_identity_away():
 @pytest.mark.parametrize("name", ["tiny_story", "node_by_node"])
 def test_the_shipped_workflows_can_be_drawn(name):
     nodes = json.loads((ROOT / "workflows" / f"{name}.json").read_text())["nodes"]
-    said = [node["widgets_values"][0] for node in nodes if node["type"] == "CLIPTextEncode"]
+    prompts = [node["widgets_values"][0] for node in nodes if node["type"] == "CLIPTextEncode"]
     for node in nodes:
         if node["type"] == "MemFlowPromptSchedule":
-            said += [segment.prompt for segment in read_schedule(node["widgets_values"][0]).segments]
-    assert len(said) >= 3
-    for prompt in said:
-        understand(prompt)
+            prompts += [segment.prompt for segment in read_schedule(node["widgets_values"][0]).segments]
+    assert len(prompts) >= 3
+    for prompt in prompts:
+        parse_prompt(prompt)
 
 
 @pytest.mark.parametrize(
-    ("prompt", "meaning"),
+    ("prompt", "shot"),
     [
         ("a robot walks across the meadow", ("meadow", ("robot",), "across")),
         ("The beach lies  empty", ("beach", (), "empty")),
@@ -142,13 +142,13 @@ def test_the_shipped_workflows_can_be_drawn(name):
         ("the robot and the cat meet on the beach", ("beach", ("robot", "cat"), "meet")),
     ],
 )
-def test_plain_english_is_understood(prompt, meaning):
-    assert understand(prompt) == meaning
+def test_a_prompt_is_read_as_its_shot(prompt, shot):
+    assert parse_prompt(prompt) == shot
 
 
 def test_a_prompt_without_a_picture_is_an_error():
-    with pytest.raises(ValueError, match="'a robot sings'.*walks across the meadow"):
-        story_of([("a robot sings", 4)])
+    with pytest.raises(ValueError, match=r"'a robot sings'.*walks across the meadow"):
+        story_from_prompts([("a robot sings", 4)])
 
 
 # -- pictures --------------------------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ def test_chunk_0_has_9_pictures_and_every_later_one_12():
 
 
 def test_scenes_change_at_the_first_picture_of_a_chunk_and_nowhere_else():
-    story = story_of([("an empty meadow", 4), ("a cat walks right in the city", 5), ("an empty beach", 4)])
+    story = story_from_prompts([("an empty meadow", 4), ("a cat walks right in the city", 5), ("an empty beach", 4)])
     pictures = render(story)
     jumps = [frame for frame in range(1, len(pictures)) if _difference(pictures[frame], pictures[frame - 1]) > 25]
     assert jumps == [start_frame(4), start_frame(9)]
@@ -177,28 +177,28 @@ def test_scenes_change_at_the_first_picture_of_a_chunk_and_nowhere_else():
 
 @pytest.mark.parametrize("action", [action for action in ACTIONS if action != "meet"])
 def test_a_segment_looks_the_same_wherever_it_starts(action):
-    prompt = prompts("snow", () if action == "empty" else ("bird",), action)[0]
-    first = render(story_of([(prompt, 6)]))
-    later = render(story_of([("an empty beach", 5), (prompt, 6)]))[start_frame(5) :]
+    prompt = prompt_variants(Shot("snow", () if action == "empty" else ("bird",), action))[0]
+    first = render(story_from_prompts([(prompt, 6)]))
+    later = render(story_from_prompts([("an empty beach", 5), (prompt, 6)]))[start_frame(5) :]
     assert np.array_equal(first, later[3:])
 
 
 @pytest.mark.parametrize("action", ["across", "right", "left", "enters", "returns", "leaves", "jumps", "waves"])
-def test_who_acts_moves_and_stays_in_its_scene(action):
-    prompt = prompts("meadow", ("robot",), action)[0]
-    pictures = render(story_of([(prompt, 3)]))
+def test_a_character_that_acts_moves_and_stays_in_its_scene(action):
+    prompt = prompt_variants(Shot("meadow", ("robot",), action))[0]
+    pictures = render(story_from_prompts([(prompt, 3)]))
     assert all(_difference(one, other) > 0 for one, other in zip(pictures[:-3], pictures[3:], strict=True))
     assert all(_difference(picture, background("meadow")) < 30 for picture in pictures)
 
 
-def test_who_leaves_is_gone_and_who_meets_is_there():
-    gone = render(story_of([("the cat leaves the beach", 6)]))
+def test_a_character_that_leaves_is_gone_and_two_that_meet_are_there():
+    gone = render(story_from_prompts([("the cat leaves the beach", 6)]))
     assert _difference(gone[0], background("beach")) > 5 > 1 > _difference(gone[-1], background("beach"))
-    met = story_of([("the robot and the cat meet on the beach", 4)], {"cat": Identity(4, 1, 2)})
+    met = story_from_prompts([("the robot and the cat meet on the beach", 4)], {"cat": Identity(4, 1, 2)})
     frame = met.frames - 1
     for kind, where in zip(("robot", "cat"), placements(met.segments[0], frame), strict=True):
-        reading = read_identity(render(met)[frame], "beach", kind, where)
-        assert reading.present() and reading.identity == met.identities[kind]
+        match = identify(render(met)[frame], "beach", kind, where)
+        assert match.is_present() and match.identity == met.identities[kind]
 
 
 # -- identities ------------------------------------------------------------------------------------------------------
@@ -206,7 +206,7 @@ def test_who_leaves_is_gone_and_who_meets_is_there():
 
 def test_there_are_120_identities_with_hues_far_apart():
     assert len(set(IDENTITIES)) == 120
-    assert [Identity.of(number) for number in range(120)] == list(IDENTITIES)
+    assert [Identity.from_number(number) for number in range(120)] == list(IDENTITIES)
     hues = sorted(colorsys.rgb_to_hsv(*colour)[0] * 360 for colour in BODIES.values())
     gaps = np.diff([*hues, hues[0] + 360])
     assert gaps.min() > 40
@@ -216,16 +216,16 @@ def test_there_are_120_identities_with_hues_far_apart():
 @pytest.mark.parametrize("scene", SCENES)
 def test_every_identity_is_read_back_through_noise(kind, scene):
     noise = np.random.default_rng(5)
-    prompt = prompts(scene, (kind,), "stands")[0]
+    prompt = prompt_variants(Shot(scene, (kind,), "stands"))[0]
     for identity in IDENTITIES[::7]:
-        picture = render(story_of([(prompt, 4)], {kind: identity}), 9, 10)[0]
-        reading = read_identity(picture + noise.normal(0, 30, picture.shape), scene, kind, STANDING)
-        assert reading.identity == identity and reading.present()
+        picture = render(story_from_prompts([(prompt, 4)], {kind: identity}), 9, 10)[0]
+        match = identify(picture + noise.normal(0, 30, picture.shape), scene, kind, STANDING)
+        assert match.identity == identity and match.is_present()
 
 
 def test_any_two_identities_differ_by_more_than_a_good_decoder_errs():
     for kind in KINDS:
-        drawn, alpha = ideals(kind, Pose())
+        drawn, alpha = identity_templates(kind, Pose())
         flat = drawn.reshape(len(drawn), -1) / (255 * np.sqrt(3 * alpha.sum()))
         squared = (flat**2).sum(1)
         distance = squared[:, None] + squared - 2 * flat @ flat.T + 9 * np.eye(len(flat))
@@ -233,20 +233,20 @@ def test_any_two_identities_differ_by_more_than_a_good_decoder_errs():
 
 
 @pytest.mark.parametrize("scene", SCENES)
-def test_nobody_is_read_in_an_empty_scene_nor_in_grey(scene):
+def test_no_character_is_found_in_an_empty_scene_nor_in_grey(scene):
     for picture in (background(scene), np.full((SIZE, SIZE, 3), background(scene).mean())):
         for kind in KINDS:
-            assert not read_identity(picture, scene, kind, STANDING).present()
+            assert not identify(picture, scene, kind, STANDING).is_present()
 
 
 def test_a_character_off_its_place_is_found_within_reach():
-    picture = render(story_of([("a ghost stands in the city", 4)], {"ghost": IDENTITIES[50]}), 9, 10)[0]
-    reading = read_identity(picture, "city", "ghost", Placement(SIZE // 2 - 2, 1), reach=2)
-    assert reading.identity == IDENTITIES[50] and reading.offset == (2, -1) and reading.error < 1e-3
+    picture = render(story_from_prompts([("a ghost stands in the city", 4)], {"ghost": IDENTITIES[50]}), 9, 10)[0]
+    match = identify(picture, "city", "ghost", Placement(SIZE // 2 - 2, 1), reach=2)
+    assert match.identity == IDENTITIES[50] and match.offset == (2, -1) and match.error < 1e-3
 
 
-def test_reading_refuses_what_cannot_be_read():
+def test_a_picture_of_another_shape_or_without_the_place_is_refused():
     with pytest.raises(ValueError, match=r"shape \[64, 64\]"):
-        read_identity(np.zeros((64, 64)), "city", "cat", STANDING)
+        identify(np.zeros((64, 64)), "city", "cat", STANDING)
     with pytest.raises(ValueError, match="the cat is outside the picture at column 90"):
-        read_identity(np.zeros((64, 64, 3)), "city", "cat", Placement(90))
+        identify(np.zeros((64, 64, 3)), "city", "cat", Placement(90))

@@ -1,4 +1,4 @@
-"""The video autoencoder as it is trained, against ComfyUI's own code on the exported weights."""
+"""The video autoencoder in training, compared with ComfyUI's own code on the exported weights."""
 
 from __future__ import annotations
 
@@ -7,9 +7,18 @@ from dataclasses import replace
 import pytest
 import torch
 
-from training.cartoons.clips import batch
-from training.vae.autoencoder import LATENTS, WAN_MEAN, WAN_STD, VideoAutoencoder, wan_weights
-from training.vae.run import Batches, Settings, Training, to_model
+from training.cartoons import clip_batch
+from training.vae import (
+    LATENTS,
+    WAN_MEAN,
+    WAN_STD,
+    ClipBatches,
+    VaeSettings,
+    VaeTrainer,
+    VideoAutoencoder,
+    to_signed,
+    wan_weights,
+)
 
 WIDTH = 8
 
@@ -31,7 +40,7 @@ def _loaded(weights):
 
 
 def _pictures(frames: int) -> torch.Tensor:
-    return to_model(torch.from_numpy(batch(1, 1, 2, frames)[0]))
+    return to_signed(torch.from_numpy(clip_batch(1, 1, 2, frames)[0]))
 
 
 @pytest.mark.parametrize("frames", [1, 5, 13, 17])
@@ -61,31 +70,32 @@ def test_latents_come_out_as_comfyui_scales_them(pack, model):
 
 
 def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(tmp_path):
-    settings = Settings(steps=4, stills=2, clips=1, width=WIDTH)
+    settings = VaeSettings(steps=4, stills=2, clips=1, width=WIDTH)
 
-    def learn(run: Training, steps: range) -> Training:
+    def train(run: VaeTrainer, steps: range) -> VaeTrainer:
         for step in steps:
-            run.learn(*Batches(settings)[step])
+            pictures, character = ClipBatches(settings)[step]
+            run.train_step(pictures, character)
         return run
 
-    straight = learn(Training(settings, "cpu"), range(4))
-    learn(Training(settings, "cpu"), range(2)).save(tmp_path / "vae.pt")
-    resumed = Training(settings, "cpu")
+    straight = train(VaeTrainer(settings, "cpu"), range(4))
+    train(VaeTrainer(settings, "cpu"), range(2)).save(tmp_path / "vae.pt")
+    resumed = VaeTrainer(settings, "cpu")
     resumed.load(tmp_path / "vae.pt")
     assert resumed.step == 2
-    learn(resumed, range(2, 4))
+    train(resumed, range(2, 4))
     for name, value in straight.average.state_dict().items():
         torch.testing.assert_close(resumed.average.state_dict()[name], value, msg=name)
 
 
 def test_a_frozen_run_keeps_its_latents_and_improves_its_pictures(tmp_path):
-    learned = Training(Settings(steps=40, stills=40, clips=1, width=WIDTH), "cpu")
-    learned.learn(*Batches(learned.settings)[0])
-    learned.save(tmp_path / "vae.pt")
-    run = Training(replace(learned.settings, frozen=True), "cpu")
+    first = VaeTrainer(VaeSettings(steps=40, stills=40, clips=1, width=WIDTH), "cpu")
+    pictures, character = ClipBatches(first.settings)[0]
+    first.train_step(pictures, character)
+    first.save(tmp_path / "vae.pt")
+    run = VaeTrainer(replace(first.settings, frozen=True), "cpu")
     run.load(tmp_path / "vae.pt")
-    pictures, character = Batches(run.settings)[0]
-    before = run.model.eval().encode(to_model(pictures)).detach()
-    losses = [run.learn(pictures, character) for _ in range(12)]
-    assert torch.equal(run.average.encode(to_model(pictures)), before)
+    before = run.model.eval().encode(to_signed(pictures)).detach()
+    losses = [run.train_step(pictures, character) for _ in range(12)]
+    assert torch.equal(run.average.encode(to_signed(pictures)), before)
     assert losses[-1] < losses[0]

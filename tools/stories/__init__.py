@@ -1,9 +1,9 @@
-"""What the workflow files of `workflows/` hold; `tools.make_workflows` writes them."""
+"""Contents of the workflow files in `workflows/`, which `tools.make_workflows` writes."""
 
 from __future__ import annotations
 
+from .continued import continue_and_branch, live_story, picture_to_story
 from .first import node_by_node, tiny_story
-from .going_on import continue_and_branch, live_story, picture_to_story
 from .real import low_vram, official_story
 
 STORIES = (

@@ -1,9 +1,9 @@
-"""The first story, and the same made node by node."""
+"""Workflow files of the first story, by text and node by node."""
 
 from __future__ import annotations
 
-from ..workflow_graph import Node, Note, Story
-from .parts import schedule, text, tiny_model, tiny_video
+from ..workflow_graph import Node, Note, WorkflowSpec
+from .parts import schedule_node, text_node, tiny_model_node, tiny_video_node
 
 TINY_STORY_TEXT = """\
 0s: the meadow lies empty
@@ -24,11 +24,18 @@ SEGMENTS = (
 SEGMENTS_FRAMES = 213
 
 
-def tiny_story() -> Story:
-    tiny = tiny_model((40, 20))
-    prompts = schedule(tiny["clip"], TINY_STORY_TEXT, (400, 20))
+def tiny_story() -> WorkflowSpec:
+    tiny = tiny_model_node((40, 20))
+    schedule = schedule_node(tiny["clip"], TINY_STORY_TEXT, (400, 20))
     memory = Node("MemFlowMemory", (400, 580), (560, 82))
-    video = tiny_video(tiny, prompts["schedule"], "tiny_story", TINY_STORY_FRAMES, (1020, 20), memory=memory["memory"])
+    video = tiny_video_node(
+        tiny,
+        schedule["schedule"],
+        name="tiny_story",
+        length=TINY_STORY_FRAMES,
+        at=(1020, 20),
+        memory=memory["memory"],
+    )
     note = Note(
         "## A tiny story with memory\n\n"
         "**Run** writes half a minute of cartoon, chunk by chunk. No prompt says which colours the robot has, and it "
@@ -39,26 +46,28 @@ def tiny_story() -> Story:
         "- **Memory**: what the stream remembers. Choose *Window only* and compare.\n"
         "- **Stream to Video**: another seed casts others. The file plays up to the last chunk, even if you cancel.\n\n"
         "The tiny model needs no download and no GPU. For real weights open the template *official_story*.",
-        # its foot is the graph's: the front end fits that into the window, with room for the finished video
+        # it ends where the graph ends: the front end fits that into the window, with room for the finished video
         (400, 714),
         (560, 536),
     )
-    return Story("tiny_story", (tiny, prompts, memory, video), (note,))
+    return WorkflowSpec("tiny_story", (tiny, schedule, memory, video), (note,))
 
 
-def node_by_node() -> Story:
-    tiny = tiny_model((60, 20))
-    nodes, told = [tiny], None
+def node_by_node() -> WorkflowSpec:
+    tiny = tiny_model_node((60, 20))
+    nodes, schedule = [tiny], None
     for number, (start, words) in enumerate(SEGMENTS):
         left = 400 + 330 * number
-        prompt = text(tiny["clip"], words, (left, 20), f"Prompt {number + 1}")
-        before = {"schedule": told} if told else {}
+        prompt = text_node(tiny["clip"], words, (left, 20), f"Prompt {number + 1}")
+        before = {"schedule": schedule} if schedule else {}
         values = {"conditioning": prompt["CONDITIONING"], "start": start, **before}
         segment = Node("MemFlowPromptSegment", (left + 20, 190), (270, 170), values)
-        told = segment["schedule"]
+        schedule = segment["schedule"]
         nodes += [prompt, segment]
     memory = Node("MemFlowMemory", (1080, 430), (270, 82))
-    video = tiny_video(tiny, told, "node_by_node", SEGMENTS_FRAMES, (1420, 20), memory=memory["memory"])
+    video = tiny_video_node(
+        tiny, schedule, name="node_by_node", length=SEGMENTS_FRAMES, at=(1420, 20), memory=memory["memory"]
+    )
     note = Note(
         "## A schedule, node by node\n\n"
         "Each **Prompt Segment** takes any `CONDITIONING` and the time from which it holds. Chain as many as you like, "
@@ -67,4 +76,4 @@ def node_by_node() -> Story:
         (40, 190),
         (300, 240),
     )
-    return Story("node_by_node", (*nodes, memory, video), (note,))
+    return WorkflowSpec("node_by_node", (*nodes, memory, video), (note,))

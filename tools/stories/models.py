@@ -1,4 +1,4 @@
-"""The published files that workflows name, as ComfyUI's missing-model dialog reads them, and their loaders."""
+"""Published model files, as ComfyUI's missing-model dialog reads them from workflows, and their loader nodes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ REPACKAGED = "https://huggingface.co/Comfy-Org/Wan_2.1_ComfyUI_repackaged/resolv
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A file to download into a folder of ComfyUI's models. sha256: as its publisher shows it; None where not known."""
+    """File to download into a folder of ComfyUI's models.
+
+    sha256  as its publisher shows it; None where it is not known.
+    """
 
     url: str
     directory: str
@@ -26,7 +29,7 @@ class ModelFile:
         return self.url.rpartition("/")[2]
 
     def entry(self) -> dict[str, str]:
-        """What a node's `properties.models` holds of it."""
+        """Return the file's entry in a node's `properties.models`."""
         known = {"hash": self.sha256, "hash_type": "SHA256"} if self.sha256 else {}
         return {"name": self.name, "url": self.url, "directory": self.directory} | known
 
@@ -51,15 +54,15 @@ FILES = (GENERATOR, LORA, TEXT_ENCODER, VAE)
 
 
 def model_table() -> str:
-    """The files for a note, in Markdown."""
+    """Return a table of the files for a note, in Markdown."""
     rows = [f"| [{file.name}]({file.url}) | `models/{file.directory}` | {file.size} |" for file in FILES]
     return "\n".join(("| file | folder | size |", "| --- | --- | --- |", *rows))
 
 
 def loaders(at: tuple[int, int], more: Mapping[str, str] = MappingProxyType({})) -> tuple[Node, Node, Node]:
-    """Nodes that load MemFlow's model, its text encoder and its VAE, one below the other.
+    """Return nodes that load MemFlow's model, its text encoder and its VAE, one below the other.
 
-    more  further values of the model's.
+    more  further values of the first.
     """
     left, top = at
     model = Node(

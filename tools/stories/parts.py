@@ -1,42 +1,46 @@
-"""What several workflows have in common."""
+"""Nodes and sizes that several workflows share."""
 
 from __future__ import annotations
 
 from ..workflow_graph import Node, Output
 
 TINY = {"width": 64, "height": 64, "fps": 16.0}
-SEED = 0  # a cast whose looks the tiny model keeps up all through these stories
-# with room for the memory view and most of the video, which grow out of it
+SEED = 0  # its characters keep their looks all through these stories
+# with room for the memory view and most of the video, which the node shows below its widgets
 STREAM_SIZE = (400, 1020)
-# less would be widened by the timeline
+# the timeline would widen a smaller node
 SCHEDULE_SIZE = (560, 500)
 TEXT_SIZE = (300, 110)
 
 
-def tiny_model(at: tuple[int, int]) -> Node:
+def tiny_model_node(at: tuple[int, int]) -> Node:
     return Node("MemFlowTinyStory", at, (280, 66))
 
 
-def text(clip: Output, words: str, at: tuple[int, int], title: str | None = None) -> Node:
+def text_node(clip: Output, words: str, at: tuple[int, int], title: str | None = None) -> Node:
     return Node("CLIPTextEncode", at, TEXT_SIZE, {"clip": clip, "text": words}, title)
 
 
-def schedule(
+def schedule_node(
     clip: Output, prompts: str, at: tuple[int, int], title: str | None = None, size: tuple[int, int] = SCHEDULE_SIZE
 ) -> Node:
     return Node("MemFlowPromptSchedule", at, size, {"clip": clip, "prompts": prompts}, title)
 
 
-def tiny_video(
+def tiny_video_node(
     tiny: Node,
-    told: Output,
+    schedule: Output,
+    *,
     name: str,
     length: int,
     at: tuple[int, int],
     size: tuple[int, int] = STREAM_SIZE,
     **values,
 ) -> Node:
-    """MemFlow Stream to Video with the tiny model; it writes video/NAME. `values` may hold a `title`."""
+    """Return MemFlow Stream to Video with the tiny model, which writes video/NAME.
+
+    values  further inputs, and a `title`.
+    """
     title = values.pop("title", None)
-    given = {"model": tiny["model"], "vae": tiny["vae"], "schedule": told, **TINY, "seed": SEED, "length": length}
-    return Node("MemFlowStreamToVideo", at, size, given | {"filename_prefix": f"video/{name}"} | values, title)
+    inputs = {"model": tiny["model"], "vae": tiny["vae"], "schedule": schedule, **TINY, "seed": SEED, "length": length}
+    return Node("MemFlowStreamToVideo", at, size, inputs | {"filename_prefix": f"video/{name}"} | values, title)

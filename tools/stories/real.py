@@ -1,4 +1,4 @@
-"""Stories for the published weights."""
+"""Workflow files of stories for the published weights."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import json
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from ..workflow_graph import Node, Note, Story
+from ..workflow_graph import Node, Note, WorkflowSpec
 from .models import loaders, model_table
-from .parts import STREAM_SIZE, schedule
+from .parts import STREAM_SIZE, schedule_node
 
 KEEPER = "an old lighthouse keeper with a white beard, a navy blue wool sweater and a red knitted cap"
 DOG = "a small brown dog with one white ear"
 TOWER = "a white lighthouse on a windswept rocky island, under a pale morning sky"
 STYLE = "Realistic, cinematic, soft natural light."
-# as MemFlow's own: every prompt says again who it is about and where
+# like MemFlow's own prompts, every one describes its characters and the place again
 SIX_PROMPTS = (
     f"{KEEPER} walks along a stone path towards {TOWER}, a brass lantern in his hand. The camera "
     "follows slowly from behind while waves break on the rocks below.",
@@ -40,12 +40,12 @@ global: {STYLE}
 
 
 def six_prompt_script() -> str:
-    """A story as one object of MemFlow's JSONL, a prompt to a line."""
+    """Return the story as one object of MemFlow's JSONL, with a prompt on each line."""
     prompts = [f"{STYLE} {prompt[0].upper()}{prompt[1:]}" for prompt in SIX_PROMPTS]
     return json.dumps({"prompts": prompts}, indent=1, ensure_ascii=False)
 
 
-def official_story() -> Story:
+def official_story() -> WorkflowSpec:
     note = Note(
         "## The official MemFlow story\n\n"
         "One minute of six prompts at 832 x 480, with the published weights and the published memory. Download the "
@@ -62,10 +62,12 @@ def official_story() -> Story:
         (40, 20),
         (540, 560),
     )
-    return _story("official_story", note, six_prompt_script(), "Official MemFlow", (832, 480), OFFICIAL_FRAMES)
+    return _workflow(
+        "official_story", note, prompts=six_prompt_script(), preset="Official MemFlow", length=OFFICIAL_FRAMES
+    )
 
 
-def low_vram() -> Story:
+def low_vram() -> WorkflowSpec:
     note = Note(
         "## For cards of 8 GB\n\n"
         "Half a minute at 832 x 480, with the model and what it remembers in FP8: **Load Model** is set to "
@@ -83,23 +85,25 @@ def low_vram() -> Story:
         (540, 560),
     )
     in_fp8 = {"memory": {"cache": "fp8"}, "model": {"weight_dtype": "fp8"}}
-    return _story("low_vram", note, LOW_VRAM_TEXT, "Story", (832, 480), 477, in_fp8)
+    return _workflow("low_vram", note, prompts=LOW_VRAM_TEXT, preset="Story", length=477, more=in_fp8)
 
 
-def _story(
+def _workflow(
     name: str,
     note: Note,
+    *,
     prompts: str,
     preset: str,
-    size: tuple[int, int],
     length: int,
     more: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
-) -> Story:
-    """more: further values of the nodes `memory` and `model`."""
+) -> WorkflowSpec:
+    """Return a workflow at 832 x 480.
+
+    more  further values of the nodes `memory` and `model`.
+    """
     model, clip, vae = loaders((620, 20), more.get("model", {}))
-    told = schedule(clip["CLIP"], prompts, (1060, 20))
+    schedule = schedule_node(clip["CLIP"], prompts, (1060, 20))
     memory = Node("MemFlowMemory", (1060, 580), (560, 82), {"preset": preset, **more.get("memory", {})})
-    width, height = size
     video = Node(
         "MemFlowStreamToVideo",
         (1660, 20),
@@ -107,13 +111,13 @@ def _story(
         {
             "model": model["model"],
             "vae": vae["VAE"],
-            "schedule": told["schedule"],
+            "schedule": schedule["schedule"],
             "memory": memory["memory"],
-            "width": width,
-            "height": height,
+            "width": 832,
+            "height": 480,
             "length": length,
             "fps": 16.0,
             "filename_prefix": f"video/{name}",
         },
     )
-    return Story(name, (model, clip, vae, told, memory, video), (note,), scale=0.7)
+    return WorkflowSpec(name, (model, clip, vae, schedule, memory, video), (note,), scale=0.7)

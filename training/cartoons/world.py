@@ -1,4 +1,4 @@
-"""What the cartoon world of the tiny story model looks like: four scenes, four kinds of character, 120 identities.
+"""Draw the cartoon world of the tiny story model: four scenes, four kinds of character, 120 identities.
 
 Everything is drawn by area: a figure is a stack of parts (body, accessory, pattern, ...), and each part's coverage of
 a pixel is exact to 1/16. Coverage times colours is the picture, so an identity is a matter of colours alone and can
@@ -36,7 +36,7 @@ ACCESSORIES = {
 }
 PATTERNS = ("plain", "striped", "spotted", "split")
 
-_DARK_PATTERN_ON = ("yellow", "cyan")  # white would hardly show there
+_DARK_PATTERN_ON = ("yellow", "cyan")  # a white pattern would hardly show on these bodies
 _DARK, _LIGHT, _BEAK = (25, 25, 30), (250, 250, 250), (255, 140, 20)
 _SHADE = 0.7  # limbs are the body's colour, this much darker
 
@@ -48,17 +48,18 @@ _FINE = 4  # each pixel is sampled this often across and down
 
 
 class Identity(NamedTuple):
-    """What tells two characters of one kind apart: indices into BODIES, ACCESSORIES and PATTERNS."""
+    """Looks of a character: indices into BODIES, ACCESSORIES and PATTERNS."""
 
     body: int
     accessory: int
     pattern: int
 
     @classmethod
-    def of(cls, number: int) -> Identity:
-        """The identity of a number from 0 to len(IDENTITIES) - 1."""
+    def from_number(cls, number: int) -> Identity:
+        """Return identity `number`, from 0 to len(IDENTITIES) - 1."""
         rest, pattern = divmod(number, len(PATTERNS))
-        return cls(*divmod(rest, len(ACCESSORIES)), pattern)
+        body, accessory = divmod(rest, len(ACCESSORIES))
+        return cls(body=body, accessory=accessory, pattern=pattern)
 
     def __str__(self) -> str:
         body, accessory = tuple(BODIES)[self.body], tuple(ACCESSORIES)[self.accessory]
@@ -66,11 +67,11 @@ class Identity(NamedTuple):
 
 
 class Pose(NamedTuple):
-    """How a figure holds itself.
+    """Pose of a figure.
 
-    stride  legs, from -2 to 2 pixels apart; 0 standing.
+    stride  legs, from -2 to 2 pixels apart; 0: together.
     arm     None: down. Otherwise raised, from -2 to 2 to either side.
-    left    looks to the left instead of to the right.
+    left    faces left instead of right.
     """
 
     stride: int = 0
@@ -78,14 +79,17 @@ class Pose(NamedTuple):
     left: bool = False
 
 
-IDENTITIES = tuple(Identity.of(number) for number in range(len(BODIES) * len(ACCESSORIES) * len(PATTERNS)))
+IDENTITIES = tuple(Identity.from_number(number) for number in range(len(BODIES) * len(ACCESSORIES) * len(PATTERNS)))
 
 
 # -- drawing ---------------------------------------------------------------------------------------------------------
 
 
 class Canvas:
-    """Labels on a fine grid. Lengths are in pixels; `x` from the middle to the right, `y` from the ground up."""
+    """Label image on a fine grid. Lengths are in pixels; `x` from the middle to the right, `y` from the ground up.
+
+    The shapes (`box`, `oval`, `spike`, `limb`) are bool masks [rows, columns] of the fine grid, to be painted.
+    """
 
     def __init__(self, width: int, height: int, left: float, bottom: float):
         rows, columns = np.mgrid[0 : height * _FINE, 0 : width * _FINE]
@@ -103,18 +107,18 @@ class Canvas:
         return ((self.x - x) / rx) ** 2 + ((self.y - y) / ry) ** 2 <= 1
 
     def spike(self, x: float, y0: float, y1: float, half: float) -> np.ndarray:
-        """An upright triangle with its tip at (x, y1)."""
+        """Upright triangle with its tip at (x, y1)."""
         inside = np.abs(self.x - x) <= half * (y1 - self.y) / (y1 - y0)
         return inside & (self.y >= y0) & (self.y < y1)
 
     def limb(self, x0: float, y0: float, x1: float, y1: float, half: float) -> np.ndarray:
-        """A straight line with round ends."""
+        """Straight line with round ends."""
         dx, dy = x1 - x0, y1 - y0
         along = np.clip(((self.x - x0) * dx + (self.y - y0) * dy) / (dx * dx + dy * dy), 0, 1)
         return (self.x - x0 - along * dx) ** 2 + (self.y - y0 - along * dy) ** 2 <= half**2
 
     def coverage(self, labels: int) -> np.ndarray:
-        """[labels, rows, columns] in 0..1: the share of each pixel that each label covers."""
+        """Return the share of each pixel that each label covers: float32 [labels, rows, columns] in 0..1."""
         rows, columns = (length // _FINE for length in self.labels.shape)
         fine = self.labels.reshape(rows, _FINE, columns, _FINE)
         return np.stack([(fine == label).mean((1, 3), dtype=np.float32) for label in range(labels)])
@@ -124,7 +128,7 @@ class Canvas:
 
 
 def _pattern(c: Canvas, torso: np.ndarray, x: float, y: float, pattern: int) -> None:
-    """Put a pattern on a torso whose middle is (x, y)."""
+    """Paint a pattern on a torso whose middle is (x, y)."""
     marks = {
         "striped": c.box(-99, 99, y - 5, y - 2) | c.box(-99, 99, y + 1, y + 4),
         "spotted": c.oval(x, y, 4, 4),
@@ -135,8 +139,8 @@ def _pattern(c: Canvas, torso: np.ndarray, x: float, y: float, pattern: int) -> 
 
 
 def _arm(c: Canvas, x: float, y: float, pose: Pose, length: float, half: float) -> None:
-    reach = (0.45 * length, -0.9 * length) if pose.arm is None else (0.35 * length + 2 * pose.arm, length)
-    c.paint(c.limb(x, y, x + reach[0], y + reach[1], half), SHADE)
+    dx, dy = (0.45 * length, -0.9 * length) if pose.arm is None else (0.35 * length + 2 * pose.arm, length)
+    c.paint(c.limb(x, y, x + dx, y + dy, half), SHADE)
 
 
 def _robot(c: Canvas, pose: Pose, pattern: int) -> None:
@@ -207,9 +211,10 @@ _FIGURES = {"robot": _robot, "cat": _cat, "ghost": _ghost, "bird": _bird}
 
 @cache
 def figure(kind: str, pose: Pose, pattern: int) -> np.ndarray:
-    """Coverage by each of PARTS, [parts, SPRITE_HEIGHT, SPRITE_WIDTH] in 0..1. Do not write to it.
+    """Draw a figure as coverage by each of PARTS.
 
-    The character's middle is column SPRITE_WIDTH // 2; its feet are on the last row.
+    The character's middle is column SPRITE_WIDTH // 2; its feet are on the last row. Returns float32
+    [parts, SPRITE_HEIGHT, SPRITE_WIDTH] in 0..1, which is cached: do not write to it.
     """
     canvas = Canvas(SPRITE_WIDTH, SPRITE_HEIGHT, left=-SPRITE_WIDTH / 2, bottom=0)
     _FIGURES[kind](canvas, pose, pattern)
@@ -219,7 +224,7 @@ def figure(kind: str, pose: Pose, pattern: int) -> np.ndarray:
 
 @cache
 def colours(identity: Identity) -> np.ndarray:
-    """Colour of each of PARTS, [parts, 3] in 0..255. Do not write to it."""
+    """Return the colour of each of PARTS: float32 [parts, 3] in 0..255, which is cached: do not write to it."""
     name = tuple(BODIES)[identity.body]
     body = np.array(BODIES[name], np.float32)
     pattern = _DARK if name in _DARK_PATTERN_ON else _LIGHT
@@ -229,17 +234,21 @@ def colours(identity: Identity) -> np.ndarray:
 
 @lru_cache(maxsize=2048)
 def sprite(kind: str, pose: Pose, identity: Identity) -> tuple[np.ndarray, np.ndarray]:
-    """One character alone: (colour times alpha [rows, columns, 3] in 0..255, alpha [rows, columns, 1] in 0..1)."""
+    """Draw one character alone, premultiplied by its alpha.
+
+    Returns (colour times alpha, float32 [SPRITE_HEIGHT, SPRITE_WIDTH, 3] in 0..255; alpha, float32
+    [SPRITE_HEIGHT, SPRITE_WIDTH, 1] in 0..1), which are cached: do not write to them.
+    """
     coverage = figure(kind, pose, identity.pattern)
     picture = np.tensordot(coverage, colours(identity), axes=(0, 0))
     return picture.astype(np.float32), coverage.sum(0)[..., None]
 
 
 def overlap(x: int, up: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Where a sprite and the picture overlap: (rows, columns) of the picture, and the same of the sprite.
+    """Return where a sprite and the picture overlap: (rows, columns) of the picture, and the same of the sprite.
 
     The sprite's middle is at column x of the picture, `up` pixels above the ground. The slices are empty if it lies
-    outside.
+    outside the picture.
     """
     left, top = x - SPRITE_WIDTH // 2, GROUND - up - SPRITE_HEIGHT
     rows = max(0, top), max(0, min(SIZE, top + SPRITE_HEIGHT))
@@ -249,9 +258,9 @@ def overlap(x: int, up: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
     return inside, own
 
 
-def place(picture: np.ndarray, drawn: tuple[np.ndarray, np.ndarray], x: int, up: int = 0) -> None:
-    """Put a sprite into a float32 picture [SIZE, SIZE, 3]. What lies outside is cut off."""
-    colour, alpha = drawn
+def paste(picture: np.ndarray, sprite: tuple[np.ndarray, np.ndarray], x: int, up: int = 0) -> None:
+    """Blend a sprite into `picture`, float32 [SIZE, SIZE, 3], in place. What lies outside is cut off."""
+    colour, alpha = sprite
     inside, own = overlap(x, up)
     target = picture[inside]
     target *= 1 - alpha[own]
@@ -263,7 +272,7 @@ def place(picture: np.ndarray, drawn: tuple[np.ndarray, np.ndarray], x: int, up:
 
 @cache
 def background(scene: str) -> np.ndarray:
-    """The empty scene, float32 [SIZE, SIZE, 3] in 0..255. Do not write to it."""
+    """Draw an empty scene. Returns float32 [SIZE, SIZE, 3] in 0..255, which is cached: do not write to it."""
     canvas = Canvas(SIZE, SIZE, left=0, bottom=0)
     palette: list[tuple[int, int, int]] = []
 

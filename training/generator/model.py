@@ -1,6 +1,6 @@
-"""The generator in training: the stream's own forward, over a whole sample at once and under a mask.
+"""The generator in training: the forward pass of a stream, over a whole sample at once and under a mask.
 
-Weights, block, modulation and head are `memflow_core`'s; only here does each frame of each sample have a timestep, a
+Weights, block, modulation and head are those of `memflow_core`. Here each frame of each sample has a timestep, a
 position and a prompt of its own.
 """
 
@@ -17,7 +17,7 @@ from memflow_core.config import ModelConfig
 from memflow_core.model import Backbone, Rope, Rotation, TextKV, WanModel
 from memflow_core.weights import END, TextConfig, TextEncoder
 
-from ..cartoons.story import vocabulary
+from ..cartoons import vocabulary
 
 _TEXT = TextConfig(vocabulary(), length=16, width=128, heads=2, layers=2, ffn_dim=256)
 
@@ -30,22 +30,26 @@ PRESETS = {
 
 
 class Generator(nn.Module):
-    """Text encoder and Wan-layout tree, trained together."""
+    """Text encoder and Wan-layout tree, which are trained together."""
 
     def __init__(self, config: ModelConfig):
         super().__init__()
         self.config = config
-        self.text, self.tree = TextEncoder(_TEXT), WanModel(config)
+        self.text = TextEncoder(_TEXT)
+        self.tree = WanModel(config)
         initialise(self)
 
     def embed_text(self, embedded: Tensor) -> list[TextKV]:
-        """Cross-attention keys and values of prompts, as a stream has them."""
+        """Return cross-attention keys and values of embedded prompts, [prompts, length, text_dim].
+
+        They are [prompts, heads, length, head_dim] for each layer, as a stream has them.
+        """
         return Backbone(self.tree).embed_text(embedded)
 
 
 @torch.no_grad()
 def initialise(generator: Generator) -> None:
-    """Small words and positions, shut gates: a new block changes nothing, and the first flow is zero."""
+    """Set first weights in place: the head is zero, and so the first flow; the gates of the blocks are half open."""
     nn.init.normal_(generator.text.embedding.weight, std=0.5)
     nn.init.normal_(generator.text.position, std=0.1)
     nn.init.zeros_(generator.tree.head.head.weight)
@@ -54,12 +58,15 @@ def initialise(generator: Generator) -> None:
         nn.init.normal_(block.modulation, std=0.02)
         for layer in (block.cross_attn.o, block.self_attn.o, block.ffn[2]):
             layer.weight *= 0.5
-        # gates half open
-        block.modulation[:, [2, 5]] += 0.5
+        block.modulation[:, [2, 5]] += 0.5  # the gates
 
 
 def encode_prompts(encoder: TextEncoder, texts: Sequence[str]) -> Tensor:
-    """`TextEncoder` for many prompts, [prompts, length, width]: those of equal length go through it together."""
+    """Embed many prompts as `TextEncoder` does one: those of equal length go through it together.
+
+    Returns float32 [prompts, length, width], in the order of `texts`. Raises ValueError for a word that the encoder
+    does not know.
+    """
     tokens = [[*encoder.config.ids(text), END] for text in texts]
     device = encoder.embedding.weight.device
     parts, order = [], []
@@ -69,16 +76,20 @@ def encode_prompts(encoder: TextEncoder, texts: Sequence[str]) -> Tensor:
         x = encoder.norm(encoder.layers(encoder.embedding(ids) + encoder.position[:length]))
         parts.append(F.pad(x.float(), (0, 0, 0, encoder.config.length - length)))
         order += members
-    place = torch.tensor(order, device=device).argsort()
-    return torch.cat(parts)[place]
+    rows = torch.tensor(order, device=device).argsort()
+    return torch.cat(parts)[rows]
 
 
 @dataclass(frozen=True)
-class Sparse:
-    """Which samples read memory sparsely, and how a sample is laid out: memory, window, copies of the target chunk.
+class SparseActivation:
+    """Sparse Memory Activation (SMA, arXiv 2512.14699) for some samples of a batch.
 
-    samples  bool [B]: where True, each copy reads the `top_k` most relevant memory frames alone, head by head.
-    valid    bool [B, memory frames].
+    A sample is laid out as memory, window, copies of the target chunk.
+
+    samples  bool [B]: where True, each copy reads only the `top_k` most relevant memory frames, head by head.
+    valid    bool [B, memory frames]: whether there is such a frame.
+    context  frames of memory and window.
+    chunk    frames of a copy.
     """
 
     samples: Tensor
@@ -87,11 +98,18 @@ class Sparse:
     chunk: int
     top_k: int = 3
 
-    def apply(self, mask: Tensor, q: Tensor, mean_k: Tensor) -> Tensor:
-        """mask [B, frames, frames] -> [B, heads, frames, frames]; q [B, heads, frames, tokens, head_dim]."""
+    def restrict(self, mask: Tensor, q: Tensor, mean_k: Tensor) -> Tensor:
+        """Take the memory frames that are not activated out of a mask.
+
+        mask    bool [B, frames, frames]: which frame (row) may attend to which (column).
+        q       queries, [B, heads, frames, tokens, head_dim].
+        mean_k  mean key of each frame, float32 [B, heads, frames, head_dim].
+
+        Returns bool [B, heads, frames, frames].
+        """
         memory, heads = self.valid.shape[1], q.shape[1]
-        asking = q[:, :, self.context :].float().mean(3).unflatten(2, (-1, self.chunk)).mean(3)
-        relevance = torch.einsum("bhcd,bhnd->bhcn", asking, mean_k[:, :, :memory])
+        mean_q = q[:, :, self.context :].float().mean(3).unflatten(2, (-1, self.chunk)).mean(3)
+        relevance = torch.einsum("bhcd,bhnd->bhcn", mean_q, mean_k[:, :, :memory])
         best = relevance.masked_fill(~self.valid[:, None, None], -torch.inf).topk(self.top_k, dim=-1).indices
         read = torch.zeros_like(relevance, dtype=torch.bool).scatter(-1, best, True)
         read = (read | ~self.samples[:, None, None, None]).repeat_interleave(self.chunk, dim=2)
@@ -103,34 +121,42 @@ class Sparse:
 
 @dataclass
 class MaskedAttention:
-    """The `Attend` of training: every frame of a sample at its own position, under a mask.
+    """Self-attention of training, an `Attend`: every frame of a sample at its own position, under a mask.
 
     rotation  for the frames' positions [B, 1, frames].
-    mask      bool [B, frames, frames], rows ask.
-    sparse    where memory is read sparsely.
-    mean_k    of each layer so far: mean key of each frame, [B, heads, frames, head_dim] float32.
+    mask      bool [B, frames, frames]: which frame (row) may attend to which (column).
+    sparse    restricts the mask where memory is read sparsely.
+    mean_k    is filled: for each layer so far the mean key of each frame, float32 [B, heads, frames, head_dim].
     """
 
     rotation: Rotation
     mask: Tensor
-    sparse: Sparse
+    sparse: SparseActivation
     mean_k: list[Tensor]
 
-    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def __call__(self, _layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attend. q, k, v and the result are [B, heads, frames * tokens, head_dim]; q and k come without RoPE."""
         frames = self.rotation.table.shape[2]
         q, k = (self.rotation.apply(x.unflatten(2, (frames, -1))) for x in (q, k))
         self.mean_k.append(k.float().mean(3))
         tokens = q.shape[3]
-        mask = self.sparse.apply(self.mask, q.detach(), self.mean_k[-1].detach())
-        wide = mask.repeat_interleave(tokens, 2).repeat_interleave(tokens, 3)
-        return attend(q.flatten(2, 3), k.flatten(2, 3), v, wide)
+        mask = self.sparse.restrict(self.mask, q.detach(), self.mean_k[-1].detach())
+        by_token = mask.repeat_interleave(tokens, 2).repeat_interleave(tokens, 3)
+        return masked_attention(q.flatten(2, 3), k.flatten(2, 3), v, by_token)
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """softmax(q k^T / sqrt(head_dim)) v over [B, heads, L, head_dim], where `mask` allows it."""
+def masked_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Compute softmax(q k^T / sqrt(head_dim)) v where `mask` allows it.
+
+    q     [B, heads, L, head_dim]; k and v [B, heads, L', head_dim].
+    mask  bool, broadcast to [B, heads, L, L'].
+
+    Returns [B, heads, L, head_dim] in the dtype of v.
+    """
     if q.is_cuda:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-    # so short, the plain form is several times faster on a CPU than torch's tiled one, backwards above all
+    # for sequences as short as these the plain form is several times faster on a CPU than torch's tiled one,
+    # above all in the backward pass
     scores = (q * q.shape[-1] ** -0.5) @ k.mT
     if mask is not None:
         scores = scores.masked_fill(~mask, -torch.inf)
@@ -138,10 +164,10 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
 
 
 class TrainingBackbone(Backbone):
-    """A `Backbone` for samples of `frames` latent frames: timesteps [B * frames], text keys [B * frames, ...]."""
+    """`Backbone` for samples of `frames` latent frames: timesteps [B * frames], text keys [B * frames, ...]."""
 
     def __init__(self, tree: nn.Module, frames: int):
-        super().__init__(tree, attention=attend)
+        super().__init__(tree, attention=masked_attention)
         self.frames = frames
 
     def _modulate(self, table: Tensor, time: Tensor) -> tuple[Tensor, ...]:
@@ -151,18 +177,22 @@ class TrainingBackbone(Backbone):
 def predict_flow(
     generator: Generator,
     x: Tensor,
+    *,
     timesteps: Tensor,
     positions: Tensor,
     mask: Tensor,
     text: list[TextKV],
-    sparse: Sparse,
+    sparse: SparseActivation,
 ) -> tuple[Tensor, list[Tensor]]:
-    """One forward over samples.
+    """Predict the flow of all frames of a batch of samples in one forward pass.
 
-    x [B, frames, C, h, w]; timesteps, positions [B, frames]; mask bool [B, frames, frames], rows ask;
-    text: keys and values of each frame's prompt, [B * frames, heads, length, head_dim] a layer.
+    x                     latents, float32 [B, frames, C, h, w].
+    timesteps, positions  of each frame, [B, frames]; timesteps in 0..1000.
+    mask                  bool [B, frames, frames]: which frame (row) may attend to which (column).
+    text                  keys and values of each frame's prompt, [B * frames, heads, length, head_dim] for each layer.
 
-    Returns (flow as x, float32; mean key of every frame, [B, heads, frames, head_dim] a layer).
+    Returns (flow, float32 [B, frames, C, h, w]; mean key of every frame, float32 [B, heads, frames, head_dim] for each
+    layer).
     """
     backbone = TrainingBackbone(generator.tree, x.shape[1])
     rope = Rope(backbone.head_dim, x.shape[-2] // 2, x.shape[-1] // 2, x.device)
@@ -171,7 +201,13 @@ def predict_flow(
     return flow.movedim(2, 1).float(), memory.mean_k
 
 
-def of_frames(text: list[TextKV], prompts: Tensor) -> list[TextKV]:
-    """Keys and values of each frame's prompt; prompts [B, frames] are numbers of rows."""
+def text_per_frame(text: list[TextKV], prompts: Tensor) -> list[TextKV]:
+    """Gather the keys and values of each frame's prompt.
+
+    text     [prompts, heads, length, head_dim] for each layer.
+    prompts  of each frame, int64 [B, frames]: rows of `text`.
+
+    Returns [B * frames, heads, length, head_dim] for each layer.
+    """
     rows = prompts.flatten()
     return [TextKV(layer.k[rows], layer.v[rows]) for layer in text]

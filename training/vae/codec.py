@@ -1,7 +1,7 @@
-"""The tiny story model's VAE as plain torch: stories to latents and back, with no ComfyUI.
+"""Encode and decode pictures with the tiny story model's VAE in plain torch, without ComfyUI.
 
-Reads the files that `training.train_vae --export` writes. Latents are in the model's space,
-that is as ComfyUI hands them to a sampler: about zero mean and unit variance per channel.
+Reads the files that `training.train_vae --export` writes. Latents are in the model's space: about zero mean and unit
+variance per channel, as ComfyUI hands them to a sampler.
 """
 
 from __future__ import annotations
@@ -15,16 +15,19 @@ from torch import Tensor
 
 from memflow_core.weights import read_checkpoint
 
+from ..cartoons import FRAMES_PER_LATENT
 from .autoencoder import WAN_MEAN, WAN_STD, Conv, TimeConv, VideoAutoencoder
 
-GROUP = 4  # pictures of a latent frame; the first latent frame of a story has one
-# A latent frame is made of its own pictures and three before them, and seen in its own pictures and those of at most
-# three latent frames after it. So a stretch can be coded alone if it starts this many latent frames early.
+# A latent frame depends on its own pictures and on three before them, and shows in its own pictures and those of at
+# most three latent frames after it. So a stretch can be coded alone if it starts this many latent frames early.
 ENCODE_LEAD, DECODE_LEAD = 2, 4
 
 
 class Codec:
-    """Pictures uint8 [clips, 1 + 4 n, rows, columns, 3] <-> latents [clips, 1 + n, LATENTS, rows / 8, columns / 8].
+    """Encoder and decoder of a VAE file.
+
+    Pictures are uint8 [clips, 1 + 4 n, rows, columns, 3], latents float32 [clips, 1 + n, LATENTS, rows / 8,
+    columns / 8] on the codec's device.
 
     path  a VAE file in the Wan 2.1 layout whose convolutions over space look at one picture alone.
 
@@ -32,18 +35,20 @@ class Codec:
     """
 
     def __init__(self, path: str | Path, device: torch.device | str = "cpu"):
-        self.path, self.device = Path(path), torch.device(device)
+        self.path = Path(path)
+        self.device = torch.device(device)
         self.model = read_vae(self.path).to(self.device, memory_format=torch.channels_last)
         self._mean = torch.tensor(WAN_MEAN, device=self.device).view(-1, 1, 1)
         self._std = torch.tensor(WAN_STD, device=self.device).view(-1, 1, 1)
 
     @property
     def digest(self) -> str:
-        """Names the file's content, for what is computed with it and kept."""
+        """12 hex digits of the file's content, for names of files that are computed with it."""
         return hashlib.sha256(self.path.read_bytes()).hexdigest()[:12]
 
     @torch.inference_mode()
     def encode(self, pictures: np.ndarray) -> Tensor:
+        """Encode pictures to latents."""
         x = torch.from_numpy(pictures).to(self.device).movedim(-1, -3).float() / 127.5 - 1
         with torch.autocast(self.device.type, torch.bfloat16):
             raw = self.model.encode(x)
@@ -51,6 +56,7 @@ class Codec:
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> np.ndarray:
+        """Decode latents, on any device, to pictures."""
         raw = latents.to(self.device).float() * self._std + self._mean
         with torch.autocast(self.device.type, torch.bfloat16):
             pictures = self.model.decode(raw)
@@ -58,14 +64,20 @@ class Codec:
         return shown.round().to(torch.uint8).movedim(-3, -1).cpu().numpy()
 
     def decode_part(self, latents: Tensor, first: int, end: int) -> np.ndarray:
-        """Pictures of latent frames `first` to `end` of the whole `latents`, as `decode` of all would show them."""
+        """Decode latent frames `first` up to, not including, `end` of the whole `latents`.
+
+        Returns their pictures as `decode` of all latents would give them.
+        """
         start = max(0, first - DECODE_LEAD)
         pictures = self.decode(latents[:, start:end])
-        return pictures[:, -GROUP * (end - first) :] if first else pictures
+        return pictures[:, -FRAMES_PER_LATENT * (end - first) :] if first else pictures
 
 
 def read_vae(path: Path) -> VideoAutoencoder:
-    """The network behind a VAE file, in float32."""
+    """Read the network of a VAE file, in float32, for evaluation.
+
+    Raises FileNotFoundError, or ValueError for a file that is no VAE of a tiny story model.
+    """
     stored = read_checkpoint(path).tensors
     width = len(stored["encoder.conv1.weight"]) if "encoder.conv1.weight" in stored else 0
     model = VideoAutoencoder(width) if width else None
@@ -79,7 +91,7 @@ def read_vae(path: Path) -> VideoAutoencoder:
 
 
 def _flat(path: Path, name: str, weight: Tensor, layer: Conv | TimeConv) -> Tensor:
-    """A convolution's weight without the axes that it has for the layout's sake."""
+    """Return a convolution's weight without the axes that only the Wan layout has."""
     if isinstance(layer, TimeConv):
         return weight[..., 0, 0]
     if weight.ndim == 4:

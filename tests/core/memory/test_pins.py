@@ -1,57 +1,13 @@
-"""Pins: moments that memory keeps because somebody message so."""
+"""Pins: moments that memory keeps because the user asked for it."""
 
 import random
 
 import pytest
 import torch
 
-from memflow_core.config import MemoryConfig
-from memflow_core.play import EncodedSchedule
-from memflow_core.play import play as play_plan
-from memflow_core.schedule import ChunkGrid, Plan, Time, read_schedule
 from memflow_core.state import StreamState, capture, resume
 from memflow_core.stream import Stream
-
-POLICIES = ["prompt", "similarity", "attention", "fifo"]
-
-
-def banks(stream: Stream) -> list[set[int]]:
-    """Latent frames in the bank of each layer and batch item. Fails if one stands there twice."""
-    held = [item for layer in stream.memory.bank.listed_frames().tolist() for item in layer]
-    assert all(len(set(frames)) == len(frames) for frames in held)
-    return [set(frames) for frames in held]
-
-
-def standing(stream: Stream) -> set[int]:
-    """Latent frames in sink and window."""
-    at = stream.cache.layout
-    return set(range(at.origin, at.origin + at.sink)) | set(range(at.window_start, at.end))
-
-
-def keys_in_bank(stream: Stream, frame: int) -> torch.Tensor:
-    """[layers, B, heads, tokens, head_dim] of a frame that stands in every layer's bank."""
-    return stream.memory.bank.gather_frame(frame).k
-
-
-def latents(chunks) -> torch.Tensor:
-    return torch.cat([chunk.latents for chunk in chunks], dim=2)
-
-
-def run(stream: Stream, chunks: int) -> list:
-    return [next(stream) for _ in range(chunks)]
-
-
-def events(stream: Stream, *kinds: str) -> list[dict]:
-    return [record for record in stream.trace.records if record["event"] in kinds]
-
-
-def placed(text: str, chunks: int) -> Plan:
-    return read_schedule(text).place(ChunkGrid(), Time(chunks, "chunks"))
-
-
-def encoded(text: str, chunks: int, texts: list[torch.Tensor]) -> EncodedSchedule:
-    return EncodedSchedule(read_schedule(text), placed(text, chunks), texts)
-
+from tests.core.pinned import POLICIES, banks, events, keys_in_bank, latents, run, standing
 
 # -- named pins -------------------------------------------------------------------------------------------------------
 
@@ -293,76 +249,6 @@ def test_a_resumed_stream_with_pins_is_bit_identical(
 
 
 SCENES = {7: ("hero",), 11: ("hero", "late"), 14: ()}
-
-
-# -- a schedule with pins ---------------------------------------------------------------------------------------------
-
-STORY = """
-pin hero: 3.5s
-pin villain: 57
-pin: 0:01
-0s: a
-10c [hero]: b
-14c [cut] [villain] [hero]: c
-18c [blend]: d
-"""
-
-
-@pytest.mark.parametrize("retrieval", POLICIES)
-def test_a_schedule_pins_and_recalls(make_stream, prompt, backbone, retrieval):
-    """Latent frames 14 and 15, in chunks 4 and 5, and for good 4."""
-    story = encoded(STORY, 22, [prompt(n) for n in range(4)])
-    stream = make_stream(retrieval=retrieval, record_every=1)
-    made, asked = [], {10: {14}, 14: {14, 15}, 18: set()}
-    for chunk in play_plan(stream, story, 5):
-        made.append(chunk)
-        wanted = {4} | next((asked[start] for start in (18, 14, 10) if start <= chunk.index), set())
-        away = {frame for frame in wanted if frame < stream.cache.layout.end} - standing(stream)
-        assert all(away <= held for held in banks(stream))
-        if chunk.index == 12:
-            state = capture(stream)
-    assert stream.pins == [(4, None), (14, "hero"), (15, "villain")]
-    recalled = [(record["chunk"], record["names"]) for record in events(stream, "recall")]
-    assert recalled == [(10, ["hero"]), (14, ["villain", "hero"]), (18, [])]
-    again = list(play_plan(resume(state, backbone), story, 5))
-    assert torch.equal(latents(again), latents(made[13:]))
-
-
-def test_a_pin_added_behind_a_resumed_stream_is_taken_from_what_it_holds(make_stream, prompt, backbone):
-    texts = [prompt(0), prompt(1)]
-    stream = make_stream(retrieval="fifo", record_every=1)
-    list(play_plan(stream, encoded("0s: a", 10, texts[:1]), 5))
-    state = capture(stream)
-    held = next(iter(banks(stream)[0]))
-    resumed = resume(state, backbone)
-    for _ in play_plan(resumed, encoded(f"pin hero: {held}l\n0s: a\n12c [hero]: b", 18, texts), 5):
-        pass
-    assert all(held in frames for frames in banks(resumed))
-    with pytest.raises(ValueError, match="latent frame 7 is no longer held in memory"):
-        next(play_plan(resume(state, backbone), encoded("pin hero: 7l\n0s: a\n12c [hero]: b", 18, texts), 5))
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"retrieval": "none"}, "the schedule has pin 'hero' at 3.5 s, but memory retrieval is 'none'"),
-        ({"retrieval": "reference"}, "memory retrieval is 'reference', which knows no pins"),
-        ({"bank_frames": 2}, "segment 3 .*needs 3 pinned moments at once, but the memory bank holds 2"),
-    ],
-)
-def test_a_schedule_that_memory_cannot_keep_is_refused_before_anything_runs(make_stream, prompt, settings, message):
-    stream = make_stream(**settings)
-    with pytest.raises(ValueError, match=message):
-        next(play_plan(stream, encoded(STORY, 22, [prompt(n) for n in range(4)]), 5))
-    assert stream.progress.chunk == 0
-
-
-def test_pins_by_hand_count_beside_those_of_the_schedule():
-    plan = placed(STORY, 22)
-    plan.check_memory(MemoryConfig(bank_frames=4), also=[7])
-    with pytest.raises(ValueError, match="segment 3 .*needs 4 pinned moments at once, but the memory bank holds 3"):
-        plan.check_memory(MemoryConfig(bank_frames=3), also=[7])
-    plan.check_memory(MemoryConfig(bank_frames=3), also=[7], done=18)
 
 
 # -- what cannot be -------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from memflow_core.config import LatentShape, MemoryConfig, SamplingConfig
+from memflow_core.model import Backbone
 from memflow_core.stream import SeededNoise, Stream
 from memflow_core.stream.noise import chunk_seed
 
@@ -45,6 +46,27 @@ def test_recache_recomputes_only_the_window_it_keeps(make_stream, play, prompt, 
     chunks = play(stream, 6, {0: (prompt(0),), 5: (prompt(1),)})
     switches = [record for record in chunks[5].trace if record["event"] == "switch"]
     assert [record["recomputed"] for record in switches] == [recomputed]
+
+
+@pytest.mark.parametrize("retrieval", ["prompt", "reference"])
+def test_a_recache_writes_at_the_timestep_of_the_context_pass(backbone, prompt, monkeypatch, retrieval):
+    """As the published program does; its recordings have context noise 0 and 20."""
+    written, write = [], Backbone.write
+
+    def noted(self, x, timesteps, text, attend):
+        written.append(timesteps)
+        write(self, x, timesteps, text, attend)
+
+    monkeypatch.setattr(Backbone, "write", noted)
+    memory, sampling = MemoryConfig(retrieval=retrieval), SamplingConfig((1000, 500), context_noise=20.0)
+    stream = Stream(backbone, LatentShape(4, 6), memory=memory, sampling=sampling, frames=30)
+    stream.set_prompt(prompt(0))
+    made = [next(stream), next(stream)]
+    stream.set_prompt(prompt(1))
+    made.append(next(stream))
+    assert [kinds(chunk)[0] for chunk in made] == ["denoise", "denoise", "recache"]
+    assert written == [20.0] * 4, "three context passes and a recache"
+    assert {write.timestep for write in stream.provenance.writes} == {20.0}
 
 
 def test_the_sink_is_never_touched_by_a_switch(make_stream, play, prompt):

@@ -5,8 +5,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.stream.baseline import PlainStream
-from benchmarks.stream.work import chunk_work
+from benchmarks.stream import PlainStream, chunk_work
 from memflow_core.attention import MemoryAttention
 from memflow_core.config import LatentShape, MemoryConfig, ModelConfig, SamplingConfig
 from memflow_core.memory import FrameSpan, KVCache, SlotLayout
@@ -49,7 +48,7 @@ def test_counted_operations_are_those_that_run(settings):
         next(stream)
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         next(stream)
-    counted = chunk_work(WIDE, SHAPE, memory, text_length=6, dtype_bytes=2, sampling=sampling)
+    counted = chunk_work(WIDE, SHAPE, memory=memory, text_length=6, dtype_bytes=2, sampling=sampling)
     # scoring memory, a dot product of means, is not worth counting
     assert counter.get_total_flops() == pytest.approx(counted.flops, rel=0.01)
 

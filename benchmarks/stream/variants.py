@@ -1,4 +1,4 @@
-"""The sizes and the variants that `benchmarks.stream` measures, and streams of them with random weights."""
+"""Variants that `benchmarks.stream` compares, and streams of them with random weights."""
 
 from __future__ import annotations
 
@@ -10,43 +10,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from memflow_core.config import LatentShape, MemoryConfig, ModelConfig, SamplingConfig
+from memflow_core.config import MemoryConfig, SamplingConfig
 from memflow_core.model import AttentionBackend, Backbone, WanModel, sdpa
 from memflow_core.stream import Stream
 
+from ..sizes import Size
 from .baseline import PlainStream
-
-FPS = 16
-
-
-@dataclass(frozen=True)
-class Size:
-    """A model and a run: `prompts` of `text_length` tokens, one after another over `latent_frames`."""
-
-    model: ModelConfig
-    shape: LatentShape
-    text_length: int
-    latent_frames: int
-    prompts: int
-
-    @property
-    def chunks(self) -> int:
-        return self.latent_frames // SamplingConfig().chunk_frames
-
-    @property
-    def switches(self) -> list[int]:
-        """Chunks at which a prompt begins."""
-        return [number * self.chunks // self.prompts for number in range(self.prompts)]
-
-    def lasting(self, latent_frames: int) -> Size:
-        return replace(self, latent_frames=latent_frames)
-
-
-SIZES = {
-    "tiny": Size(ModelConfig(128, 1, 6, 512, text_dim=128), LatentShape(8, 8), 16, 120, 4),
-    "medium": Size(ModelConfig(384, 6, 6, 1536, text_dim=256), LatentShape(20, 24), 128, 30, 2),
-    "1.3b": Size(ModelConfig(1536, 12, 30, 8960, text_dim=4096), LatentShape(60, 104), 512, 240, 6),
-}
 
 
 @dataclass(frozen=True)
@@ -64,11 +33,11 @@ class Variant:
     compiled: bool = False
 
 
-BASELINE, HELD_TO_IT = "plain", "published memory"
+BASELINE, SAME_AS_BASELINE = "plain", "published memory"
 PUBLISHED = MemoryConfig(retrieval="reference")
 VARIANTS = {
     BASELINE: Variant(PUBLISHED, plain=True),
-    HELD_TO_IT: Variant(PUBLISHED),
+    SAME_AS_BASELINE: Variant(PUBLISHED),
     "plain, SMA": Variant(replace(PUBLISHED, top_k=3), plain=True),
     "published memory, SMA": Variant(replace(PUBLISHED, top_k=3)),
     "no memory": Variant(MemoryConfig(retrieval="none", sink_frames=0)),
@@ -83,7 +52,7 @@ DEFAULT = "bank"
 
 
 class Chunks(Protocol):
-    """What is measured: `next()` makes a chunk."""
+    """Stream to measure: `next()` makes a chunk."""
 
     def set_prompt(self, text: Tensor) -> None: ...
 
@@ -93,19 +62,25 @@ class Chunks(Protocol):
 class Weights:
     """Random weights of a size, once in each dtype; the same for every variant.
 
-    attention  for all of them but the plain program, which leaves it to torch.
+    attention  backend of all variants but the plain program, which leaves it to torch.
+    prompts    random embeddings, [prompts, 1, text_length, text_dim].
     """
 
     def __init__(
         self, size: Size, device: torch.device, dtype: torch.dtype, seed: int = 0, attention: AttentionBackend = sdpa
     ):
-        self.size, self.device, self.dtype, self.seed, self.attention = size, device, dtype, seed, attention
+        self.size = size
+        self.device = device
+        self.dtype = dtype
+        self.seed = seed
+        self.attention = attention
         torch.manual_seed(seed)
         with device:
             self._trees = {dtype: WanModel(size.model).to(dtype).requires_grad_(False)}
         self.prompts = torch.randn(size.prompts, 1, size.text_length, size.model.text_dim).to(device)
 
     def tree(self, dtype: torch.dtype | None) -> WanModel:
+        """Return the model in a dtype; None: that of the run."""
         dtype = dtype or self.dtype
         if dtype not in self._trees:
             with self.device:
@@ -115,6 +90,7 @@ class Weights:
         return self._trees[dtype]
 
     def stream(self, variant: Variant) -> Chunks:
+        """Start a stream of a variant."""
         tree, shape, sampling = self.tree(variant.dtype), self.size.shape, SamplingConfig()
         if variant.plain:
             return PlainStream(tree, shape, variant.memory, sampling, self.seed)
@@ -133,7 +109,7 @@ class Weights:
         )
 
     def turns(self) -> Iterator[tuple[int, Tensor | None]]:
-        """(chunk, the prompt that begins there or None), one after another."""
+        """Yield (chunk, the prompt that begins there or None), one after another."""
         for chunk in range(self.size.chunks):
             begins = chunk in self.size.switches
             yield chunk, self.prompts[self.size.switches.index(chunk)] if begins else None

@@ -1,4 +1,4 @@
-"""What every training run has: a model, its running average, optimizers, a checkpoint to go on from, a pace."""
+"""Base of all training runs: trainer with running average and checkpoint, gradients shared between processes."""
 
 from __future__ import annotations
 
@@ -19,30 +19,35 @@ from torch import Tensor, nn
 SAVE_EVERY_S = 60.0
 
 
-class Run:
-    """A model in training, and how far it is.
+class Trainer:
+    """Model in training: its optimizers, the running average of its weights, and its step.
 
-    settings    a dataclass; kept in the checkpoint.
-    optimizers  each with its highest learning rate.
-    clipped     parameters whose gradient is cut to a norm of 1.
-    memory      over so many steps the average looks back, at most.
+    settings       a dataclass; kept in the checkpoint.
+    optimizers     each with its highest learning rate.
+    clipped        parameters whose gradient is clipped to a norm of 1.
+    average_steps  the average looks back over so many steps, at most.
     """
 
     def __init__(
         self,
         settings: Any,
         model: nn.Module,
+        *,
         optimizers: list[tuple[torch.optim.Optimizer, float]],
         clipped: list[Tensor],
-        memory: int,
+        average_steps: int,
     ):
-        self.settings, self.model, self.step = settings, model, 0
+        self.settings = settings
+        self.model = model
         self.average = copy.deepcopy(model).requires_grad_(False).eval()
-        self.optimizers, self.rates = map(list, zip(*optimizers, strict=True))
-        self._clipped, self._memory = clipped, memory
+        self.step = 0
+        self.optimizers = [optimizer for optimizer, _ in optimizers]
+        self.rates = [rate for _, rate in optimizers]
+        self._clipped = clipped
+        self._average_steps = average_steps
 
-    def descend(self, loss: Tensor, factor: float) -> None:
-        """One step down the loss, with so much of the learning rates."""
+    def optimizer_step(self, loss: Tensor, factor: float) -> None:
+        """Step down the loss, a scalar, with `factor` times the learning rates."""
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -53,21 +58,21 @@ class Run:
                 group["lr"] = rate * factor
             optimizer.step()
         self.step += 1
-        self._follow()
+        self._update_average()
 
     @torch.no_grad()
-    def _follow(self) -> None:
-        """Move the average towards the model: over more steps, the longer it has been trained."""
-        keep = min(1 - 1 / self._memory, (self.step + 1) / (self.step + 20))
+    def _update_average(self) -> None:
+        """Move the average towards the model; it looks back over more steps, the more there have been."""
+        keep = min(1 - 1 / self._average_steps, (self.step + 1) / (self.step + 20))
         torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - keep)
 
-    def start_from(self, weights: dict[str, Tensor]) -> None:
-        """Begin with the weights of a finished model instead of random ones."""
+    def load_weights(self, weights: dict[str, Tensor]) -> None:
+        """Start from the weights of a finished model instead of random ones."""
         for model in (self.model, self.average):
             model.load_state_dict(weights)
 
     def save(self, path: Path, **more: Tensor) -> None:
-        """Write all that is needed to go on; the old file stays until the new one is whole."""
+        """Write a checkpoint. The old file stays until the new one is whole."""
         state = {
             "settings": asdict(self.settings),
             "step": self.step,
@@ -80,7 +85,7 @@ class Run:
         os.replace(path.with_suffix(".new"), path)
 
     def load(self, path: Path) -> dict[str, Any]:
-        """Go on from what `save` wrote, with the settings of this run. Returns all that was written."""
+        """Go on from a checkpoint that `save` wrote, with the settings of this trainer. Returns its content."""
         device = next(self.model.parameters()).device
         state = torch.load(path, map_location=device, weights_only=True)
         self.step = state["step"]
@@ -91,8 +96,8 @@ class Run:
         return state
 
 
-def join_others() -> int:
-    """Under torchrun, meet the other processes, which share each step's gradient. Returns this one's number."""
+def init_distributed() -> int:
+    """Under torchrun, join the process group whose processes share each step's gradient. Returns this one's rank."""
     if "WORLD_SIZE" not in os.environ:
         return 0
     dist.init_process_group("gloo" if not torch.cuda.is_available() else "nccl")
@@ -100,7 +105,7 @@ def join_others() -> int:
 
 
 def average_gradients(model: nn.Module) -> None:
-    """Over all processes; they must have gradients for the same weights."""
+    """Replace gradients by their mean over all processes, which must have gradients for the same weights."""
     if not dist.is_initialized():
         return
     gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
@@ -111,31 +116,38 @@ def average_gradients(model: nn.Module) -> None:
 
 
 class Pace:
-    """When a run saves and reports, by the clock."""
+    """Clock of a run: it saves every SAVE_EVERY_S seconds and reports every `report_every_s`.
+
+    report  gets the rate in steps a second, and the means of what was measured since the last report.
+    """
 
     def __init__(self, report_every_s: float, save: Callable[[], None], report: Callable[[str, str], None]):
-        self._report_every_s, self._save, self._report = report_every_s, save, report
+        self._report_every_s = report_every_s
+        self._save = save
+        self._report = report
         self._saved = self._reported = time.monotonic()
-        self._steps, self._seen = 0, defaultdict(list)
+        self._steps = 0
+        self._values: dict[str, list[float]] = defaultdict(list)
 
     def tick(self, values: dict[str, float], last: bool = False) -> None:
-        """After each step, with what it measured."""
+        """Count a step and its measured values; report and save if it is time, or the last step."""
         self._steps += 1
         for name, value in values.items():
-            self._seen[name].append(value)
+            self._values[name].append(value)
         now = time.monotonic()
         if last or now - self._reported > self._report_every_s:
-            means = ", ".join(f"{name} {sum(found) / len(found):.3f}" for name, found in sorted(self._seen.items()))
+            means = ", ".join(f"{name} {sum(found) / len(found):.3f}" for name, found in sorted(self._values.items()))
             self._report(f"{self._steps / max(now - self._reported, 1e-9):.2f}/s", means)
-            self._steps, self._reported = 0, time.monotonic()
-            self._seen.clear()
+            self._steps = 0
+            self._reported = time.monotonic()
+            self._values.clear()
         if last or now - self._saved > SAVE_EVERY_S:
             self._save()
             self._saved = time.monotonic()
 
 
-def settings_for(kind: type, path: Path, arguments: argparse.Namespace) -> Any:
-    """The checkpoint's settings, or else the defaults, where the command line says nothing else."""
+def read_settings(kind: type, path: Path, arguments: argparse.Namespace) -> Any:
+    """Make settings of a kind: from the command line, else the checkpoint at `path`, else the defaults."""
     known = asdict(kind()) | (torch.load(path, weights_only=True)["settings"] if path.exists() else {})
     given = {field.name: getattr(arguments, field.name, None) for field in fields(kind)}
     return kind(**known | {name: value for name, value in given.items() if value is not None})

@@ -1,0 +1,184 @@
+"""Workflow files of stories that continue a state, start from pictures, or are directed live."""
+
+from __future__ import annotations
+
+from ..workflow_graph import Group, Node, Note, Output, WorkflowSpec
+from .parts import TINY, schedule_node, text_node, tiny_model_node, tiny_video_node
+
+BEGINNING = """\
+0s: a robot waves in the meadow
+3.75s: the robot walks right in the meadow
+7.5s: nobody is in the city"""
+BEGINNING_FRAMES = 189
+ENDINGS = {
+    "ending_one": "11.75s: the robot returns to the meadow\n17.75s [cut]: the robot waves in the meadow",
+    "ending_two": "11.75s: a cat walks into the city\n17.75s [cut]: the robot and the cat meet in the city",
+}
+ENDING_FRAMES = 132
+
+CAT, ROBOT = "a cat stands still on the beach", "a robot stands still in the city"
+# pictures that a first run draws: (use, prompt, start in seconds, number of the frame)
+CASTING = (("start", CAT, 0.0, 32), ("remember", ROBOT, 3.0, 92))
+CASTING_FRAMES = 93
+FROM_PICTURES = f"""\
+0s: {CAT}
+3s: the cat leaves the beach
+6.75s: nobody is in the city
+9.75s: a robot walks into the city
+13.5s: the robot jumps in the city
+16.5s: the beach lies empty
+19.5s: the cat returns to the beach"""
+PICTURES_FRAMES = 372
+
+SMALL_SCHEDULE, SMALL_STREAM = (420, 408), (420, 670)
+
+LIVE = "0s: a robot walks across the meadow"
+
+BRANCH_NOTE = """\
+## One beginning, two endings
+
+**Run** makes a beginning, and two videos that go on from its last moment. Nothing of the beginning is made twice: \
+change an ending's prompt or seed, run again, and only that ending is made anew.
+
+- Each ending has the whole schedule, from the start of the story; its `length` counts the frames to add.
+- **Save State** keeps the moment in `output/memflow_states`. Another day, put **MemFlow Load State** in the place of \
+*Beginning*: connect its `state` to both endings, with the same model, size and steps.
+- `content`: *compact* is small and very near; *exact* is gigabytes at 832 x 480, and the same bit by bit."""
+
+PICTURE_NOTE = """\
+## A story from pictures
+
+**Run** draws two pictures and tells a story that knows them.
+
+- **Start Images**: the video goes on from this picture. A clip works too.
+- **Remember Images**: this one waits in the memory bank. The story has never shown its robot; the one that walks in \
+is to have its looks.
+- Each takes a text that says what its picture shows.
+
+**Your own picture**: choose it in *Load Image*, connect that to `images` in the place of a drawn one, and say what it \
+shows. The tiny model only knows its own cartoons. For real weights take the loaders and sizes of *official_story*; \
+what looks like the model's own pictures works best."""
+
+LIVE_NOTE = """\
+## Direct a story while it plays
+
+**Run** starts a story without an end (`length` 0). Then, on *Stream to Video*:
+
+- write what happens next, for example *a cat walks into the city*, and press Enter: it starts with the next chunk;
+- **Pause** while you think; **Finish now** ends the video and keeps all of it.
+
+*What was played* is the story as you directed it. Put it into the Prompt Schedule: with the same seed it plays again. \
+Programs do the same over HTTP: `POST /memflow/live/{prompt_id}/{node_id}`.
+
+`clip` has to be connected, or the box takes no prompts."""
+
+
+def continue_and_branch() -> WorkflowSpec:
+    tiny = tiny_model_node((40, 50))
+    schedule = schedule_node(tiny["clip"], BEGINNING, (420, 50), "Beginning: prompts", SMALL_SCHEDULE)
+    memory = Node("MemFlowMemory", (40, 680), (320, 82))
+    first = tiny_video_node(
+        tiny,
+        schedule["schedule"],
+        name="beginning",
+        length=BEGINNING_FRAMES,
+        at=(420, 500),
+        size=SMALL_STREAM,
+        memory=memory["memory"],
+        title="Beginning",
+    )
+    saved_values = {"state": first["state"], "filename_prefix": "continue_and_branch"}
+    saved = Node("MemFlowSaveState", (40, 820), (320, 130), saved_values)
+    nodes, groups = [tiny, schedule, memory, first, saved], [Group("The beginning", (400, -30, 460, 1220))]
+    for number, (name, ending) in enumerate(ENDINGS.items(), start=1):
+        title, left = name.replace("_", " ").capitalize(), 420 + 490 * number
+        prompts = f"{BEGINNING}\n{ending}"
+        schedule = schedule_node(tiny["clip"], prompts, (left, 50), f"{title}: prompts", SMALL_SCHEDULE)
+        video = tiny_video_node(
+            tiny,
+            schedule["schedule"],
+            name=name,
+            length=ENDING_FRAMES,
+            at=(left, 500),
+            size=SMALL_STREAM,
+            state=first["state"],
+            title=title,
+        )
+        nodes += [schedule, video]
+        groups.append(Group(title, (left - 20, -30, 460, 1220)))
+    return WorkflowSpec("continue_and_branch", nodes, (Note(BRANCH_NOTE, (40, 170), (320, 460)),), groups, scale=0.6)
+
+
+def picture_to_story() -> WorkflowSpec:
+    tiny = tiny_model_node((40, 50))
+    drawing, texts, pictures = _draw_pictures(tiny)
+    size = {"width": TINY["width"], "height": TINY["height"]}
+    start_values = {"vae": tiny["vae"], "conditioning": texts[0], "images": pictures[0], **size}
+    start = Node("MemFlowStartImages", (1440, 50), (300, 200), start_values)
+    remember_values = {"vae": tiny["vae"], "conditioning": texts[1], "images": pictures[1], "state": start["state"]}
+    remember = Node("MemFlowRememberImages", (1440, 300), (300, 150), remember_values | size)
+    schedule = schedule_node(tiny["clip"], FROM_PICTURES, (1780, 50), "Story: prompts", (400, 440))
+    memory = Node("MemFlowMemory", (1440, 500), (300, 82))
+    video = tiny_video_node(
+        tiny,
+        schedule["schedule"],
+        name="picture_to_story",
+        length=PICTURES_FRAMES,
+        at=(2220, 50),
+        size=(370, 670),
+        memory=memory["memory"],
+        state=remember["state"],
+    )
+    own = Node("LoadImage", (40, 720), (320, 314), {"image": ["", "image"]}, "Your own picture")
+    groups = (
+        Group("Two pictures (in the place of your own)", (400, -30, 1000, 1020)),
+        Group("The story that knows them", (1420, -30, 1190, 1020)),
+    )
+    nodes = [tiny, *drawing, start, remember, own, schedule, memory, video]
+    note = Note(PICTURE_NOTE, (40, 170), (320, 500))
+    return WorkflowSpec("picture_to_story", nodes, (note,), groups, scale=0.6)
+
+
+def _draw_pictures(tiny: Node) -> tuple[list[Node], list[Output], list[Output]]:
+    """Return nodes that draw the pictures of CASTING, the conditionings of their prompts, and the pictures."""
+    nodes, texts, schedule = [], [], None
+    for number, (use, prompt, start, _) in enumerate(CASTING):
+        text = text_node(tiny["clip"], prompt, (420, 50 + 210 * number), f"What it shows ({use})")
+        values = {"conditioning": text["CONDITIONING"], "start": start, "switch": "cut"}
+        before = {"schedule": schedule} if schedule else {}
+        segment = Node("MemFlowPromptSegment", (760, 50 + 210 * number), (280, 165), values | before)
+        schedule = segment["schedule"]
+        nodes += [text, segment]
+        texts.append(text["CONDITIONING"])
+    sampler_values = {"model": tiny["model"], "schedule": schedule, **TINY, "seed": 3, "length": CASTING_FRAMES}
+    # tall, since it grows: it shows its plan and what it remembered
+    sampler = Node("MemFlowSampler", (1080, 50), (300, 510), sampler_values, "Draw two pictures")
+    decoded = Node("VAEDecode", (420, 470), (300, 46), {"samples": sampler["latent"], "vae": tiny["vae"]})
+    nodes += [sampler, decoded]
+    pictures = []
+    for number, (use, *_, frame) in enumerate(CASTING):
+        left = 420 + 280 * number
+        values = {"image": decoded["IMAGE"], "batch_index": frame}
+        picture = Node("ImageFromBatch", (left, 570), (230, 82), values, f"Picture to {use}")
+        nodes += [picture, Node("PreviewImage", (left, 700), (230, 270), {"images": picture["IMAGE"]})]
+        pictures.append(picture["IMAGE"])
+    return nodes, texts, pictures
+
+
+def live_story() -> WorkflowSpec:
+    tiny = tiny_model_node((40, 20))
+    schedule = schedule_node(tiny["clip"], LIVE, (400, 20))
+    memory = Node("MemFlowMemory", (400, 580), (560, 82))
+    video = tiny_video_node(
+        tiny,
+        schedule["schedule"],
+        name="live_story",
+        length=0,
+        at=(1020, 20),
+        memory=memory["memory"],
+        clip=tiny["clip"],
+    )
+    played = Node("PreviewAny", (1480, 20), (400, 240), {"source": video["played"]}, "What was played")
+    return WorkflowSpec(
+        "live_story", (tiny, schedule, memory, video, played), (Note(LIVE_NOTE, (40, 140), (320, 440)),)
+    )

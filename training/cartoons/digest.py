@@ -1,0 +1,16 @@
+"""Digest of the data set's source code, for names of files that are computed from it."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from functools import cache
+
+from . import motion, prompts, sampling, story, world
+
+
+@cache
+def dataset_digest() -> str:
+    """Return 12 hex digits that change with the code which decides how stories are drawn, and which ones."""
+    code = "".join(inspect.getsource(module) for module in (world, prompts, motion, story, sampling))
+    return hashlib.sha256(code.encode()).hexdigest()[:12]
