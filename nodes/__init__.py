@@ -1,4 +1,4 @@
-"""The pack's nodes."""
+"""The pack as ComfyUI loads it: nodes, and HTTP routes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ from .stream_to_video import MemFlowStreamToVideo
 
 
 class MemFlowExtension(ComfyExtension):
+    """ComfyUI's way into the pack."""
+
     async def on_load(self) -> None:
+        """Add the routes, once, when ComfyUI starts."""
         api.add_routes()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        """All nodes, in the order in which they are listed."""
         return [
             MemFlowLoadModel,
             MemFlowTinyStory,
@@ -37,4 +41,5 @@ class MemFlowExtension(ComfyExtension):
 
 
 async def comfy_entrypoint() -> MemFlowExtension:
+    """The function that ComfyUI looks for and calls."""
     return MemFlowExtension()

@@ -41,6 +41,7 @@ STATUSES = {NoSuchRun: 404, ScheduleError: 400, LiveConflict: 409}
 
 
 def add_routes() -> None:
+    """Serve GET and POST at PATH."""
     host.add_get_route(PATH, answer_get)
     # quick, and on the event loop: requests take effect in the order in which they come in
     host.add_post_route(PATH, answer_post, most_bytes=MAX_BYTES, in_thread=False)

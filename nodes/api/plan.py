@@ -53,6 +53,7 @@ def answer(body: bytes) -> host.Answer:
 
 
 def presets() -> dict[str, Any]:
+    """JSON of all presets."""
     values = [
         {"name": name, "reason": preset.reason, "words": str(preset.words()), "said": preset.words().to_json()}
         | {"widgets": preset.widgets, "memory": preset.memory, "cache": preset.cache}
@@ -110,6 +111,7 @@ def _is_number(value: Any) -> bool:
 
 
 def add_routes() -> None:
+    """Serve POST at PATH and GET at PRESETS_PATH."""
     host.add_post_route(PATH, answer, most_bytes=MAX_BYTES, in_thread=True)
     values = presets()
     host.add_get_route(PRESETS_PATH, lambda: (200, values))

@@ -24,6 +24,7 @@ USAGE = 'the body must be JSON of the form {"text": "0s: a prompt"}.'
 
 
 def add_routes() -> None:
+    """Serve POST at PATH."""
     host.add_post_route(PATH, answer, most_bytes=MAX_BYTES, in_thread=True)
 
 

@@ -87,7 +87,7 @@ class SideStream:
             yield
 
     def run(self, work: Callable[[Tensor], Any], latents: Tensor) -> Any:
-        """Run `work(latents)` on this stream, behind what the sampler launched so far.
+        """Run `work(latents)` on this stream, behind what the sampler launched so far. latents: [1, C, F, h, w].
 
         The sampler continues beside it if model and VAE are on their devices as a whole. Offloaded weights are copied
         in the order of one stream, so else the sampler waits.

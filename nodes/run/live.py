@@ -60,7 +60,7 @@ def direct(
 ) -> LiveSchedule:
     """A schedule that can be changed while it is played, through its `LiveControl`.
 
-    encode    see `prompt_encoder`; None where no text encoder is connected.
+    encode    prompt -> embedding [1, length, text_dim], see `prompt_encoder`; None where no text encoder is connected.
     first     the first chunk that the run makes.
     open_end  whether the schedule's length is only the farthest it could go.
     on_hold   called again and again while the run is paused; may raise to stop it.

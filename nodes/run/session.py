@@ -36,20 +36,18 @@ def _nothing() -> None:
 
 
 class RunHooks:
-    """Callables that look after work beside the sampling. They do nothing until that work sets them.
-
-    look    called before every pass through the model, and again and again while the run is paused; may raise.
-    settle  called before another model runs; when it returns, nothing uses model or VAE.
-    """
+    """Callables that look after work beside the sampling. They do nothing until that work sets them."""
 
     def __init__(self) -> None:
         self._look: Callable[[], None] = _nothing
         self._settle: Callable[[], None] = _nothing
 
     def look(self) -> None:
+        """Called before every pass through the model, and again and again while the run is paused; may raise."""
         self._look()
 
     def settle(self) -> None:
+        """Called before another model runs; when it returns, nothing uses model or VAE."""
         self._settle()
 
     @contextmanager
@@ -123,7 +121,7 @@ class Run:
         return {"memflow": [self.events.summary()]}
 
     def state(self, decoder: dict[str, Tensor] | None = None) -> StoryState:
-        """Where the story stands now. decoder: the video decoder's carry."""
+        """Where the story stands now. decoder: what a `ChunkDecoder.state()` returns, the video decoder's carry."""
         return StoryState(capture(self.stream), decoder)
 
     def report(self, **more: Any) -> str:

@@ -52,13 +52,13 @@ class Import:
 
     target  the module that is imported, or imported from.
     name    what is taken from it; None for the module itself.
-    bound   the name that it has in the importing file; None for `import a.b`, which binds `a` alone.
+    bound   what the importing file calls it: a name, or `a.b` after `import a.b`.
     """
 
     line: int
     target: Module
     name: str | None
-    bound: str | None
+    bound: str
 
 
 CORE = Wing(
@@ -156,8 +156,7 @@ class Repository:
                 for alias in node.names:
                     target = tuple(alias.name.split("."))
                     if target[0] in self.wings:
-                        bound = alias.asname or (target[0] if len(target) == 1 else None)
-                        yield Import(node.lineno, target, None, bound)
+                        yield Import(node.lineno, target, None, alias.asname or alias.name)
             elif isinstance(node, ast.ImportFrom):
                 base = self._base(source, node)
                 if base and base[0] in self.wings:
@@ -234,7 +233,7 @@ def _through_the_door(repository: Repository, source: Source, item: Import) -> I
         return
     room = item.target[:2]
     door = repository.sources.get(room)
-    if len(item.target) > 2 and (door is None or item.target[2:] != (item.bound,) or item.bound not in door.public):
+    if len(item.target) > 2 and (door is None or len(item.target) > 3 or item.target[2] not in door.public):
         yield item.line, f"enters {_dotted(room)} by its file {_dotted(item.target[2:])}"
         return
     if door is None:
@@ -257,10 +256,18 @@ def _door_lists_its_own(repository: Repository, door: Source) -> Iterator[tuple[
             yield item.line, f"lists {name}, which {_dotted(item.target)} defines"
 
 
-def _attributes(tree: ast.Module, bound: str | None) -> list[str]:
+def _attributes(tree: ast.Module, bound: str) -> list[str]:
     """Attributes that a file reads from the module that it calls `bound`."""
     nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Attribute))
-    return [node.attr for node in nodes if isinstance(node.value, ast.Name) and node.value.id == bound]
+    return [node.attr for node in nodes if _name_of(node.value) == bound]
+
+
+def _name_of(node: ast.expr) -> str | None:
+    """`a.b` for such an expression; None for any other."""
+    if isinstance(node, ast.Attribute):
+        owner = _name_of(node.value)
+        return None if owner is None else f"{owner}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else None
 
 
 def _dotted(module: Module) -> str:

@@ -97,6 +97,11 @@ def test_a_house_in_order_passes(check):
             "takes Shelf, which house.cellar does not list",
         ),
         ("house/kitchen/bad.py", "import house.cellar as c\nc.cork", "takes cork, which house.cellar does not list"),
+        (
+            "house/kitchen/bad.py",
+            "import house.cellar\nhouse.cellar.cork",
+            "takes cork, which house.cellar does not list",
+        ),
         ("garden/rose.py", "from .host import water", "takes water, which garden.host does not list"),
         ("garden/rose.py", "from . import host\nhost.water()", "takes water, which garden.host does not list"),
         ("garden/rose.py", "from .host.spade import dig", "enters garden.host by its file spade"),

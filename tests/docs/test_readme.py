@@ -19,6 +19,7 @@ README, QUESTIONS, CONTRIBUTING, AGENTS = (
     (ROOT / name).read_text(encoding="utf-8")
     for name in ("README.md", "docs/questions.md", "CONTRIBUTING.md", "AGENTS.md")
 )
+PARTS = {"test-core": "core", "test-nodes": "setup", "test-browser": "setup"}
 PAGES = [*(file.name for file in ROOT.glob("*.md")), *(f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md"))]
 
 
@@ -65,6 +66,15 @@ def test_make_targets_that_are_named_are_there():
     named = re.findall(r"`make ([a-z-]+)[ `]", README + CONTRIBUTING + AGENTS)
     assert {"demo", "test", "check", "test-fast"} <= set(named)
     assert [name for name in named if name not in targets] == []
+
+
+def test_every_folder_of_tests_is_run_by_one_part():
+    lines = (ROOT / "Makefile").read_text().split("\n")
+    parts = [lines[lines.index(f"{part}: {needs}") + 1 :] for part, needs in PARTS.items()]
+    run = [name for part in parts for name in re.findall(r"tests/(\w+)", "\n".join(part).split("\n\n")[0])]
+    assert sorted(run) == sorted(
+        {file.relative_to(ROOT / "tests").parts[0] for file in ROOT.glob("tests/*/**/test_*.py")}
+    )
 
 
 def test_modules_that_are_named_as_commands_are_there():

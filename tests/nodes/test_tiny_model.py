@@ -117,6 +117,7 @@ def test_it_shows_what_the_prompt_says(tiny):
     assert scores.right == {"character": 1.0, "scene": 1.0, "action": 1.0}
 
 
+@torch.no_grad()  # as ComfyUI runs nodes; else gradients of a whole video are kept
 @pytest.mark.parametrize("seed", [11, 12])
 def test_comfyuis_decoder_shows_stories_as_they_were_drawn(tiny, seed):
     pictures = torch.from_numpy(render(sample_story(seed), 0, 81)).float() / 255

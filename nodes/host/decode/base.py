@@ -31,7 +31,7 @@ class ChunkDecoder(ABC):
 
     @torch.inference_mode()
     def decode_on_device(self, latents: Tensor) -> Tensor:
-        """`decode`, with frames on the VAE's device. Work on a GPU is launched and not waited for."""
+        """`decode` [1, C, F, h, w] to [f, 8 h, 8 w, 3] float32 on the VAE's device, whose work is not waited for."""
         self._check_shape(latents)
         frames = self._frames(latents.to(self._vae.device, self._vae.vae_dtype))
         pixels = self._vae.process_output(frames.to(self._vae.vae_output_dtype(), copy=True))
@@ -39,7 +39,11 @@ class ChunkDecoder(ABC):
 
     @abstractmethod
     def state(self) -> dict[str, Tensor]:
-        """What the next chunk needs of the past: copies on the CPU. Empty before the first chunk."""
+        """Copies on the CPU of what the next chunk needs of the past, by name. Empty before the first chunk.
+
+        The Wan VAE carries inputs [1, c, 1 or 2, h, w] of its convolutions (empty: one that has seen a single frame), a
+        light decoder inputs [1, c, h, w] of its blocks, both in the VAE's precision.
+        """
 
     @abstractmethod
     def restore(self, state: dict[str, Tensor]) -> None:

@@ -27,9 +27,11 @@ class LightDecoder(ChunkDecoder):
         self._memory: dict[int, Tensor] = {}
 
     def state(self) -> dict[str, Tensor]:
+        """Inputs [1, c, h, w] of the blocks that look back."""
         return {_name(place): memory.detach().cpu().clone() for place, memory in sorted(self._memory.items())}
 
     def restore(self, state: dict[str, Tensor]) -> None:
+        """Continue from such inputs [1, c, h, w]. Raises ValueError for those of another decoder."""
         if state:
             self._check_state(state)
         self._memory = {place: state[_name(place)].to(self._vae.device, copy=True) for place in self._places() if state}

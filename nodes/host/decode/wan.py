@@ -31,11 +31,13 @@ class WanDecoder(ChunkDecoder):
         self._carry: list[Tensor | str | None] = [None] * len(self._convs)
 
     def state(self) -> dict[str, Tensor]:
+        """Inputs [1, c, 1 or 2, h, w] of the temporal convolutions."""
         if not self._started:
             return {}
         return {name: _to_state(carried) for name, carried in zip(self._names, self._carry, strict=True)}
 
     def restore(self, state: dict[str, Tensor]) -> None:
+        """Continue from such inputs [1, c, 1 or 2, h, w]. Raises ValueError for those of another decoder."""
         if state:
             self._check_state(state)
             self._carry = [self._from_state(state[name]) for name in self._names]
