@@ -20,20 +20,19 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
 
 from tools import front_end  # noqa: E402
-from tools.comfy_host import Layout, SetupError, comfyui_version  # noqa: E402
+from tools.comfy_host import SetupError  # noqa: E402
 from tools.comfy_server import Server, ServerError  # noqa: E402
+from tools.command_line import comfyui_folder  # noqa: E402
 from tools.load_pack import load_pack, node_infos  # noqa: E402
 
 
 @pytest.fixture(scope="session")
 def comfy_path() -> Path:
     """The ComfyUI folder: COMFYUI_PATH, else the one that `make setup` fetched."""
-    path = Path(os.environ.get("COMFYUI_PATH") or Layout(ROOT).comfyui).resolve()
     try:
-        comfyui_version(path)
+        return comfyui_folder()
     except SetupError as error:
         pytest.fail(f"{error} `make setup` fetches one.", pytrace=False)
-    return path
 
 
 @pytest.fixture(scope="session")

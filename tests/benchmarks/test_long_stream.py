@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 MEASURE = (
@@ -13,8 +15,9 @@ MEASURE = (
 )
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_length():
-    """Peak memory after chunk 20 and at the end, in a process of its own, within 2 %."""
+    """Peak memory after chunk 20 and at the end, in a new process, within 2 %."""
     run = subprocess.run([sys.executable, "-c", MEASURE], cwd=ROOT, check=True, capture_output=True)
     chunks, early, late = json.loads(run.stdout)
     assert chunks == 667

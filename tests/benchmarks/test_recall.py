@@ -14,6 +14,7 @@ from memflow_core.attention import AttentionPass
 from memflow_core.memory import NarrativeMemory, nam_scores
 from memflow_core.weights import ASSETS
 
+pytestmark = pytest.mark.slow
 STORIES, SEED = 20, 2024
 # by chance a body is right in 1/6 of the stories, an accessory in 1/5, a pattern in 1/4
 REMEMBERED, FORGOTTEN = 0.85, 0.4

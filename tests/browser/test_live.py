@@ -13,7 +13,7 @@ import pytest
 
 from tools.comfy_server import RequestError, failure, output_files
 
-# far more than any test waits for: stories here are ended from outside
+# far more than any test waits for: each test ends its story by a request
 LONG = 12 * 500 - 3
 STORY = "0s: a robot walks in the meadow\n0.5s: an empty beach\n1s [soft]: the robot returns to the meadow"
 
@@ -32,9 +32,9 @@ def graph(seed: int, clip: bool = True, prompts: str = STORY, **inputs) -> dict:
 
 
 class Directed:
-    """A run whose story is held before it is touched: what is asked meets it at a chunk boundary, however fast it is.
+    """A run that is paused at chunk boundaries, so that requests reach it there however fast it is.
 
-    steps  one function for each time that the story holds; it gets this object, and may `ask` and look at `state`.
+    steps  one function for each pause; it gets this object, and may `ask` and look at `state`.
     """
 
     def __init__(self, comfy, prompt: dict, *steps):
@@ -238,10 +238,10 @@ HOSTILE = [
 
 
 def test_hostile_bodies_are_refused_in_a_sentence_and_change_nothing(comfy):
-    told = []
+    answers = []
 
     def attack(run: Directed) -> None:
-        told.extend(run.refused(body) for body, _ in HOSTILE)
+        answers.extend(run.refused(body) for body, _ in HOSTILE)
         for raw, status in ((b"{", 400), (b"[" * 60_000, 400), (b"\xff\xfe", 400), (b'"' + b"x" * 100_000 + b'"', 413)):
             with pytest.raises(RequestError) as error:
                 comfy._request(run.path, raw)
@@ -255,7 +255,7 @@ def test_hostile_bodies_are_refused_in_a_sentence_and_change_nothing(comfy):
 
     directed = Directed(comfy, graph(709, length=33), attack)
     assert len(frames_of(directed.video())) == 33
-    for (status, sentence), (body, word) in zip(told, HOSTILE, strict=True):
+    for (status, sentence), (body, word) in zip(answers, HOSTILE, strict=True):
         assert status == 400 and word in sentence and "\n" not in sentence, (body, sentence)
 
 
@@ -277,15 +277,15 @@ def test_too_many_prompts_are_put_off(comfy):
 
 
 def test_without_a_clip_only_prompts_are_missing(comfy):
-    told = []
+    answers = []
 
     def step(run: Directed) -> None:
         assert not run.state["takes_prompts"]
-        told.append(run.refused({"prompt": "a cat"}))
+        answers.append(run.refused({"prompt": "a cat"}))
         run.ask({"action": "finish"})
 
     directed = Directed(comfy, graph(711, clip=False), step)
-    assert told[0][0] == 409 and "clip" in told[0][1]
+    assert answers[0][0] == 409 and "clip" in answers[0][1]
     assert len(frames_of(directed.video())) == 9
 
 

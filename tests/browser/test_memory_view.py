@@ -66,7 +66,7 @@ class Story:
         self.menu = page.locator(".memflow-menu")
         self.live = page.locator(".mm-live")
         self.next = page.locator(".mm-next")
-        self.said = page.locator(".mm-said")
+        self.message = page.locator(".mm-said")
 
     def build(self, text: str = STORY, clip: bool = True) -> None:
         self.page.evaluate(BUILD, [text, clip])
@@ -93,7 +93,7 @@ class Story:
 
 
 @pytest.fixture(params=["LiteGraph", "Vue nodes"])
-def story(page, request, said):
+def story(page, request, console):
     enable = "vue => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', vue)"
     page.evaluate(enable, request.param == "Vue nodes")
     made = Story(page)
@@ -101,11 +101,11 @@ def story(page, request, said):
     made.build()
     yield made
     page.evaluate(enable, False)
-    assert [line for line in said if "memflow" in line.lower()] == []
+    assert [line for line in console if "memflow" in line.lower()] == []
 
 
 @pytest.fixture
-def said(page):
+def console(page):
     """What the page wrote to its console as warnings and errors."""
     lines = []
     page.on("console", lambda message: lines.append(message.text) if message.type in ("warning", "error") else None)
@@ -229,7 +229,7 @@ def test_a_story_is_directed_from_its_node(story):
     story.next.press("Enter")
     page.wait_for_function("() => document.querySelector('.mm-said').innerText.includes('zebra')")
     page.wait_for_function("() => document.querySelector('.mm-said').classList.contains('mm-problem')")
-    assert "not taken" in story.said.inner_text()
+    assert "not taken" in story.message.inner_text()
     story.next.fill("a cat jumps")
     page.locator(".mm-switch").select_option("cut")
     story.shot(f"{story.kind}_live")

@@ -1,4 +1,4 @@
-"""The plan on the sampling nodes in a real browser, LiteGraph and Vue nodes: told before a run, true to it, and set by
+"""The plan on the sampling nodes in a real browser, LiteGraph and Vue nodes: shown before a run, true to it, and set by
 presets."""
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Plan:
         self.root = page.locator(".memflow-plan")
         self.rows = page.locator(".mp-row")
         self.line = page.locator(".mp-line")
-        self.told = page.locator(".mp-told")
+        self.panel = page.locator(".mp-told")
         self.menu = page.locator(".memflow-menu")
 
     def build(self, kind: str = "MemFlowStreamToVideo", tiny: bool = False, text: str = STORY) -> None:
@@ -78,7 +78,7 @@ class Plan:
     def set(self, node: str, **values) -> None:
         self.page.evaluate(SET, [node, values])
 
-    def says(self, words: str) -> None:
+    def shows(self, words: str) -> None:
         self.page.wait_for_function(LINE, arg=words)
 
     def values(self) -> dict:
@@ -95,12 +95,12 @@ class Plan:
 
 @pytest.fixture(scope="module")
 def tab(new_page):
-    page, said = new_page(), []
+    page, errors = new_page(), []
     page.set_default_timeout(30_000)
-    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("pageerror", lambda error: errors.append(str(error)))
     yield page
     page.close()
-    assert said == []
+    assert errors == []
 
 
 @pytest.fixture(params=["LiteGraph", "Vue nodes"])
@@ -115,18 +115,18 @@ def plan(tab, request):
 
 def test_the_plan_follows_what_is_set(plan):
     plan.build()
-    plan.says("5.06 s: 81 video frames in 7 chunks")
-    plan.says("Prompts change at 1.31 s (recache), 3.56 s (cut).")
-    plan.says("a 1.3B model")
+    plan.shows("5.06 s: 81 video frames in 7 chunks")
+    plan.shows("Prompts change at 1.31 s (recache), 3.56 s (cut).")
+    plan.shows("a 1.3B model")
     plan.shot("stream")
     plan.set("sampler", length=153)
-    plan.says("9.56 s: 153 video frames")
+    plan.shows("9.56 s: 153 video frames")
     plan.set("schedule", prompts="0s: a robot\n60s: a cat")
-    plan.says("cannot be run like this")
+    plan.shows("cannot be run like this")
     assert plan.page.locator(".mp-problem").count() == 1
     plan.shot("problem")
     plan.set("schedule", prompts="0s: a robot")
-    plan.says("One prompt all the way.")
+    plan.shows("One prompt all the way.")
     plan.page.locator(".mp-head").click()
     assert plan.rows.first.is_hidden() and plan.line.inner_text().startswith("9.56 s, 65 passes, about ")
     plan.shot("closed")
@@ -138,7 +138,7 @@ def test_the_plan_follows_what_is_set(plan):
 
 def test_a_preset_sets_values_says_them_and_is_undone_in_one_step(plan):
     plan.build("MemFlowSampler")
-    plan.says("a 1.3B model")
+    plan.shows("a 1.3B model")
     before = plan.values()
     plan.page.locator(".mp-presets").click()
     labels = plan.menu.locator("button").all_inner_texts()
@@ -150,8 +150,8 @@ def test_a_preset_sets_values_says_them_and_is_undone_in_one_step(plan):
     plan.choose("Draft")
     made = plan.values()
     assert made == before | {"width": 480, "height": 272, "steps": "1000, 500", "memory": "Story", "nodes": 3}
-    plan.told.wait_for()
-    assert plan.told.inner_text() == (
+    plan.panel.wait_for()
+    assert plan.panel.inner_text() == (
         "Draft set width 832 → 480, height 480 → 272, steps 1000, 750, 500, 250 → 1000, 500, memory none → Story, in a "
         "new MemFlow Memory. Already so: shift 5."
     )
@@ -159,14 +159,14 @@ def test_a_preset_sets_values_says_them_and_is_undone_in_one_step(plan):
     assert plan.values() == made | {
         "width": 832, "height": 480, "steps": "1000, 750, 500, 250", "memory": "Sharper memory",
     }  # fmt: skip
-    plan.says("memory Story → Sharper memory")
+    plan.shows("memory Story → Sharper memory")
     plan.shot("preset")
     for state in (made, before):
         plan.page.evaluate("() => app.extensionManager.command.execute('Comfy.Undo')")
         plan.page.wait_for_function(f"state => JSON.stringify(({VALUES})()) === JSON.stringify(state)", arg=state)
         # nodes are made anew, and so is what they show
-        plan.says("a 1.3B model")
-        assert plan.told.is_hidden()
+        plan.shows("a 1.3B model")
+        assert plan.panel.is_hidden()
 
 
 def test_the_plan_and_the_presets_speak_the_pages_language(comfy, new_page):
@@ -176,15 +176,15 @@ def test_the_plan_and_the_presets_speak_the_pages_language(comfy, new_page):
         plan = Plan(page)
         plan.kind = "chinese"
         plan.build("MemFlowSampler")
-        plan.says("5.06 秒：81 个视频帧，分为 7 块，模型运行 36 次。")
-        plan.says("提示词切换：1.31 s (recache), 3.56 s (cut)。")
+        plan.shows("5.06 秒：81 个视频帧，分为 7 块，模型运行 36 次。")
+        plan.shows("提示词切换：1.31 s (recache), 3.56 s (cut)。")
         page.locator(".mp-presets").click()
         hints = " ".join(plan.menu.locator("small").all_inner_texts())
         assert "适合 16 GB 显卡。" in hints and "480 x 272，步数 1000, 500，移位 5" in hints
         page.keyboard.press("Escape")
         plan.choose("Draft")
-        plan.says("Draft 已设置：宽度 832 → 480, 高度 480 → 272")
-        plan.says("记忆 无 → Story")
+        plan.shows("Draft 已设置：宽度 832 → 480, 高度 480 → 272")
+        plan.shows("记忆 无 → Story")
         plan.shot("draft")
     finally:
         page.close()
@@ -204,7 +204,7 @@ def test_what_another_node_gives_is_told_plainly(plan):
             app.canvas.emitAfterChange();
         }"""
     )
-    plan.says("This run goes on from a state: the plan is told when the run starts.")
+    plan.shows("This run goes on from a state: the plan is told when the run starts.")
 
 
 def test_a_run_comes_to_what_its_plan_said(plan, comfy):
@@ -212,9 +212,9 @@ def test_a_run_comes_to_what_its_plan_said(plan, comfy):
     plan.build("MemFlowStreamToVideo", tiny=True)
     small = {"width": 64, "height": 64, "steps": "1000", "length": 69}
     plan.set("sampler", seed=910 if plan.kind == "vue" else 911, **small)
-    plan.says("4.31 s: 69 video frames")
-    plan.says("the tiny story model")
-    told = plan.rows.all_inner_texts()
+    plan.shows("4.31 s: 69 video frames")
+    plan.shows("the tiny story model")
+    lines = plan.rows.all_inner_texts()
     plan.shot("tiny")
     done = len(comfy.get("/history"))
     prompt = plan.page.evaluate(
@@ -241,5 +241,5 @@ def test_a_run_comes_to_what_its_plan_said(plan, comfy):
     } | report["forwards"]  # fmt: skip
     # and the page shows the same for the very model
     shown = plan.rows.all_inner_texts()
-    assert [line.replace("the tiny story model", "the model") for line in told] == shown
+    assert [line.replace("the tiny story model", "the model") for line in lines] == shown
     plan.shot("after")

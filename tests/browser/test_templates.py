@@ -95,7 +95,7 @@ def tab(new_page):
 
 
 @pytest.fixture
-def said(tab):
+def console(tab):
     """What the page wrote to its console as warnings and errors."""
     lines = []
 
@@ -126,7 +126,7 @@ def missing_files(page) -> set[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_it_opens_without_a_warning_and_saves_as_it_was(name, tab, said):
+def test_it_opens_without_a_warning_and_saves_as_it_was(name, tab, console):
     workflow = read(name)
     open_workflow(tab, workflow)
     if name in NEED_WEIGHTS:
@@ -141,7 +141,7 @@ def test_it_opens_without_a_warning_and_saves_as_it_was(name, tab, said):
     assert tab.evaluate(COVERED) == []
     # no timeline finds fault with its schedule
     assert tab.locator(".mft-bad").count() == 0
-    assert [line for line in said if not any(part in line for part in NOT_OURS)] == []
+    assert [line for line in console if not any(part in line for part in NOT_OURS)] == []
     again = tab.evaluate("() => app.graph.serialize()")
     assert widgets(again) == widgets(workflow)
     assert sorted(map(tuple, again["links"])) == sorted(map(tuple, workflow["links"]))

@@ -1,4 +1,4 @@
-"""The help pages and the tooltips, read for what can be checked: tables, defaults, limits and quoted messages."""
+"""Read help pages and tooltips for what can be checked: tables, defaults, limits and quoted messages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HEADS = {
 }
 # head of the table of a combo's choices, where they bring inputs of their own
 CHOICES = {"en": ("preset", "meaning", "values"), "zh": ("预设", "含义", "取值")}
-SAID = {
+WORDS = {
     "en": {"optional": "optional", "on": "on", "off": "off", "empty": "empty", "example": "an example"},
     "zh": {"optional": "可选", "on": "开启", "off": "关闭", "empty": "空", "example": "示例"},
 }
@@ -33,7 +33,7 @@ def page_of(node: str, language: str) -> Path:
 
 
 def table(text: str, head: tuple[str, ...]) -> list[list[str]]:
-    """The rows of the first table that has this head."""
+    """Return the rows of the first table with this head."""
     rows, inside = [], False
     for line in text.splitlines():
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")] if line.startswith("|") else None
@@ -46,9 +46,9 @@ def table(text: str, head: tuple[str, ...]) -> list[list[str]]:
     return rows
 
 
-def default_said(pin: dict[str, Any], language: str) -> str:
-    """What a page has to say in an input's row: its default, or that it may be left open."""
-    words, default = SAID[language], pin.get("default")
+def default_text(pin: dict[str, Any], language: str) -> str:
+    """Return the cell that a page must have in an input's row: its default, or that it is optional."""
+    words, default = WORDS[language], pin.get("default")
     if default is None:
         choices = pin.get("options")
         return choices[0] if isinstance(choices, list) else words["optional"] if pin.get("optional") else ""
@@ -60,7 +60,7 @@ def default_said(pin: dict[str, Any], language: str) -> str:
 
 
 def wrong_limits(text: str, pin: dict[str, Any], language: str) -> list[str]:
-    """What a text says of an input's limits and its schema does not."""
+    """Return the limits in a text that differ from an input's schema."""
     found = []
     for low, high in re.findall(LIMITS[language], text):
         if (float(low), float(high)) != (pin.get("min"), pin.get("max")):
@@ -71,22 +71,22 @@ def wrong_limits(text: str, pin: dict[str, Any], language: str) -> list[str]:
     return found
 
 
-def says_default(tooltip: str, pin: dict[str, Any], language: str) -> bool:
-    """Whether a tooltip says the default right, and no other."""
-    said = default_said(pin, language)
-    if pin["type"] == "COMBO" and said == "default":
+def marks_default(tooltip: str, pin: dict[str, Any], language: str) -> bool:
+    """Return whether a tooltip marks the right default, and no other value."""
+    default = default_text(pin, language)
+    if pin["type"] == "COMBO" and default == "default":
         return tooltip.count("default: ") + tooltip.count("default：") == 1
     mark = DEFAULT[language]
     if tooltip.count(mark) != 1:
         return False
     before = tooltip[: tooltip.index(mark)].rstrip()
     if pin["type"] in ("INT", "FLOAT"):
-        return NUMBER.findall(before)[-1:] == [said] and before.endswith(said)
-    return before.lower().endswith(said.lower())
+        return NUMBER.findall(before)[-1:] == [default] and before.endswith(default)
+    return before.lower().endswith(default.lower())
 
 
 def messages() -> list[str]:
-    """Every text of the pack's code, with … for what is filled in."""
+    """Return every text in the pack's code, with … for what is filled in."""
     files = [*(ROOT / "nodes").rglob("*.py"), *(ROOT / "memflow_core").rglob("*.py")]
     return [text for file in files for text in _texts(ast.parse(file.read_text()))]
 
@@ -100,6 +100,6 @@ def _texts(tree: ast.AST) -> Iterator[str]:
 
 
 def is_quoted_from(quote: str, texts: list[str]) -> bool:
-    """Whether a quotation, in which … stands for what is left out, is of one of these texts."""
+    """Return whether a quotation, in which … stands for what is left out, is from one of these texts."""
     pattern = re.compile(".*".join(re.escape(part.strip()) for part in quote.split("…")), re.DOTALL)
     return any(pattern.search(text) for text in texts)

@@ -1,4 +1,4 @@
-"""What nodes say of themselves: tooltips, help pages and translations are complete, and agree with the schemas."""
+"""Tooltips, help pages and translations of the nodes are complete, and agree with the schemas."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NO_DEFAULT = {"seed", "prompts"}
 
 @pytest.fixture(scope="module")
 def words(infos) -> dict[str, dict]:
-    """Nodes' words by language, in the form of the locale files."""
+    """Names and tooltips of the nodes by language, in the form of the locale files."""
     return {"en": locale_words.english(infos), "zh": locale_words.read("zh")}
 
 
@@ -45,12 +45,12 @@ def test_every_input_and_output_has_a_tooltip_of_substance(infos, node):
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("node", NODES)
 def test_tooltips_agree_with_the_schema(infos, words, node, language):
-    told = words[language][node].get("inputs", {})
+    texts = words[language][node].get("inputs", {})
     for name, pin, _ in inputs_of(infos[node]):
-        tip = told[name.replace(".", "_")]["tooltip"]
+        tip = texts[name.replace(".", "_")]["tooltip"]
         assert pages.wrong_limits(tip, pin, language) == [], name
         if "default" in pin and name not in NO_DEFAULT:
-            assert pages.says_default(tip, pin, language), f"{name}: {tip}"
+            assert pages.marks_default(tip, pin, language), f"{name}: {tip}"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -58,22 +58,22 @@ def test_tooltips_agree_with_the_schema(infos, words, node, language):
 def test_the_help_page_lists_inputs_and_outputs_as_the_node_shows_them(infos, words, node, language):
     text = pages.page_of(node, language).read_text(encoding="utf-8")
     head_in, head_out, _ = pages.HEADS[language]
-    told = words[language][node]
-    pins = {told["inputs"][name.replace(".", "_")]["name"]: pin for name, pin, _ in inputs_of(infos[node])}
+    texts = words[language][node]
+    pins = {texts["inputs"][name.replace(".", "_")]["name"]: pin for name, pin, _ in inputs_of(infos[node])}
     rows = pages.table(text, head_in)
     assert [row[0] for row in rows] == list(pins)
     for name, default, meaning in rows:
-        assert default == pages.default_said(pins[name], language), name
+        assert default == pages.default_text(pins[name], language), name
         assert pages.wrong_limits(meaning, pins[name], language) == [], name
         assert meaning
         if pins[name]["type"] == "COMFY_DYNAMICCOMBO_V3":
             assert [row[0] for row in pages.table(text, pages.CHOICES[language])] == pins[name]["options"]
-    assert [row[0] for row in pages.table(text, head_out)] == [out["name"] for out in told["outputs"].values()]
+    assert [row[0] for row in pages.table(text, head_out)] == [out["name"] for out in texts["outputs"].values()]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("node", NODES)
-def test_the_help_page_has_a_picture_and_quotes_real_messages(infos, node, language):
+def test_the_help_page_has_a_picture_and_quotes_real_messages(node, language):
     text = pages.page_of(node, language).read_text(encoding="utf-8")
     assert text.startswith("# ")
     pictures = PICTURE.findall(text)
@@ -81,9 +81,10 @@ def test_the_help_page_has_a_picture_and_quotes_real_messages(infos, node, langu
     for name in pictures:
         file = pages.DOCS / name
         assert file.is_file() and file.stat().st_size <= MOST_BYTES, name
-    said = [quote for row in pages.table(text, pages.HEADS[language][2]) for quote in re.findall(r"`([^`]+)`", row[0])]
+    rows = pages.table(text, pages.HEADS[language][2])
+    quotes = [quote for row in rows for quote in re.findall(r"`([^`]+)`", row[0])]
     known = pages.messages()
-    assert said and [quote for quote in said if not pages.is_quoted_from(quote, known)] == []
+    assert quotes and [quote for quote in quotes if not pages.is_quoted_from(quote, known)] == []
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

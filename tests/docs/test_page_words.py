@@ -1,4 +1,4 @@
-"""The nodes' words in the real front end, in English and in Chinese: labels, tooltips, help pages."""
+"""Labels, tooltips and help pages of the nodes in the real front end, in English and in Chinese."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tools.pin_schemas import PINNED
 ARTIFACTS = Path(__file__).resolve().parents[1] / "artifacts"
 NODES = list(json.loads(PINNED.read_text()))
 
-# each node with its title and labels, by the names in the locale files
+# a node's title and labels, by the names in the locale files
 SHOWN = """([type, choice]) => {
     app.graph.clear();
     const node = LiteGraph.createNode(type);
@@ -49,7 +49,7 @@ LOADED = f"() => [...document.querySelectorAll('{HELP} img')].every(i => i.compl
 
 @pytest.fixture
 def open_in(comfy, new_page):
-    """Call it with a language, for a page whose user has chosen it."""
+    """open_in(language): a page whose user has chosen the language."""
     pages = []
 
     def opened(language: str):
@@ -66,10 +66,10 @@ def open_in(comfy, new_page):
 def _is_shown(page, node: str, words: dict) -> None:
     choice = ["preset", "Custom"] if node == "MemFlowMemory" else None
     shown = page.evaluate(SHOWN, [node, choice])
-    told = words[node]
-    assert shown["title"] == told["display_name"]
-    assert shown["labels"].items() >= {key: text["name"] for key, text in told.get("inputs", {}).items()}.items()
-    assert shown["outputs"] == [text["name"] for text in told["outputs"].values()]
+    texts = words[node]
+    assert shown["title"] == texts["display_name"]
+    assert shown["labels"].items() >= {key: text["name"] for key, text in texts.get("inputs", {}).items()}.items()
+    assert shown["outputs"] == [text["name"] for text in texts["outputs"].values()]
 
 
 def _tooltip(page, widget: str) -> str:
@@ -81,16 +81,16 @@ def _tooltip(page, widget: str) -> str:
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])
-def test_the_page_speaks_its_users_language(open_in, language):
+def test_the_page_is_in_its_users_language(open_in, language):
     page = open_in(language)
     words = locale_words.read(language)
     for node in NODES:
         _is_shown(page, node, words)
     _is_shown(page, "MemFlowMemory", words)
-    told = words["MemFlowMemory"]["inputs"]
+    texts = words["MemFlowMemory"]["inputs"]
     page.wait_for_timeout(500)
     for widget in ("preset", "preset.bank_size"):
-        assert _tooltip(page, widget) == told[widget.replace(".", "_")]["tooltip"]
+        assert _tooltip(page, widget) == texts[widget.replace(".", "_")]["tooltip"]
     _help_is_shown(page, "MemFlowMemory", language)
     ARTIFACTS.mkdir(exist_ok=True)
     page.screenshot(path=ARTIFACTS / f"words_{language}.png")

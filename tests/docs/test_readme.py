@@ -49,9 +49,9 @@ def test_every_node_is_listed():
 
 
 def test_quoted_messages_are_those_of_the_code():
-    said = [quote for row in column(QUESTIONS, "message") for quote in re.findall(r"`([^`]+)`", row)]
+    quotes = [quote for row in column(QUESTIONS, "message") for quote in re.findall(r"`([^`]+)`", row)]
     known = pages.messages()
-    assert said and [quote for quote in said if not pages.is_quoted_from(quote, known)] == []
+    assert quotes and [quote for quote in quotes if not pages.is_quoted_from(quote, known)] == []
 
 
 def test_presets_that_are_named_for_a_card_are_there():

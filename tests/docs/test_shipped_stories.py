@@ -21,6 +21,7 @@ from tools.stories.parts import SEED
 from training.cartoons import CHUNK_LATENTS, CartoonStory, Segment, story_from_prompts
 from training.generator import SIDE
 
+pytestmark = pytest.mark.slow
 STREAMS = 4
 # at the ends of chunks; a character that leaves is gone in the last ones, and one that walks on is off the drawing's
 # place

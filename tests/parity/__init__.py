@@ -1,4 +1,4 @@
-"""Recordings of the published MemFlow program, replayed: `python -m tests.parity DIR [WAY]`.
+"""Replay recordings of the published MemFlow program and compare: `python -m tests.parity DIR [WAY]`.
 
 WAY, one of `WAYS`, is how the forward is run; `fused` needs TRITON_INTERPRET=1. Prints one line a case (name, largest
 error, tolerance), then `N passed, N failed`; exits 1 on a miss. A case is a JSON file with a `case` key and the

@@ -1,4 +1,4 @@
-"""Single recorded forwards, with the whole state before and after."""
+"""Replay single recorded forward passes, with the whole state before and after."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .case import Case, Check
 
 
 class UnitCall:
-    """One forward of the published program, from its recorded state."""
+    """One forward pass of the published program, run from its recorded state."""
 
     def __init__(self, case: Case):
         self.case, self.flags, self.memory = case, case.info["flags"], case.memory
@@ -60,7 +60,7 @@ class UnitCall:
         self._restore()
 
     def _rank(self, scores: Tensor) -> Tensor:
-        """Ours, except where all scores are zero: what the recording machine made of that tie is input, not result."""
+        """Rank as we do. Where all scores are zero, the order depends on the machine, and the recorded one is used."""
         layers = self.case.info["bank_update"]["layers"]
         if not all(layer["text_k_is_zero"] for layer in layers):
             return rank(scores)
@@ -73,7 +73,7 @@ class UnitCall:
         return flat.unflatten(1, (-1, self.cache.k.shape[4])).permute(0, 3, 1, 2, 4)
 
     def _window_slots(self) -> list[int]:
-        """Our slots in the order of the published cache: sink, then window from old to new."""
+        """Return our slots in the order of the published cache: sink, then window from old to new."""
         at = self.cache.layout
         sink = range(at.origin, at.origin + at.sink)
         return [at.slot(frame) for frame in [*sink, *range(at.window_start, at.end)]]
@@ -144,7 +144,7 @@ class UnitCall:
             )
 
     def _compare(self, check: Check, name: str, ours: Tensor, slots: Tensor) -> None:
-        """ours [B, H, slots, S, Dh] against a recording; slots [B, n] lists ours in its order."""
+        """Compare our slots, [B, H, slots, S, Dh], with a recording, in whose order `slots` [B, n] lists them."""
         if name in self.case.tensors:
             golden = self._frames(self.case.tensors[name])
             listed = torch.stack([item[:, places] for item, places in zip(ours, slots, strict=True)])

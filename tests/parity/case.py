@@ -1,4 +1,4 @@
-"""A recording, what it was made with, and how ours is held against it."""
+"""A recording, the settings it was made with, and the comparison of our results with it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SMA_FRAMES = 3  # a literal in the published code
 
 @dataclass
 class Check:
-    """Largest errors of one case, each held to its own tolerance, and decisions that differ."""
+    """Largest errors of one case with their tolerances, and decisions that differ."""
 
     errors: list[tuple[str, float, float]] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
@@ -51,7 +51,11 @@ class Check:
 
 @dataclass(frozen=True)
 class Way:
-    """How the forward is run: how SMA's choice is read, and what compiles the steps around attention, if anything."""
+    """How the forward pass is run.
+
+    reader    reads the frames that SMA chooses.
+    compiler  compiles the steps around attention; None: they run as they are.
+    """
 
     reader: str = "gather"
     compiler: Compiler | None = None
@@ -60,7 +64,7 @@ class Way:
 WAYS = {
     "plain": Way(),
     "fused": Way(reader="fused"),
-    # compiled but for the machine code, which needs a C++ compiler
+    # compiled, except for the machine code, which needs a C++ compiler
     "traced": Way(compiler=partial(torch.compile, backend="aot_eager", dynamic=False)),
     "compiled": Way(compiler=partial(torch.compile, dynamic=False)),
 }
@@ -91,15 +95,15 @@ class Case:
     def model(self) -> ModelConfig:
         sizes = self.info["model"]
         return ModelConfig(
-            sizes["dim"],
-            sizes["num_heads"],
-            sizes["num_layers"],
-            sizes["ffn_dim"],
-            sizes["text_dim"],
-            sizes["freq_dim"],
-            sizes["in_dim"],
-            sizes["out_dim"],
-            sizes.get("eps", 1e-6),
+            dim=sizes["dim"],
+            num_heads=sizes["num_heads"],
+            num_layers=sizes["num_layers"],
+            ffn_dim=sizes["ffn_dim"],
+            text_dim=sizes["text_dim"],
+            freq_dim=sizes["freq_dim"],
+            in_channels=sizes["in_dim"],
+            out_channels=sizes["out_dim"],
+            eps=sizes.get("eps", 1e-6),
         )
 
     @cached_property
@@ -121,11 +125,11 @@ class Case:
     @cached_property
     def sampling(self) -> SamplingConfig:
         return SamplingConfig(
-            tuple(self.info["denoising_step_list"]),
-            self.info["model_kwargs"]["timestep_shift"],
-            self.info["warp_denoising_step"],
-            self.info["context_noise"],
-            self.info["model"]["num_frame_per_block"],
+            steps=tuple(self.info["denoising_step_list"]),
+            shift=self.info["model_kwargs"]["timestep_shift"],
+            warp=self.info["warp_denoising_step"],
+            context_noise=self.info["context_noise"],
+            chunk_frames=self.info["model"]["num_frame_per_block"],
         )
 
     def shape(self, batch: int) -> LatentShape:
@@ -138,7 +142,11 @@ class Case:
 
 
 class RecordedNoise:
-    """The noise of a recording: noise [B, frames, C, h, w], renoise [blocks, step, B * F, C, h, w]."""
+    """Noise of a recording.
+
+    noise    of each chunk's start, [B, frames, C, h, w].
+    renoise  of the later steps, [blocks, step, B * F, C, h, w].
+    """
 
     def __init__(self, noise: Tensor, renoise: Tensor):
         self.noise, self.renoise = noise, renoise

@@ -1,4 +1,4 @@
-"""The recorded scheduler, and checkpoint files in the published dialects."""
+"""Compare the recorded scheduler, and checkpoint files in the published dialects."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def compare_checkpoints(case: Case, check: Check) -> None:
             check.close(f"x0_{name}", x0.transpose(1, 2).float(), tensors[f"x0_{name}"], tolerance)
 
     def read(role: str, which: str) -> dict[str, Tensor]:
-        """The weights in float32, which the recorded program holds them in whatever the file's precision."""
+        """Read the weights in float32, as the recorded program does whatever the file's precision."""
         generator = read_generator(case.file(role), which, case.model.num_heads)
         check.equal("sizes", replace(generator.config, eps=case.model.eps), case.model)
         return cast(generator.state_dict, torch.float32)
@@ -62,5 +62,5 @@ def compare_checkpoints(case: Case, check: Check) -> None:
     compare("lora_merged", merged, MERGED_LORA_TOLERANCE)
     for name in (name for name in tensors if name.startswith("merged.")):
         check.close(name, merged[name.removeprefix("merged.")], tensors[name], MERGED_LORA_TOLERANCE)
-    # the same LoRA, rounded
+    # the same LoRA in lower precision
     compare("lora", read_lora(case.file("lora_raw")).merge(base, alpha=alpha), BF16_TOLERANCE)

@@ -1,4 +1,4 @@
-"""Whole recorded runs: the same prompts and noise through a `Stream`."""
+"""Replay whole recorded runs: the same prompts and noise through a `Stream`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .case import Case, Check, RecordedNoise
 
 
 def segment_starts(case: Case) -> dict[int, str]:
-    """Chunk -> prompt that starts there, by the published rule: one switch a chunk start, the others wait."""
+    """Return the prompt that starts at each chunk, by the published rule: one switch a chunk start, the others wait."""
     starts = [0, *case.info["switch_frame_indices"]]
     segments = tuple(
         Segment(Time(start, "latent"), name) for start, name in zip(starts, case.info["segments"], strict=True)
@@ -51,12 +51,12 @@ def replay(case: Case, check: Check) -> None:
 
 
 def frame_of(label: str) -> int:
-    """The latent frame of a slot label; '15r18' is frame 15, recomputed at 18."""
+    """Return the latent frame of a slot label; '15r18' is frame 15, recomputed at 18."""
     return int(label.split("r")[0])
 
 
 def compare_decisions(case: Case, trace: Trace, check: Check, until_tie: bool) -> None:
-    """Which frame stands in which slot, per layer and batch item, after every bank update.
+    """Compare which frame stands in which slot, per layer and batch item, after every bank update.
 
     Recordings with `latents_stable_ties` were traced with another rule for ties, so theirs are compared up to the
     first tie.

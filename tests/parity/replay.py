@@ -23,7 +23,7 @@ KINDS: dict[str, Callable[[Case, Check], None]] = {
 
 
 def find_cases(folder: Path, way: str = "plain") -> list[Case]:
-    """Every recording in a folder; shared weights and inputs are not cases of their own."""
+    """Return every recording in a folder; shared weights and inputs are no cases of their own."""
     files = [path for path in sorted(folder.glob("*.json")) if not path.name.endswith(".trace.json")]
     described = [Case(path, WAYS[way]) for path in files]
     return [case for case in described if case.info.get("case", SHARED[0]) not in SHARED]
@@ -44,11 +44,11 @@ def main(folder: str, way: str = "plain") -> int:
         try:
             check = run_case(case)
             name, error, tolerance = check.worst
-            passed, said = check.passed, f"largest error {error:.2e} ({name}), tolerance {tolerance:.0e}"
-            said += "".join(f"; {wrong[:300]}" for wrong in check.wrong[:2])
+            passed, result = check.passed, f"largest error {error:.2e} ({name}), tolerance {tolerance:.0e}"
+            result += "".join(f"; {wrong[:300]}" for wrong in check.wrong[:2])
         except Exception as error:  # one broken recording must not hide the others
-            passed, said = False, f"{type(error).__name__}: {error}"
+            passed, result = False, f"{type(error).__name__}: {error}"
         failed += not passed
-        print(f"{'ok  ' if passed else 'MISS'} {case.path.stem}: {said}", flush=True)
+        print(f"{'ok  ' if passed else 'MISS'} {case.path.stem}: {result}", flush=True)
     print(f"{len(cases) - failed} passed, {failed} failed")
     return 1 if failed or not cases else 0

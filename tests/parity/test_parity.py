@@ -1,4 +1,4 @@
-"""Every recording of the published program is met, and a recording that is not met is told."""
+"""Every recording of the published program is reproduced, and one that is not fails the run."""
 
 import json
 import shutil
@@ -25,13 +25,14 @@ def test_recording(name):
 
 @pytest.mark.parametrize("name", CASES)
 def test_recording_through_a_compiler(name):
-    """Every program that a compiler would make machine code of."""
+    """Every graph that a compiler would make machine code of."""
     check = run_case(replace(CASES[name], way=WAYS["traced"]))
     assert check.passed, (check.wrong, check.worst)
 
 
 if shutil.which("g++"):
 
+    @pytest.mark.slow
     def test_recording_in_machine_code():
         check = run_case(replace(CASES["inter_b3r3_gs_sma"], way=WAYS["compiled"]))
         assert check.passed, (check.wrong, check.worst)
@@ -55,7 +56,7 @@ def recording(tmp_path) -> Path:
     return tmp_path
 
 
-def test_a_met_folder_passes(recording, capsys):
+def test_a_reproduced_folder_passes(recording, capsys):
     assert main(str(recording)) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "1 passed, 0 failed"
 
@@ -70,7 +71,7 @@ def test_latents_that_differ_fail(recording, capsys):
 
 
 def test_another_frame_in_a_slot_fails(recording, capsys):
-    """Decisions must be equal, not close: even where the latents are met."""
+    """Decisions must be equal even where the latents are close enough."""
     file = recording / "single_b3r3.trace.json"
     trace = json.loads(file.read_text())
     updates = [call["bank_update"] for call in trace["calls"] if call.get("bank_update")]
@@ -82,7 +83,7 @@ def test_another_frame_in_a_slot_fails(recording, capsys):
     assert "bank after update" in capsys.readouterr().out
 
 
-def test_nan_fails(recording, capsys):
+def test_nan_fails(recording):
     file = recording / "single_b3r3.safetensors"
     tensors = load_file(file)
     tensors["latents"] = torch.full_like(tensors["latents"], torch.nan)

@@ -10,22 +10,22 @@ from tests.browser.timeline_page import Timeline
 @pytest.fixture(scope="module", params=["LiteGraph", "Vue nodes"])
 def tab(request, new_page):
     """A page for all tests, and its complaints."""
-    page, said = new_page(), []
+    page, errors = new_page(), []
     page.set_default_timeout(15_000)
-    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("pageerror", lambda error: errors.append(str(error)))
     page.evaluate(
         "vue => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', vue)", request.param == "Vue nodes"
     )
-    yield page, request.param, said
+    yield page, request.param, errors
     page.evaluate("() => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', false)")
     page.close()
 
 
 @pytest.fixture
 def timeline(tab):
-    page, _, said = tab
-    said.clear()
+    page, _, errors = tab
+    errors.clear()
     made = Timeline(page)
     made.build()
     yield made
-    assert said == []
+    assert errors == []

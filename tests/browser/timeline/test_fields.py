@@ -33,7 +33,7 @@ def test_switch_seed_and_start_are_set_in_the_row_below(timeline, tab):
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "said"),
+    ("field", "value", "message"),
     [
         ("seed", "-5", "is no seed"),
         ("seed", "18446744073709551616", "is no seed"),
@@ -45,11 +45,11 @@ def test_switch_seed_and_start_are_set_in_the_row_below(timeline, tab):
         ("pins", "nobody", "There is no pin named nobody"),
     ],
 )
-def test_a_field_that_makes_no_sense_changes_nothing(timeline, field, value, said):
+def test_a_field_that_makes_no_sense_changes_nothing(timeline, field, value, message):
     timeline.blocks.nth(2).click()
     timeline.root.get_by_label(field, exact=True).fill(value)
     timeline.press("Tab")
-    assert said in timeline.message.inner_text()
+    assert message in timeline.message.inner_text()
     assert timeline.text == STORY
 
 
