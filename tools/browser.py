@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from .comfy_host import ROOT, Layout
+from .command_line import no_arguments
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 DOWNLOADS = Layout(ROOT).host / "browsers"
@@ -63,6 +64,7 @@ def _succeeds(command: list[str], env: dict[str, str] | None = None) -> bool:
 
 
 def main() -> None:
+    no_arguments(__doc__)
     program = provide()
     if not program:
         sys.exit(MISSING)

@@ -15,6 +15,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from .comfy_host import ROOT
+from .command_line import no_arguments
 
 DOORS = (
     "tests/core/test_doors.py",
@@ -71,6 +72,7 @@ def run(name: str, command: list[str]) -> bool:
 
 
 def main() -> None:
+    no_arguments(__doc__)
     with ThreadPoolExecutor(max_workers=2) as pool:
         passed = list(pool.map(lambda item: run(*item), checks().items()))
     print(f"{sum(passed)} passed, {len(passed) - sum(passed)} failed")

@@ -31,3 +31,8 @@ def names_to_make(description: str, known: Collection[str], kind: str) -> list[s
     if unknown := set(names) - set(known):
         parser.error(f"there is no {kind} {', '.join(sorted(unknown))}: name some of {', '.join(known)}.")
     return names or list(known)
+
+
+def no_arguments(description: str | None) -> None:
+    """Print the description for `--help` and exit; refuse any other argument. Returns where there is none."""
+    argparse.ArgumentParser(description=description).parse_args()

@@ -21,7 +21,7 @@ from memflow_core.schedule import ChunkGrid, Time, read_schedule
 
 from .comfy_host import ROOT, SetupError
 from .comfy_server import Server, ServerError, failure, output_files
-from .command_line import comfyui_folder
+from .command_line import comfyui_folder, no_arguments
 from .demo import read_workflow
 
 WORKFLOW = ROOT / "workflows" / "tiny_story.json"
@@ -73,6 +73,7 @@ def _node(prompt: dict[str, Any], kind: str) -> dict[str, Any]:
 
 
 def main() -> None:
+    no_arguments(__doc__)
     try:
         with tempfile.TemporaryDirectory() as base, Server(comfyui_folder(), Path(base)) as server:
             videos, rates = zip(*(run_with(server, preset) for preset in SHOWN), strict=True)

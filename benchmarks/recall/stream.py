@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from memflow_core.config import LatentShape, MemoryConfig
+from memflow_core.config import RETRIEVALS, LatentShape, MemoryConfig
 from memflow_core.model import Attend, Backbone, TextKV, WanModel
 from memflow_core.stream import Draw, FlowSchedule, ForwardPass, SeededNoise, Stream
 from memflow_core.weights import TINY_GENERATOR, TINY_TEXT, TINY_VAE, TextEncoder, read_generator, read_text_encoder
@@ -56,7 +56,9 @@ class Policy:
 
 def policies(frames: int) -> dict[str, Policy]:
     """Return all policies by name, for stories of that many latent frames."""
-    kinds = {name: MemoryConfig(retrieval=name) for name in ("fifo", "reference", "prompt", "similarity", "attention")}
+    first = ("fifo", "reference", "prompt", "similarity", "attention")
+    added = (name for name in RETRIEVALS if name not in (*first, "none"))
+    kinds = {name: MemoryConfig(retrieval=name) for name in (*first, *added)}
     memories = {
         "none": MemoryConfig(retrieval="none", sink_frames=0),
         "sink": MemoryConfig(retrieval="none"),

@@ -15,7 +15,17 @@ from tools.comfy_host import ROOT
 
 COMFY = Path(sys.executable).with_name("comfy")
 FOR_USERS = {"__init__.py", "locales", "memflow_core", "nodes", "web", "workflows"}
-ABOUT = {"LICENSE", "README.md", "pyproject.toml", "requirements.txt", ".comfyignore", ".gitignore"}
+ABOUT = {
+    "docs",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "LICENSE",
+    "README.md",
+    "pyproject.toml",
+    "requirements.txt",
+    ".comfyignore",
+    ".gitignore",
+}
 
 
 def git(*command: str, cwd: Path) -> str:

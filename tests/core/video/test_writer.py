@@ -75,6 +75,7 @@ def test_frames_come_back_in_number_size_rate_and_colour(ending, codec, tmp_path
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="scheduling of threads is read from Linux")
 @pytest.mark.parametrize("codec", sorted({codec for _, codec in FORMATS}))
 def test_encoding_does_not_change_what_the_machine_does_first(tmp_path, codec, stripes):
     """SVT-AV1, run by root, makes real-time threads, and all that they start: other programs then get no turn."""
