@@ -233,7 +233,9 @@ def _binomial(share: float, stories: int) -> float:
 
 def main() -> None:
     names = list(policies(frames=CHUNK_LATENTS))
-    parser = argparse.ArgumentParser(description="Measure what the tiny story model's memory brings back.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.recall", description="Measure what the tiny story model's memory brings back."
+    )
     parser.add_argument("--stories", type=int, default=24, help="of each plan, an even number (24)")
     parser.add_argument("--seed", type=int, default=0, help="of the stories and their noise (0)")
     parser.add_argument("--json", type=Path, help="also write all numbers there")

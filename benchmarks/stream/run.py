@@ -169,7 +169,9 @@ def measure_to_disk(device: torch.device, size: str, chunks: int) -> dict[str, o
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.stream", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     gpu = torch.cuda.is_available()
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if gpu else "cpu")
     parser.add_argument("--size", choices=SIZES, help="of model and picture (1.3b on a GPU, medium on a CPU)")

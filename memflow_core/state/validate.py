@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -65,7 +65,9 @@ def memory_of(meta: dict[str, Any]) -> MemoryConfig:
 
 
 def sampling_of(meta: dict[str, Any]) -> SamplingConfig:
-    """Sampling settings of a state."""
+    """Sampling settings of a state, which must name all of them: a default of today need not be one of then."""
+    if missing := [name for name in asdict(SamplingConfig()) if name not in meta["sampling"]]:
+        raise ValueError(f"its sampling settings lack {missing[0]!r}")
     return SamplingConfig(**{**meta["sampling"], "steps": tuple(meta["sampling"]["steps"])})
 
 

@@ -33,7 +33,7 @@ def to_current(tensors: dict[str, Tensor], meta: dict[str, Any]) -> State:
 
 def refusal(version: object) -> str | None:
     """What is wrong with a version, as the end of a sentence; None if it can be read."""
-    if version in READABLE:
+    if version in READABLE and not isinstance(version, bool):
         return None
     known = " and ".join(map(str, READABLE))
     return f"holds a stream state of version {version!r}, but this program reads versions {known}"

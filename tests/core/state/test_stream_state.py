@@ -157,3 +157,22 @@ def test_a_waiting_change_with_noise_of_its_own_cannot_be_saved(make_stream, pla
     stream.set_prompt(prompt(1), noise=Zeros())
     with pytest.raises(ValueError, match="only a stream with seeded noise has a state"):
         capture(stream)
+
+
+@pytest.mark.parametrize("name", ["steps", "shift", "warp", "context_noise", "chunk_frames"])
+def test_a_state_without_one_of_its_sampling_settings_is_refused(make_stream, play, prompt, tmp_path, name):
+    stream = make_stream()
+    play(stream, 1, {0: (prompt(0),)})
+    state = capture(stream)
+    sampling = {key: value for key, value in state.meta["sampling"].items() if key != name}
+    StreamState(state.tensors, {**state.meta, "sampling": sampling}).save(tmp_path / "story.safetensors")
+    with pytest.raises(ValueError, match=f"story.safetensors cannot be continued: .*lacks? '{name}'"):
+        StreamState.load(tmp_path / "story.safetensors")
+
+
+@pytest.mark.parametrize("version", [True, 1.5, "2", None])
+def test_a_version_that_is_no_number_of_one_is_refused(tmp_path, version):
+    meta = json.dumps({"version": version})
+    save_file({"a": torch.zeros(1)}, tmp_path / "x.safetensors", {"format": "memflow-stream-state", "meta": meta})
+    with pytest.raises(ValueError, match="but this program reads versions 1 and 2"):
+        StreamState.load(tmp_path / "x.safetensors")
