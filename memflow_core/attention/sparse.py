@@ -26,7 +26,7 @@ class SparseAttention(Protocol):
     """Attention over the chosen memory frames and the window: -> [B, heads, L, head_dim].
 
     q [B, heads, L, head_dim]; keys and values [B, heads, frames, tokens, head_dim], of which the first `memory` frames
-    are sink and bank and the rest the window; chosen [B, heads, k], the memory frames that each head reads.
+    are sink and bank and the rest the window; chosen [B, heads, k] int64, the memory frames that each head reads.
     """
 
     def __call__(self, q: Tensor, keys: Tensor, values: Tensor, chosen: Tensor, memory: int) -> Tensor: ...

@@ -52,7 +52,7 @@ def pre_attention(block: WanBlock, x: Tensor, modulation: Modulation) -> tuple[T
 
 
 def project_kv(block: WanBlock, x: Tensor, modulation: Modulation) -> tuple[Tensor, Tensor]:
-    """The keys and values of `pre_attention` without its queries."""
+    """Keys and values of `pre_attention` without its queries: x [B, F, tokens, dim] -> two [B, heads, L, head_dim]."""
     return _keys_values(block.self_attn, modulated_norm(block.norm1, x, modulation).flatten(1, 2))
 
 

@@ -119,7 +119,7 @@ def test_what_cannot_be_played_is_said(timeline):
     assert timeline("global: x\n0s: a\n6s:")["problems"] == ["", ""]
 
 
-prompts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12).filter(lambda text: text.strip())
+prompt_texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12).filter(lambda text: text.strip())
 options = st.sampled_from(["", " [cut]", " [soft][seed 7]", "[seed 5]"])
 units = st.sampled_from(["s", "", "f", "c", " frames", " sec"])
 
@@ -132,7 +132,7 @@ def stories(draw) -> tuple[str, list[str]]:
         unit = draw(units)
         start = ChunkGrid().start_px(chunk)
         number = {"s": start / FPS, "c": chunk, " sec": start / FPS}.get(unit, start)
-        prompt = draw(prompts)
+        prompt = draw(prompt_texts)
         lines.append(f"{number:g}{unit}{draw(options)}: {json.dumps(prompt)}")
         lines += draw(st.lists(st.sampled_from(["", "# note", "  # indented"]), max_size=2))
         prompts.append(prompt)
@@ -184,7 +184,7 @@ def test_operations_do_to_the_story_what_they_say(timeline, story, data):
     later = timeline(text, "retimeBy", [index, 1])
     if "text" in later:
         assert starts(later["text"]) == [*before[:index], before[index] + 1, *before[index + 1 :]]
-    written = data.draw(prompts)
+    written = data.draw(prompt_texts)
     edited = timeline(text, "setPrompt", [index, written])
     if "text" in edited:
         assert segment_texts(edited["text"]) == [*prompts[:index], written, *prompts[index + 1 :]]
