@@ -19,11 +19,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
 
+from hypothesis import HealthCheck  # noqa: E402
+from hypothesis import settings as hypothesis_settings  # noqa: E402
+
 from tools import front_end  # noqa: E402
 from tools.comfy_host import SetupError  # noqa: E402
 from tools.comfy_server import Server, ServerError  # noqa: E402
 from tools.command_line import comfyui_folder  # noqa: E402
 from tools.load_pack import load_pack, node_infos  # noqa: E402
+
+# how long an example takes is no result: the first one in a fresh checkout builds tables of Unicode
+hypothesis_settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
