@@ -58,7 +58,7 @@ def _set(place: int, kind: str = "inputs", **values):
 
 
 @pytest.mark.parametrize(
-    "change, line, breaks",
+    "change, said, breaks",
     [
         (_insert(4, OPTIONAL), "Node, input more is new", None),
         (_insert(3, OPTIONAL), "Node, input more is new", "extra is no longer where it was"),
@@ -79,10 +79,10 @@ def _set(place: int, kind: str = "inputs", **values):
         (lambda node: node.update(display_name="Other"), "Node: display_name was 'Node' and is 'Other'", None),
     ],
 )
-def test_a_change_is_named_and_judged(change, line, breaks):
+def test_a_change_is_named_and_judged(change, said, breaks):
     new = copy.deepcopy(OLD)
     change(new["Node"])
-    assert any(line in line for line in differences(OLD, new))
+    assert any(said in line for line in differences(OLD, new))
     found = incompatible(OLD, new)
     assert [line for line in found if breaks and breaks in line] == found and bool(found) == bool(breaks)
 
