@@ -22,6 +22,7 @@ if not torch.cuda.is_available():
 from hypothesis import HealthCheck  # noqa: E402
 from hypothesis import settings as hypothesis_settings  # noqa: E402
 
+from tests import on_cpu  # noqa: E402
 from tools import front_end  # noqa: E402
 from tools.comfy_host import SetupError  # noqa: E402
 from tools.comfy_server import Server, ServerError  # noqa: E402
@@ -45,7 +46,7 @@ def comfy_path() -> Path:
 @pytest.fixture(scope="session")
 def pack(comfy_path, tmp_path_factory):
     """This pack's module in this process, imported by path and under the name that ComfyUI gives it."""
-    return load_pack(comfy_path, tmp_path_factory.mktemp("pack"))
+    return load_pack(comfy_path, tmp_path_factory.mktemp("pack"), cpu=on_cpu.asked_for())
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from tools.comfy_host import ROOT
-from tools.comfy_server import failure, output_files
+from tools.comfy_server import Server, ServerError, failure, output_files
 
 KEPT = ROOT / "tests" / "golden" / "kept" / "workflows"
 ON_TINY = ("tiny_story", "node_by_node", "picture_to_story", "continue_and_branch", "live_story")
@@ -23,6 +23,18 @@ NAMES = (*ON_TINY, "official_story", "low_vram")
 
 def read(name: str) -> dict:
     return json.loads((KEPT / name).read_text())
+
+
+@pytest.fixture(scope="module")
+def comfy(comfy_path, tmp_path_factory):
+    """A server that leaves a GPU alone, since the pictures that are kept were made on a CPU."""
+    server = Server(comfy_path, tmp_path_factory.mktemp("kept"), options=("--cpu",))
+    try:
+        server.start()
+    except ServerError as error:
+        pytest.fail(str(error), pytrace=False)
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +86,6 @@ def small_frames(path) -> torch.Tensor:
     return torch.nn.functional.adaptive_avg_pool2d(frames.permute(0, 3, 1, 2).float(), 8).permute(0, 2, 3, 1)
 
 
-@pytest.mark.skipif(torch.accelerator.is_available(), reason="the pictures that are kept were made on a CPU")
 @pytest.mark.parametrize("name", ON_TINY)
 def test_a_kept_workflow_plays_what_it_played(name, converted, comfy):
     """In little: the values that were changed for the kept pictures stand in the header of their file."""

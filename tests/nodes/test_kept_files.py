@@ -16,13 +16,13 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from tests.on_cpu import on_cpu
 from tools.load_pack import node_classes
 
 KEPT = Path(__file__).resolve().parents[1] / "golden" / "kept" / "nodes"
 INPUTS = json.loads((KEPT / "inputs.json").read_text())
 NEAR = {"rtol": 1e-4, "atol": 1e-4}
 
-on_a_cpu = pytest.mark.skipif(torch.accelerator.is_available(), reason="the numbers that are kept were made on a CPU")
 every_content = pytest.mark.parametrize("content", ["exact", "compact"])
 
 
@@ -94,7 +94,7 @@ def test_load_state_says_what_it_said(loaded, content):
     assert loaded(content)[1] == json.loads((KEPT / "state_infos.json").read_text())[content]
 
 
-@on_a_cpu
+@on_cpu
 @every_content
 def test_a_kept_state_goes_on_to_the_same_latents(run, inputs_of, loaded, content):
     inputs = inputs_of("story", length=INPUTS["more_length"], state=loaded(content)[0])
@@ -102,7 +102,7 @@ def test_a_kept_state_goes_on_to_the_same_latents(run, inputs_of, loaded, conten
     torch.testing.assert_close(made, load_file(KEPT / "states_after.safetensors")[f"{content}.latents"], **NEAR)
 
 
-@on_a_cpu
+@on_cpu
 @every_content
 def test_a_kept_state_goes_on_to_the_same_video(run, tiny_model, inputs_of, loaded, content):
     """With the decoder's carry of an exact state; a compact one reads its newest pictures again."""
@@ -147,7 +147,7 @@ def test_memory_view_draws_a_kept_report_as_it_did(run, rows):
     assert made.shape == kept.shape and np.abs(made - kept).mean() < 2
 
 
-@on_a_cpu
+@on_cpu
 def test_a_kept_schedule_that_was_played_plays_the_same(run, inputs_of):
     """The same plan, memory, forwards and latents, and it is written again as the same text."""
     played = (KEPT / "played.txt").read_text()
@@ -158,7 +158,7 @@ def test_a_kept_schedule_that_was_played_plays_the_same(run, inputs_of):
     assert_alike(json.loads(report), json.loads((KEPT / "report.json").read_text()))
 
 
-@on_a_cpu
+@on_cpu
 def test_the_tale_itself_plays_as_it_did(run, inputs_of):
     latent, _, report, played = run("MemFlowSampler", **inputs_of("larger", length=INPUTS["tale_length"]))
     torch.testing.assert_close(latent["samples"], load_file(KEPT / "tale.safetensors")["latents"], **NEAR)

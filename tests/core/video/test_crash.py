@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -14,8 +15,6 @@ import torch
 
 from memflow_core.video import VideoWriter
 from memflow_core.video.encoder import CONTAINERS
-
-resource = pytest.importorskip("resource", reason="signals and limits of files are those of POSIX systems")
 
 ROOT = Path(__file__).resolve().parents[3]
 HEIGHT, WIDTH = 48, 96

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import struct
 from fractions import Fraction
 
@@ -73,21 +72,6 @@ def test_frames_come_back_in_number_size_rate_and_colour(ending, codec, tmp_path
         assert context.codec.canonical_name == {"h265": "hevc"}.get(codec, codec)
     assert TAGS.items() <= read_tags(path).items()
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
-
-
-@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="scheduling of threads is read from Linux")
-@pytest.mark.parametrize("codec", sorted({codec for _, codec in FORMATS}))
-def test_encoding_does_not_change_what_the_machine_does_first(tmp_path, codec, stripes):
-    """SVT-AV1, run by root, makes real-time threads, and all that they start: other programs then get no turn."""
-
-    def scheduling() -> set[int]:
-        return {os.sched_getscheduler(int(task)) for task in os.listdir("/proc/self/task")}
-
-    before = scheduling()
-    with VideoWriter(tmp_path / "story.mkv", 16, codec=codec) as writer:
-        writer.write(stripes(4))
-        assert scheduling() == before
-    assert scheduling() == before
 
 
 @pytest.mark.parametrize("ending", CONTAINERS)
