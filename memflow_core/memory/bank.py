@@ -129,9 +129,7 @@ class MemoryBank:
 
     def _pairs(self, candidate: Candidate) -> tuple[tuple[Tensor, Tensor], ...]:
         """(tensor of the cache, tensor of the frame) for each part."""
-        if candidate.kv is None:
-            raise ValueError(f"latent frame {candidate.frame} has no copy of its keys and values to put into the bank.")
-        return tuple((self.cache.parts[name], part) for name, part in candidate.kv.parts.items())
+        return tuple((self.cache.parts[name], part) for name, part in candidate.copied.parts.items())
 
     def _list_last(self, place: Tensor, layers: slice) -> None:
         turn = torch.arange(self.slots, device=place.device).expand(*place.shape, -1)

@@ -53,6 +53,13 @@ class Candidate:
     prompt: int
     kv: FrameKV | None
 
+    @property
+    def copied(self) -> FrameKV:
+        """Its keys and values. Raises ValueError while they are in the sink alone."""
+        if self.kv is None:
+            raise ValueError(f"latent frame {self.frame} has no copy of its keys and values outside the sink.")
+        return self.kv
+
 
 @dataclass(frozen=True)
 class RebuiltKV:

@@ -87,9 +87,7 @@ def attention_mass(bank: MemoryBank, layer: int, q: Tensor, candidate: Candidate
     """
     cache, first = bank.cache, bank.filled().start
     held = cache.keys(layer, slice(first, cache.layout.border + cache.layout.sink))
-    if candidate.kv is None:
-        raise ValueError(f"latent frame {candidate.frame} has no copy of its keys to measure attention on.")
-    own = candidate.kv.keys(layer, cache.dtype)
+    own = candidate.copied.keys(layer, cache.dtype)
     keys = torch.cat((held, own[:, :, None]), dim=2)  # [B, heads, frames, tokens, head_dim]
     mass = torch.zeros(keys.shape[0], keys.shape[2], device=q.device)
     for tile in q.split(MASS_TILE, dim=2):

@@ -46,7 +46,6 @@ class NarrativeMemory:
     pooled      [B, text_dim] float32: pooled embedding of every prompt so far, by number.
     """
 
-    can_pin = True
     reads_empty_sink = False
 
     def __init__(
@@ -234,7 +233,7 @@ class NarrativeMemory:
             self._record(frame, prompt)
         elif not self.bank.holds(frame):
             kept = self._keep(frame, prompt)
-            self.candidates.append(Candidate(frame, kept.prompt, self.bank.borrow(_kv(kept))))
+            self.candidates.append(Candidate(frame, kept.prompt, self.bank.borrow(kept.copied)))
 
     def _keep(self, frame: int, prompt: int) -> Candidate:
         """Copy a frame's keys and values for the store of named pins, from wherever they are."""
@@ -262,7 +261,7 @@ class NarrativeMemory:
         for frame in sorted(set(frames) - self._entered):
             self._entered.add(frame)
             if not self.bank.holds(frame):
-                kv = self.bank.borrow(_kv(kept[frame]))
+                kv = self.bank.borrow(kept[frame].copied)
                 self._consider(chunk, Candidate(frame, kept[frame].prompt, kv), prompt)
 
     def _remember(self, prompt: PromptKeys) -> None:
@@ -277,7 +276,7 @@ class NarrativeMemory:
             self._consider(chunk, candidate, prompt)
 
     def _release(self, candidate: Candidate) -> None:
-        self.bank.release(_kv(candidate))
+        self.bank.release(candidate.copied)
 
     # -- admission ----------------------------------------------------------------------------------------------------
 
@@ -321,10 +320,3 @@ class NarrativeMemory:
             scores=scores,
             after=self.bank.listed_frames(layers),
         )
-
-
-def _kv(candidate: Candidate) -> FrameKV:
-    """The copy that a candidate outside the sink always has."""
-    if candidate.kv is None:
-        raise ValueError(f"latent frame {candidate.frame} has no copy of its keys and values.")
-    return candidate.kv

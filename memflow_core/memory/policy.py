@@ -33,15 +33,13 @@ class MemoryPolicy(Protocol):
     number in the stream.
 
     bank             the slots it decides about.
-    pins             what is pinned; empty for good where `can_pin` is False.
-    can_pin          whether frames can be pinned and put in by hand.
+    pins             what is pinned; empty for good where the policy refuses pins.
     pin_device       where keys and values of named pins wait.
     reads_empty_sink whether attention reads the whole sink even while its slots are empty (published behaviour).
     """
 
     bank: MemoryBank
     pins: Pins
-    can_pin: bool
     pin_device: torch.device
     reads_empty_sink: bool
 

@@ -98,8 +98,9 @@ class KVProvenance:
         layout  which frames are in sink and window.
         copied  frames whose keys the bank holds, or that are candidates for it.
         """
+        standing = layout.standing
         for write in self.writes:
-            write.in_cache &= layout.standing
+            write.in_cache &= standing
         self._find_sources(copied)
         sources = set(self.sources.values())
         self.writes = [write for write in self.writes if write.in_cache or write in sources]

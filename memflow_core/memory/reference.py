@@ -59,7 +59,6 @@ class ReferenceMemory:
     text_known  False from a recache to the next pass: the published bank update then scores against zeros.
     """
 
-    can_pin = False
     reads_empty_sink = True
 
     def __init__(self, cache: KVCache, config: MemoryConfig, *, trace: Trace, rank: Callable[[Tensor], Tensor] = rank):

@@ -292,4 +292,4 @@ class LiveSchedule:
         return start
 
     def _encode_full(self, prompt: str) -> Tensor:
-        return self._encode(" ".join(part for part in (self.prompts.schedule.global_prompt, prompt) if part))
+        return self._encode(self.prompts.schedule.full_prompt(prompt))

@@ -160,7 +160,11 @@ class PromptSchedule:
 
     def full_prompts(self) -> list[str]:
         """The text to encode for each segment: the global prompt, a space, the segment's own prompt."""
-        return [" ".join(part for part in (self.global_prompt, segment.prompt) if part) for segment in self.segments]
+        return [self.full_prompt(segment.prompt) for segment in self.segments]
+
+    def full_prompt(self, prompt: str) -> str:
+        """A prompt with the global one before it."""
+        return " ".join(part for part in (self.global_prompt, prompt) if part)
 
     def check_order(self) -> None:
         """Raise ScheduleError for faults that no grid can mend: no segments, a first one that is not at 0, times that

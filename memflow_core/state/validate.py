@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..config import LatentShape, MemoryConfig, SamplingConfig, check_fit, check_switch
-from ..memory import UNKNOWN, WRITES, part_names
+from ..memory import UNKNOWN, WRITES, SlotLayout, part_names
 from ..stream import SeededNoise
 from .format import COMPACT, DECODER, EXACT
 
@@ -314,8 +314,9 @@ def _check_keys(state: _Checked) -> None:
     stored = (torch.uint8,) if in_fp8 else FLOATS
     _need(k.ndim == 6 and k.dtype in stored, f"'k' has shape {list(k.shape)} and is {k.dtype}")
     _need(state.meta.get("dtype", "float32") in DTYPES, f"it was made in {state.meta.get('dtype')!r}")
-    made = state.end - at["origin"] - state.memory.sink_frames
-    slots = at["bank"] + state.memory.sink_frames + max(0, min(made, state.memory.window_frames))
+    sizes = (state.memory.sink_frames, state.memory.window_frames, state.memory.bank_slots)
+    layout = SlotLayout(*sizes, origin=at["origin"], end=at["end"], bank=at["bank"])
+    slots = layout.in_use.stop - layout.in_use.start
     lead, tokens, width = (state.layers, state.shape.batch, k.shape[2]), state.shape.tokens, k.shape[-1]
     shapes = {"k": (tokens, width), "v": (tokens, width), "mean_k": (width,), "scale_k": (), "scale_v": ()}
     parts = {name: (shapes[name], (k.dtype if name in "kv" else torch.float32,)) for name in part_names(in_fp8)}

@@ -51,7 +51,7 @@ class RunEvents:
             "chunk": chunk.index,
             "start_s": round(plan.grid.start_s(chunk.index), 4),
             "end_s": round(plan.grid.start_s(chunk.index + 1), 4),
-            "prompt": next(s.prompt for s in plan.segments if s.start_chunk <= chunk.index < s.end_chunk),
+            "prompt": plan.segments[plan.segment_at(chunk.index)].prompt,
             "memory": memory.to_dict(),
         }
         self._keep(entry, thumbnail)
