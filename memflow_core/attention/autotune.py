@@ -41,6 +41,8 @@ def autotune(variants: Variants, expected: Tensor, device: torch.device, rounds:
     """Time all variants. One that fails, or whose result is not close to `expected`, is left out.
 
     The first variant always takes part: it is the fallback.
+
+    expected  what every variant gives, of any shape, in one of the dtypes of `CLOSE`.
     """
     first = next(iter(variants))
     left_out = failures({name: variant for name, variant in variants.items() if name != first}, expected)

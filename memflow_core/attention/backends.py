@@ -52,7 +52,10 @@ class ReadShape:
         )
 
     def draw(self, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Random q, keys, values and chosen frames, in the shapes that a `SparseAttention` takes."""
+        """Random inputs of a `SparseAttention`.
+
+        q [B, heads, L, head_dim], keys and values [B, heads, frames, tokens, head_dim], chosen [B, heads, k] int64.
+        """
         generator = torch.Generator(device).manual_seed(0)
         draw = partial(torch.randn, generator=generator, device=device, dtype=dtype)
         stretch = (self.batch, self.heads, self.memory + self.window, self.tokens, self.head_dim)

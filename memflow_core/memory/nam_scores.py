@@ -58,19 +58,19 @@ def relevance(bank: MemoryBank, text_mean_k: Tensor) -> Tensor:
 
 
 def prompt_scores(bank: MemoryBank, candidate: Candidate, prompt: PromptKeys, pooled: Sequence[Tensor]) -> Scores:
-    """NAM: relevance to the coming prompt's own text keys; the newest frame always enters."""
+    """NAM: relevance [layers, B, n] to the coming prompt's own text keys; the newest frame always enters."""
     return Scores(relevance(bank, prompt.own_k))
 
 
 def similarity_scores(bank: MemoryBank, candidate: Candidate, prompt: PromptKeys, pooled: Sequence[Tensor]) -> Scores:
-    """Cosine of pooled embeddings: the prompt that a frame was made under against the coming one."""
+    """Cosine of pooled embeddings [B, text_dim]: a frame's own prompt against the coming one; the newest competes."""
     prompts = bank.listed_prompts()
     likeness = torch.einsum("pbc,bc->bp", torch.stack(list(pooled)), prompt.pooled).expand(len(prompts), -1, -1)
     return Scores(likeness.gather(-1, prompts), likeness[..., candidate.prompt])
 
 
 def age_scores(bank: MemoryBank, candidate: Candidate, prompt: PromptKeys, pooled: Sequence[Tensor]) -> Scores:
-    """First in, first out: the oldest frame scores lowest; the newest frame always enters."""
+    """First in, first out: latent frame numbers [layers, B, n]; the oldest scores lowest, the newest always enters."""
     return Scores(bank.listed_frames().float())
 
 

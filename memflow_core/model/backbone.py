@@ -34,7 +34,7 @@ class Attend(Protocol):
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor: ...
 
     def store(self, layer: int, k: Tensor, v: Tensor) -> None:
-        """Write keys and values to memory without attending."""
+        """Write keys and values, each [B, heads, L, head_dim], to memory without attending."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class Backbone:
         return self._head(tokens, modulation.head, rows=x.shape[-2] // 2, columns=x.shape[-1] // 2).to(x.dtype)
 
     def write(self, x: Tensor, timesteps: Tensor | float, text: list[TextKV], attend: Attend) -> None:
-        """Write the keys and values of latent frames to memory; arguments as in a call.
+        """Write the keys and values of latent frames x [B, C, F, h, w] to memory; arguments as in a call.
 
         No flow is predicted: the pass ends with the keys and values of the last layer.
         """

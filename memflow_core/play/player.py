@@ -95,7 +95,7 @@ class _CurrentPrompt:
         self._text: Tensor | None = None
 
     def is_of(self, segment: PlacedSegment, embedding: Tensor) -> bool:
-        """Whether the stream's prompt is this segment's, with the same recalled pins."""
+        """Whether the stream's prompt is this segment's, [1 or B, length, text_dim], with the same recalled pins."""
         prompt = self._stream.prompt
         if prompt is None or self._stream.recalled != segment.recall:
             return False
@@ -108,7 +108,7 @@ class _CurrentPrompt:
         return True
 
     def note(self, embedding: Tensor) -> None:
-        """Note that the stream's prompt was made from an embedding."""
+        """Note that the stream's prompt was made from an embedding [1 or B, length, text_dim]."""
         self._embedding = embedding
         self._text = None if self._stream.prompt is None else self._stream.prompt.text
 

@@ -25,7 +25,7 @@ class Progress:
     recent: deque[Tensor] = field(default_factory=deque)
 
     def add(self, latents: Tensor, layout: SlotLayout) -> None:
-        """Count a finished chunk and keep its latents as long as a recache may read them."""
+        """Count a finished chunk and keep its latents [B, C, F, h, w] as long as a recache may read them."""
         self.recent.append(latents)
         while (len(self.recent) - 1) * latents.shape[2] >= layout.sink_slots + layout.window_slots:
             self.recent.popleft()
