@@ -25,6 +25,9 @@ VERSION = 2
 READABLE = (1, 2)  # today's, and up to two before it
 CHECKED_SINCE = 2  # files of before have no checksum
 COMPACT, EXACT = "compact", "exact"
+DIGEST = "digest"  # of the header; beside the JSON, since earlier code carries what it does not know there along
+MOST_HEADER_BYTES = 8_000_000  # of 64 bank frames that differ in every layer, and then some
+MOST_TENSORS = 20_000
 DECODER = "decoder."  # prefix of the tensors of a video decoder, which nodes add and check
 
 

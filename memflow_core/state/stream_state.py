@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ..config import LatentShape, MemoryConfig, SamplingConfig
+from ..disk import Draft, read_header, write_safetensors
 from .compact import compacted
-from .format import CHECKED_SINCE, COMPACT, FORMAT
+from .format import CHECKED_SINCE, COMPACT, DIGEST, FORMAT, MOST_HEADER_BYTES, MOST_TENSORS
+from .read_json import parse_json
 from .validate import check_state, memory_of, sampling_of
 from .versions import refusal, to_current
+
+MOST_SAID = 300  # characters of another program's message within one of ours
 
 
 @dataclass(frozen=True)
@@ -85,11 +90,27 @@ class StreamState:
         """
         return self if self.content == COMPACT else StreamState(*compacted(self.tensors, self.meta))
 
-    def save(self, path: str | Path) -> None:
-        """Write a safetensors file."""
+    def save(self, path: str | Path, *, replace: bool = True) -> None:
+        """Write a safetensors file: all of it, on the disk, under its name, or nothing.
+
+        replace  whether a file of that name is replaced.
+
+        Raises FileExistsError rather than replace one, and OSError in one sentence, as on a full disk.
+        """
+        path = Path(path)
         tensors = {name: tensor.contiguous() for name, tensor in self.tensors.items()}
-        meta = {**self.meta, "checksum": checksum(tensors)}
-        save_file(tensors, path, metadata={"format": FORMAT, "meta": json.dumps(meta)})
+        meta = json.dumps({**self.meta, "checksum": checksum(tensors)})
+        header = {"format": FORMAT, "meta": meta, DIGEST: digest(meta, tensors)}
+        try:
+            with Draft(path) as draft:
+                write_safetensors(draft.file, tensors, header)
+                draft.finish(path, replace=replace)
+        except FileExistsError as error:
+            raise FileExistsError(f"{path.name} has appeared in the meantime: save again.") from error
+        except OSError as error:
+            failure = OSError(f"{path.name} could not be saved: {error.strerror or error}; nothing was written.")
+            failure.errno = error.errno
+            raise failure from error
 
     @staticmethod
     def load(path: str | Path) -> StreamState:
@@ -100,16 +121,19 @@ class StreamState:
         name, meta = Path(path).name, read_meta(path)
         try:
             with safe_open(path, framework="pt") as file:
+                header = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError, RuntimeError) as error:
-            raise ValueError(f"{name} is damaged: {error}.") from error
+            raise ValueError(f"{name} is damaged: {_one_line(error)}.") from error
+        if DIGEST in header and header[DIGEST] != digest(header["meta"], tensors):
+            raise ValueError(f"{name} is damaged: what it says of itself does not fit its checksum.")
         if meta["version"] >= CHECKED_SINCE and meta.pop("checksum", None) != checksum(tensors):
             raise ValueError(f"{name} is damaged: its checksum does not fit its contents.")
         try:
             tensors, meta = to_current(tensors, meta)
             check_state(tensors, meta)
         except ValueError as error:
-            raise ValueError(f"{name} cannot be continued: {str(error).rstrip('.')}.") from error
+            raise ValueError(f"{name} cannot be continued: {_one_line(error)}.") from error
         return StreamState(tensors, meta)
 
 
@@ -118,20 +142,34 @@ def read_meta(path: str | Path) -> dict[str, Any]:
 
     Raises FileNotFoundError, or ValueError in one sentence for a file that is no state of a readable version.
     """
-    name = Path(path).name
-    if not Path(path).is_file():
+    path = Path(path)
+    name = path.name
+    if not path.is_file():
         raise FileNotFoundError(f"there is no stream state at {path}.")
     try:
+        read_header(path, most_bytes=MOST_HEADER_BYTES, most_tensors=MOST_TENSORS)
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-        meta = json.loads(header["meta"]) if header.get("format") == FORMAT else None
-    except (SafetensorError, KeyError, OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{name} is damaged or not a safetensors file: {error}.") from error
+        meta = parse_json(header["meta"]) if header.get("format") == FORMAT else None
+    except (SafetensorError, KeyError, OSError, ValueError) as error:
+        raise ValueError(f"{name} is damaged or not a safetensors file: {_one_line(error)}.") from error
     if not isinstance(meta, dict):
         raise ValueError(f"{name} is not a stream state: use a file that was saved from a stream.")
     if (problem := refusal(meta.get("version"))) is not None:
         raise ValueError(f"{name} {problem}.")
     return meta
+
+
+def _one_line(error: Exception) -> str:
+    """What an exception says, on one line of bounded length, without a full stop."""
+    text = " ".join(str(error).split())
+    return (text if len(text) <= MOST_SAID else f"{text[:MOST_SAID]}...").rstrip(".")
+
+
+def digest(meta: str, tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over the header of a file: its JSON as written, and names, dtypes and shapes of its tensors."""
+    layout = [[name, str(tensor.dtype), list(tensor.shape)] for name, tensor in sorted(tensors.items())]
+    return hashlib.sha256(f"{meta}\n{json.dumps(layout)}".encode()).hexdigest()
 
 
 def checksum(tensors: dict[str, Tensor]) -> int:

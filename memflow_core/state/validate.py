@@ -6,7 +6,7 @@ it found.
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -15,14 +15,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..config import LatentShape, MemoryConfig, SamplingConfig, check_fit, check_switch
+from ..config import MAX_ABSOLUTE_FRAMES, LatentShape, MemoryConfig, SamplingConfig, check_fit, check_switch
 from ..memory import UNKNOWN, WRITES, SlotLayout, part_names
 from ..stream import SeededNoise
 from .format import COMPACT, DECODER, EXACT
+from .records import TraceBounds, check_trace
 
 MAX_COUNT = 10**9
 MAX_TEXTS = 4096
-MAX_TEXT_NUMBERS = 2**27  # of one padded embedding; umt5-xxl's has 2 million
+# Zeros behind the embeddings' own rows, which the file leaves out: as many numbers as 32 of umt5-xxl's have in all, and
+# beyond them so many times the numbers that the file holds (an encoder pads to 512 rows, a prompt of 8 words has 10)
+FREE_PADDING, MOST_PADDING, MOST_PADDED_ROWS = 2**26, 64, 1024
+MAX_NAME = 200
+AT_ONCE = 2**24  # numbers looked at together: keys and values are gigabytes
+NAN_BITS = 0x7F  # of a float8 e4m3 without its sign
+LATER_SETTINGS = ("cache",)  # which files from before them lack: their defaults are what was done then
 FLOATS = (torch.float32, torch.bfloat16, torch.float16)
 DTYPES = tuple(str(dtype).removeprefix("torch.") for dtype in FLOATS)
 
@@ -43,7 +50,7 @@ def check_state(tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
         _check_changes(state, pins)
         _check_provenance(state, held=banked | waiting | pins.kept, latents=latents)
         _check_keys(state)
-        _check_trace(tensors["trace"])
+        _check_trace(state)
     unknown = [name for name in tensors if name not in state.known and not name.startswith(DECODER)]
     _need(not unknown, f"nothing is known of {unknown[:1]}")
 
@@ -60,15 +67,30 @@ def named_problems() -> Iterator[None]:
 
 
 def memory_of(meta: dict[str, Any]) -> MemoryConfig:
-    """Memory settings of a state."""
-    return MemoryConfig(**{**meta["memory"], "pins": tuple(meta["memory"]["pins"])})
+    """Memory settings of a state, which must name all but those that were added later."""
+    named = meta["memory"]
+    _check_names("memory", named, [name for name in asdict(MemoryConfig()) if name not in LATER_SETTINGS])
+    _need(isinstance(named["global_sink"], bool), f"global_sink is {named['global_sink']!r}")
+    _need(isinstance(named["pins"], (list, tuple)), f"its pins are {named['pins']!r}")
+    return MemoryConfig(**{**named, "pins": tuple(named["pins"])})
 
 
 def sampling_of(meta: dict[str, Any]) -> SamplingConfig:
     """Sampling settings of a state, which must name all of them: a default of today need not be one of then."""
-    if missing := [name for name in asdict(SamplingConfig()) if name not in meta["sampling"]]:
-        raise ValueError(f"its sampling settings lack {missing[0]!r}")
-    return SamplingConfig(**{**meta["sampling"], "steps": tuple(meta["sampling"]["steps"])})
+    named = meta["sampling"]
+    _check_names("sampling", named, list(asdict(SamplingConfig())))
+    _need(isinstance(named["steps"], (list, tuple)), f"its steps are {named['steps']!r}")
+    _need(isinstance(named["warp"], bool), f"warp is {named['warp']!r}")
+    for name in ("shift", "context_noise"):
+        _need(_number(named[name], 0, MAX_COUNT), f"{name} is {named[name]!r}")
+    return SamplingConfig(**{**named, "steps": tuple(named["steps"])})
+
+
+def _check_names(what: str, settings: object, names: list[str]) -> None:
+    if not isinstance(settings, dict):
+        raise ValueError(f"its {what} settings are {settings!r}")
+    if missing := [name for name in names if name not in settings]:
+        raise ValueError(f"its {what} settings lack {missing[0]!r}")
 
 
 def _need(condition: bool, problem: str) -> None:
@@ -79,6 +101,25 @@ def _need(condition: bool, problem: str) -> None:
 def _whole(value: object, low: int, high: int) -> bool:
     """Whether a value is a whole number from low to high."""
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _number(value: object, low: float, high: float) -> bool:
+    """Whether a value is a number from low to high, neither true nor false."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
+
+
+def _rows(values: object, length: int, problem: str) -> list[Any]:
+    """A list of lists of one length."""
+    if not isinstance(values, list) or not all(isinstance(row, list) and len(row) == length for row in values):
+        raise ValueError(problem)
+    return values
+
+
+def check_finite(name: str, tensor: Tensor, *, bits: bool = False) -> None:
+    """Raise ValueError if a tensor holds NaN or infinity. bits: its bytes are float8 e4m3, which has no infinity."""
+    for part in tensor.flatten().split(AT_ONCE) if tensor.dtype in FLOATS or bits else ():
+        proper = (part & NAN_BITS).ne(NAN_BITS).all() if bits else torch.isfinite(part).all()
+        _need(bool(proper), f"{name!r} holds NaN or infinity")
 
 
 @dataclass
@@ -142,11 +183,13 @@ def _check_counters(state: _Checked) -> None:
     _need(_whole(meta["prompt"], 0, meta["prompts"] - 1), f"its prompt is number {meta['prompt']!r}")
     _need(isinstance(meta["text_known"], bool), "text_known is neither true nor false")
     _need(meta["positions"] in ("absolute", "relative"), f"its positions are {meta['positions']!r}")
-    for number in (sampling.shift, sampling.context_noise):
-        _need(isinstance(number, (int, float)) and 0 <= number < MAX_COUNT, f"a sampling setting is {number!r}")
     SeededNoise(meta["seed"])
     at, end = meta["at"], meta["chunk"] * sampling.chunk_frames
-    _need(at["end"] == end, f"it says that latent frames end at {at['end']!r}, but its chunks end at {end}")
+    _need(isinstance(at, dict) and at.keys() == {"origin", "end", "bank"}, "its place is described wrongly")
+    _need(
+        meta["positions"] == "relative" or end <= MAX_ABSOLUTE_FRAMES, "its positions are absolute, but it is too long"
+    )
+    _need(_whole(at["end"], end, end), f"it says that latent frames end at {at['end']!r}, but its chunks end at {end}")
     _need(_whole(at["origin"], 0, end), f"its shot starts at {at['origin']!r}")
     _need(_whole(at["bank"], 0, state.memory.bank_slots), f"its bank holds {at['bank']!r} frames")
 
@@ -177,6 +220,8 @@ def _check_latents(state: _Checked) -> set[int]:
     picture = (state.shape.rows, state.shape.columns)
     state.finite("recent", (state.shape.batch, channels, frames, *picture))
     kept = state.meta["ledger"]["frames"]
+    proper = isinstance(kept, list) and all(_whole(frame, -MAX_COUNT, state.end - 1) for frame in kept)
+    _need(proper and len(set(kept)) == len(kept), "its ledger is out of range")
     if kept:
         state.finite("ledger.latents", (state.shape.batch, channels, len(kept), *picture))
     return set(kept) | set(range(state.end - frames, state.end))
@@ -185,12 +230,16 @@ def _check_latents(state: _Checked) -> set[int]:
 def _check_texts(state: _Checked) -> None:
     lengths, width = state.meta["texts"], state.tensors["text.0"].shape[-1]
     _need(isinstance(lengths, list) and 0 < len(lengths) <= MAX_TEXTS, "it has no list of prompts")
+    held = padded = 0
     for number, length in enumerate(lengths):
         text = state.tensors[f"text.{number}"]
         _need(text.ndim == 3 and text.shape[1] > 0 and width > 0, f"text.{number} has shape {list(text.shape)}")
-        fits = _whole(length, text.shape[1], MAX_TEXT_NUMBERS // (width * state.shape.batch))
-        _need(fits, f"prompt {number} is {length!r} long")
-        state.finite(f"text.{number}", (state.shape.batch, text.shape[1], width), (*FLOATS, torch.float64))
+        rows = text.shape[1]
+        _need(_whole(length, rows, rows + MOST_PADDED_ROWS), f"prompt {number} is {length!r} long")
+        held += text.numel()
+        padded += (length - rows) * width * state.shape.batch
+        _need(padded <= FREE_PADDING + MOST_PADDING * held, f"prompt {number} is {length} long, which is too much")
+        state.finite(f"text.{number}", (state.shape.batch, rows, width), (*FLOATS, torch.float64))
     state.check_text_number(state.meta["text"])
     if not state.published:
         state.finite("pooled", (state.meta["prompts"], state.shape.batch, width))
@@ -198,11 +247,13 @@ def _check_texts(state: _Checked) -> None:
 
 def _check_candidates(state: _Checked) -> set[int]:
     """The latent frames of candidates whose keys and values the state has."""
-    waiting = set()
-    for frame, prompt, stored in state.meta["offers"]:
+    waiting, seen = set(), set()
+    for frame, prompt, stored in _rows(state.meta["offers"], 3, "frames that wait for the bank are described wrongly"):
         _need(_whole(frame, -MAX_COUNT, state.end - 1), f"frame {frame!r} waits for the bank")
         _need(_whole(prompt, 0, state.meta["prompts"] - 1), f"a frame was made under prompt {prompt!r}")
         _need(isinstance(stored, bool), "a frame that waits for the bank is described wrongly")
+        _need(frame not in seen, f"frame {frame!r} waits for the bank twice")
+        seen.add(frame)
         waiting |= {frame} if stored else set()
     if state.published:
         promised = state.meta["promised"]
@@ -220,7 +271,7 @@ class _CheckedPins:
     kept: frozenset[int] = frozenset()
 
     def check_recall(self, names: object, state: _Checked) -> None:
-        if not isinstance(names, list):
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise ValueError(f"a prompt asks for {names!r}, which are no pins")
         proper = all(self.named.get(name, state.end) < state.end for name in names)
         _need(proper, f"a prompt asks for {names!r}, which are no pins")
@@ -235,10 +286,13 @@ def _check_pins(state: _Checked) -> _CheckedPins:
     meta, frames = state.meta, state.meta["pins"]
     proper = isinstance(frames, list) and all(_whole(frame, -MAX_COUNT, MAX_COUNT) for frame in frames)
     _need(proper and len(frames) <= state.memory.bank_slots, "its pins are no list of frames that fits the bank")
-    _need(len(meta["kept"]) == len(meta["named"]), "its named pins are described wrongly")
+    wrong = "its named pins are described wrongly"
+    pairs = _rows(meta["named"], 2, wrong)
+    _need(isinstance(meta["kept"], list) and len(meta["kept"]) == len(pairs), wrong)
     named: dict[str, int] = {}
-    for (name, frame), kept in zip(meta["named"], meta["kept"], strict=True):
-        _need(isinstance(name, str) and name != "" and name not in named, f"a pin's name is {name!r}")
+    for (name, frame), kept in zip(pairs, meta["kept"], strict=True):
+        proper = isinstance(name, str) and name.isprintable() and 0 < len(name) <= MAX_NAME
+        _need(proper and name not in named, f"a pin's name is {name!r}")
         _check_named_pin(state, name, frame, kept)
         named[name] = frame
     stored = frozenset(kept[0] for kept in meta["kept"] if kept)
@@ -251,7 +305,8 @@ def _check_named_pin(state: _Checked, name: str, frame: Any, kept: Any) -> None:
     _need(_whole(frame, -MAX_COUNT, MAX_COUNT), f"pin {name!r} is of frame {frame!r}")
     _need((kept is None) == (frame >= state.end), f"of pin {name!r} there is too much or too little")
     if kept is not None:
-        _need(kept[0] == frame and kept[2] is True and len(kept) == 3, f"pin {name!r} is described wrongly")
+        proper = isinstance(kept, list) and len(kept) == 3 and _whole(kept[0], frame, frame) and kept[2] is True
+        _need(proper, f"pin {name!r} is described wrongly")
         _need(_whole(kept[1], 0, state.meta["prompts"] - 1), f"pin {name!r} was made under prompt {kept[1]!r}")
 
 
@@ -277,12 +332,11 @@ def _check_changes(state: _Checked, pins: _CheckedPins) -> None:
 def _check_provenance(state: _Checked, held: set[int], latents: set[int]) -> None:
     """held: frames outside sink and window that need a write; latents: frames whose latents the state has."""
     ledger = state.meta["ledger"]
-    _need(all(_whole(frame, -MAX_COUNT, state.end - 1) for frame in ledger["frames"]), "its ledger is out of range")
     most = state.longest + len(held)
     _need(len(ledger["writes"]) <= most, f"its ledger has more than {most} writes")
     for write in ledger["writes"]:
         _check_write(state, write, latents)
-    for frame, number in ledger["sources"]:
+    for frame, number in _rows(ledger["sources"], 2, "its ledger is described wrongly"):
         _need(_whole(number, 0, len(ledger["writes"]) - 1), f"frame {frame!r} has no write")
         write = ledger["writes"][number]
         start, stop = write["start"] + write["unwritten"], write["start"] + write["frames"]
@@ -300,7 +354,7 @@ def _check_write(state: _Checked, write: dict[str, Any], latents: set[int]) -> N
     _need(picture or start + frames <= state.end, "a write is out of range")
     _need(_whole(write["unwritten"], 0, frames - 1), "a write leaves nothing")
     state.check_text_number(write["text"])
-    _need(isinstance(timestep, (int, float)) and 0 <= timestep < 1000, f"a write is at timestep {timestep!r}")
+    _need(_number(timestep, 0, math.nextafter(1000, 0)), f"a write is at timestep {timestep!r}")
     taking_part = set(range(start, start + frames))
     _need(unknown or taking_part <= latents, "a write has no latents")
     _need(isinstance(write["standing"], list), "a write stands nowhere")
@@ -321,20 +375,21 @@ def _check_keys(state: _Checked) -> None:
     shapes = {"k": (tokens, width), "v": (tokens, width), "mean_k": (width,), "scale_k": (), "scale_v": ()}
     parts = {name: (shapes[name], (k.dtype if name in "kv" else torch.float32,)) for name in part_names(in_fp8)}
     for name, (shape, dtypes) in parts.items():
-        state.tensor(name, (*lead, slots, *shape), dtypes)
+        check_finite(name, state.tensor(name, (*lead, slots, *shape), dtypes), bits=in_fp8 and name in "kv")
     outside = [f"offer.{number}" for number, (_, _, stored) in enumerate(state.meta["offers"]) if stored]
     if not state.published:
         outside += [f"kept.{number}" for number, kept in enumerate(state.meta["kept"]) if kept is not None]
     for prefix in outside:
         for name, (shape, dtypes) in parts.items():
-            state.tensor(f"{prefix}.{name}", (*lead, *shape), dtypes)
+            check_finite(
+                f"{prefix}.{name}",
+                state.tensor(f"{prefix}.{name}", (*lead, *shape), dtypes),
+                bits=in_fp8 and name in "kv",
+            )
 
 
-def _check_trace(trace: Tensor) -> None:
+def _check_trace(state: _Checked) -> None:
+    trace, batch = state.tensors["trace"], state.shape.batch
     _need(trace.dtype == torch.uint8 and trace.ndim == 1, "its trace is no text")
-    try:
-        records = json.loads(bytes(trace.numpy()))
-    except (ValueError, RecursionError) as error:
-        raise ValueError("its trace is no JSON") from error
-    kinds = isinstance(records, list) and all(isinstance(record, dict) and "event" in record for record in records)
-    _need(kinds, "its trace is no list of records")
+    slots = state.memory.bank_slots
+    check_trace(bytes(trace.numpy()), TraceBounds(state.meta["chunk"], state.layers, batch, slots))

@@ -13,9 +13,7 @@ from torch import Tensor
 
 from ..memory import UNKNOWN, SlotLayout
 from .format import EXACT, READABLE, VERSION
-from .validate import FLOATS, memory_of, named_problems
-
-_AT_ONCE = 2**24  # numbers looked at together: keys and values are gigabytes
+from .validate import check_finite, memory_of, named_problems
 
 State = tuple[dict[str, Tensor], dict[str, Any]]
 
@@ -69,9 +67,7 @@ _CONVERTERS: dict[int, Callable[[dict[str, Tensor], dict[str, Any]], State]] = {
 def _check_numbers(tensors: dict[str, Tensor]) -> None:
     """A file without a checksum may be damaged anywhere; this finds some of it."""
     for name, tensor in tensors.items():
-        parts = tensor.flatten().split(_AT_ONCE) if tensor.dtype in FLOATS else ()
-        if not all(bool(torch.isfinite(part).all()) for part in parts):
-            raise ValueError(f"{name!r} holds NaN or infinity")
+        check_finite(name, tensor)
 
 
 def _as_many(text: Tensor, batch: int) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from comfy.cli_args import args
 from comfy_api.latest import InputImpl
 
 STATE_FOLDER, STATE_ENDING = "memflow_states", ".safetensors"
+MOST_NAME_BYTES = 255  # of one name, on the file systems of Linux, macOS and Windows
+LONGEST_ADDED = ".unfinished"  # to the name of a file while it grows
+MOST_SHOWN = 80  # characters of a value in a message
 
 
 @dataclass(frozen=True)
@@ -26,25 +30,79 @@ def new_output_file(prefix: str, extension: str, *, width: int, height: int, kee
     """The next free name for a prefix, in ComfyUI's output folder, or in its temp folder unless `keep`.
 
     width, height  fill in %width% and %height% of the prefix.
+
+    Raises ValueError, in one sentence, for a prefix that is no name in that folder.
     """
     root = folder_paths.get_output_directory() if keep else folder_paths.get_temp_directory()
-    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, root, width, height)
-    return OutputFile(Path(folder) / f"{name}_{counter:05}_.{extension}", subfolder, "output" if keep else "temp")
+    ending = f".{extension}"
+    path, subfolder = _next_name(Path(root), prefix, ending, (width, height))
+    return OutputFile(path, subfolder, "output" if keep else "temp")
 
 
 def new_state_file(prefix: str) -> OutputFile:
-    """The next free name for a prefix, below the states' folder in ComfyUI's output. Raises ValueError outside it."""
+    """The next free name for a prefix, below the states' folder in ComfyUI's output.
+
+    Raises ValueError, in one sentence, for a prefix that is no name in that folder.
+    """
     root = Path(folder_paths.get_output_directory()) / STATE_FOLDER
-    root.mkdir(parents=True, exist_ok=True)
-    named = Path(prefix).name not in ("", "..")
-    if not named or not folder_paths.is_within_directory(str(root), str((root / prefix).parent)):
-        raise ValueError(
-            f"filename_prefix is {prefix!r}, but must be a name inside the output folder's {STATE_FOLDER}: nothing is "
-            f"written outside of it."
-        )
-    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, str(root))
-    path = Path(folder) / f"{name}_{counter:05}_{STATE_ENDING}"
+    if not isinstance(prefix, str) or Path(prefix).name in ("", ".."):
+        raise ValueError(_outside(prefix, root))
+    path, subfolder = _next_name(root, prefix, STATE_ENDING, (0, 0))
     return OutputFile(path, str(Path(STATE_FOLDER) / subfolder), "output")
+
+
+def _next_name(root: Path, prefix: str, ending: str, size: tuple[int, int]) -> tuple[Path, str]:
+    """(path, subfolder below `root`) of the next free name for a prefix; the folder is made where it is not there."""
+    _check_prefix(prefix)
+    # without the name, so that a link of that name leads nowhere
+    if not folder_paths.is_within_directory(str(root), str((root / prefix).parent)):
+        raise ValueError(_outside(prefix, root))
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, str(root), *size)
+    except OSError as error:
+        raise ValueError(
+            f"filename_prefix is {_shown(prefix)}, but no file can be written there ({error.strerror}): choose another "
+            f"name."
+        ) from error
+    _check_length(prefix, f"{name}_{counter:05}_{LONGEST_ADDED}{ending}")
+    return Path(folder) / f"{name}_{counter:05}_{ending}", subfolder
+
+
+def _check_prefix(prefix: object) -> None:
+    """Raise ValueError for a prefix that no file system takes, whatever it is filled in with."""
+    if not isinstance(prefix, str):
+        raise ValueError(f"filename_prefix is {_shown(prefix)}, but must be a text.")
+    try:
+        prefix.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"filename_prefix is {_shown(prefix)}, but holds half a character: write it anew.") from error
+    if strange := [character for character in prefix if ord(character) < 32 or ord(character) == 127]:
+        raise ValueError(
+            f"filename_prefix is {_shown(prefix)}, but no name can hold {strange[0]!r}: leave that character out."
+        )
+    for part in Path(prefix).parts:
+        _check_length(prefix, part)
+
+
+def _check_length(prefix: str, name: str) -> None:
+    if len(os.fsencode(name)) > MOST_NAME_BYTES:
+        raise ValueError(
+            f"filename_prefix is {_shown(prefix)}, which is too long: a name has at most {MOST_NAME_BYTES} bytes, with "
+            f"number and ending; use less than 200 letters."
+        )
+
+
+def _outside(prefix: object, root: Path) -> str:
+    return (
+        f"filename_prefix is {_shown(prefix)}, but must be a name inside the folder {root.name}: nothing is written "
+        f"outside of it."
+    )
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
 
 def state_files() -> list[str]:
@@ -60,20 +118,30 @@ def state_files() -> list[str]:
 def state_path(name: str) -> Path:
     """Path of a file that `state_files` could list.
 
-    Raises ValueError for any other place, FileNotFoundError if there is no such file.
+    Raises ValueError for any other place and for what is no name, FileNotFoundError if there is no such file.
     """
+    if not isinstance(name, str):
+        raise ValueError(f"file is {_shown(name)}, but must be the name of a state's file: choose one from the list.")
     in_output = name.endswith(" [output]")
     root = Path(folder_paths.get_output_directory() if in_output else folder_paths.get_input_directory())
     path = root / name.removesuffix(" [output]")
     allowed = root / STATE_FOLDER if in_output else root
     if path.suffix != STATE_ENDING or not folder_paths.is_within_directory(str(allowed), str(path)):
         raise ValueError(
-            f"{name!r} is no state's file: choose a {STATE_ENDING} file in the output folder's {STATE_FOLDER}, or in "
-            f"the input folder."
+            f"{_shown(name)} is no state's file: choose a {STATE_ENDING} file in the output folder's {STATE_FOLDER}, "
+            f"or in the input folder."
         )
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no state called {name}: refresh the list, and choose another file.")
+    if not _is_file(path):
+        raise FileNotFoundError(f"there is no state called {_shown(name)}: refresh the list, and choose another file.")
     return path
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        # a name that is too long for any file
+        return False
 
 
 def workflow_metadata(prompt: dict | None, extra: dict | None) -> dict[str, str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from ...memflow_core.disk import remove_stale_drafts
 from ...memflow_core.schedule import ChunkGrid
 from ...memflow_core.state import COMPACT, DECODER, StreamState
 from .. import host
@@ -17,18 +17,12 @@ def save_state(state: StoryState, prefix: str, content: str) -> host.OutputFile:
     content  COMPACT or EXACT.
 
     Raises ValueError for a state that has no such content or a prefix outside the folder, FileExistsError rather than
-    replace a file.
+    replace a file, and OSError in one sentence, as on a full disk.
     """
     tensors = _with_decoder(state, content)
     file = host.new_state_file(prefix)
-    draft = file.path.with_name(f".{file.path.name}.unfinished")
-    try:
-        tensors.save(draft)
-        if file.path.exists():
-            raise FileExistsError(f"{file.path.name} has appeared in the meantime: save again.")
-        os.replace(draft, file.path)
-    finally:
-        draft.unlink(missing_ok=True)
+    remove_stale_drafts(file.path.parent)
+    tensors.save(file.path, replace=False)
     return file
 
 
