@@ -17,12 +17,20 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from ..disk import read_header
+from .archive import ArchiveError, check_members, check_sums, members_of
+from .claims import MOST_TENSORS, ClaimError, read_claims
+
 HEAD_BYTES = 512
 ZIP_MAGIC = b"PK\x03\x04"
 PICKLE_MAGIC = b"\x80"
 DAMAGED = "is damaged or cut off: download it again."
-# of the JSON header of a safetensors file; the limit of its own reader
+# of the JSON header of a safetensors file; the limit of its own reader, and what weights need
 MAX_HEADER_BYTES = 100_000_000
+MOST_HEADER_BYTES = 16_000_000
+# of files from before PyTorch 1.6: a pickle of this number, two more (a version, and sizes of C types), the content
+_OLD_MARK = 0x1950A86A20F9469CFC6C
+_OLD_PICKLES = 4
 # of dicts in dicts; in a hostile file a dict may hold itself
 MAX_NESTING = 8
 # infixes of FSDP, activation checkpointing and torch.compile
@@ -48,7 +56,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     """Read the tensors of a .safetensors, .pt, .pth, .ckpt or .bin file, on the CPU, memory-mapped where possible.
 
     Nested dicts become dotted names: `{"generator": {"model.x": ...}}` is `generator.model.x`. What is not a
-    tensor is left out. Dtypes stay those of the file.
+    tensor is left out. Dtypes stay those of the file. A zip archive's checksums are checked, and no file may claim more
+    than it holds: that is looked at before anything of such a size is made.
 
     Raises FileNotFoundError, or ValueError for a file that holds no weights, is damaged, or needs code to be run.
     """
@@ -86,10 +95,50 @@ def check_dtype(dtype: torch.dtype) -> None:
 
 
 def check_finite(name: str, state_dict: Mapping[str, Tensor]) -> None:
-    """Raise ValueError naming the first weight that holds NaN or infinity. One pass, no copies."""
+    """Raise ValueError naming the first weight that is no plain one, or that holds NaN or infinity. No copies.
+
+    Plain weights have every number once: a file of a kilobyte must not claim tensors of a terabyte that repeat it.
+    """
+    _check_plain(name, state_dict)
     for key, tensor in state_dict.items():
         if tensor.is_floating_point() and tensor.numel() and not all(map(torch.isfinite, torch.aminmax(tensor))):
             raise ValueError(f"{name} is damaged: {key} holds NaN or infinity.")
+
+
+def _check_plain(name: str, state_dict: Mapping[str, Tensor]) -> None:
+    places: dict[tuple[int, int], str] = {}
+    copies = 0
+    for key, tensor in state_dict.items():
+        if _repeats(tensor):
+            raise ValueError(f"{name} is no plain weight file: {key} {list(tensor.shape)} is fewer numbers, repeated.")
+        if tensor.numel():
+            start = tensor.data_ptr()
+            place = (start, start + tensor.element_size() * _extent(tensor))
+            # the very same place twice is one weight under two names
+            copies += tensor.nbytes if place in places else 0
+            places.setdefault(place, key)
+    end, before = 0, ""
+    for (start, stop), key in sorted(places.items()):
+        if start < end:
+            raise ValueError(f"{name} is no plain weight file: {before} and {key} share some of their numbers.")
+        end, before = stop, key
+    if copies > sum(stop - start for start, stop in places):
+        raise ValueError(f"{name} is no plain weight file: most of its tensors are one and the same.")
+
+
+def _extent(tensor: Tensor) -> int:
+    """How many places of its storage a tensor of at least one number spans."""
+    return 1 + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
+
+
+def _repeats(tensor: Tensor) -> bool:
+    """Whether two places of a tensor may be one number, as with a stride of 0."""
+    reach = 0
+    for step, n in sorted((step, n) for n, step in zip(tensor.shape, tensor.stride(), strict=True) if n > 1):
+        if step <= reach:
+            return tensor.numel() > 0
+        reach += (n - 1) * step
+    return False
 
 
 def strip_wrappers(key: str, prefix: re.Pattern[str]) -> str:
@@ -125,6 +174,10 @@ def _describe_other_format(head: bytes) -> str | None:
 
 def _read_safetensors(path: Path) -> Checkpoint:
     try:
+        read_header(path, most_bytes=MOST_HEADER_BYTES, most_tensors=MOST_TENSORS)
+    except ValueError as error:
+        raise ValueError(f"{path.name} {error}.") from error
+    try:
         with safe_open(path, framework="pt") as file:
             # the handle is not a dict: it has no other way to list its names
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -134,10 +187,11 @@ def _read_safetensors(path: Path) -> Checkpoint:
 
 
 def _unpickle(path: Path, zipped: bool) -> Any:
-    if zipped:
-        _check_archive(path)
     try:
+        _check_archive(path) if zipped else _check_old(path)
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except (ArchiveError, ClaimError) as error:
+        raise ValueError(f"{path.name} {error}") from error
     except UnpicklingError as error:
         raise ValueError(_describe_refusal(path, str(error))) from error
     except (OSError, MemoryError):
@@ -148,15 +202,39 @@ def _unpickle(path: Path, zipped: bool) -> Any:
 
 
 def _check_archive(path: Path) -> None:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = {member.rsplit("/", 1)[-1] for member in archive.namelist()}
-    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-        raise ValueError(f"{path.name} {DAMAGED}") from error
-    if "constants.pkl" in members:
-        raise ValueError(f"{path.name} is a TorchScript program, not weights: nothing in it was run.")
+    """Raise ArchiveError or ClaimError unless an archive is one of PyTorch's, whole, and holds what it claims."""
+    members = members_of(path)
+    names = {name.rsplit("/", 1)[-1] for name in members}
+    if "constants.pkl" in names:
+        raise ArchiveError("is a TorchScript program, not weights: nothing in it was run.")
     if "data.pkl" not in members:
-        raise ValueError(f"{path.name} is a zip archive without PyTorch weights: unpack it, and name the weight file.")
+        raise ArchiveError("is a zip archive without PyTorch weights: unpack it, and name the weight file.")
+    check_members(path, members)
+    with zipfile.ZipFile(path) as archive, archive.open(members["data.pkl"]) as file:
+        claims = read_claims(file)
+    for storage in claims.storages.values():
+        part = members.get(f"data/{storage.key}")
+        if part is None or part.file_size != storage.nbytes:
+            held = "not there" if part is None else f"{part.file_size} bytes"
+            raise ArchiveError(
+                f"does not fit together: its part {storage.key[:40]!r} is {held} instead of {storage.nbytes} bytes."
+            )
+    check_sums(path, members)
+
+
+def _check_old(path: Path) -> None:
+    """Raise ClaimError unless a file from before PyTorch 1.6 can hold what it claims."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        claims = read_claims(file)
+        # anything else is refused by PyTorch's reader, which looks no further either
+        if claims.content == _OLD_MARK:
+            claims = [read_claims(file) for _ in range(_OLD_PICKLES - 1)][-1]
+    held = sum(storage.nbytes for storage in claims.storages.values())
+    if held > size:
+        raise ClaimError(
+            f"is damaged or cut off: it claims {held / 1e6:.0f} MB of numbers, but has only {size / 1e6:.3g} MB."
+        )
 
 
 def _describe_refusal(path: Path, reason: str) -> str:
