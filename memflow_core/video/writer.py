@@ -10,8 +10,8 @@ last `write`, even if the program crashes. `close` makes a regular file of it.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -23,9 +23,10 @@ import torch
 from av.error import FFmpegError
 from torch import Tensor
 
+from ..disk import Draft, remove_stale_drafts
 from .audio import Sound, SoundEncoder
 from .encoder import FrameEncoder, VideoSettings, check_crf, choose_codec, frame_rate
-from .growing import GrowingFile
+from .growing import GrowingFile, LostFileError
 from .hardware import prefer_hardware
 from .mux import Track, count_packets, mux_fragment, remux
 from .pixels import to_uint8
@@ -54,7 +55,10 @@ class VideoWriter:
 
     frames     how many frames are in the file.
     encoder    libav's name of the encoder; None before the first frames.
+    note       after `close`, a sentence on what stayed beside the file; None if nothing did.
 
+    What was written is synced to the disk every few writes, and the finished file before the unfinished one goes.
+    Drafts that killed programs have left in the folder are removed.
     Colours are BT.709, limited range, 4:2:0, and tagged so. A file that exists is never replaced.
     Raises ValueError, FileNotFoundError, FileExistsError or PermissionError before anything is written.
     """
@@ -83,8 +87,11 @@ class VideoWriter:
         self._sound = None if sound is None else SoundEncoder(sound, self._container)
         self._sound_packets = 0
         self._broken = False
+        self._lost = False
         self._closed = False
+        self.note: str | None = None
         self._check_place()
+        remove_stale_drafts(self.path.parent)
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -108,7 +115,8 @@ class VideoWriter:
         The first frames decide the size. When this returns, all frames are in the file.
 
         Raises ValueError for frames of another shape, size or dtype and for NaN, and OSError if they cannot be
-        written, as on a full disk; the file then ends with the frames of the writes before, and takes no more.
+        written, as on a full disk, or if the file was moved or deleted meanwhile; the file then ends with the frames of
+        the writes before, and takes no more.
         """
         if self._closed or self._broken:
             state = "broken off" if self._broken else "closed"
@@ -141,7 +149,7 @@ class VideoWriter:
             self._discard()
             raise ValueError(f"no frames were written, so there is no {self.path.name}.")
         self._finish(self.path)
-        self.unfinished.unlink()
+        self._remove_unfinished()
         return self.path
 
     def abort(self) -> Path | None:
@@ -153,10 +161,10 @@ class VideoWriter:
             self._drain()
             if self.frames:
                 self._finish(self.unfinished)
-        if self.frames:
-            return self.unfinished
-        self._discard()
-        return None
+        if not self.frames:
+            self._discard()
+            return None
+        return None if self._lost else self.unfinished
 
     def _check_place(self) -> None:
         folder = self.path.parent
@@ -192,12 +200,8 @@ class VideoWriter:
             metadata=self._metadata,
             priming_s=self._priming_s,
         )
-        try:
+        with self._watched():
             output.file.append(fragment)
-        except OSError as error:
-            self._broken = True
-            what = f"{self.path.name} could not be written past frame {self.frames} ({output.file.bytes} bytes)"
-            raise self._failure(what, error) from error
         self.frames += len(packets)
         self._sound_packets += len(sound_packets)
 
@@ -206,36 +210,63 @@ class VideoWriter:
         self._closed = True
         if self._output is None:
             return
-        with closing(self._output.file):
+        output = self._output
+        try:
             if not self._broken:
-                packets = self._output.encoder.flush()
+                packets = output.encoder.flush()
                 sound_packets = self._encode_sound(frames=len(packets))
                 if self._sound is not None:
                     sound_packets += self._sound.flush()
-                self._append(self._output, packets, sound_packets)
+                self._append(output, packets, sound_packets)
+                with self._watched():
+                    output.file.check()
+        finally:
+            with self._watched():
+                output.file.close()
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Note that the file is broken off where a step fails, and say so in one sentence."""
+        try:
+            yield
+        except OSError as error:
+            self._broken = True
+            self._lost = self._lost or isinstance(error, LostFileError)
+            written = 0 if self._output is None else self._output.file.bytes
+            what = f"{self.path.name} could not be written past frame {self.frames} ({written} bytes)"
+            raise self._failure(what, error) from error
 
     def _finish(self, target: Path) -> None:
-        """Make a regular file of the unfinished one, under a hidden name until it is complete."""
-        draft = self.path.with_name(f".{self.path.stem}.finishing{self.path.suffix}")
+        """Make a regular file of the unfinished one, under a hidden name until it is complete and on the disk."""
         try:
-            remux(
-                self.unfinished,
-                draft,
-                container=self._container,
-                metadata=self._metadata | self._late_metadata,
-                rate=self.rate,
-                priming_s=self._priming_s,
-            )
-            # the unfinished file will be deleted
-            if count_packets(draft) != {"video": self.frames, "audio": self._sound_packets}:
-                raise OSError("the copy is not complete")
-            if target == self.path and target.exists():
-                raise FileExistsError("a file of that name has appeared in the meantime")
-            os.replace(draft, target)
+            if self._lost:
+                raise LostFileError("the unfinished file is gone")
+            with Draft(self.path) as draft:
+                remux(
+                    self.unfinished,
+                    draft.path,
+                    container=self._container,
+                    metadata=self._metadata | self._late_metadata,
+                    rate=self.rate,
+                    priming_s=self._priming_s,
+                )
+                # the unfinished file will be deleted
+                if count_packets(draft.path) != {"video": self.frames, "audio": self._sound_packets}:
+                    raise OSError("the copy is not complete")
+                draft.finish(target, replace=target == self.unfinished)
         except (OSError, FFmpegError) as error:
             raise self._failure(f"{self.path.name} could not be finished", error) from error
-        finally:
-            draft.unlink(missing_ok=True)
+
+    def _remove_unfinished(self) -> None:
+        """Delete the unfinished file, whose frames are all in the finished one now."""
+        try:
+            self.unfinished.unlink(missing_ok=True)
+        except OSError as error:
+            # on Windows, a player that shows it
+            self.note = (
+                f"{self.path.name} is complete; {self.unfinished.name} could not be removed ({error.strerror}), so "
+                f"both are there: delete it when no other program uses it."
+            )
 
     @property
     def _priming_s(self) -> Fraction:
@@ -243,16 +274,24 @@ class VideoWriter:
 
     def _discard(self) -> None:
         """Delete the unfinished file, if it is this writer's."""
-        if self._output is not None:
-            self.unfinished.unlink(missing_ok=True)
+        if self._output is not None and not self._lost:
+            with suppress(OSError):
+                self.unfinished.unlink(missing_ok=True)
 
     def _failure(self, what: str, error: Exception) -> OSError:
         """An OSError that says what failed, why, and what is left."""
         reason = getattr(error, "strerror", None) or str(error)
-        left = f"{self.unfinished.name} holds {self.frames} frames and plays" if self.frames else "nothing was kept"
-        failure = OSError(f"{what}: {reason}; {left}.")
+        failure = OSError(f"{what}: {reason}; {self._left()}.")
         failure.errno = getattr(error, "errno", None)
         return failure
+
+    def _left(self) -> str:
+        """What there is of the video, and where."""
+        if not self.frames:
+            return "nothing was kept"
+        if not self._lost and self.unfinished.exists():
+            return f"{self.unfinished.name} holds {self.frames} frames and plays"
+        return f"{self.unfinished.name}, with {self.frames} frames, is not there any more"
 
 
 def _check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:

@@ -30,10 +30,18 @@ def sound_of(audio: dict[str, Any] | None, skip_s: float) -> Sound | None:
     """The sound of a file, from an `AUDIO` without its first seconds. Raises ValueError if it cannot be written."""
     if audio is None:
         return None
-    waveform = audio["waveform"]
-    if waveform.ndim != 3 or waveform.shape[0] != 1:
-        raise ValueError(f"the audio has shape {list(waveform.shape)}, but must be one clip: [1, channels, samples].")
-    return Sound(waveform[0], int(audio["sample_rate"])).after(skip_s)
+    try:
+        # a mapping of some kind: node packs have their own, which read the sound only now
+        waveform, given = audio["waveform"], audio["sample_rate"]
+        rate = int(given)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError("the audio is no sound: connect a node that gives AUDIO, such as Load Audio.") from error
+    if not isinstance(waveform, Tensor) or waveform.ndim != 3 or waveform.shape[0] != 1:
+        shape = list(waveform.shape) if isinstance(waveform, Tensor) else type(waveform).__name__
+        raise ValueError(f"the audio has shape {shape}, but must be one clip: [1, channels, samples].")
+    if rate != given:
+        raise ValueError(f"the audio has {given} samples a second, but must have a whole number of them.")
+    return Sound(waveform[0], rate).after(skip_s)
 
 
 def video_writer(
@@ -71,6 +79,8 @@ def write_video(
     except BaseException:
         _log_unfinished(writer)
         raise
+    if writer.note is not None:
+        host.log(writer.note)
     return state, output.report()
 
 
@@ -197,6 +207,8 @@ class VideoOutput:
             overlap["chunks_beside"] = self._side.overlapped
         decoder = {"decoder": host.LIGHT_DECODER} if host.is_light(self._vae) else {}
         made = {"file": self._writer.path.name, "video_frames": self._writer.frames, **decoder}
+        if self._writer.note is not None:
+            made["note"] = self._writer.note
         return {**made, "overlap": overlap, "encoder": self._writer.encoder}
 
     def _make_decoder(self) -> host.ChunkDecoder:
