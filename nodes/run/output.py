@@ -111,10 +111,11 @@ class _Decoded:
 
 @dataclass(frozen=True)
 class _Encoded:
-    """A chunk that is in the file, and a picture of its first frame."""
+    """A chunk that is in the file, and pictures of its first and its last frame."""
 
     chunk: Chunk
     picture: Image.Image
+    newest: Image.Image
 
 
 class VideoOutput:
@@ -218,7 +219,7 @@ class VideoOutput:
         frames = decoded.frames if isinstance(decoded.frames, Tensor) else decoded.frames.wait()
         self._writer.write(frames)
         self._writer.tag(decoded.sampled.tags)
-        return _Encoded(decoded.sampled.chunk, picture_of(frames[0]))
+        return _Encoded(decoded.sampled.chunk, picture_of(frames[0]), picture_of(frames[-1]))
 
     def _wait(self) -> None:
         host.stop_if_cancelled()
@@ -226,7 +227,7 @@ class VideoOutput:
 
     def _announce(self) -> None:
         for encoded in self._pipeline.take():
-            self._run.announce(encoded.chunk, encoded.picture)
+            self._run.announce(encoded.chunk, encoded.picture, encoded.newest)
 
 
 def resumed_decoder(run: Run, vae: Any) -> host.ChunkDecoder:
