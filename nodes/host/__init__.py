@@ -41,6 +41,8 @@ from .overlap import (
     threads_stopped,
     usual_overlap,
 )
+from .problems import sentence, told
+from .prompt_words import Words, words_of
 from .routes import Answer, add_get_route, add_post_route
 from .sampling import attention_of, back_on_device, from_latent, room, sampling, stop_if_cancelled, to_latent, wan_tree
 from .taehv import LIGHT_DECODER, is_light
