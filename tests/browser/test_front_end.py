@@ -24,7 +24,7 @@ DROP = """async ([name, data]) => {
 }"""
 # dialogs and toasts, wherever the front end puts them
 COMPLAINTS = """() => {
-    const kinds = ".p-dialog, .p-toast-message, .comfy-missing-nodes, [role=alertdialog]";
+    const kinds = ".p-dialog, .p-toast-message, [data-testid=toast], .comfy-missing-nodes, [role=alertdialog]";
     return [...document.querySelectorAll(kinds)].map(e => e.innerText);
 }"""
 # colours of the canvas inside the node's left edge, at its middle and at its foot, and below the foot
