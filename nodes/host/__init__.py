@@ -36,9 +36,9 @@ from .overlap import (
     OFF,
     Overlap,
     SideStream,
+    Stop,
     decode_of,
     overlap_of,
-    threads_stopped,
     usual_overlap,
 )
 from .problems import sentence, told

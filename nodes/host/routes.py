@@ -35,7 +35,7 @@ class _Workers:
     """Threads for handlers that take long; more than so many may not wait for them."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="memflow-route")
+        self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="route-of-memflow")
         # on the server's event loop alone
         self._asked = 0
 

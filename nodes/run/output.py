@@ -133,13 +133,14 @@ class VideoOutput:
         self._overlap = overlap
         self._in_thread = overlap.decode == host.IN_THREAD
         self._side = host.SideStream(run.request.model, vae) if overlap.decode == host.IN_STREAM else None
+        self._stop = host.Stop()
         self._decoder = self._make_decoder()
         # work on a chunk that is done before the next one is sampled
         self._inline: list[Callable[[Any], Any]] = []
         # and work beside the sampling, by the name of its thread
         threads: dict[str, Callable[[Any], Any]] = {}
         if self._in_thread:
-            threads["decode"] = self._decode
+            threads["decode"] = self._decode_in_thread
         else:
             self._inline.append(self._decode)
         if overlap.encode:
@@ -156,8 +157,7 @@ class VideoOutput:
     ) -> None:
         if kind is not None and self._in_thread:
             # a decode takes long on a CPU; what is decoded is still written
-            with host.threads_stopped():
-                self._pipeline.stop()
+            self._stop.ask()
         self._pipeline.stop()
         if self._side is not None:
             self._side.wait()
@@ -214,6 +214,10 @@ class VideoOutput:
             frames = self._side.run(lambda z: PinnedFrames(self._decoder.decode_on_device(z)), sampled.latents)
             return _Decoded(sampled, frames)
         return _Decoded(sampled, to_uint8(self._decoder.decode(sampled.latents)))
+
+    def _decode_in_thread(self, sampled: _Sampled) -> _Decoded:
+        with self._stop.heeded():
+            return self._decode(sampled)
 
     def _encode(self, decoded: _Decoded) -> _Encoded:
         frames = decoded.frames if isinstance(decoded.frames, Tensor) else decoded.frames.wait()
