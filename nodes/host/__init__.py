@@ -9,6 +9,7 @@ from .files import (
     OutputFile,
     new_output_file,
     new_state_file,
+    save_workflow_beside,
     state_files,
     state_path,
     text_tags,

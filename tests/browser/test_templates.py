@@ -12,8 +12,15 @@ FILES = {path.stem: path for path in sorted((ROOT / "workflows").glob("*.json"))
 NEED_WEIGHTS = {"official_story", "low_vram"}
 PICTURE_SIZE = (384, 384)
 MOST_CLICKS = 3
-# the front end asks other sites about missing files and the packs that want them, which nothing here can reach
-NOT_OURS = ("Content Security Policy", "comfy.org", "ERR_NAME_NOT_RESOLVED", "ERR_INTERNET_DISCONNECTED")
+# the front end asks other sites about missing files and the packs that want them, which nothing here can reach, and
+# warns of its own panels
+NOT_OURS = (
+    "Content Security Policy",
+    "comfy.org",
+    "ERR_NAME_NOT_RESOLVED",
+    "ERR_INTERNET_DISCONNECTED",
+    "Invalid layout",
+)
 COMPLAINTS = """() => {
     const kinds = ".p-dialog, .p-toast-message, [data-testid=toast], .comfy-missing-nodes, [role=alertdialog], "
         + "[data-testid=error-overlay]";
