@@ -192,7 +192,9 @@ def _bindings(body: Sequence[ast.stmt]) -> Iterator[tuple[str, ast.AST]]:
             yield from ((alias.asname or alias.name.split(".")[0], node) for alias in node.names)
         elif isinstance(node, (ast.Assign, ast.AnnAssign)):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            names = [name for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)]
+            named = [name for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)]
+            # not the owner of an attribute that is set
+            names = [name for name in named if isinstance(name.ctx, ast.Store)]
             alone = len(names) == 1 and node.value is not None
             yield from ((name.id, node.value if alone and node.value else node) for name in names)
         else:

@@ -66,9 +66,13 @@ def console(new_page):
     """What a page wrote to its console as warnings and errors; append pages to `watch`."""
     lines = []
 
+    def keep(line) -> None:
+        if getattr(line, "type", "error") in ("warning", "error"):
+            lines.append(line)
+
     def watch(page):
-        page.on("console", lambda message: lines.append(message) if message.type in ("warning", "error") else None)
-        page.on("pageerror", lines.append)
+        page.on("console", keep)
+        page.on("pageerror", keep)
         return page
 
     return lines, watch
