@@ -37,10 +37,12 @@ test-nodes: setup
 
 test-browser: setup
 	@$(VENV) -m tools.browser
+	@$(VENV) -m tools.front_end
 	@$(PYTEST) tests/browser $(ARGS)
 
 test: setup
 	@$(VENV) -m tools.browser
+	@$(VENV) -m tools.front_end
 	@$(PYTEST) $(ARGS)
 
 lint: core

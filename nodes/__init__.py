@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import api
+from . import api, host
 from .images import MemFlowRememberImages, MemFlowStartImages
 from .loaders import MemFlowLoadModel, MemFlowTinyStory
 from .memory import MemFlowMemory
@@ -24,7 +24,7 @@ class MemFlowExtension(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """All nodes, in the order in which they are listed."""
-        return [
+        nodes = [
             MemFlowLoadModel,
             MemFlowTinyStory,
             MemFlowPromptSchedule,
@@ -38,6 +38,7 @@ class MemFlowExtension(ComfyExtension):
             MemFlowStartImages,
             MemFlowRememberImages,
         ]
+        return [host.told(node) for node in nodes]
 
 
 async def comfy_entrypoint() -> MemFlowExtension:

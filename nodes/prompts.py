@@ -7,10 +7,10 @@ from dataclasses import replace
 from comfy_api.latest import io
 
 from ..memflow_core.config import BLEND_PATHS, SWITCHES
-from ..memflow_core.schedule import Blend, PromptSchedule, Segment, Time, read_schedule
+from ..memflow_core.schedule import Blend, Segment, Time, read_schedule
 from . import host
 from .io_types import CATEGORY, ScheduleType
-from .run import EncodedPrompts
+from .run import EncodedPrompts, add_segment, segment_prompt
 
 UNITS = {"seconds": "s", "frames": "frames", "chunks": "chunks"}
 EXAMPLE = "0s: a robot walks across the meadow\n4s: the beach lies empty\n8s: the robot returns to the meadow"
@@ -168,6 +168,8 @@ class MemFlowPromptSegment(io.ComfyNode):
                     tooltip="This segment behind those before it: connect to the next one, or to a MemFlow sampler.",
                 )
             ],
+            # the words of a prompt stand in the graph alone: an embedding does not tell them
+            hidden=[io.Hidden.dynprompt, io.Hidden.unique_id],
         )
 
     @classmethod
@@ -181,9 +183,10 @@ class MemFlowPromptSegment(io.ComfyNode):
         blend: float = 3.0,
         blend_path: str = "linear",
     ) -> io.NodeOutput:
-        before = schedule or EncodedPrompts(PromptSchedule(()), ())
-        name = f"segment {len(before.embeddings) + 1}"
+        number = 1 if schedule is None else len(schedule.embeddings) + 1
+        graph = cls.hidden
+        words = host.words_of(graph and graph.dynprompt, graph and graph.unique_id, "conditioning")
         blending = Blend(Time(blend, "s"), blend_path) if switch == "blend" else None
-        segment = Segment(Time(start, UNITS[unit]), name, switch, blend=blending)
-        prompts = replace(before.prompts, segments=(*before.prompts.segments, segment))
-        return io.NodeOutput(EncodedPrompts(prompts, (*before.embeddings, host.embedding_of(conditioning))))
+        start_at = Time(start, UNITS[unit])
+        segment = Segment(start_at, segment_prompt(words, number), switch, blend=blending)
+        return io.NodeOutput(add_segment(schedule, segment, host.embedding_of(conditioning)))

@@ -57,7 +57,8 @@ def _file_inputs() -> list[io.Input]:
             options=list(FORMATS),
             default="mp4 (h264)",
             tooltip="Kind of file, and its codec. mp4 (h264) (default) plays everywhere; h265, vp9 and av1 "
-            "make smaller files and take longer to write. The workflow is kept in all of them.",
+            "make smaller files and take longer to write. The workflow is kept in all of them; ComfyUI's page reads "
+            "none from mkv, so there it lies beside the file too, as .json to drop on the canvas.",
         ),
         io.Combo.Input(
             "quality",
@@ -139,16 +140,21 @@ class MemFlowStreamToVideo(io.ComfyNode):
         file = host.new_output_file(
             filename_prefix, ending, width=request.width, height=request.height, keep=save_output
         )
+        tags = host.workflow_metadata(cls.hidden.prompt, cls.hidden.extra_pnginfo)
         writer = video_writer(
             file.path,
             request.fps,
             codec=codec,
             crf_above_usual=QUALITIES[quality],
-            metadata=host.workflow_metadata(cls.hidden.prompt, cls.hidden.extra_pnginfo),
+            metadata=tags,
             sound=sound_of(audio, plan.grid.start_s(request.done) if audio_start == THE_STORY else 0),
         )
         with open_run(request, plan, vae) as run:
+            beside = host.save_workflow_beside(file.path, tags)
             final, written = write_video(run, writer, vae)
+        if beside is not None:
+            written["workflow_file"] = beside.name
+            host.log(f"ComfyUI's page reads no workflow from {file.path.name}: it is in {beside.name} beside it.")
         saved = ui.SavedResult(file.path.name, file.subfolder, io.FolderType(file.folder))
         shown = {**ui.PreviewVideo([saved]).as_dict(), **run.ui()}
         return io.NodeOutput(host.video_from_file(file.path), final, run.report(**written), run.played(), ui=shown)

@@ -56,15 +56,34 @@ def infos(pack) -> dict[str, dict]:
 
 
 @pytest.fixture(scope="session")
-def comfy(comfy_path, tmp_path_factory):
-    """A running ComfyUI with this pack, on its own port and base directory: a tools.comfy_server.Server."""
-    server = Server(comfy_path, tmp_path_factory.mktemp("comfy"), options=("--preview-method", "latent2rgb"))
-    try:
-        server.start()
-    except ServerError as error:
-        pytest.fail(str(error), pytrace=False)
-    yield server
-    server.stop()
+def start_comfy(comfy_path, tmp_path_factory):
+    """Call it with command-line options for a running ComfyUI with this pack, on its own port and base directory."""
+    servers = []
+
+    def start(*options: str) -> Server:
+        base = tmp_path_factory.mktemp("comfy")
+        servers.append(Server(comfy_path, base, options=("--preview-method", "latent2rgb", *options)))
+        try:
+            servers[-1].start()
+        except ServerError as error:
+            pytest.fail(str(error), pytrace=False)
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def bundled(start_comfy):
+    """A running ComfyUI with the front end that it brings: a tools.comfy_server.Server."""
+    return start_comfy()
+
+
+@pytest.fixture(scope="session")
+def comfy(bundled):
+    """A running ComfyUI: a tools.comfy_server.Server."""
+    return bundled
 
 
 # not for the session: playwright keeps an event loop running, and asyncio.run refuses to work beside one

@@ -1,15 +1,29 @@
-"""Open ComfyUI's front end in a headless Chromium, by playwright."""
+"""Open a front end of ComfyUI in a headless Chromium, by playwright, and provide the newest beside ComfyUI's own.
+
+    .venv/bin/python -m tools.front_end
+
+The newest one goes into .host/front_end/VERSION, by pip from the package index; one that is there stays.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from . import browser
+from .comfy_host import ROOT, Layout, SetupError, pip
 from .comfy_server import Server, ServerError
+from .command_line import no_arguments
+
+PACKAGE = "comfyui-frontend-package"
+# the newest one that the tests have run on; ComfyUI brings an older one of its own
+NEWEST = "1.58.1"
+OTHER_FRONT_END = "--front-end-root"
 
 OPTIONS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage", "--no-first-run",
@@ -28,6 +42,27 @@ READY = """() => {
 }"""
 
 
+def provide(version: str, dest: Path = ROOT) -> Path:
+    """The folder that a front end is served from, installed if it is not there yet. Raises SetupError."""
+    at = Layout(dest)
+    folder = at.host / "front_end" / version
+    static = folder / "comfyui_frontend_package" / "static"
+    if not (static / "index.html").is_file():
+        part = folder.with_name(f"{version}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.parent.mkdir(parents=True, exist_ok=True)
+        options = ("--no-deps", "--no-compile", "--target", part)
+        pip(at, f"installing front end {version}", "install", *options, f"{PACKAGE}=={version}")
+        shutil.rmtree(folder, ignore_errors=True)
+        part.rename(folder)
+    return static
+
+
+def served_from(static: Path) -> tuple[str, ...]:
+    """Options of ComfyUI's command line for a front end in a folder."""
+    return (OTHER_FRONT_END, str(static))
+
+
 @contextmanager
 def chromium(server: Server, profile: Path, width: int = 1600, height: int = 900) -> Iterator[Any]:
     """Start a Chromium with an empty profile: a playwright BrowserContext. Raises ServerError if there is none."""
@@ -44,6 +79,8 @@ def chromium(server: Server, profile: Path, width: int = 1600, height: int = 900
             args=OPTIONS,
             env={**os.environ, "HOME": str(profile)},
             viewport={"width": width, "height": height},
+            # with --disable-api-nodes ComfyUI forbids what its own front end does without, videos from blobs for one
+            bypass_csp=OTHER_FRONT_END in server.options,
         )
         yield context
         context.close()
@@ -55,3 +92,15 @@ def open_page(context: Any, server: Server) -> Any:
     tab.goto(server.url, wait_until="domcontentloaded")
     tab.wait_for_function(READY, timeout=120_000)
     return tab
+
+
+def main() -> None:
+    no_arguments(__doc__)
+    try:
+        print(f"front end {NEWEST}: {provide(NEWEST)}")
+    except (SetupError, OSError) as error:
+        sys.exit(f"front end {NEWEST} cannot be installed: {error}")
+
+
+if __name__ == "__main__":
+    main()

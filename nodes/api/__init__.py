@@ -22,6 +22,10 @@ status 200.
 |                                          | 404    | error: no such run                                          |
 |                                          | 409    | error: not possible in this run, or no longer               |
 |                                          | 413    | error: the body is larger than 64 KiB                       |
+|                                          | 415    | error: the content type is not that of JSON                 |
+
+Every POST can also be answered with 408 (the body did not come in time), or with 400 where it is not what its headers
+say; plan and schedule with 429, where too many wait for an answer.
 """
 
 from . import live, plan, schedule

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ...memflow_core.schedule import show
 from .. import host
 
 
@@ -14,11 +15,23 @@ class BadBody(ValueError):
 
 
 def read_json(body: bytes, otherwise: str = "the body is no JSON.") -> Any:
-    """Parse a body. Raises BadBody, with the sentence `otherwise`, for one that is no JSON."""
+    """Parse a body. Raises BadBody for one that is no JSON, with the sentence `otherwise`, or names a key twice."""
     try:
-        return json.loads(body)
+        return json.loads(body, object_pairs_hook=_each_once)
+    except BadBody:
+        raise
     except (ValueError, RecursionError):
         raise BadBody(otherwise) from None
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. Of a key that stands there twice JSON keeps one value, and which was meant cannot be known."""
+    made: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in made:
+            raise BadBody(f"the body has {show(name)} twice in one object: write it once.")
+        made[name] = value
+    return made
 
 
 def read_object(body: bytes, otherwise: str) -> dict[str, Any]:

@@ -5,7 +5,8 @@ POST    one change, which takes effect between two chunks:
         `{"prompt": "a cat runs by", "switch": "cut", "at": "12s"}`, where switch and at may be left out;
         `{"action": "finish"}`, `{"action": "pause"}` or `{"action": "resume"}`.
 Answer  `{"state": {...}}`, and `"number"` for a prompt, which is its number in the state; or `{"error": sentence}` with
-        status 400 (not understood), 404 (no such run), 409 (not possible in this run) or 413 (more than MAX_BYTES).
+        status 400 (not understood), 404 (no such run), 409 (not possible in this run), 413 (more than MAX_BYTES) or
+        415 (the content type is not that of JSON).
 
 A request can change what a run under way shows, and nothing else: no file is read or written.
 """
@@ -44,7 +45,7 @@ def add_routes() -> None:
     """Serve GET and POST at PATH."""
     host.add_get_route(PATH, answer_get)
     # quick, and on the event loop: requests take effect in the order in which they come in
-    host.add_post_route(PATH, answer_post, most_bytes=MAX_BYTES, in_thread=False)
+    host.add_post_route(PATH, answer_post, most_bytes=MAX_BYTES, in_thread=False, json_only=True)
 
 
 def answer_get(prompt_id: str, node_id: str) -> host.Answer:

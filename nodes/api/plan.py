@@ -21,7 +21,6 @@ Nothing is stored. No file is read but those of the tiny model, when it is first
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -107,7 +106,8 @@ def _is_whole(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    # not math.isfinite, which a whole number of any size is too much for: what is compared next leaves NaN out
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def add_routes() -> None:

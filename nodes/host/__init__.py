@@ -9,6 +9,7 @@ from .files import (
     OutputFile,
     new_output_file,
     new_state_file,
+    save_workflow_beside,
     state_files,
     state_path,
     text_tags,
@@ -36,11 +37,13 @@ from .overlap import (
     OFF,
     Overlap,
     SideStream,
+    Stop,
     decode_of,
     overlap_of,
-    threads_stopped,
     usual_overlap,
 )
+from .problems import sentence, told
+from .prompt_words import Words, words_of
 from .routes import Answer, add_get_route, add_post_route
 from .sampling import attention_of, back_on_device, from_latent, room, sampling, stop_if_cancelled, to_latent, wan_tree
 from .taehv import LIGHT_DECODER, is_light

@@ -6,13 +6,13 @@ import logging
 from typing import Any
 
 import comfy.utils
-import latent_preview
 from comfy_execution.utils import get_executing_context
 from PIL import Image
 from server import PromptServer
 from torch import Tensor
 
 from ...memflow_core.stream import Chunk
+from .previews import Preview, Previewer
 from .sampling import stop_if_cancelled
 
 
@@ -29,8 +29,7 @@ class Progress:
         self._done = 0
         self._chunks = chunks
         self._current_chunk: int | None = None
-        self._format = model.model.latent_format
-        self._previewer = latent_preview.get_previewer(model.load_device, self._format)
+        self._previewer = Previewer(model)
 
     def before_forward(self, chunk: int) -> None:
         """Count a pass of a chunk. Raises ComfyUI's own exception if the user pressed cancel."""
@@ -49,23 +48,25 @@ class Progress:
             PromptServer.instance.send_progress_text(text, running.node_id, PromptServer.instance.client_id)
 
     def after_chunk(self, chunk: Chunk) -> None:
-        """Show a finished chunk's number and preview; the next chunk may be under way."""
-        preview = None
-        if self._previewer is not None:
-            preview = self._previewer.decode_latent_to_preview_image("JPEG", chunk.latents)
+        """Show a finished chunk's number; the next chunk may be under way."""
         self.show_text(f"chunk {chunk.index + 1}" + ("" if self._chunks is None else f" of {self._chunks}"))
-        self._bar.update_absolute(self._done, preview=preview)
+        self._bar.update_absolute(self._done)
+
+    def preview_latents(self, latents: Tensor) -> None:
+        """Preview latents [1, C, F, h, w] in the model's latent space, where the user wants previews."""
+        self._preview(self._previewer.of_latents(latents))
+
+    def preview_frame(self, picture: Image.Image) -> None:
+        """Preview a decoded video frame, where the user wants previews."""
+        self._preview(self._previewer.of_frame(picture))
+
+    def _preview(self, preview: Preview | None) -> None:
+        if preview is not None:
+            self._bar.update_absolute(self._done, preview=preview)
 
     def picture(self, latents: Tensor) -> Image.Image | None:
-        """A small picture of the first of some latent frames, by the user's previewer or else by ComfyUI's cheapest.
-
-        latents  [1, C, F, h, w] in the model's latent space. Returns None if ComfyUI has no previewer for them.
-        """
-        previewer = self._previewer
-        if previewer is None and self._format.latent_rgb_factors is not None:
-            factors = (getattr(self._format, f"latent_rgb_factors{part}") for part in ("", "_bias", "_reshape"))
-            previewer = latent_preview.Latent2RGBPreviewer(*factors)
-        return None if previewer is None else previewer.decode_latent_to_preview(latents[:, :, :1])
+        """A small picture of the first of some latent frames [1, C, F, h, w] in the model's latent space, or None."""
+        return self._previewer.picture(latents)
 
 
 class Page:

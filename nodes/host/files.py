@@ -11,6 +11,8 @@ import folder_paths
 from comfy.cli_args import args
 from comfy_api.latest import InputImpl
 
+# endings of videos that the page brings a workflow back from
+PAGE_READS = (".mp4", ".webm")
 STATE_FOLDER, STATE_ENDING = "memflow_states", ".safetensors"
 MOST_NAME_BYTES = 255  # of one name, on the file systems of Linux, macOS and Windows
 LONGEST_ADDED = ".unfinished"  # to the name of a file while it grows
@@ -155,6 +157,21 @@ def workflow_metadata(prompt: dict | None, extra: dict | None) -> dict[str, str]
     if prompt is not None:
         tags["prompt"] = prompt
     return {name: json.dumps(value) for name, value in tags.items()}
+
+
+def save_workflow_beside(path: Path, tags: dict[str, str]) -> Path | None:
+    """Write the workflow of `workflow_metadata` as JSON beside a file, under the file's name, if the page reads none of
+    its kind.
+
+    Returns the new file; None where the page reads the workflow from the file itself, or there is none. Raises OSError.
+    """
+    text = tags.get("workflow") or tags.get("prompt")
+    if text is None or path.suffix in PAGE_READS:
+        return None
+    beside = path.with_suffix(".json")
+    with open(beside, "x", encoding="utf-8") as file:
+        file.write(text)
+    return beside
 
 
 def text_tags(tags: dict[str, str]) -> dict[str, str]:

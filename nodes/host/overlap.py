@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 import comfy.model_management
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from ...memflow_core.config import LatentShape
 from ...memflow_core.estimate import Decode
@@ -108,14 +110,40 @@ class SideStream:
         self._stream.synchronize()
 
 
-@contextmanager
-def threads_stopped() -> Iterator[None]:
-    """Let ComfyUI's operations raise in all threads for as long as the context lasts, as on a cancel."""
-    comfy.model_management.interrupt_current_processing(True)
-    try:
-        yield
-    finally:
-        comfy.model_management.interrupt_current_processing(False)
+class Stopped(BaseException):
+    """Work in a thread was given up. Like a cancel it is no error of the work."""
+
+
+class Stop:
+    """A way to end torch's work in one thread at its next operation.
+
+    ComfyUI's own flag for a cancel would do it too, but it is one for all: it belongs to whichever prompt runs, and to
+    set or clear it could stop another one, or lose its cancel.
+    """
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+
+    def ask(self) -> None:
+        """Let the work raise Stopped. From any thread."""
+        self._asked.set()
+
+    @contextmanager
+    def heeded(self) -> Iterator[None]:
+        """Heed the request on this thread, for as long as the context lasts."""
+        with _Heeding(self._asked):
+            yield
+
+
+class _Heeding(TorchFunctionMode):
+    def __init__(self, asked: threading.Event) -> None:
+        super().__init__()
+        self._asked = asked
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if self._asked.is_set():
+            raise Stopped
+        return function(*args, **(kwargs or {}))
 
 
 def _cores() -> int:

@@ -8,6 +8,7 @@ from .pictures import remember_pictures, start_from_pictures
 from .plan_text import plan_json
 from .presets import PRESETS, REASONS, memory_words
 from .request import MOST_FRAMES, EncodedPrompts, PlanRequest, Request, parse_steps, place, prepare
+from .segments import add_segment, segment_prompt
 from .session import Run, open_run
 from .start_state import StoryState
 from .state_files import load_state, save_state
@@ -27,6 +28,7 @@ __all__ = [
     "Request",
     "Run",
     "StoryState",
+    "add_segment",
     "estimate_usual",
     "load_state",
     "memory_from_widgets",
@@ -39,6 +41,7 @@ __all__ = [
     "prepare",
     "remember_pictures",
     "save_state",
+    "segment_prompt",
     "sound_of",
     "start_from_pictures",
     "usual_model",

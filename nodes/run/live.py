@@ -97,14 +97,9 @@ def prompt_encoder(
                 raise ValueError("its embedding holds NaN or infinity: check the text encoder's weights.")
         # a text encoder may raise anything, and the run must go on
         except Exception as error:
-            raise PromptEncodingError(_sentence(error)) from error
+            raise PromptEncodingError(host.sentence(error)) from error
         finally:
             back_on_device()
         return embedding
 
     return encode
-
-
-def _sentence(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:500]

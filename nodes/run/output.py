@@ -121,10 +121,11 @@ class _Decoded:
 
 @dataclass(frozen=True)
 class _Encoded:
-    """A chunk that is in the file, and a picture of its first frame."""
+    """A chunk that is in the file, and pictures of its first and its last frame."""
 
     chunk: Chunk
     picture: Image.Image
+    newest: Image.Image
 
 
 class VideoOutput:
@@ -142,13 +143,14 @@ class VideoOutput:
         self._overlap = overlap
         self._in_thread = overlap.decode == host.IN_THREAD
         self._side = host.SideStream(run.request.model, vae) if overlap.decode == host.IN_STREAM else None
+        self._stop = host.Stop()
         self._decoder = self._make_decoder()
         # work on a chunk that is done before the next one is sampled
         self._inline: list[Callable[[Any], Any]] = []
         # and work beside the sampling, by the name of its thread
         threads: dict[str, Callable[[Any], Any]] = {}
         if self._in_thread:
-            threads["decode"] = self._decode
+            threads["decode"] = self._decode_in_thread
         else:
             self._inline.append(self._decode)
         if overlap.encode:
@@ -165,8 +167,7 @@ class VideoOutput:
     ) -> None:
         if kind is not None and self._in_thread:
             # a decode takes long on a CPU; what is decoded is still written
-            with host.threads_stopped():
-                self._pipeline.stop()
+            self._stop.ask()
         self._pipeline.stop()
         if self._side is not None:
             self._side.wait()
@@ -226,11 +227,15 @@ class VideoOutput:
             return _Decoded(sampled, frames)
         return _Decoded(sampled, to_uint8(self._decoder.decode(sampled.latents)))
 
+    def _decode_in_thread(self, sampled: _Sampled) -> _Decoded:
+        with self._stop.heeded():
+            return self._decode(sampled)
+
     def _encode(self, decoded: _Decoded) -> _Encoded:
         frames = decoded.frames if isinstance(decoded.frames, Tensor) else decoded.frames.wait()
         self._writer.write(frames)
         self._writer.tag(decoded.sampled.tags)
-        return _Encoded(decoded.sampled.chunk, picture_of(frames[0]))
+        return _Encoded(decoded.sampled.chunk, picture_of(frames[0]), picture_of(frames[-1]))
 
     def _wait(self) -> None:
         host.stop_if_cancelled()
@@ -238,7 +243,7 @@ class VideoOutput:
 
     def _announce(self) -> None:
         for encoded in self._pipeline.take():
-            self._run.announce(encoded.chunk, encoded.picture)
+            self._run.announce(encoded.chunk, encoded.picture, encoded.newest)
 
 
 def resumed_decoder(run: Run, vae: Any) -> host.ChunkDecoder:

@@ -97,12 +97,16 @@ class Run:
                 self.forwards[forward.kind] = self.forwards.get(forward.kind, 0) + 1
             yield chunk
 
-    def announce(self, chunk: Chunk, picture: Image.Image | None = None) -> None:
+    def announce(self, chunk: Chunk, picture: Image.Image | None = None, newest: Image.Image | None = None) -> None:
         """Pass a finished chunk to all observers: progress bar, preview and the page's events.
 
-        picture  of the chunk's first frame; a preview of its latents where there is none.
+        picture, newest  of the chunk's first and last frame; previews of its latents where there are none.
         """
         self.progress.after_chunk(chunk)
+        if newest is None:
+            self.progress.preview_latents(chunk.latents)
+        else:
+            self.progress.preview_frame(newest)
         if picture is None:
             picture = self.progress.picture(chunk.latents)
         plan = self.live.prompts.plan

@@ -1,4 +1,4 @@
-"""The timeline's own reader of schedule text, in node or else in the page."""
+"""Every test of the page runs on two front ends: the one that ComfyUI brings, and the newest."""
 
 from __future__ import annotations
 
@@ -8,22 +8,45 @@ from pathlib import Path
 import pytest
 
 from tests.browser.timeline_text import READ, Node, reads_modules
+from tools import front_end
+from tools.comfy_host import SetupError
+
+BUNDLED = "bundled"
+
+
+@pytest.fixture(scope="session", params=[BUNDLED, front_end.NEWEST])
+def comfy(request, bundled, start_comfy):
+    """A running ComfyUI with one of the front ends. For the session, so that each is started once."""
+    if request.param == BUNDLED:
+        yield bundled
+        return
+    try:
+        static = front_end.provide(request.param)
+    except SetupError as error:
+        pytest.fail(str(error), pytrace=False)
+    server = start_comfy(*front_end.served_from(static))
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="module")
-def timeline(request):
-    """Call it with (text, operation, values, length in video frames): what the timeline makes of a text."""
+def timeline(request, tmp_path_factory):
+    """Call it with (text, operation, values, length in video frames): what the timeline makes of a text.
+
+    Its own reader of schedule text, in node or else in the page.
+    """
     program = shutil.which("node")
     if program and reads_modules(program):
         node = Node(program)
         yield lambda text, operation=None, values=(), frames=None: node(text, operation, values, frames)
         node.close()
         return
-    comfy, tab = request.getfixturevalue("comfy"), request.getfixturevalue("chromium").new_page()
-    tab.goto(f"{comfy.url}/extensions", wait_until="domcontentloaded")
-    folder = f"{comfy.url}/extensions/{Path(comfy.base, 'custom_nodes').iterdir().__next__().name}/js/"
-    ask = f"values => ({READ})(...values)"
-    yield lambda text, operation=None, values=(), frames=None: tab.evaluate(
-        ask, [folder, text, operation, list(values), frames]
-    )
-    tab.close()
+    server = request.getfixturevalue("bundled")
+    with front_end.chromium(server, tmp_path_factory.mktemp("reader")) as context:
+        tab = context.new_page()
+        tab.goto(f"{server.url}/extensions", wait_until="domcontentloaded")
+        folder = f"{server.url}/extensions/{Path(server.base, 'custom_nodes').iterdir().__next__().name}/js/"
+        ask = f"values => ({READ})(...values)"
+        yield lambda text, operation=None, values=(), frames=None: tab.evaluate(
+            ask, [folder, text, operation, list(values), frames]
+        )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
+
+import pytest
 
 from tools.comfy_host import ROOT
 from tools.comfy_server import failure, output_files
@@ -15,16 +18,16 @@ SHOWN = """() => {
     return app.graph.nodes.map(
         n => [n.type, n.title, n.has_errors ?? false, saved(n).map(w => [w.name, w.value])]);
 }"""
-DROP = """async ([name, data]) => {
+DROP = """async ([name, data, type]) => {
     const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0));
     const files = new DataTransfer();
-    files.items.add(new File([bytes], name, {type: "video/mp4"}));
+    files.items.add(new File([bytes], name, {type}));
     const at = {bubbles: true, cancelable: true, dataTransfer: files, clientX: 800, clientY: 450};
     app.canvasEl.dispatchEvent(new DragEvent("drop", at));
 }"""
 # dialogs and toasts, wherever the front end puts them
 COMPLAINTS = """() => {
-    const kinds = ".p-dialog, .p-toast-message, .comfy-missing-nodes, [role=alertdialog]";
+    const kinds = ".p-dialog, .p-toast-message, [data-testid=toast], .comfy-missing-nodes, [role=alertdialog]";
     return [...document.querySelectorAll(kinds)].map(e => e.innerText);
 }"""
 # colours of the canvas inside the node's left edge, at its middle and at its foot, and below the foot
@@ -79,9 +82,40 @@ def test_a_video_dropped_on_the_canvas_brings_the_workflow_back(page, comfy):
     open_workflow(page, WORKFLOW)
     shown = page.evaluate(SHOWN)
     page.evaluate("() => app.graph.clear()")
-    page.evaluate(DROP, [file["filename"], base64.b64encode(comfy.view(file)).decode()])
+    drop(page, comfy.path_of(file), "video/mp4")
     page.wait_for_function("n => app.graph.nodes.length === n", arg=len(WORKFLOW["nodes"]))
     assert page.evaluate(SHOWN) == shown
+
+
+@pytest.mark.parametrize(("kind", "type"), [("webm (vp9)", "video/webm"), ("mkv (h264)", "application/json")])
+def test_other_kinds_of_video_bring_it_back_too(page, comfy, kind, type):
+    prompt = comfy.convert(WORKFLOW)
+    ending = kind.split()[0]
+    show = {"class_type": "PreviewAny", "inputs": {"source": [stream_id(prompt), 2]}}
+    prompt[stream_id(prompt)]["inputs"] |= {"format": kind, "length": 9, "filename_prefix": f"kinds/{ending}"}
+    (schedule,) = [node for node in prompt.values() if node["class_type"] == "MemFlowPromptSchedule"]
+    schedule["inputs"]["prompts"] = "0s: the meadow lies empty"
+    run = comfy.run(prompt | {"900": show}, workflow=WORKFLOW)
+    assert failure(run.history) is None
+    (file,) = output_files(run.history, f".{ending}")
+    video = comfy.path_of(file)
+    beside = video.with_suffix(".json")
+    report = json.loads(run.history["outputs"]["900"]["text"][0])
+    # only where the page reads no workflow from the video itself
+    assert beside.exists() == (type == "application/json")
+    assert report.get("workflow_file") == (beside.name if beside.exists() else None)
+    page.evaluate("() => app.graph.clear()")
+    drop(page, beside if beside.exists() else video, type)
+    page.wait_for_function("n => app.graph.nodes.length === n", arg=len(WORKFLOW["nodes"]))
+    assert {kind for kind, *_ in page.evaluate(SHOWN)} == {node["type"] for node in WORKFLOW["nodes"]}
+
+
+def stream_id(prompt: dict) -> str:
+    return next(name for name, node in prompt.items() if node["class_type"] == "MemFlowStreamToVideo")
+
+
+def drop(page, path: Path, type: str) -> None:
+    page.evaluate(DROP, [path.name, base64.b64encode(path.read_bytes()).decode(), type])
 
 
 def test_a_finished_video_lies_within_its_node_as_drawn(page):

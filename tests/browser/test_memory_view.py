@@ -176,7 +176,7 @@ def _pin(story, moment) -> None:
     story.shot(f"{story.kind}_name")
     field.press("Enter")
     story.page.wait_for_function(f"() => ({VALUE})(['schedule', 'prompts']).includes('pin hero: ')")
-    story.page.locator(".p-toast").first.wait_for()
+    story.page.locator(".p-toast, [data-testid=toast]").first.wait_for()
 
 
 def _show(story, moment) -> None:

@@ -40,11 +40,13 @@ interface ComfyWidget {
 
 /** What following a link backwards needs of the node that it ends at. */
 interface ComfyLinkEnd {
+  id?: ComfyId;
   graph: ComfyGraph | null;
   subgraph?: ComfySubgraph;
   inputs?: ComfyInput[];
   getInputLink?(slot: number): ComfyLink | null | undefined;
   getInputNode?(slot: number): ComfyNode | null;
+  isInputConnected?(slot: number): boolean;
 }
 
 interface ComfyNode extends ComfyLinkEnd {
@@ -59,6 +61,11 @@ interface ComfyNode extends ComfyLinkEnd {
   inputs: ComfyInput[];
   outputs: ComfyOutput[];
   widgets?: ComfyWidget[];
+  /** the files of its output that are on show in LiteGraph */
+  images?: unknown[];
+  /** what LiteGraph shows a finished video in */
+  videoContainer?: HTMLElement;
+  previewMediaType?: string;
   /** pictures that are previewed on it */
   imgs?: HTMLImageElement[];
   addDOMWidget(name: string, type: string, element: HTMLElement, options: object): ComfyWidget;
@@ -76,6 +83,7 @@ interface ComfyGraph {
   nodes: ComfyNode[];
   isRootGraph?: boolean;
   rootGraph?: ComfyGraph;
+  links?: Map<ComfyId, ComfyLink>;
   /** of the root graph, by their ids */
   subgraphs?: Map<string, ComfySubgraph>;
   add(node: ComfyNode): unknown;
@@ -109,8 +117,12 @@ interface ComfyApp {
   extensionManager: {
     dialog: { prompt(options: { title: string; message: string; defaultValue: string }): Promise<string | null> };
     setting: { get(id: string): any };
+    /** of pinia: the stores of the front end by their names */
+    _p?: { _s?: Map<string, any> };
     toast: { add(message: { severity: string; summary: string; detail: string; life: number }): void };
   };
+  /** outputs by node id, or by "<subgraph>:<node id>" */
+  nodeOutputs?: Record<string, any>;
   /** previews by node id, or by "<subgraph>:<node id>" */
   nodePreviewImages?: Record<string, unknown>;
   registerExtension(extension: ComfyExtension): void;

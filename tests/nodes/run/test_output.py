@@ -129,6 +129,42 @@ def test_a_cancel_keeps_a_file_that_plays_up_to_where_it_says(
     assert length_s == pytest.approx(frames / 16, abs=1e-3)
 
 
+def test_a_run_that_ends_leaves_the_flag_of_a_cancel_to_whom_it_belongs(tiny, stream, overlap, monkeypatch):
+    """The flag is one for all prompts. A cancel that comes while a failed run's decode is given up stays."""
+    import comfy.model_management as management
+
+    overlap("thread")
+    decoder, output = tiny.nodes.host.decode.base.ChunkDecoder, tiny.nodes.run.output
+    begun = threading.Event()
+
+    def endless(self, latents):
+        begun.set()
+        while True:  # torch's work alone can be ended
+            torch.zeros(1).add(1)
+
+    def failing(self, chunk):
+        if chunk.index == 1:
+            begun.wait(60)
+            raise ValueError("the run fails.")
+        add(self, chunk)
+
+    add, stop = output.VideoOutput.add, output.Pipeline.stop
+
+    def cancelled_meanwhile(self):
+        management.interrupt_current_processing(True)
+        stop(self)
+
+    monkeypatch.setattr(decoder, "decode_on_device", endless)
+    monkeypatch.setattr(output.VideoOutput, "add", failing)
+    monkeypatch.setattr(output.Pipeline, "stop", cancelled_meanwhile)
+    try:
+        with pytest.raises(ValueError, match="the run fails"):
+            stream(**SMALL)
+        assert management.processing_interrupted()
+    finally:
+        management.interrupt_current_processing(False)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_writer_that_fails_stops_the_sampling_soon(tiny, stream, overlap, monkeypatch, kind):
     overlap(kind)

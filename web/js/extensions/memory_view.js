@@ -2,8 +2,8 @@
 // Add the memory view to MemFlow's sampling nodes, and pass events of their runs to it.
 import { api } from "../../../../scripts/api.js";
 import { app } from "../../../../scripts/app.js";
-import { loadStyle } from "../lib/dom.js";
-import { findEventNode, findLocated, rootOf } from "../lib/graph.js";
+import { afterVueNodes, loadStyle, replaceShown } from "../lib/dom.js";
+import { allNodes, findEventNode, findLocated, rootOf } from "../lib/graph.js";
 import { isSampler } from "../lib/node_ids.js";
 import { MemoryPanel } from "../memory/panel.js";
 
@@ -33,6 +33,14 @@ function panelOf(detail) {
   return node ? panels.get(node) : undefined;
 }
 
+/** Show the panels of all nodes where those of nodes before them are left. */
+function replaceOldPanels() {
+  for (const node of allNodes(rootOf(app.graph))) {
+    const panel = panels.get(node);
+    if (panel) replaceShown(node.id, panel.element);
+  }
+}
+
 app.registerExtension({
   name: "MemFlow.MemoryView",
 
@@ -50,6 +58,8 @@ app.registerExtension({
   nodeCreated(node) {
     if (isSampler(node)) addPanel(node);
   },
+
+  afterConfigureGraph: () => afterVueNodes(replaceOldPanels),
 
   /**
    * Show results that the front end kept, as when a workflow is opened again.

@@ -2,7 +2,7 @@
 // Add the plan to MemFlow's sampling nodes: what a run will come to, before it is queued, and presets for its values.
 import { api } from "../../../../scripts/api.js";
 import { app } from "../../../../scripts/app.js";
-import { loadStyle } from "../lib/dom.js";
+import { afterVueNodes, loadStyle, replaceShown } from "../lib/dom.js";
 import { allNodes, findEventNode, rootOf } from "../lib/graph.js";
 import { isSampler } from "../lib/node_ids.js";
 import { PlanPanel } from "../plan/panel.js";
@@ -60,6 +60,14 @@ function refreshSoon() {
   }, WAIT_MS);
 }
 
+/** Show the panels of all nodes where those of nodes before them are left. */
+function replaceOldPanels() {
+  for (const node of allNodes(rootOf(app.graph))) {
+    const panel = panels.get(node);
+    if (panel) replaceShown(node.id, panel.element);
+  }
+}
+
 app.registerExtension({
   name: "MemFlow.PlanView",
 
@@ -80,5 +88,8 @@ app.registerExtension({
     refreshSoon();
   },
 
-  afterConfigureGraph: refreshSoon,
+  afterConfigureGraph() {
+    refreshSoon();
+    afterVueNodes(replaceOldPanels);
+  },
 });

@@ -2,7 +2,7 @@
 // Add the timeline to every MemFlow Prompt Schedule, and show the runs of connected samplers on it.
 import { api } from "../../../../scripts/api.js";
 import { app } from "../../../../scripts/app.js";
-import { loadStyle } from "../lib/dom.js";
+import { afterVueNodes, loadStyle, replaceShown } from "../lib/dom.js";
 import { allNodes, findNode, isLinked, requiredWidget, rootOf } from "../lib/graph.js";
 import { callAfter } from "../lib/hooks.js";
 import { postJson } from "../lib/http.js";
@@ -126,5 +126,6 @@ app.registerExtension({
   },
   afterConfigureGraph() {
     timelines().forEach(({ timeline }) => timeline.refresh());
+    afterVueNodes(() => timelines().forEach(({ node, timeline }) => replaceShown(node.id, timeline.element)));
   },
 });

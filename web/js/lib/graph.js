@@ -87,12 +87,57 @@ export function requiredWidget(node, name) {
 
 /** The input slot that a link feeds a widget through; -1 for none. @param {ComfyNode} node @param {string} name */
 export function linkedSlot(node, name) {
-  return node.inputs?.findIndex((input) => input.widget?.name === name && input.link != null) ?? -1;
+  return node.inputs?.findIndex((input, slot) => input.widget?.name === name && isConnected(node, slot)) ?? -1;
 }
 
 /** Whether a link feeds a widget. @param {ComfyNode} node @param {string} name */
 export function isLinked(node, name) {
   return linkedSlot(node, name) >= 0;
+}
+
+// -- links ----------------------------------------------------------------------------------------------------
+// Links are asked of nodes and graphs: newer front ends warn where a slot's own `link` or `links` is read.
+
+/** Whether a link comes in at an input slot. @param {ComfyLinkEnd} node @param {number} slot */
+export function isConnected(node, slot) {
+  return node.isInputConnected?.(slot) ?? node.inputs?.[slot]?.link != null;
+}
+
+/** All links of a graph; null where it does not tell. @param {ComfyGraph} graph */
+function allLinks(graph) {
+  return graph.links?.values ? [...graph.links.values()] : null;
+}
+
+/** @param {ComfyId} one @param {ComfyId | undefined} other */
+function isSame(one, other) {
+  return String(one) === String(other);
+}
+
+/** The links that go out at an output slot. @param {ComfyNode} node @param {number} slot @returns {ComfyLink[]} */
+function linksFrom(node, slot) {
+  const { graph, outputs } = node;
+  if (!graph || slot < 0) return [];
+  const links = allLinks(graph);
+  if (links) return links.filter((link) => isSame(link.origin_id, node.id) && link.origin_slot === slot);
+  return (outputs[slot]?.links ?? []).map((id) => graph.getLink(id)).filter((link) => link != null);
+}
+
+/** How many links go out at an output slot. @param {ComfyNode} node @param {number} slot */
+export function linkCount(node, slot) {
+  const { graph, outputs } = node;
+  return graph && allLinks(graph) ? linksFrom(node, slot).length : (outputs[slot]?.links?.length ?? 0);
+}
+
+/** The link that comes in at a slot. @param {ComfyLinkEnd} node @param {number} slot */
+export function linkAt(node, slot) {
+  // a subgraph node's own getInputLink finds links that go out of its inside
+  if (!node.subgraph) return node.getInputLink?.(slot);
+  const { graph, id, inputs } = node;
+  if (!graph) return null;
+  const links = allLinks(graph);
+  if (links) return links.find((link) => isSame(link.target_id, id) && link.target_slot === slot) ?? null;
+  const link = inputs?.[slot]?.link;
+  return link == null ? null : graph.getLink(link);
 }
 
 // -- against the links' direction -----------------------------------------------------------------------------
@@ -127,14 +172,6 @@ export function sourceOf(node, slot) {
   return null;
 }
 
-/** The link that comes in at a slot. @param {ComfyLinkEnd} node @param {number} slot */
-export function linkAt(node, slot) {
-  // a subgraph node's own getInputLink finds links that go out of its inside
-  if (!node.subgraph) return node.getInputLink?.(slot);
-  const id = node.inputs?.[slot]?.link;
-  return id == null ? null : node.graph?.getLink(id);
-}
-
 /**
  * The input of the subgraph node that a link inside the subgraph comes from; null for a link from a node.
  * @param {ComfyLinkEnd} node  where the link ends
@@ -161,9 +198,10 @@ function innerOutput(subgraph, slot = -1) {
 
 // -- along the links ------------------------------------------------------------------------------------------
 
-/** Where an output goes. @param {ComfyNode} node @param {ComfyOutput | undefined} output @returns {Target[]} */
-export function targetsOf({ graph }, output) {
-  return graph && output?.links ? output.links.flatMap((id) => linkTargets(graph, id)) : [];
+/** Where an output goes. @param {ComfyNode} node @param {number} slot @returns {Target[]} */
+export function targetsOf(node, slot) {
+  const { graph } = node;
+  return graph ? linksFrom(node, slot).flatMap((link) => endsOf(graph, link)) : [];
 }
 
 /**
@@ -171,19 +209,18 @@ export function targetsOf({ graph }, output) {
  * @param {ComfySubgraph} subgraph @param {number} slot
  */
 export function innerTargets(subgraph, slot) {
-  return (subgraph.inputs?.[slot]?.linkIds ?? []).flatMap((id) => linkTargets(subgraph, id));
+  const links = (subgraph.inputs?.[slot]?.linkIds ?? []).map((id) => subgraph.getLink(id));
+  return links.flatMap((link) => (link ? endsOf(subgraph, link) : []));
 }
 
 /**
  * Where a link ends; a link out of a subgraph ends behind every node that shows it.
- * @param {ComfyGraph} graph @param {ComfyId} linkId @returns {Target[]}
+ * @param {ComfyGraph} graph @param {ComfyLink} link @returns {Target[]}
  */
-function linkTargets(graph, linkId) {
-  const link = graph.getLink(linkId);
-  if (!link) return [];
+function endsOf(graph, link) {
   if (Number(link.target_id) !== SUBGRAPH_OUTPUT) {
     const node = graph.getNodeById(link.target_id);
     return node ? [{ node, slot: link.target_slot }] : [];
   }
-  return instancesOf(graph).flatMap((node) => targetsOf(node, node.outputs[link.target_slot]));
+  return instancesOf(graph).flatMap((node) => targetsOf(node, link.target_slot));
 }

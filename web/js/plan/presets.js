@@ -1,7 +1,7 @@
 // @ts-check
 // Apply a preset: set values of a sampling node and of the memory node behind it. Only the widgets keep what was set.
 import { say } from "../i18n/say.js";
-import { inputSource, isLinked, requiredWidget, widgetOf } from "../lib/graph.js";
+import { inputSource, isConnected, isLinked, linkCount, requiredWidget, widgetOf } from "../lib/graph.js";
 import { MEMORY } from "../lib/node_ids.js";
 import { labelOf, modelOf } from "./request.js";
 
@@ -57,7 +57,7 @@ function setMemory(sampler, preset, create, outcome) {
   if (!source) addMemory(sampler, preset, create, outcome);
   else if (source.comfyClass !== MEMORY) outcome.left.push(say("{0}, which comes from {1}", label, source.title));
   else {
-    const others = (source.outputs[0].links?.length ?? 1) - 1;
+    const others = linkCount(source, 0) - 1;
     const [, height] = source.size;
     setWidget(source, "preset", preset.memory, others > 0 ? say("{0} (also of other nodes)", label) : label, outcome);
     setCache(source, preset, outcome);
@@ -80,7 +80,7 @@ function setCache(node, preset, outcome) {
 function addMemory(sampler, preset, create, outcome) {
   const label = labelOf(sampler, "memory");
   const slot = sampler.inputs.findIndex((input) => input.name === "memory");
-  if (slot < 0 || sampler.inputs[slot].link != null) {
+  if (slot < 0 || isConnected(sampler, slot)) {
     outcome.left.push(say("{0}, which comes from another node", label));
     return;
   }

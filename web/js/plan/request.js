@@ -1,7 +1,7 @@
 // @ts-check
 // The request for a plan: the values that a sampling node would run with now, read from the graph. Pure: no page.
 import { say } from "../i18n/say.js";
-import { inputSource, linkAt, linkedSlot, outerInput, sourceOf, widgetOf } from "../lib/graph.js";
+import { inputSource, isConnected, linkAt, linkedSlot, outerInput, sourceOf, widgetOf } from "../lib/graph.js";
 import { MEMORY, PROMPT_SCHEDULE, PROMPT_SEGMENT, STREAM_TO_VIDEO, TINY_STORY } from "../lib/node_ids.js";
 
 /** The key of a segment's start, by its unit. @type {Record<string, string>} */
@@ -138,7 +138,7 @@ function linkedValue(node, slot) {
   for (let outer = outerInput(node, linkAt(node, slot)); outer?.node; outer = outerInput(node, linkAt(node, slot))) {
     ({ node, slot } = outer);
     const input = node.inputs?.[slot];
-    if (input?.link == null) return widgetOf(node, input?.widget?.name ?? input?.name)?.value;
+    if (!isConnected(node, slot)) return widgetOf(node, input?.widget?.name ?? input?.name)?.value;
   }
   return undefined;
 }

@@ -5,6 +5,7 @@ import { actionOf } from "./keys.js";
 /** @typedef {import("./timeline.js").Timeline} Timeline */
 
 const WHEEL_STEP = 1.22;
+const COMMAND_KEYS = ["Control", "Meta"];
 
 /** Keep an event from the canvas and the browser. @param {Event} event */
 function consume(event) {
@@ -19,9 +20,36 @@ function onFieldKey(event) {
   if (event.key === "Enter") event.target?.dispatchEvent(new Event("change"));
 }
 
+/**
+ * Tell the page that the strip has a history of its own while Ctrl or Cmd is down: newer front ends undo the graph at
+ * Ctrl+Z, before any listener of the strip, unless what has the focus is editable.
+ * @param {HTMLElement} lane
+ */
+function keepOwnHistory(lane) {
+  const mark = (/** @type {Event} */ { target }) => {
+    if (target instanceof HTMLElement) target.contentEditable = "true";
+  };
+  const end = (/** @type {Event} */ event) => {
+    const goesOn = event instanceof KeyboardEvent ? !COMMAND_KEYS.includes(event.key) : event.target !== window;
+    if (goesOn) return;
+    for (const name of ["keyup", "blur"]) window.removeEventListener(name, end, true);
+    lane.removeEventListener("focusin", mark);
+    for (const part of lane.querySelectorAll("[contenteditable]")) part.removeAttribute("contenteditable");
+  };
+  lane.addEventListener("keydown", (event) => {
+    if (!COMMAND_KEYS.includes(event.key) || event.repeat) return;
+    mark(event);
+    // segments are drawn anew by every step
+    lane.addEventListener("focusin", mark);
+    for (const name of ["keyup", "blur"]) window.addEventListener(name, end, true);
+  });
+  lane.addEventListener("beforeinput", (event) => event.preventDefault());
+}
+
 /** Listen to keys in fields and on segments and pins. @param {Timeline} timeline */
 export function listenToKeys(timeline) {
   const { element, view } = timeline;
+  keepOwnHistory(view.lane);
   element.addEventListener("keydown", (event) => {
     const target = /** @type {HTMLElement} */ (event.target);
     if (target.matches("input, select")) return onFieldKey(event);

@@ -1,13 +1,13 @@
 // @ts-check
 // Find the samplers that play a schedule node's story, through any links, reroutes and subgraphs.
-import { innerTargets, isIdle, targetsOf, widgetOf } from "../lib/graph.js";
+import { innerTargets, isConnected, isIdle, targetsOf, widgetOf } from "../lib/graph.js";
 
 const SCHEDULE_TYPE = "MEMFLOW_SCHEDULE";
 
 /** Where a node's schedules go. @param {ComfyNode} node */
 function scheduleTargets(node) {
-  const outputs = (node.outputs ?? []).filter(({ type }) => type === SCHEDULE_TYPE || type === "*");
-  return outputs.flatMap((output) => targetsOf(node, output));
+  const slots = [...(node.outputs ?? []).entries()].filter(([, { type }]) => type === SCHEDULE_TYPE || type === "*");
+  return slots.flatMap(([slot]) => targetsOf(node, slot));
 }
 
 /** Whether a node plays schedules, which other packs' nodes may do, too. @param {ComfyNode} node */
@@ -43,7 +43,7 @@ export function samplersOf(node) {
 export function settingOf(node) {
   const [sampler] = samplersOf(node);
   const number = (/** @type {string} */ name) => Number(widgetOf(sampler, name)?.value);
-  const resumes = sampler?.inputs.some((input) => input.name === "state" && input.link != null);
+  const resumes = sampler?.inputs.some((input, slot) => input.name === "state" && isConnected(sampler, slot));
   const [frames, fps] = [resumes ? 0 : number("length"), number("fps")];
   return { fps: fps >= 1 && fps <= 1000 ? fps : 16, frames: frames >= 1 && frames <= 1e7 ? frames : null };
 }
