@@ -22,12 +22,14 @@ class Progress:
     model     the `MODEL` whose latents are previewed.
     forwards  passes through the model in the whole run; of one chunk where `chunks` is None.
     chunks    chunks in the whole story; None where its end is open.
+    note      stays on the node below every line of text.
     """
 
-    def __init__(self, model: Any, forwards: int, chunks: int | None):
+    def __init__(self, model: Any, forwards: int, chunks: int | None, note: str = ""):
         self._bar = comfy.utils.ProgressBar(forwards)
         self._done = 0
         self._chunks = chunks
+        self._note = note
         self._current_chunk: int | None = None
         self._format = model.model.latent_format
         self._previewer = latent_preview.get_previewer(model.load_device, self._format)
@@ -53,7 +55,8 @@ class Progress:
         preview = None
         if self._previewer is not None:
             preview = self._previewer.decode_latent_to_preview_image("JPEG", chunk.latents)
-        self.show_text(f"chunk {chunk.index + 1}" + ("" if self._chunks is None else f" of {self._chunks}"))
+        text = f"chunk {chunk.index + 1}" + ("" if self._chunks is None else f" of {self._chunks}")
+        self.show_text(f"{text}\n{self._note}" if self._note else text)
         self._bar.update_absolute(self._done, preview=preview)
 
     def picture(self, latents: Tensor) -> Image.Image | None:

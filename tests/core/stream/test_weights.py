@@ -32,7 +32,7 @@ class Scaled:
 
 @pytest.fixture
 def stream_of(make_stream, backbone):
-    """stream_of(weights or None): a stream over a tree with sets of weights, or whose weights are one of them for good."""
+    """stream_of(weights or None): a stream over a tree with sets of weights, or with one of them for good."""
 
     def make(fixed: str | None = None, **memory):
         tree = copy.deepcopy(backbone.tree)
