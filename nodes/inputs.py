@@ -95,7 +95,7 @@ def expert_inputs() -> list[io.Input]:
             default="1000, 750, 500, 250",
             advanced=True,
             tooltip="Denoising steps of each chunk: whole numbers from 1000 (noise) down, with commas. 1000, 750, 500, "
-            "250 (default) is what the few-step models were distilled with; fewer steps are faster and rougher. A single "
+            "250 (default) is what the few-step models were distilled with; fewer steps are faster and rougher. One "
             "number up to 50 is how many steps there are to be, evenly spaced.",
         ),
         io.Float.Input(

@@ -19,7 +19,7 @@ from .honoured.attention import attention_of
 from .honoured.conditioning import Spoken, read_conditioning
 from .honoured.findings import INSERTED, KEYFRAMES, UNUSED, Finding, one_a_node
 from .honoured.model import ModelFindings, inspect_model, wan_tree
-from .honoured.weights import HookedWeights, WeightHooks, model_for_hooks
+from .honoured.weights import HookedWeights, WeightHooks, hooks_of_clip, model_for_hooks
 from .models import (
     DTYPES,
     check_text_width,

@@ -20,7 +20,10 @@ def told(request: Request) -> list[Message]:
         sentences.append(
             message("The state was made under LoRA hooks that the schedule lacks: it goes on without them.")
         )
-    unused = (*found.unused, *request.schedule.unused, *(() if state is None else state.unused))
+    unused = [*found.unused, *request.schedule.unused, *(() if state is None else state.unused)]
+    if not request.schedule.hooks_by_name:
+        # else it is the one that the schedule was read with
+        unused += host.hooks_of_clip(request.clip)
     sentences += [_sentence(finding) for finding in host.one_a_node(unused)]
     return [sentence for sentence in sentences if sentence is not None]
 

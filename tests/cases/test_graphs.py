@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 
@@ -148,6 +149,35 @@ def test_models_with_parts_that_a_stream_would_leave_out_are_refused(graphs, par
     monkeypatch.setitem(tree._modules, part, torch.nn.Linear(2, 2))
     with pytest.raises(ValueError, match=f"whose {part} a stream would leave out"):
         graphs.run()
+
+
+SMALL = {"dim": 48, "ffn_dim": 64, "num_heads": 2, "num_layers": 2, "text_dim": 8}
+CORE_MODELS = {
+    "VaceWanModel": ("comfy.ldm.wan.model", {"model_type": "vace", "vace_layers": 2, "vace_in_dim": 96}),
+    "CameraWanModel": ("comfy.ldm.wan.model", {"model_type": "camera", "in_dim_control_adapter": 24}),
+    "WanModel_S2V": ("comfy.ldm.wan.model", {"audio_inject_layers": [0], "audio_dim": 8, "cond_dim": 16}),
+    "HumoWanModel": ("comfy.ldm.wan.model", {"audio_token_num": 4}),
+    "AnimateWanModel": ("comfy.ldm.wan.model_animate", {}),
+    "WanModel": ("comfy.ldm.wan.model", {"model_type": "i2v", "in_dim": 36}),
+    "CausalWanModel": ("comfy.ldm.wan.ar_model", {}),
+}
+
+
+@pytest.mark.parametrize("name", CORE_MODELS)
+def test_comfyuis_own_variants_of_wan_are_refused_and_its_causal_one_is_not(tiny, name):
+    """Each as ComfyUI builds it, with few and narrow layers."""
+    import comfy.ops
+
+    module, options = CORE_MODELS[name]
+    kind = getattr(importlib.import_module(module), name)
+    tree = kind(**SMALL, **options, device="meta", dtype=torch.float32, operations=comfy.ops.disable_weight_init)
+    model = tiny.model.clone()
+    model.add_object_patch("diffusion_model", tree)
+    if name == "CausalWanModel":
+        assert tiny.nodes.host.wan_tree(model) is tree
+    else:
+        with pytest.raises(ValueError, match="cannot be streamed"):
+            tiny.nodes.host.wan_tree(model)
 
 
 def test_a_block_with_a_part_more_and_a_model_of_another_size_are_refused(graphs, monkeypatch):

@@ -50,6 +50,12 @@ def read_hooks(hooks: HookGroup | None) -> tuple[WeightHooks | None, tuple[Findi
     return (WeightHooks(_name(weights), weights) if len(weights) else None), tuple(found)
 
 
+def hooks_of_clip(clip: Any) -> tuple[Finding, ...]:
+    """What a `CLIP` for live prompts adds to them for nothing: they have the weights of the segment they fall into."""
+    hooks = getattr(clip, "apply_hooks_to_conds", None)
+    return () if not hooks else (Finding(UNUSED, "hooks on the clip of live prompts", "Set CLIP Hooks"),)
+
+
 def model_for_hooks(model: Any) -> Any:
     """The same `MODEL`, or a copy without dynamic VRAM, as ComfyUI's samplers make one, where it is loaded with that.
 
@@ -76,6 +82,7 @@ class HookedWeights:
         self._model = model
         self._groups = {name: hooked.group for name, hooked in hooks.items()}
         self._current = ""
+        self._mode = model.hook_mode
 
     def register(self) -> None:
         """Make the hooks known to the model, before it is loaded, as ComfyUI's samplers do."""
@@ -96,6 +103,7 @@ class HookedWeights:
         """Take `register` back. The model's own `cleanup` takes the weights out."""
         if self._groups:
             self._model.restore_hook_patches()
+            self._model.set_hook_mode(self._mode)
 
     def select(self, name: str) -> None:
         """Patch the weights of that name into the model."""
