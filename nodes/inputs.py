@@ -95,7 +95,8 @@ def expert_inputs() -> list[io.Input]:
             default="1000, 750, 500, 250",
             advanced=True,
             tooltip="Denoising steps of each chunk: whole numbers from 1000 (noise) down, with commas. 1000, 750, 500, "
-            "250 (default) is what the few-step models were distilled with; fewer steps are faster and rougher.",
+            "250 (default) is what the few-step models were distilled with; fewer steps are faster and rougher. One "
+            "number up to 50 is how many steps there are to be, evenly spaced.",
         ),
         io.Float.Input(
             "shift",
@@ -105,7 +106,8 @@ def expert_inputs() -> list[io.Input]:
             step=0.01,
             advanced=True,
             tooltip="Timestep shift: how much of denoising is spent near the noise, from 0.01 to 100. 5 (default) is "
-            "what the 1.3B models were distilled with; change it only for a model whose authors name another.",
+            "what the 1.3B models were distilled with; change it only for a model whose authors name another. Left "
+            "as it is, the shift of a ModelSamplingSD3 on the model counts.",
         ),
     ]
 

@@ -11,6 +11,8 @@ from ..memflow_core.weights import (
     TINY_GENERATOR,
     TINY_TEXT,
     TINY_VAE,
+    GeneratorWeights,
+    Lora,
     quantised,
     read_generator,
     read_lora,
@@ -115,21 +117,30 @@ class MemFlowLoadModel(io.ComfyNode):
 
     @classmethod
     def execute(cls, model_name, lora_name, lora_strength, lora_alpha, weights, weight_dtype) -> io.NodeOutput:
-        lora = None
-        if lora_name != NO_LORA:
-            lora = read_lora(host.model_path("loras", lora_name))
-        generator = read_generator(host.model_path("diffusion_models", model_name), which=weights)
+        lora_file = None if lora_name == NO_LORA else host.model_path("loras", lora_name)
+        lora = None if lora_file is None else read_lora(lora_file)
+        file = host.model_path("diffusion_models", model_name)
+        generator = read_generator(file, which=weights)
         if lora is not None:
             lora.check_fits(generator.state_dict)
         if weight_dtype == FP8:
-            merged = generator.state_dict
-            if lora is not None:
-                merged = lora.merge(merged, lora_strength, lora_alpha or None)
-            return io.NodeOutput(host.wan_model(replace(generator, state_dict=quantised(merged)), "default"))
-        model = host.wan_model(generator, weight_dtype)
+
+            def again() -> GeneratorWeights:
+                # read anew, or a LoRA would stay in RAM as long as the model
+                lora = None if lora_file is None else read_lora(lora_file)
+                return _in_fp8(read_generator(file, which=weights), lora, lora_strength, lora_alpha)
+
+            return io.NodeOutput(host.wan_model(_in_fp8(generator, lora, lora_strength, lora_alpha), "default", again))
+        model = host.wan_model(generator, weight_dtype, lambda: read_generator(file, which=weights))
         if lora is not None:
             model = host.with_lora(model, lora.to_comfy_keys(lora_alpha or None), lora_strength)
         return io.NodeOutput(model)
+
+
+def _in_fp8(generator: GeneratorWeights, lora: Lora | None, strength: float, alpha: float) -> GeneratorWeights:
+    """A generator with its LoRA merged, if there is one, and the blocks' matrices in FP8."""
+    merged = generator.state_dict if lora is None else lora.merge(generator.state_dict, strength, alpha or None)
+    return replace(generator, state_dict=quantised(merged))
 
 
 class MemFlowTinyStory(io.ComfyNode):
@@ -163,10 +174,13 @@ class MemFlowTinyStory(io.ComfyNode):
 
     @classmethod
     def execute(cls) -> io.NodeOutput:
-        generator = read_generator(ASSETS / TINY_GENERATOR)
         encoder = read_text_encoder(ASSETS / TINY_TEXT)
         return io.NodeOutput(
-            host.wan_model(generator, "default"),
+            host.wan_model(_tiny_generator(), "default", _tiny_generator),
             host.text_encoder(encoder),
             host.vae_from_file(ASSETS / TINY_VAE),
         )
+
+
+def _tiny_generator() -> GeneratorWeights:
+    return read_generator(ASSETS / TINY_GENERATOR)

@@ -73,7 +73,8 @@ class MemFlowPromptSchedule(io.ComfyNode):
         schedule = read_schedule(prompts)
         if global_prompt.strip():
             schedule = replace(schedule, global_prompt=global_prompt.strip())
-        return io.NodeOutput(EncodedPrompts(schedule, host.encode(clip, schedule.full_prompts())))
+        spoken = host.encode(clip, schedule.full_prompts())
+        return io.NodeOutput(EncodedPrompts.of(schedule, spoken))
 
 
 def _start_inputs() -> list[io.Input]:
@@ -151,7 +152,7 @@ class MemFlowPromptSegment(io.ComfyNode):
                 io.Conditioning.Input(
                     "conditioning",
                     tooltip="What happens from this time on: one prompt, from CLIP Text Encode. Name the setting and "
-                    "the looks in every one; nothing is put before it.",
+                    "the looks in every one; nothing is put before it. LoRA hooks on it hold for this segment.",
                 ),
                 *_start_inputs(),
                 ScheduleType.Input(
@@ -189,4 +190,4 @@ class MemFlowPromptSegment(io.ComfyNode):
         blending = Blend(Time(blend, "s"), blend_path) if switch == "blend" else None
         start_at = Time(start, UNITS[unit])
         segment = Segment(start_at, segment_prompt(words, number), switch, blend=blending)
-        return io.NodeOutput(add_segment(schedule, segment, host.embedding_of(conditioning)))
+        return io.NodeOutput(add_segment(schedule, segment, host.read_conditioning(conditioning)))

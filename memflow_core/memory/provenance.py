@@ -31,6 +31,7 @@ class KVWrite:
     text      the prompt's embedding, [B, length, text_dim].
     timestep  0 is clean.
     in_cache  frames in sink or window that have the keys of this write.
+    weights   name of the weights that the model had; "" for its own.
     """
 
     kind: str
@@ -38,6 +39,7 @@ class KVWrite:
     text: Tensor
     timestep: float = 0.0
     in_cache: set[int] = field(default_factory=set)
+    weights: str = ""
 
     @property
     def needed(self) -> range:
@@ -54,13 +56,15 @@ class KVWrite:
             "text": text,
             "timestep": self.timestep,
             "standing": sorted(self.in_cache),
+            **({"weights": self.weights} if self.weights else {}),
         }
 
     @staticmethod
     def from_json(entry: dict[str, Any], texts: Sequence[Tensor]) -> KVWrite:
         """From a state file; texts: its embeddings by number."""
         span = FrameSpan(entry["start"], entry["frames"], query_only=entry["unwritten"])
-        return KVWrite(entry["kind"], span, texts[entry["text"]], entry["timestep"], set(entry["standing"]))
+        text, in_cache, weights = texts[entry["text"]], set(entry["standing"]), entry.get("weights", "")
+        return KVWrite(entry["kind"], span, text, entry["timestep"], in_cache, weights)
 
 
 class KVProvenance:

@@ -1,9 +1,9 @@
 """The Wan 2.1 layout and one forward through it: patches, blocks, RoPE, head."""
 
 from . import fp8
-from .backbone import Attend, Backbone, Compiler, sdpa, sinusoid
-from .block import AttentionBackend, TextKV
-from .functional import widest
+from .backbone import Attend, Backbone, Compiler, WeightSets, sdpa, sinusoid
+from .block import AttentionBackend, CrossAttention, OwnCrossAttention, PassListener, TextKV
+from .functional import replaced_forward, widest
 from .rope import THETA, Rope, Rotation
 from .sizes import ModelSize, fp8_bytes_of, weights_of
 from .tree import WanTree
@@ -15,14 +15,19 @@ __all__ = [
     "AttentionBackend",
     "Backbone",
     "Compiler",
+    "CrossAttention",
     "ModelSize",
+    "OwnCrossAttention",
+    "PassListener",
     "Rope",
     "Rotation",
     "TextKV",
     "WanModel",
     "WanTree",
+    "WeightSets",
     "fp8",
     "fp8_bytes_of",
+    "replaced_forward",
     "sdpa",
     "sinusoid",
     "weights_of",

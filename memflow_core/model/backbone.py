@@ -8,8 +8,8 @@ to the `Attend` that is passed in: the forward hands it q, k and v.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
 import torch
@@ -17,7 +17,17 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from .block import AttentionBackend, TextKV, post_attention, pre_attention, project_kv, project_text_kv
+from .block import (
+    AttentionBackend,
+    CrossAttention,
+    OwnCrossAttention,
+    PassListener,
+    TextKV,
+    post_attention,
+    pre_attention,
+    project_kv,
+    project_text_kv,
+)
 from .functional import Modulation, modulated_norm, widest
 from .tree import WanTree
 
@@ -35,6 +45,13 @@ class Attend(Protocol):
 
     def store(self, layer: int, k: Tensor, v: Tensor) -> None:
         """Write keys and values, each [B, heads, L, head_dim], to memory without attending."""
+
+
+class WeightSets(Protocol):
+    """Weights that a tree can be given in turn, by name. "" is the tree's own; an unknown name stands for it too."""
+
+    def select(self, name: str) -> None:
+        """Put the weights of that name into the tree."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +92,9 @@ class Backbone:
     reader     how a stream reads the frames that SMA chose, one of `attention.select.READERS`.
     compiler   compiles each block but for its self-attention, for the size of the first pass. Passes of another size,
                as a recache is one, run uncompiled, so that a prompt switch compiles nothing. None: nothing is compiled.
+    cross_attention  by layer, what runs in the place of the block's own cross-attention.
+    weights    the tree's other sets of weights; None: it has none.
+    listener   told where each forward stands.
     """
 
     def __init__(
@@ -85,6 +105,9 @@ class Backbone:
         attention: AttentionBackend = sdpa,
         reader: str = "gather",
         compiler: Compiler | None = None,
+        cross_attention: Mapping[int, CrossAttention] | None = None,
+        weights: WeightSets | None = None,
+        listener: PassListener | None = None,
     ):
         # torch types every attribute of a module as Tensor | Module
         self.tree = cast(WanTree, tree)
@@ -101,6 +124,20 @@ class Backbone:
         self._modulations: dict[float, TimestepModulation] = {}
         self._compiled = None if compiler is None else (compiler(pre_attention), compiler(post_attention))
         self._compiled_shape: torch.Size | None = None
+        self._cross_attention = cross_attention or {}
+        self._weight_sets = weights
+        self._weights = ""
+        self._listener = listener
+
+    def use_weights(self, name: str) -> None:
+        """Give the tree one of its sets of weights; what was computed with others is forgotten.
+
+        Keys and values of a prompt (`embed_text`) are the caller's, to be made again.
+        """
+        if self._weight_sets is not None and name != self._weights:
+            self._weight_sets.select(name)
+            self._modulations.clear()
+            self._weights = name
 
     def embed_text(self, text: Tensor) -> list[TextKV]:
         """Cross-attention keys and values of a prompt, one `TextKV` a layer, in the backbone's dtype.
@@ -108,7 +145,10 @@ class Backbone:
         text  [B, length, text_dim], any floating point dtype; rows of padding are attended like the others.
         """
         context = self.tree.text_embedding(text.to(self.dtype))
-        return [project_text_kv(block.cross_attn, context) for block in self.tree.blocks]
+        keys = [project_text_kv(block.cross_attn, context) for block in self.tree.blocks]
+        for layer, attend in self._cross_attention.items():
+            keys[layer] = replace(keys[layer], own=OwnCrossAttention(attend, context))
+        return keys
 
     def __call__(self, x: Tensor, timesteps: Tensor | float, text: list[TextKV], attend: Attend) -> Tensor:
         """Predict the flow of noisy latent frames.
@@ -119,6 +159,7 @@ class Backbone:
 
         Returns the flow, of x's shape and dtype.
         """
+        self._announce(timesteps, x.shape)
         modulation = self._modulation(timesteps, x.device)
         tokens = self._run_blocks(self._embed_patches(x), self.layers, modulation, text, attend)
         return self._head(tokens, modulation.head, rows=x.shape[-2] // 2, columns=x.shape[-1] // 2).to(x.dtype)
@@ -128,6 +169,7 @@ class Backbone:
 
         No flow is predicted: the pass ends with the keys and values of the last layer.
         """
+        self._announce(timesteps, x.shape)
         modulation = self._modulation(timesteps, x.device)
         last = self.layers - 1
         tokens = self._run_blocks(self._embed_patches(x), last, modulation, text, attend)
@@ -141,10 +183,17 @@ class Backbone:
         """Run the first `count` blocks over tokens x [B, F, tokens, dim] -> as x."""
         pre, post = self._stages(x.shape)
         for layer, block in zip(range(count), self.tree.blocks, strict=False):
+            if self._listener is not None:
+                self._listener.on_block(layer)
             # q, k and v have no names here, so that they are freed before the rest of the block runs
             attended = attend(layer, *pre(block, x, modulation.blocks[layer][0]))
             x = post(block, x, attended, modulation.blocks[layer], text[layer], self.attention)
         return x
+
+    def _announce(self, timesteps: Tensor | float, shape: torch.Size) -> None:
+        if self._listener is not None:
+            timestep = float(timesteps.max()) if isinstance(timesteps, Tensor) else timesteps
+            self._listener.on_pass(timestep, (shape[2], shape[3] // 2, shape[4] // 2))
 
     def _stages(self, shape: torch.Size) -> tuple[Callable, Callable]:
         """(pre_attention, post_attention) for tokens of a shape: compiled if it is that of the first pass."""

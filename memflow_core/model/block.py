@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -24,12 +25,38 @@ AttentionBackend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """softmax(q k^T / sqrt(head_dim)) v over [B, heads, L, head_dim]."""
 
 
+CrossAttention = Callable[[Tensor, Tensor], Tensor]
+"""A whole cross-attention, projections included: tokens [B, L, dim], embedded text [B, length, dim] -> as tokens."""
+
+
+@dataclass(frozen=True)
+class OwnCrossAttention:
+    """A cross-attention in the place of a block's own, and the embedded prompt [B, length, dim] that it reads."""
+
+    attend: CrossAttention
+    text: Tensor
+
+
 @dataclass(frozen=True)
 class TextKV:
-    """Cross-attention keys and values of one layer, [B, heads, text length, head_dim]."""
+    """Cross-attention keys and values of one layer, [B, heads, text length, head_dim].
+
+    own  what the layer runs in the place of attention over these keys, which retrieval still scores by; None: nothing.
+    """
 
     k: Tensor
     v: Tensor
+    own: OwnCrossAttention | None = None
+
+
+class PassListener(Protocol):
+    """Told where a forward stands, before it goes on: for attention that asks."""
+
+    def on_pass(self, timestep: float, grid: tuple[int, int, int]) -> None:
+        """A pass begins, at a timestep from 0 to 1000, over patches of (latent frames, rows, columns)."""
+
+    def on_block(self, layer: int) -> None:
+        """A block begins."""
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -75,7 +102,7 @@ def post_attention(
     attention, ffn = modulation
     x = _add(x, block.self_attn.o(merge_heads(attended)).view_as(x), attention.gate)
     x = _add(x, _cross_attention(block.cross_attn, block.norm3(x), text, backend))
-    return _add(x, feed_forward(block.ffn, modulated_norm(block.norm2, x, ffn)), ffn.gate)
+    return _add(x, feed_forward(block.ffn, modulated_norm(block.norm2, x, ffn).flatten(1, 2)).view_as(x), ffn.gate)
 
 
 def project_text_kv(attn: WanAttention, text: Tensor) -> TextKV:
@@ -105,5 +132,7 @@ def _project_normed(projection: Layer, norm: Layer, x: Tensor, heads: int) -> Te
 def _cross_attention(attn: WanAttention, x: Tensor, text: TextKV, backend: AttentionBackend) -> Tensor:
     """Attend from x [B, F, tokens, dim] to the text of its batch item, or of its frame where `text` has B * F rows."""
     flat = x.reshape(len(text.k), -1, x.shape[-1])
+    if text.own is not None:
+        return text.own.attend(flat, text.own.text).view_as(x)
     q = _project_normed(attn.q, attn.norm_q, flat, attn.num_heads)
     return attn.o(merge_heads(backend(q, text.k, text.v))).view_as(x)

@@ -18,18 +18,21 @@ class EncodedSchedule:
     """A schedule, the plan that it was placed on, and the embedding of each segment's full prompt.
 
     embeddings  [1 or B, length, text_dim], one for each segment; kept as a tuple.
+    weights     names of the model's weights, one for each segment; none where all have the model's own.
 
-    Raises ValueError unless schedule, plan and embeddings have the same number of segments.
+    Raises ValueError unless schedule, plan, embeddings and weights have the same number of segments.
     """
 
     schedule: PromptSchedule
     plan: Plan
     embeddings: Sequence[Tensor]
+    weights: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "embeddings", tuple(self.embeddings))
+        object.__setattr__(self, "weights", tuple(self.weights) or ("",) * len(self.embeddings))
         counts = len(self.schedule.segments), len(self.plan.segments), len(self.embeddings)
-        if len(set(counts)) > 1:
+        if len({*counts, len(self.weights)}) > 1:
             raise ValueError(
                 f"the schedule has {counts[0]} segments, its plan {counts[1]}, and there are {counts[2]} embeddings: "
                 f"each segment needs its place and its embedding."
@@ -38,11 +41,14 @@ class EncodedSchedule:
     def with_prompt(self, chunk: int, prompt: str, switch: str, embedding: Tensor) -> EncodedSchedule:
         """Insert a prompt from a chunk on, until the next segment; it replaces a segment that starts there.
 
+        The model keeps the weights of the segment that the prompt is put into.
+
         embedding  [1 or B, length, text_dim] of the full prompt.
 
         Returns the new schedule. Raises ScheduleError for a prompt or a switch that no segment can have.
         """
-        new = _Part(chunk, Segment(exact_time(self.plan.grid, chunk), prompt, switch), embedding)
+        weights = self.weights[self.plan.segment_at(chunk)]
+        new = _Part(chunk, Segment(exact_time(self.plan.grid, chunk), prompt, switch), embedding, weights)
         parts = [part for part in self._parts() if part.start_chunk != chunk] + [new]
         return self._of(sorted(parts, key=lambda part: part.start_chunk), self.plan.chunks)
 
@@ -62,11 +68,12 @@ class EncodedSchedule:
         """Segments with their start and embedding; no start is a share of the length, which may still change."""
         grid = self.plan.grid
         parts = []
-        for placed, segment, embedding in zip(self.plan.segments, self.schedule.segments, self.embeddings, strict=True):
+        placed_parts = zip(self.plan.segments, self.schedule.segments, self.embeddings, self.weights, strict=True)
+        for placed, segment, embedding, weights in placed_parts:
             start = segment.start
             if start.unit == "percent":
                 start = exact_time(grid, placed.start_chunk)
-            parts.append(_Part(placed.start_chunk, replace(segment, start=start), embedding))
+            parts.append(_Part(placed.start_chunk, replace(segment, start=start), embedding, weights))
         return parts
 
     def _pins(self, chunks: int) -> Iterator[Pin]:
@@ -81,16 +88,18 @@ class EncodedSchedule:
         segments = tuple(part.segment for part in parts)
         schedule = replace(self.schedule, segments=segments, pins=tuple(self._pins(chunks)))
         plan = schedule.place(self.plan.grid, Time(chunks, "chunks"))
-        return EncodedSchedule(schedule, plan, tuple(part.embedding for part in parts))
+        embeddings = tuple(part.embedding for part in parts)
+        return EncodedSchedule(schedule, plan, embeddings, tuple(part.weights for part in parts))
 
 
 @dataclass(frozen=True)
 class _Part:
-    """A segment, the chunk it starts at, and its embedding [1 or B, length, text_dim]."""
+    """A segment, the chunk it starts at, its embedding [1 or B, length, text_dim], and the name of its weights."""
 
     start_chunk: int
     segment: Segment
     embedding: Tensor
+    weights: str
 
 
 def exact_time(grid: ChunkGrid, chunk: int) -> Time:

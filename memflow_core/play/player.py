@@ -42,9 +42,10 @@ def play(
                 return
         number = prompts.plan.segment_at(index)
         segment, embedding = prompts.plan.segments[number], prompts.embeddings[number]
-        changed = index == segment.start_chunk or not current.is_of(segment, embedding)
+        weights = prompts.weights[number]
+        changed = index == segment.start_chunk or not current.is_of(segment, embedding, weights)
         if changed:
-            _change_prompt(stream, segment, embedding)
+            _change_prompt(stream, segment, embedding, weights)
         _pin_made(stream, prompts.plan)
         stream.noise = noise if segment.seed is None else SeededNoise(segment.seed)
         chunk = next(stream)
@@ -72,17 +73,18 @@ def _pin_made(stream: Stream, plan: Plan) -> None:
             stream.pin(pin.frame)
 
 
-def _change_prompt(stream: Stream, segment: PlacedSegment, embedding: Tensor) -> None:
+def _change_prompt(stream: Stream, segment: PlacedSegment, embedding: Tensor, weights: str) -> None:
     if segment.blend_chunks:
         stream.set_prompt(
             embedding,
             segment.switch,
             recall=segment.recall,
+            weights=weights,
             blend_chunks=segment.blend_chunks,
             blend_path=segment.blend_path,
         )
     else:
-        stream.set_prompt(embedding, segment.switch, recall=segment.recall)
+        stream.set_prompt(embedding, segment.switch, recall=segment.recall, weights=weights)
 
 
 class _CurrentPrompt:
@@ -94,10 +96,10 @@ class _CurrentPrompt:
         self._embedding: Tensor | None = None
         self._text: Tensor | None = None
 
-    def is_of(self, segment: PlacedSegment, embedding: Tensor) -> bool:
-        """Whether the stream's prompt is this segment's, [1 or B, length, text_dim], with the same recalled pins."""
+    def is_of(self, segment: PlacedSegment, embedding: Tensor, weights: str) -> bool:
+        """Whether the stream's prompt is this segment's, [1 or B, length, text_dim], with the same pins and weights."""
         prompt = self._stream.prompt
-        if prompt is None or self._stream.recalled != segment.recall:
+        if prompt is None or self._stream.recalled != segment.recall or prompt.weights != weights:
             return False
         if embedding is self._embedding and prompt.text is self._text:
             return True

@@ -49,7 +49,7 @@ class Rebuild:
         self.candidates = candidates
         self.pins = pins
         self._rebuilt = RebuiltKV()
-        self._text: tuple[Tensor, list[TextKV]] | None = None
+        self._text: tuple[KVWrite, list[TextKV]] | None = None
 
     @torch.inference_mode()
     def run(self) -> RebuiltKV:
@@ -77,6 +77,7 @@ class Rebuild:
         stream = self.stream
         stream.announce(ForwardPass("rebuild", stream.progress.chunk))
         latents = torch.stack([self.provenance.latents[frame] for frame in write.span.all], dim=2)
+        stream.backbone.use_weights(write.weights)
         x, text, copies = latents.to(stream.device, torch.float32), self._text_of(write), sorted(self._copies(write))
         if write.kind == "picture":
             made = {frame: keys_alone(stream, frame, x, text) for frame in copies}
@@ -107,9 +108,9 @@ class Rebuild:
 
     def _text_of(self, write: KVWrite) -> list[TextKV]:
         """Cross-attention keys of a write's prompt; one is kept, since it weighs as much as keys of latent frames."""
-        if self._text is None or self._text[0] is not write.text:
+        if self._text is None or self._text[0].text is not write.text or self._text[0].weights != write.weights:
             self._text = None
-            self._text = write.text, self.stream.backbone.embed_text(write.text.to(self.stream.device))
+            self._text = write, self.stream.backbone.embed_text(write.text.to(self.stream.device))
         return self._text[1]
 
     def _fill_bank(self, frame: int, kv: FrameKV) -> None:

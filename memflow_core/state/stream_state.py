@@ -79,6 +79,12 @@ class StreamState:
         return max(len({*meta.get("pins", ()), *(frames[name] for name in names)}) for names in asked)
 
     @property
+    def weights(self) -> set[str]:
+        """Names of the weights, beside the model's own, that what it holds was made with or goes on with."""
+        entries = (self.meta, self.meta.get("next", {}), *self.meta["ledger"]["writes"])
+        return {entry["weights"] for entry in entries if entry.get("weights")}
+
+    @property
     def rebuilds(self) -> int:
         """Passes through the model that it takes to go on from here."""
         return len(self.meta["ledger"]["writes"]) if self.content == COMPACT else 0

@@ -314,19 +314,27 @@ def _check_changes(state: _Checked, pins: _CheckedPins) -> None:
     """The prompt that waits, and the blend to the current one."""
     if "next" in state.meta:
         change = state.meta["next"]
-        strange = change.keys() ^ {"text", "switch", "noise", "blend_chunks", "blend_path", "recall"}
+        strange = (change.keys() - {"weights"}) ^ {"text", "switch", "noise", "blend_chunks", "blend_path", "recall"}
         _need(not strange, f"of the prompt that waits, {sorted(strange)} is missing or unknown")
         state.check_text_number(change["text"])
         check_switch(change["switch"], change["blend_chunks"], change["blend_path"])
         if change["noise"] is not None:
             SeededNoise(change["noise"])
         pins.check_recall(change["recall"], state)
+        _check_weights(change)
+    _check_weights(state.meta)
     if "blend" in state.meta:
         blend = state.meta["blend"]
         _need(blend.keys() == {"before", "chunks", "path", "done"}, "its blend is described wrongly")
         state.check_text_number(blend["before"])
         check_switch("blend", blend["chunks"], blend["path"])
         _need(_whole(blend["done"], 1, blend["chunks"] - 1), f"its blend is at {blend['done']!r} chunks")
+
+
+def _check_weights(entry: dict[str, Any]) -> None:
+    """The name of the weights that an entry was made with, where it has one."""
+    weights = entry.get("weights", "")
+    _need(isinstance(weights, str) and len(weights) <= MAX_NAME, f"its weights are called {str(weights)[:40]!r}")
 
 
 def _check_provenance(state: _Checked, held: set[int], latents: set[int]) -> None:
@@ -357,6 +365,7 @@ def _check_write(state: _Checked, write: dict[str, Any], latents: set[int]) -> N
     _need(_number(timestep, 0, math.nextafter(1000, 0)), f"a write is at timestep {timestep!r}")
     taking_part = set(range(start, start + frames))
     _need(unknown or taking_part <= latents, "a write has no latents")
+    _check_weights(write)
     _need(isinstance(write["standing"], list), "a write stands nowhere")
     _need(set(write["standing"]) <= taking_part, "a write stands where it never was")
 

@@ -148,6 +148,7 @@ def _check_size(stream: Stream, images: EncodedImages) -> None:
 def _remember(stream: Stream, latents: Tensor, text: Tensor) -> None:
     """Put each latent frame, read alone, into the bank as a pin, under a number below zero."""
     text = text.to(stream.device).expand(stream.shape.batch, -1, -1)
+    stream.backbone.use_weights("")
     kv = stream.backbone.embed_text(text)
     keys = PromptKeys.of(stream.progress.prompts, text, kv)
     stream.progress.prompts += 1

@@ -77,6 +77,7 @@ class Prompt:
     spoken  [B, length, text_dim]: the embedding that the chunk is made under, `text` or a step of the blend to it.
     kv      cross-attention keys and values of `spoken`, per layer.
     blend   from the prompt before, while it lasts.
+    weights name of the weights that the model has under this prompt; "" for its own.
     """
 
     text: Tensor
@@ -84,12 +85,14 @@ class Prompt:
     spoken: Tensor
     kv: list[TextKV]
     blend: TextBlend | None = None
+    weights: str = ""
 
     @staticmethod
-    def of(number: int, text: Tensor, backbone: Backbone) -> Prompt:
-        """A prompt without a blend. text [B, length, text_dim] on the model's device."""
+    def of(number: int, text: Tensor, backbone: Backbone, weights: str = "") -> Prompt:
+        """A prompt without a blend, with the model's weights set. text [B, length, text_dim] on the model's device."""
+        backbone.use_weights(weights)
         kv = backbone.embed_text(text)
-        return Prompt(text=text, keys=PromptKeys.of(number, text, kv), spoken=text, kv=kv)
+        return Prompt(text=text, keys=PromptKeys.of(number, text, kv), spoken=text, kv=kv, weights=weights)
 
     def at_step(self, blend: TextBlend, backbone: Backbone) -> Prompt:
         """The same prompt, made under a step of the blend to it."""
@@ -104,13 +107,15 @@ class Prompt:
             before = texts.number(self.blend.before)
             blend = {"before": before, "chunks": self.blend.chunks, "path": self.blend.path, "done": self.blend.done}
             state.meta["blend"] = blend
+        if self.weights:
+            state.meta["weights"] = self.weights
         return state
 
     @staticmethod
     def from_state_dict(state: StateDict, texts: Sequence[Tensor], backbone: Backbone, device: torch.device) -> Prompt:
         """The prompt of a state; texts: its embeddings by number."""
         text = texts[state.meta["text"]].to(device)
-        prompt = Prompt.of(state.meta["prompt"], text, backbone)
+        prompt = Prompt.of(state.meta["prompt"], text, backbone, state.meta.get("weights", ""))
         if "blend" not in state.meta:
             return prompt
         blend = state.meta["blend"]
@@ -128,6 +133,7 @@ class PromptChange:
     blend_chunks: int = 4
     blend_path: str = "linear"
     recall: tuple[str, ...] = ()
+    weights: str = ""
 
     def state_dict(self, texts: EmbeddingTable, batch: int) -> StateDict:
         """The change, its embedding expanded to the batch and added to `texts`."""
@@ -138,6 +144,7 @@ class PromptChange:
             "blend_chunks": self.blend_chunks,
             "blend_path": self.blend_path,
             "recall": list(self.recall),
+            **({"weights": self.weights} if self.weights else {}),
         }
         return StateDict(meta={"next": change})
 

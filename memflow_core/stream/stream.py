@@ -121,6 +121,7 @@ class Stream:
         blend_chunks: int = 4,
         blend_path: str = "linear",
         recall: Sequence[str] = (),
+        weights: str = "",
     ) -> None:
         """Change the prompt from the next chunk on.
 
@@ -131,6 +132,7 @@ class Stream:
                       `linear` or `spherical`. A blend starts from the current text, an unfinished blend's included.
         noise         a new seed from here on.
         recall        names of pins that stand in the bank under this prompt.
+        weights       name of the weights that the model has under this prompt, see `model.WeightSets`.
 
         Raises ValueError where any of these cannot be.
         """
@@ -138,7 +140,7 @@ class Stream:
         self.check_text(text)
         self.memory.check_recall(recall)
         noise = SeededNoise(noise) if isinstance(noise, int) else noise
-        self.waiting = PromptChange(text, switch, noise, blend_chunks, blend_path, tuple(recall))
+        self.waiting = PromptChange(text, switch, noise, blend_chunks, blend_path, tuple(recall), weights)
 
     def check_text(self, text: Tensor) -> None:
         """Raise ValueError unless the stream's model can read a prompt embedding [1 or B, length, text_dim]."""
@@ -287,7 +289,7 @@ class Stream:
         self.memory.before_context_pass(chunk, prompt.keys, len(self.timesteps))
         self._write(ForwardPass("context", chunk), prompt, x0, timestep, span, hook)
         self.memory.after_first_pass()
-        self.provenance.add(KVWrite("context", span, prompt.spoken, timestep), x0)
+        self.provenance.add(KVWrite("context", span, prompt.spoken, timestep, weights=prompt.weights), x0)
         self.memory.after_chunk(chunk, span.start, prompt.keys)
 
     def _predict(
@@ -346,6 +348,8 @@ class Stream:
         self.waiting = None
         prompt = previous if change is None else self._take_up(change, previous)
         assert prompt is not None, "checked before the chunk"
+        # pictures that were read since then had others
+        self.backbone.use_weights(prompt.weights)
         self.prompt = prompt = self._step_blend(prompt)
         # a stream's first prompt is no switch: there are no keys yet
         switch = None if change is None or previous is None else change.switch
@@ -359,7 +363,7 @@ class Stream:
     def _take_up(self, change: PromptChange, previous: Prompt | None) -> Prompt:
         """The prompt of a change, with its blend still at the start."""
         text = change.text.to(self.device).expand(self.shape.batch, -1, -1)
-        prompt = Prompt.of(self.progress.prompts, text, self.backbone)
+        prompt = Prompt.of(self.progress.prompts, text, self.backbone, change.weights)
         if change.switch == "blend" and previous is not None:
             blend = TextBlend(previous.spoken, change.blend_chunks, change.blend_path)
             prompt = replace(prompt, blend=blend)
@@ -388,7 +392,7 @@ class Stream:
             x = self.progress.latents[:, :, -span.frames :]
             timestep = self.sampling.context_noise
             self._write(ForwardPass("recache", chunk), prompt, x, timestep, span)
-            self.provenance.add(KVWrite("recache", span, prompt.spoken, timestep), x)
+            self.provenance.add(KVWrite("recache", span, prompt.spoken, timestep, weights=prompt.weights), x)
 
     def settle_provenance(self) -> None:
         """Keep the latents and prompts behind what sink, window and bank hold, and no others."""

@@ -32,6 +32,7 @@ from ..run import (
     PRESETS,
     USUAL,
     PlanRequest,
+    count_message,
     estimate_usual,
     memory_from_widgets,
     place,
@@ -72,7 +73,9 @@ def describe(asked: dict[str, Any]) -> dict[str, Any]:
     plan = place(request, least_frames=0 if asked["streamed"] else 1)
     model = usual_model(asked["model"], in_fp8=asked["weights"] == "fp8")
     footprint = estimate_usual(request, plan, model, streamed=asked["streamed"])
-    return plan_json(footprint, model.name) | {"plan": footprint.to_dict()}
+    steps = count_message(request.steps)
+    told = [] if steps is None else [steps]
+    return plan_json(footprint, model.name, told) | {"plan": footprint.to_dict()}
 
 
 def _read(body: bytes) -> dict[str, Any]:

@@ -16,6 +16,11 @@ from .files import (
     video_from_file,
     workflow_metadata,
 )
+from .honoured.attention import attention_of
+from .honoured.conditioning import Spoken, read_conditioning
+from .honoured.findings import INSERTED, KEYFRAMES, UNUSED, Finding, one_a_node
+from .honoured.model import ModelFindings, inspect_model, wan_tree
+from .honoured.weights import HookedWeights, WeightHooks, hooks_of_clip, model_for_hooks
 from .models import (
     DTYPES,
     check_text_width,
@@ -45,9 +50,9 @@ from .overlap import (
 from .problems import sentence, told
 from .prompt_words import Words, words_of
 from .routes import Answer, add_get_route, add_post_route
-from .sampling import attention_of, back_on_device, from_latent, room, sampling, stop_if_cancelled, to_latent, wan_tree
+from .sampling import back_on_device, from_latent, room, sampling, stop_if_cancelled, to_latent
 from .taehv import LIGHT_DECODER, is_light
-from .text import embedding_of, encode
+from .text import encode
 from .tiny_model import text_encoder, vae_from_file
 from .vae import (
     check_stream_vae,
@@ -56,5 +61,5 @@ from .vae import (
     encode_pictures,
     fit_pictures,
     vae_device,
-    video_pictures,
 )
+from .video import video_frames, video_pictures

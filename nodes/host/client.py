@@ -22,12 +22,14 @@ class Progress:
     model     the `MODEL` whose latents are previewed.
     forwards  passes through the model in the whole run; of one chunk where `chunks` is None.
     chunks    chunks in the whole story; None where its end is open.
+    note      stays on the node below every line of text.
     """
 
-    def __init__(self, model: Any, forwards: int, chunks: int | None):
+    def __init__(self, model: Any, forwards: int, chunks: int | None, note: str = ""):
         self._bar = comfy.utils.ProgressBar(forwards)
         self._done = 0
         self._chunks = chunks
+        self._note = note
         self._current_chunk: int | None = None
         self._previewer = Previewer(model)
 
@@ -49,7 +51,8 @@ class Progress:
 
     def after_chunk(self, chunk: Chunk) -> None:
         """Show a finished chunk's number; the next chunk may be under way."""
-        self.show_text(f"chunk {chunk.index + 1}" + ("" if self._chunks is None else f" of {self._chunks}"))
+        text = f"chunk {chunk.index + 1}" + ("" if self._chunks is None else f" of {self._chunks}")
+        self.show_text(f"{text}\n{self._note}" if self._note else text)
         self._bar.update_absolute(self._done)
 
     def preview_latents(self, latents: Tensor) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import comfy.model_management
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...memflow_core.model import ModelSize
-from .sampling import wan_tree
+from .honoured.model import wan_tree
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
@@ -40,8 +40,8 @@ def usual_vae_dtype() -> torch.dtype:
 
 
 def dtype_of(model: Any) -> torch.dtype:
-    """Precision in which a `MODEL` computes."""
-    return model.model.get_dtype_inference()
+    """Precision in which a `MODEL` computes, or will once it is loaded."""
+    return model.object_patches.get("manual_cast_dtype") or model.model.get_dtype_inference()
 
 
 def device_of(model: Any) -> torch.device:
@@ -74,10 +74,15 @@ def size_of(model: Any, embeddings: Sequence[Tensor]) -> ModelSize:
     )
 
 
-def wan_model(generator: Any, dtype: str) -> Any:
+def wan_model(
+    generator: Any, dtype: str, again: Callable[[], Any] | None = None, *, disable_dynamic: bool = False
+) -> Any:
     """A `MODEL` from a generator's weights in plain Wan keys, as the core's `read_generator` returns them.
 
-    dtype  default, bf16, fp16 or fp32.
+    dtype            default, bf16, fp16 or fp32.
+    again            reads the generator once more, where ComfyUI needs a copy of the model: on another device, or
+                     without dynamic VRAM.
+    disable_dynamic  load it without dynamic VRAM.
 
     Raises ValueError if ComfyUI does not recognise the weights.
     """
@@ -86,13 +91,19 @@ def wan_model(generator: Any, dtype: str) -> Any:
     sizes = {name: getattr(generator.config, name) for name in ("text_dim", "freq_dim", "num_heads")}
     metadata = {"config": json.dumps({"transformer": sizes})}
     model = comfy.sd.load_diffusion_model_state_dict(
-        dict(generator.state_dict), model_options=options, metadata=metadata
+        dict(generator.state_dict), model_options=options, metadata=metadata, disable_dynamic=disable_dynamic
     )
     if model is None:
         raise ValueError(
             "ComfyUI does not recognise these weights as a Wan 2.1 model; update ComfyUI to 0.30 or newer."
         )
+    if again is not None:
+        model.cached_patcher_init = (_copy_of_model, (again, dtype))
     return model
+
+
+def _copy_of_model(again: Callable[[], Any], dtype: str, disable_dynamic: bool = False) -> Any:
+    return wan_model(again(), dtype, again, disable_dynamic=disable_dynamic)
 
 
 def with_lora(model: Any, lora: dict[str, Tensor], strength: float) -> Any:

@@ -2,69 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import comfy.model_management
 import torch
-from comfy.ldm.modules.attention import optimized_attention
 from comfy_api.torch_helpers.torch_compile import TORCH_COMPILE_KWARGS
 from torch import Tensor
 
-from ...memflow_core.model import Backbone, Compiler, WanTree
-
-
-def wan_tree(model: Any) -> WanTree:
-    """The Wan-layout module tree inside a `MODEL`. Raises ValueError, naming what it found, for anything else."""
-    tree = model.model.diffusion_model
-    found = type(model.model).__name__
-    parts = ("patch_embedding", "text_embedding", "time_embedding", "time_projection", "blocks", "head")
-    if not all(hasattr(tree, part) for part in parts):
-        raise ValueError(
-            f"the model is a {found}, but MemFlow needs a Wan 2.1 text-to-video model: load MemFlow, "
-            f"Self-Forcing, LongLive or Causal Forcing weights of the 1.3B layout."
-        )
-    channels = tree.patch_embedding.weight.shape[1]
-    if getattr(tree, "img_emb", None) is not None or channels != tree.out_dim:
-        raise ValueError(
-            f"the model is a {found} with {channels} input channels, but MemFlow needs a text-to-video model "
-            f"with {tree.out_dim}: image-to-video and control models cannot be streamed."
-        )
-    return tree
+from ...memflow_core.model import Backbone, Compiler
+from .honoured.attention import AttentionOptions, attention_of, cross_attention_of, has_override, reader_of
+from .honoured.model import wan_tree
+from .honoured.weights import HookedWeights
 
 
 @contextmanager
-def sampling(model: Any, latent_shape: tuple[int, ...], needed_bytes: int, vae: Any = None) -> Iterator[Backbone]:
+def sampling(
+    model: Any,
+    latent_shape: tuple[int, ...],
+    needed_bytes: int,
+    vae: Any = None,
+    *,
+    weights: HookedWeights | None = None,
+    timesteps: Sequence[float] = (),
+) -> Iterator[Backbone]:
     """A `MODEL` on its device as a `Backbone`, with a `VAE` beside it if there is one, while the context lasts.
 
     ComfyUI makes room for `needed_bytes` beside weights, and offloads, casts and patches as for any sampler. Where its
     attention builds score matrices, it adds its own estimate for a forward over `latent_shape`.
+
+    weights    sets of weights beside the model's own; None: there are none.
+    timesteps  of a chunk's denoising steps, 1000 to 0, for attention that asks.
     """
     models = [model] if vae is None else [model, vae.patcher]
     management = comfy.model_management
     if not (management.xformers_enabled() or management.pytorch_attention_flash_attention()):
         needed_bytes += model.memory_required(list(latent_shape))
-    management.load_models_gpu(models, memory_required=needed_bytes)
-    with management.cuda_device_context(model.load_device):
-        try:
+    weights = weights or HookedWeights(model, {})
+    weights.register()
+    try:
+        management.load_models_gpu(models, memory_required=needed_bytes)
+        with management.cuda_device_context(model.load_device):
             model.pre_run()
-            yield Backbone(
-                wan_tree(model),
-                model.model.get_dtype_inference(),
-                attention=attention_of(model),
-                reader=reader_of(model),
-                compiler=compiler_of(model),
-            )
-        finally:
-            model.cleanup()
+            yield _backbone(model, weights, timesteps)
+    finally:
+        model.cleanup()
+        weights.forget()
 
 
-def back_on_device(model: Any, latent_shape: tuple[int, ...], vae: Any = None) -> None:
-    """Load model and VAE on their devices again, inside `sampling`, after another model ran."""
+def _backbone(model: Any, weights: HookedWeights, timesteps: Sequence[float]) -> Backbone:
+    tree = wan_tree(model)
+    told = AttentionOptions(model, tree, timesteps)
+    replaced = cross_attention_of(tree, told.options)
+    return Backbone(
+        tree,
+        model.model.get_dtype_inference(),
+        attention=attention_of(model, told.options),
+        reader=reader_of(model),
+        compiler=compiler_of(model),
+        cross_attention=replaced,
+        weights=weights,
+        listener=told if replaced or has_override(model) else None,
+    )
+
+
+def back_on_device(
+    model: Any, latent_shape: tuple[int, ...], vae: Any = None, weights: HookedWeights | None = None
+) -> None:
+    """Load model and VAE on their devices again, inside `sampling` with the same weights, after another model ran."""
     models = [model] if vae is None else [model, vae.patcher]
     comfy.model_management.load_models_gpu(models, memory_required=model.memory_required(list(latent_shape)))
+    if weights is not None:
+        weights.restore()
 
 
 def room(model: Any) -> int | None:
@@ -76,33 +87,13 @@ def room(model: Any) -> int | None:
     if device.type in ("cpu", "mps"):
         return None
     loaded = sum(other.model_loaded_memory() for other in management.current_loaded_models if other.device == device)
-    return management.get_free_memory(device) + loaded
+    # with dynamic VRAM, what other models hold and can give back at once is known to the model alone
+    return max(management.get_free_memory(device) + loaded, model.get_free_memory(device))
 
 
 def stop_if_cancelled() -> None:
     """Raise ComfyUI's own exception if the user pressed cancel."""
     comfy.model_management.throw_exception_if_processing_interrupted()
-
-
-def attention_of(model: Any) -> Callable[..., Tensor]:
-    """ComfyUI's attention, with any override that a node put on the model: q, k, v [B, heads, L, head_dim] -> same."""
-    if not _has_override(model):
-        # always the same object, so that it is timed once
-        return _comfy_attention
-    return partial(_comfy_attention, transformer_options=model.model_options["transformer_options"])
-
-
-def reader_of(model: Any) -> str:
-    """How attention reads the frames that SMA chose: `fastest`, or `gather`, through a node's override on the model."""
-    return "gather" if _has_override(model) else "fastest"
-
-
-def _has_override(model: Any) -> bool:
-    return "optimized_attention_override" in model.model_options.get("transformer_options", {})
-
-
-def _comfy_attention(q: Tensor, k: Tensor, v: Tensor, **options: Any) -> Tensor:
-    return optimized_attention(q, k, v, heads=q.shape[1], skip_reshape=True, skip_output_reshape=True, **options)
 
 
 def compiler_of(model: Any) -> Compiler | None:

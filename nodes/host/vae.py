@@ -7,7 +7,6 @@ from typing import Any
 import comfy.utils
 import torch
 from comfy.ldm.wan.vae import WanVAE
-from comfy_api.latest import InputImpl
 from torch import Tensor
 
 from .models import latent_channels_of
@@ -72,15 +71,3 @@ def fit_pictures(pictures: Tensor, width: int, height: int) -> Tensor:
     if pictures.shape[1:3] == (height, width):
         return pictures
     return comfy.utils.common_upscale(pictures.movedim(-1, 1), width, height, "lanczos", "center").movedim(1, -1)
-
-
-def video_pictures(video: Any, fps: float, most: int) -> Tensor:
-    """The last pictures of a `VIDEO` resampled to `fps`, at most `most` of them: [F, H, W, 3] float32 from 0 to 1."""
-    seconds = most / fps
-    # only what is needed is decoded, where the video is a file
-    if isinstance(video, InputImpl.VideoFromFile) and (length := video.get_duration()) > seconds + 1:
-        video = video.as_trimmed(length - seconds - 1, seconds + 1, strict_duration=False)
-    parts = video.get_components()
-    step = max(float(parts.frame_rate) / fps, 1e-6)
-    count = min(most, int((len(parts.images) - 1) / step) + 1)
-    return parts.images[[len(parts.images) - 1 - round(number * step) for number in reversed(range(count))]]

@@ -7,11 +7,11 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
-import av
 from PIL import Image
 from torch import Tensor
 
 from ...memflow_core.video import round_colours
+from .. import host
 
 LARGEST = (128, 96)
 JPEG_QUALITY = 75
@@ -48,10 +48,9 @@ def _decoded(video: Any, places: set[int]) -> Iterator[tuple[int, Image.Image]]:
     """Frames of a video by their number in it, one in memory at a time."""
     if not places:
         return
-    source: str = video.get_stream_source()  # or a file in memory
-    with av.open(source) as file:
-        for place, frame in enumerate(file.decode(video=0)):
-            if place in places:
-                yield place, frame.to_image()
-            if place >= max(places):
-                return
+    last = max(places)
+    for place, frame in host.video_frames(video):
+        if place in places:
+            yield place, picture_of(frame[..., :3]) if isinstance(frame, Tensor) else frame
+        if place >= last:
+            return

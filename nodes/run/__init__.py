@@ -7,11 +7,12 @@ from .output import sound_of, video_writer, write_video
 from .pictures import remember_pictures, start_from_pictures
 from .plan_text import plan_json
 from .presets import PRESETS, REASONS, memory_words
-from .request import MOST_FRAMES, EncodedPrompts, PlanRequest, Request, parse_steps, place, prepare
+from .request import MOST_FRAMES, EncodedPrompts, PlanRequest, Request, place, prepare
 from .segments import add_segment, segment_prompt
 from .session import Run, open_run
 from .start_state import StoryState
 from .state_files import load_state, save_state
+from .steps import count_message, parse_steps
 
 __all__ = [
     "CUSTOM",
@@ -29,6 +30,7 @@ __all__ = [
     "Run",
     "StoryState",
     "add_segment",
+    "count_message",
     "estimate_usual",
     "load_state",
     "memory_from_widgets",

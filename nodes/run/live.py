@@ -91,7 +91,7 @@ def prompt_encoder(
     def encode(prompt: str) -> Tensor:
         settle()
         try:
-            embedding = host.encode(clip, [prompt])[0]
+            embedding = host.encode(clip, [prompt])[0].embedding
             host.check_text_width(model, (embedding,))
             if not bool(torch.isfinite(embedding).all()):
                 raise ValueError("its embedding holds NaN or infinity: check the text encoder's weights.")

@@ -30,11 +30,11 @@ def start_from_pictures(
     Raises ValueError for a size off the grid, another VAE, or pictures that are none.
     """
     _check_vae_and_size(vae, width, height)
-    text = host.embedding_of(conditioning)
+    spoken = host.read_conditioning(conditioning)
     pictures = images if isinstance(images, Tensor) else host.video_pictures(images, fps, length)
     fitted = host.fit_pictures(on_grid(_checked(pictures), length), width, height)
-    start = EncodedImages(host.encode_pictures(vae, fitted), text)
-    return StoryState(None, initial=InitialFrames(start))
+    start = EncodedImages(host.encode_pictures(vae, fitted), spoken.embedding)
+    return StoryState(None, initial=InitialFrames(start), unused=_unused(spoken))
 
 
 def remember_pictures(
@@ -49,7 +49,7 @@ def remember_pictures(
     Raises ValueError for a size off the grid, another VAE, pictures that are none, or more than a bank can hold.
     """
     _check_vae_and_size(vae, width, height)
-    text = host.embedding_of(conditioning)
+    spoken = host.read_conditioning(conditioning)
     before = state or StoryState(None)
     pictures = _checked(images)
     remembered = len(pictures) + before.initial.remembered_frames
@@ -61,8 +61,15 @@ def remember_pictures(
     fitted = host.fit_pictures(pictures, width, height)
     # one by one, since a VAE encodes pictures together as the frames of one clip
     latents = torch.cat([host.encode_pictures(vae, picture[None]) for picture in fitted], dim=2)
-    initial = replace(before.initial, remembered=(*before.initial.remembered, EncodedImages(latents, text)))
-    return replace(before, initial=initial)
+    remember = EncodedImages(latents, spoken.embedding)
+    initial = replace(before.initial, remembered=(*before.initial.remembered, remember))
+    return replace(before, initial=initial, unused=(*before.unused, *_unused(spoken)))
+
+
+def _unused(spoken: host.Spoken) -> tuple[host.Finding, ...]:
+    """What a prompt of pictures carries for nothing: pictures are read with the model's own weights."""
+    hooks = () if spoken.hooks is None else (host.Finding(host.UNUSED, "hooks on the prompt of pictures"),)
+    return (*spoken.unused, *hooks)
 
 
 def on_grid(pictures: Tensor, most: int) -> Tensor:

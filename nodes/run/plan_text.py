@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ...memflow_core.estimate import GB, Footprint
@@ -10,13 +11,14 @@ from .messages import Message, message
 MOST_SWITCHES = 6  # that are listed one by one
 
 
-def plan_json(footprint: Footprint, model: Message | None = None) -> dict[str, Any]:
+def plan_json(footprint: Footprint, model: Message | None = None, told: Sequence[Message] = ()) -> dict[str, Any]:
     """Return summary and lines for the page, fit for JSON: in English, and as messages for any language.
 
     model  name of the model that stands for the one to come; None where it is the very model.
+    told   what else is to be said of the run, at the end of the lines.
     """
     summary = plan_summary(footprint)
-    lines = plan_lines(footprint, model)
+    lines = [*plan_lines(footprint, model), *told]
     return {
         "summary": str(summary),
         "lines": [str(line) for line in lines],

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 from torch import Tensor
 
 from ...memflow_core.config import MAX_ABSOLUTE_FRAMES, LatentShape, MemoryConfig, SamplingConfig, check_fit
-from ...memflow_core.schedule import ChunkGrid, Plan, PromptSchedule, Time, shorten
+from ...memflow_core.schedule import ChunkGrid, Plan, PromptSchedule, Time
 from ...memflow_core.state import StreamState
 from .. import host
 from .start_state import StoryState, check_initial, pinned_frames
+from .steps import parse_steps
 
 MOST_FRAMES = 1_000_000  # video frames of one run: more than 17 hours
-
-
-def parse_steps(text: str) -> tuple[int, ...]:
-    """Parse denoising steps: '1000, 750, 500, 250' -> (1000, 750, 500, 250). Raises ValueError for a part that is no
-    number."""
-    parts = [part for part in text.replace(",", " ").split() if part]
-    for part in parts:
-        if not (part.isascii() and part.isdigit()) or len(part) > 9:
-            raise ValueError(
-                f"denoising steps are {shorten(text)}, but {shorten(part)} is no whole number: write them as "
-                f"1000, 750, 500, 250."
-            )
-    return tuple(int(part) for part in parts)
+USUAL_SHIFT = SamplingConfig().shift
 
 
 @dataclass(frozen=True)
@@ -34,10 +24,37 @@ class EncodedPrompts:
     """Prompts over time with their embeddings, the value that travels on MEMFLOW_SCHEDULE links.
 
     embeddings  one [1, length, text_dim] floating point for each segment, on the CPU.
+    hooks       weights that the model has under each segment, None for its own; none at all where all are None.
+    unused      what else came along with the prompts.
     """
 
     prompts: PromptSchedule
     embeddings: tuple[Tensor, ...]
+    hooks: tuple[host.WeightHooks | None, ...] = ()
+    unused: tuple[host.Finding, ...] = ()
+
+    @classmethod
+    def of(cls, prompts: PromptSchedule, spoken: tuple[host.Spoken, ...]) -> EncodedPrompts:
+        """A schedule, with what each of its prompts brings."""
+        return cls(PromptSchedule(()), ()).with_segments(prompts, spoken)
+
+    def with_segments(self, prompts: PromptSchedule, spoken: tuple[host.Spoken, ...]) -> EncodedPrompts:
+        """The same with more segments, whose schedule is `prompts`, at its end."""
+        before = self.hooks or (None,) * len(self.embeddings)
+        hooks = (*before, *(part.hooks for part in spoken))
+        unused = host.one_a_node((*self.unused, *(finding for part in spoken for finding in part.unused)))
+        return EncodedPrompts(prompts, (*self.embeddings, *(part.embedding for part in spoken)), hooks, unused)
+
+    @property
+    def hooks_by_name(self) -> dict[str, host.WeightHooks]:
+        """All weights that some segment has."""
+        return {hooked.name: hooked for hooked in self.hooks if hooked is not None}
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """Names of the weights of each segment, "" for the model's own."""
+        hooks = self.hooks or (None,) * len(self.embeddings)
+        return tuple("" if hooked is None else hooked.name for hooked in hooks)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +133,9 @@ class Request(PlanRequest):
 
     model  a `MODEL`.
     clip   a `CLIP` that encodes live prompts; None: there are none.
+    found  what the model carries beside its weights.
+
+    Raises ValueError for a model that cannot be streamed, and for a shift that contradicts the model's.
     """
 
     prompts: PromptSchedule = field(init=False, repr=False)
@@ -124,9 +144,32 @@ class Request(PlanRequest):
     _: KW_ONLY
     seed: int
     clip: Any = None
+    found: host.ModelFindings = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prompts", self.schedule.prompts)
+        if self.schedule.hooks_by_name:
+            object.__setattr__(self, "model", host.model_for_hooks(self.model))
+        object.__setattr__(self, "found", host.inspect_model(self.model))
+        object.__setattr__(self, "shift", self._agreed_shift())
+
+    @property
+    def unknown_weights(self) -> set[str]:
+        """Names of weights that the state was made with and no segment has."""
+        stream = None if self.state is None else self.state.stream
+        return set() if stream is None else stream.weights - self.schedule.hooks_by_name.keys()
+
+    def _agreed_shift(self) -> float:
+        """The shift of a node on the model, where the widget is as it was or says the same; else the widget's."""
+        of_model = self.found.shift
+        if of_model is None or math.isclose(of_model, self.shift, rel_tol=1e-6):
+            return self.shift
+        if self.shift != USUAL_SHIFT:
+            raise ValueError(
+                f"shift is {self.shift:g}, but {self.found.shift_node} on the model asks for {of_model:g}: set both to "
+                f"the same, leave the widget at {USUAL_SHIFT:g}, or take the node out."
+            )
+        return of_model
 
 
 def prepare(request: Request, least_frames: int = 1) -> Plan:
@@ -136,7 +179,6 @@ def prepare(request: Request, least_frames: int = 1) -> Plan:
 
     Raises ValueError in one sentence.
     """
-    host.wan_tree(request.model)
     plan = place(request, least_frames)
     host.check_text_width(request.model, request.schedule.embeddings)
     if request.state is not None:

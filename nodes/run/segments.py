@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from torch import Tensor
-
 from ...memflow_core.schedule import PromptSchedule, Segment
 from .. import host
 from .request import EncodedPrompts
@@ -23,17 +21,17 @@ def segment_prompt(words: host.Words, number: int) -> str:
     return f"segment {number} (words not known{f', they come from {words.source}' if words.source else ''})"
 
 
-def add_segment(before: EncodedPrompts | None, segment: Segment, embedding: Tensor) -> EncodedPrompts:
-    """Append a segment, with its embedding [1, length, text_dim], to those before it.
+def add_segment(before: EncodedPrompts | None, segment: Segment, spoken: host.Spoken) -> EncodedPrompts:
+    """Append a segment, with what its conditioning brings, to those before it.
 
     Nothing is put before the words of a segment. A global prompt of those before becomes part of theirs, so that what
     was played makes the same embeddings again.
     """
     if before is None:
-        return EncodedPrompts(PromptSchedule((segment,)), (embedding,))
+        return EncodedPrompts.of(PromptSchedule((segment,)), (spoken,))
     prompts = before.prompts
     earlier = prompts.segments
     if prompts.global_prompt:
         earlier = [replace(one, prompt=prompts.full_prompt(one.prompt)) for one in earlier]
     joined = replace(prompts, segments=(*earlier, segment), global_prompt="")
-    return EncodedPrompts(joined, (*before.embeddings, embedding))
+    return before.with_segments(joined, (spoken,))

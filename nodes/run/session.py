@@ -17,15 +17,17 @@ from ...memflow_core.model import Backbone
 from ...memflow_core.play import EncodedSchedule, LiveSchedule, MemoryLog, play
 from ...memflow_core.schedule import Plan, to_text
 from ...memflow_core.state import capture, resume
-from ...memflow_core.stream import Chunk, ForwardPass, Stream
+from ...memflow_core.stream import Chunk, ForwardPass, Stream, denoising_timesteps
 from .. import host
 from .budget import check_budget
 from .estimate import estimate_run
 from .events import RunEvents
 from .live import RUNNING, direct, prompt_encoder
+from .messages import Message
 from .plan_text import plan_json
 from .request import Request
 from .start_state import StoryState, load_initial
+from .told import told
 
 # a named pin is needed once in a while, and takes as much room as a slot of the cache
 PIN_DEVICE = "cpu"
@@ -70,6 +72,7 @@ class Run:
     dtype      precision in which the model computes.
     live       the schedule that is played, which may change between two chunks.
     footprint  the estimate that was made before the run.
+    told       what the run was given and does not use as it is meant, a sentence each.
     hooks      set by what works beside the sampling.
     forwards   passes through the model so far, by kind.
     """
@@ -82,6 +85,7 @@ class Run:
     events: RunEvents
     footprint: Footprint
     hooks: RunHooks
+    told: list[Message] = field(default_factory=list)
     forwards: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -138,6 +142,7 @@ class Run:
             "dtype": self.dtype,
             "forwards": self.forwards,
             "estimate": self.footprint.to_dict(),
+            "told": [str(sentence) for sentence in self.told],
             **more,
             "pins": sorted(self.stream.memory_config.pins),
             "memory": self.stream.trace.records,
@@ -152,13 +157,18 @@ def open_run(request: Request, plan: Plan, vae: Any = None) -> Iterator[Run]:
     Raises ValueError before anything is loaded if the run does not fit on the device.
     """
     footprint = estimate_run(request, plan, vae)
-    progress = host.Progress(request.model, *_work(request, plan, footprint))
+    sentences = told(request)
+    note = "\n".join(map(str, sentences))
+    progress = host.Progress(request.model, *_work(request, plan, footprint), note=note)
     page = host.Page()
-    _show_estimate(request, plan, vae, footprint=footprint, page=page, progress=progress)
+    _show_plan(request, plan, vae, footprint=footprint, sentences=sentences, page=page, progress=progress)
     hooks = RunHooks()
-    with host.sampling(request.model, request.latents, _room(request, footprint), vae) as backbone:
+    weights = host.HookedWeights(request.model, request.schedule.hooks_by_name)
+    timesteps = denoising_timesteps(request.sampling)
+    needed = _room(request, footprint)
+    with host.sampling(request.model, request.latents, needed, vae, weights=weights, timesteps=timesteps) as backbone:
         stream = _start_stream(request, backbone, progress, hooks)
-        live = _live_schedule(request, plan, vae, page=page, hooks=hooks)
+        live = _live_schedule(request, plan, vae, page=page, hooks=hooks, weights=weights)
         events = _events(request, page, stream)
         with RUNNING.listed(page, live.control), events:
             yield Run(
@@ -170,14 +180,24 @@ def open_run(request: Request, plan: Plan, vae: Any = None) -> Iterator[Run]:
                 events=events,
                 footprint=footprint,
                 hooks=hooks,
+                told=sentences,
             )
 
 
-def _show_estimate(
-    request: Request, plan: Plan, vae: Any, *, footprint: Footprint, page: host.Page, progress: host.Progress
+def _show_plan(
+    request: Request,
+    plan: Plan,
+    vae: Any,
+    *,
+    footprint: Footprint,
+    sentences: list[Message],
+    page: host.Page,
+    progress: host.Progress,
 ) -> None:
-    """Show the estimate on page and node, and check it against the device."""
-    shown = plan_json(footprint)
+    """Show the estimate, and what is not used, on page, node and log, and check the estimate against the device."""
+    shown = plan_json(footprint, told=sentences)
+    for sentence in sentences:
+        host.log(str(sentence))
     page.send("memflow.plan", shown)
     slower = check_budget(request, plan, footprint, vae)
     if slower is not None:
@@ -218,7 +238,9 @@ def _stream(request: Request, backbone: Backbone, on_forward: Callable[[ForwardP
     )
 
 
-def _live_schedule(request: Request, plan: Plan, vae: Any, *, page: host.Page, hooks: RunHooks) -> LiveSchedule:
+def _live_schedule(
+    request: Request, plan: Plan, vae: Any, *, page: host.Page, hooks: RunHooks, weights: host.HookedWeights
+) -> LiveSchedule:
     def on_hold() -> None:
         host.stop_if_cancelled()
         hooks.look()
@@ -229,9 +251,10 @@ def _live_schedule(request: Request, plan: Plan, vae: Any, *, page: host.Page, h
             request.clip,
             request.model,
             settle=hooks.settle,
-            back_on_device=lambda: host.back_on_device(request.model, request.latents, vae),
+            back_on_device=lambda: host.back_on_device(request.model, request.latents, vae, weights),
         )
-    schedule = EncodedSchedule(request.schedule.prompts, plan, request.schedule.embeddings)
+    encoded = request.schedule
+    schedule = EncodedSchedule(encoded.prompts, plan, encoded.embeddings, encoded.weights)
     return direct(schedule, page, encode=encode, first=request.done, open_end=request.open_end, on_hold=on_hold)
 
 

@@ -20,11 +20,13 @@ class StoryState:
     stream   a stream between two chunks; None where none was made yet.
     decoder  the video decoder's carry, if the story was decoded on the way: tensors on the CPU by name.
     initial  pictures that the next run must read first, as latents [1, C, F, h, w] in the latent space of a `LATENT`.
+    unused   what else came along with their prompts.
     """
 
     stream: StreamState | None
     decoder: dict[str, Tensor] | None = None
     initial: InitialFrames = field(default_factory=InitialFrames)
+    unused: tuple[host.Finding, ...] = ()
 
     @property
     def memory(self) -> MemoryConfig | None:

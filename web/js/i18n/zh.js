@@ -94,6 +94,16 @@ export const CHINESE = {
     "模型文件之外的内存：约 {0}（状态 {1}，命名的固定点 {3}，{2}）。",
   "pictures {0}": "画面 {0}",
   "Shown by a light decoder (lighttaew2_1): softer pictures.": "由轻量解码器（lighttaew2_1）显示：画面更柔和。",
+  "steps {0} is read as a number of steps: {1}.": "steps {0} 按步数理解：{1}。",
+  "Shift {0} is used, as {1} says.": "按 {1} 的设置，使用 shift {0}。",
+  "LoRA hooks: the model has a prompt's own weights from where that prompt starts.":
+    "LoRA 钩子：从每条提示词开始处起，模型使用它自己的权重。",
+  "The state was made under LoRA hooks that the schedule lacks: it goes on without them.":
+    "该状态是在调度中没有的 LoRA 钩子下生成的：将不带它们继续。",
+  "{0} is not used: the video is made as if it were not there.": "未使用 {0}：视频的生成与没有它时相同。",
+  "{0} puts code into the model that a stream may never call.": "{0} 在模型中加入了代码，流式生成可能不会调用它。",
+  "{0} changes a strength from step to step: a stream keeps the first one.":
+    "{0} 让强度随步数变化：流式生成保持第一个强度。",
   "all pictures {0}": "全部画面 {0}",
   "{0} x {1}, steps {2}, shift {3}, quality {4}, memory {5}": "{0} x {1}，步数 {2}，移位 {3}，质量 {4}，记忆 {5}",
   "{0} x {1}, {6} fps, steps {2}, shift {3}, quality {4}, memory {5}":

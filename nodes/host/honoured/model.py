@@ -1,0 +1,241 @@
+"""What stands on a MODEL beside its weights, and what of it a stream uses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from comfy.model_sampling import CONST
+from comfy.patcher_extension import CallbacksMP
+from comfy_api.torch_helpers.torch_compile import COMPILE_KEY, TORCH_COMPILE_KWARGS
+from torch import nn
+
+from ....memflow_core.model import WanTree
+from ....memflow_core.stream import FlowSchedule
+from .findings import INSERTED, UNUSED, Finding, node_behind, one_a_node
+
+ATTENTION_OVERRIDE = "optimized_attention_override"
+TRANSFORMER_OPTIONS = "transformer_options"
+CHANNELS, SPATIAL = 16, 8
+
+# parts of the tree that a stream calls, or reads; `forward` of cross-attention is called where it was replaced
+_WHOLE = r"(\..+)?"
+_USED_OBJECTS = re.compile(
+    r"manual_cast_dtype"
+    rf"|diffusion_model\.(patch_embedding|text_embedding|time_embedding|time_projection){_WHOLE}"
+    rf"|diffusion_model\.head\.(head|modulation){_WHOLE}"
+    rf"|diffusion_model\.blocks\.\d+\.(modulation|norm3|ffn|(self|cross)_attn\.(q|k|v|o|norm_q|norm_k)){_WHOLE}"
+    r"|diffusion_model\.blocks\.\d+\.cross_attn\.forward"
+)
+_USED_CALLBACKS = {
+    CallbacksMP.ON_CLONE,
+    CallbacksMP.ON_LOAD,
+    CallbacksMP.ON_DETACH,
+    CallbacksMP.ON_CLEANUP,
+    CallbacksMP.ON_PRE_RUN,
+    CallbacksMP.ON_INJECT_MODEL,
+    CallbacksMP.ON_EJECT_MODEL,
+    CallbacksMP.ON_APPLY_HOOKS,
+    CallbacksMP.ON_REGISTER_ALL_HOOK_PATCHES,
+}
+# of these a stream reads all; an entry of another name in the same place is one that it does not know
+_TREE_PARTS = {"patch_embedding", "text_embedding", "time_embedding", "time_projection", "blocks", "head"}
+_BLOCK_PARTS = {"norm1", "self_attn", "norm3", "cross_attn", "norm2", "ffn", "modulation"}
+_ATTENTION_PARTS = {"q", "k", "v", "o", "norm_q", "norm_k"}
+# options whose values do not say which node they come from
+_NODES = {
+    "context_handler": "Context Windows",
+    "multigpu": "MultiGPU CFG Split",
+    "multigpu_options": "MultiGPU Options",
+    "rope_options": "ScaleROPE",
+}
+_TELLING_NAMES = {"easycache": "EasyCache", "lazycache": "LazyCache"}
+
+
+@dataclass(frozen=True)
+class ModelFindings:
+    """What a MODEL carries.
+
+    shift       of a node such as ModelSamplingSD3; None where there is none.
+    shift_node  that node.
+    unused      what a stream makes nothing of.
+    """
+
+    shift: float | None
+    shift_node: str
+    unused: tuple[Finding, ...]
+
+
+def wan_tree(model: Any) -> WanTree:
+    """The Wan-layout module tree inside a `MODEL`. Raises ValueError, naming what it found, for anything else."""
+    # an attribute of the model, or what a node puts in its place when the model is loaded
+    tree = model.get_model_object("diffusion_model")
+    found = type(model.model).__name__
+    if not all(hasattr(tree, part) for part in _TREE_PARTS):
+        raise ValueError(
+            f"the model is a {found}, but MemFlow needs a Wan 2.1 text-to-video model: load MemFlow, "
+            f"Self-Forcing, LongLive or Causal Forcing weights of the 1.3B layout."
+        )
+    channels = tree.patch_embedding.weight.shape[1]
+    if getattr(tree, "img_emb", None) is not None or channels != tree.out_dim:
+        raise ValueError(
+            f"the model is a {found} with {channels} input channels, but MemFlow needs a text-to-video model "
+            f"with {tree.out_dim}: image-to-video and control models cannot be streamed."
+        )
+    spatial = getattr(model.model.latent_format, "spacial_downscale_ratio", SPATIAL)
+    if channels != CHANNELS or spatial != SPATIAL:
+        raise ValueError(
+            f"the model is a {found} with {channels} latent channels for {spatial} x {spatial} pixels, as Wan 2.2 5B, "
+            f"but MemFlow streams models with {CHANNELS} for {SPATIAL} x {SPATIAL}: load a model of the 1.3B or 14B "
+            f"text-to-video layout."
+        )
+    extra = next(_foreign_parts(tree), None)
+    if extra is not None:
+        raise ValueError(
+            f"the model is a {found}, whose {extra} a stream would leave out: VACE, speech, camera, animation and "
+            f"reference models cannot be streamed; load a plain text-to-video model."
+        )
+    return cast(WanTree, tree)
+
+
+def inspect_model(model: Any) -> ModelFindings:
+    """Look through a `MODEL`. Raises ValueError, naming the node or the part, for what cannot be streamed at all."""
+    wan_tree(model)
+    shift, shift_node = _shift(model)
+    if "latent_format" in model.object_patches:
+        raise ValueError(
+            f"the model's latent format was changed to {type(model.object_patches['latent_format']).__name__}, but "
+            f"MemFlow streams Wan 2.1's: take the node out that does so."
+        )
+    return ModelFindings(shift, shift_node, one_a_node(_unused(model)))
+
+
+def _foreign_parts(tree: Any) -> Iterator[str]:
+    """Parts with weights that a stream would never call, by their place in the tree."""
+    yield from _unknown(tree, _TREE_PARTS, "")
+    for number, block in enumerate(tree.blocks):
+        yield from _unknown(block, _BLOCK_PARTS, f"blocks.{number}.")
+        for name in ("self_attn", "cross_attn"):
+            yield from _unknown(getattr(block, name), _ATTENTION_PARTS, f"blocks.{number}.{name}.")
+
+
+def _unknown(module: Any, known: set[str], place: str) -> Iterator[str]:
+    if not isinstance(module, nn.Module):
+        return
+    for name, part in module.named_children():
+        if name not in known and next(part.parameters(), None) is not None:
+            yield f"{place}{name}"
+    for name, _ in module.named_parameters(recurse=False):
+        if name not in known:
+            yield f"{place}{name}"
+
+
+def _shift(model: Any) -> tuple[float | None, str]:
+    """The shift of a node that replaced the model's sampling, and that node; None where there is none.
+
+    Raises ValueError for a sampling that is not rectified flow with a shift.
+    """
+    patched = model.object_patches.get("model_sampling")
+    if patched is None:
+        return None, ""
+    own = model.object_patches_backup.get("model_sampling", model.model.model_sampling)
+    if not _is_shifted_flow(patched) or getattr(patched, "noise_scale", 1.0) != 1.0:
+        raise ValueError(
+            f"{_sampling_name(patched)} on the model asks for another sampling than a stream's, which is "
+            f"rectified flow with a shift: take it out, or use ModelSamplingSD3."
+        )
+    # some nodes copy the model's own sampling with another setting, which may be the same again
+    if type(patched) is type(own) and patched.shift == own.shift:
+        return None, ""
+    return float(patched.shift), _sampling_name(patched)
+
+
+def _is_shifted_flow(sampling: Any) -> bool:
+    """Whether a sampling object has the sigmas of rectified flow with its shift, as `FlowSchedule` has them."""
+    shift, multiplier = getattr(sampling, "shift", None), getattr(sampling, "multiplier", None)
+    if not isinstance(sampling, CONST) or not isinstance(shift, (int, float)) or multiplier is None or shift <= 0:
+        return False
+    expected = FlowSchedule(float(shift)).sigmas[::100]
+    times = 1 - torch.arange(0, 1000, 100) / 1000
+    return bool(torch.allclose(sampling.sigma(times * multiplier).float(), expected, atol=1e-4))
+
+
+def _sampling_name(sampling: Any) -> str:
+    """The node that a sampling came from; several share their code."""
+    if getattr(sampling, "noise_scale", 1.0) != 1.0:
+        return f"the noise scale {sampling.noise_scale:g}"
+    node = node_behind(sampling) or type(sampling).__name__
+    return "ModelSamplingAuraFlow" if node == "ModelSamplingSD3" and sampling.multiplier == 1 else node
+
+
+def _unused(model: Any) -> Iterator[Finding]:
+    options = dict(model.model_options)
+    inner = options.pop(TRANSFORMER_OPTIONS, {})
+    options.pop(TORCH_COMPILE_KWARGS, None)
+    alone = options.pop("disable_cfg1_optimization", False)
+    found = [
+        *_leaves(options, ""),
+        *_leaves({name: value for name, value in inner.items() if name not in (ATTENTION_OVERRIDE, "callbacks")}, ""),
+        *_leaves({"wrappers": _without_compiler(model.wrappers)}, ""),
+        *_leaves({"callbacks": _uncalled(model.callbacks) | _uncalled(inner.get("callbacks", {}))}, ""),
+        *_leaves({"attachments": model.attachments}, ""),
+        *_leaves({"additional_models": model.additional_models}, ""),
+        *_objects(model),
+    ]
+    yield from found
+    yield from _leaves({"injections": model.injections}, "", INSERTED)
+    if alone and not found:
+        yield Finding(UNUSED, "disable_cfg1_optimization")
+
+
+def _without_compiler(wrappers: Mapping[str, Mapping]) -> dict[str, dict]:
+    return {kind: {key: v for key, v in keyed.items() if key != COMPILE_KEY} for kind, keyed in wrappers.items()}
+
+
+def _uncalled(callbacks: Mapping[str, Any]) -> dict[str, Any]:
+    return {kind: keyed for kind, keyed in callbacks.items() if kind not in _USED_CALLBACKS}
+
+
+def _leaves(value: Any, place: str, kind: str = UNUSED) -> Iterator[Finding]:
+    """One finding for each option below a place; what is empty, off or neutral asks for nothing."""
+    if value is None or value is False or _is_neutral(place, value):
+        return
+    if isinstance(value, Mapping) and not place.endswith("rope_options"):
+        for name, inner in value.items():
+            # ComfyUI keeps what came without a key under None
+            yield from _leaves(inner, place if name is None else f"{place}.{name}".lstrip("."), kind)
+    elif isinstance(value, (list, tuple)) and all(
+        callable(item) or not isinstance(item, (int, float)) for item in value
+    ):
+        for item in value:
+            yield Finding(kind, place, _node(place, item))
+    else:
+        yield Finding(kind, place, _node(place, value))
+
+
+def _is_neutral(place: str, value: Any) -> bool:
+    """Whether positions are stretched by 1 and moved by 0."""
+    if place != "rope_options" or not isinstance(value, Mapping):
+        return False
+    return all(number == (1 if name.startswith("scale") else 0) for name, number in value.items())
+
+
+def _node(place: str, value: Any) -> str | None:
+    parts = place.split(".")
+    for part in parts:
+        if part in _NODES:
+            return _NODES[part]
+    # caches say what they are
+    name = getattr(value, "name", None)
+    if isinstance(name, str) and name in _TELLING_NAMES.values():
+        return name
+    return next((_TELLING_NAMES[part] for part in parts if part in _TELLING_NAMES), None) or node_behind(value)
+
+
+def _objects(model: Any) -> Iterator[Finding]:
+    for place, value in model.object_patches.items():
+        if place not in ("model_sampling", "latent_format") and not _USED_OBJECTS.fullmatch(place):
+            yield Finding(UNUSED, place, node_behind(value))
