@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import av
+from av.error import FFmpegError
 from PIL import Image
 from torch import Tensor
 
@@ -37,6 +38,8 @@ def frame_pictures(images: Any, frames: set[int], first_px: int) -> dict[int, Im
 
     images    an `IMAGE` [F, H, W, 3 or 4] or a `VIDEO`, which starts with frame `first_px` of the story.
     frames    those that are wanted; a frame that `images` does not hold is left out.
+
+    Raises ValueError for a `VIDEO` that cannot be read.
     """
     places = {frame - first_px: frame for frame in frames if frame >= first_px}
     if isinstance(images, Tensor):
@@ -49,9 +52,14 @@ def _decoded(video: Any, places: set[int]) -> Iterator[tuple[int, Image.Image]]:
     if not places:
         return
     source: str = video.get_stream_source()  # or a file in memory
-    with av.open(source) as file:
-        for place, frame in enumerate(file.decode(video=0)):
-            if place in places:
-                yield place, frame.to_image()
-            if place >= max(places):
-                return
+    try:
+        with av.open(source) as file:
+            for place, frame in enumerate(file.decode(video=0)):
+                if place in places:
+                    yield place, frame.to_image()
+                if place >= max(places):
+                    return
+    # without pictures in it, a file has no first stream of them
+    except (FFmpegError, IndexError) as error:
+        reason = getattr(error, "strerror", None) or "it holds no pictures"
+        raise ValueError(f"the video cannot be read ({reason}): connect one that plays.") from error
