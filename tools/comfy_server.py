@@ -120,6 +120,14 @@ class Server:
             self._process.wait()
         self._process = None
 
+    def end_by(self, signal: int, within_s: float = 60) -> int:
+        """Send the process a signal, and return its exit code. Raises subprocess.TimeoutExpired if it goes on."""
+        assert self._process is not None
+        self._process.send_signal(signal)
+        code = self._process.wait(within_s)
+        self._process = None
+        return code
+
     def restart(self) -> None:
         """A new process on the same base directory and port."""
         self.stop()

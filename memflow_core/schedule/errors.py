@@ -29,7 +29,7 @@ def shorten(prompt: str, limit: int = 40) -> str:
 
 
 def check_text(name: str, text: object) -> None:
-    """Raise ScheduleError unless `text` is a str that can be written as UTF-8. `name` stands in the message."""
+    """Raise ScheduleError unless `text` is a str that a file can keep whole. `name` stands in the message."""
     if not isinstance(text, str):
         raise ScheduleError(f"{name} is {show(text)}, but must be text.")
     try:
@@ -38,3 +38,6 @@ def check_text(name: str, text: object) -> None:
         raise ScheduleError(
             f"{name} holds half a character (a lone surrogate) at position {error.start}: type it anew."
         ) from None
+    # a video's tag ends at the first one, and with it what was played
+    if "\0" in text:
+        raise ScheduleError(f"{name} holds a NUL character at position {text.index(chr(0))}: leave it out.")

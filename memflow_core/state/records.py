@@ -73,7 +73,7 @@ def _next_value(content: bytes, place: int) -> tuple[Any, int]:
         except ValueError as error:
             if look >= MOST_RECORD or place + look >= len(content):
                 raise ValueError("its trace is no JSON, or has a record without end") from error
-            look *= 8
+            look = min(8 * look, MOST_RECORD)
             continue
         record = text[:length]
         if "\ufffd" in record:

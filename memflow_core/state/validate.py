@@ -7,8 +7,6 @@ it found.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -20,6 +18,7 @@ from ..memory import UNKNOWN, WRITES, SlotLayout, part_names
 from ..stream import SeededNoise
 from .format import COMPACT, DECODER, EXACT
 from .records import TraceBounds, check_trace
+from .values import FLOATS, check_finite, is_number, is_whole, lists_of, named_problems, need
 
 MAX_COUNT = 10**9
 MAX_TEXTS = 4096
@@ -27,10 +26,7 @@ MAX_TEXTS = 4096
 # beyond them so many times the numbers that the file holds (an encoder pads to 512 rows, a prompt of 8 words has 10)
 FREE_PADDING, MOST_PADDING, MOST_PADDED_ROWS = 2**26, 64, 1024
 MAX_NAME = 200
-AT_ONCE = 2**24  # numbers looked at together: keys and values are gigabytes
-NAN_BITS = 0x7F  # of a float8 e4m3 without its sign
 LATER_SETTINGS = ("cache",)  # which files from before them lack: their defaults are what was done then
-FLOATS = (torch.float32, torch.bfloat16, torch.float16)
 DTYPES = tuple(str(dtype).removeprefix("torch.") for dtype in FLOATS)
 
 Shape = tuple[int, ...]
@@ -52,26 +48,15 @@ def check_state(tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
         _check_keys(state)
         _check_trace(state)
     unknown = [name for name in tensors if name not in state.known and not name.startswith(DECODER)]
-    _need(not unknown, f"nothing is known of {unknown[:1]}")
-
-
-@contextmanager
-def named_problems() -> Iterator[None]:
-    """Turn the exceptions of code that trusts a file into a ValueError that says what is wrong with the file."""
-    try:
-        yield
-    except KeyError as error:
-        raise ValueError(f"it lacks {error.args[0]!r}") from error
-    except (TypeError, AttributeError, IndexError, OverflowError) as error:
-        raise ValueError(f"a value is of the wrong kind ({error})") from error
+    need(not unknown, f"nothing is known of {unknown[:1]}")
 
 
 def memory_of(meta: dict[str, Any]) -> MemoryConfig:
     """Memory settings of a state, which must name all but those that were added later."""
     named = meta["memory"]
     _check_names("memory", named, [name for name in asdict(MemoryConfig()) if name not in LATER_SETTINGS])
-    _need(isinstance(named["global_sink"], bool), f"global_sink is {named['global_sink']!r}")
-    _need(isinstance(named["pins"], (list, tuple)), f"its pins are {named['pins']!r}")
+    need(isinstance(named["global_sink"], bool), f"global_sink is {named['global_sink']!r}")
+    need(isinstance(named["pins"], (list, tuple)), f"its pins are {named['pins']!r}")
     return MemoryConfig(**{**named, "pins": tuple(named["pins"])})
 
 
@@ -79,10 +64,10 @@ def sampling_of(meta: dict[str, Any]) -> SamplingConfig:
     """Sampling settings of a state, which must name all of them: a default of today need not be one of then."""
     named = meta["sampling"]
     _check_names("sampling", named, list(asdict(SamplingConfig())))
-    _need(isinstance(named["steps"], (list, tuple)), f"its steps are {named['steps']!r}")
-    _need(isinstance(named["warp"], bool), f"warp is {named['warp']!r}")
+    need(isinstance(named["steps"], (list, tuple)), f"its steps are {named['steps']!r}")
+    need(isinstance(named["warp"], bool), f"warp is {named['warp']!r}")
     for name in ("shift", "context_noise"):
-        _need(_number(named[name], 0, MAX_COUNT), f"{name} is {named[name]!r}")
+        need(is_number(named[name], 0, MAX_COUNT), f"{name} is {named[name]!r}")
     return SamplingConfig(**{**named, "steps": tuple(named["steps"])})
 
 
@@ -91,35 +76,6 @@ def _check_names(what: str, settings: object, names: list[str]) -> None:
         raise ValueError(f"its {what} settings are {settings!r}")
     if missing := [name for name in names if name not in settings]:
         raise ValueError(f"its {what} settings lack {missing[0]!r}")
-
-
-def _need(condition: bool, problem: str) -> None:
-    if not condition:
-        raise ValueError(problem)
-
-
-def _whole(value: object, low: int, high: int) -> bool:
-    """Whether a value is a whole number from low to high."""
-    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-
-
-def _number(value: object, low: float, high: float) -> bool:
-    """Whether a value is a number from low to high, neither true nor false."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
-
-
-def _rows(values: object, length: int, problem: str) -> list[Any]:
-    """A list of lists of one length."""
-    if not isinstance(values, list) or not all(isinstance(row, list) and len(row) == length for row in values):
-        raise ValueError(problem)
-    return values
-
-
-def check_finite(name: str, tensor: Tensor, *, bits: bool = False) -> None:
-    """Raise ValueError if a tensor holds NaN or infinity. bits: its bytes are float8 e4m3, which has no infinity."""
-    for part in tensor.flatten().split(AT_ONCE) if tensor.dtype in FLOATS or bits else ():
-        proper = (part & NAN_BITS).ne(NAN_BITS).all() if bits else torch.isfinite(part).all()
-        _need(bool(proper), f"{name!r} holds NaN or infinity")
 
 
 @dataclass
@@ -160,68 +116,68 @@ class _Checked:
     def tensor(self, name: str, shape: Shape, dtypes: Dtypes = (torch.float32,)) -> Tensor:
         """A tensor, which must have that shape and one of those dtypes."""
         tensor = self.tensors[name]
-        _need(tuple(tensor.shape) == shape, f"{name!r} has shape {list(tensor.shape)} instead of {list(shape)}")
-        _need(tensor.dtype in dtypes, f"{name!r} is {tensor.dtype}")
+        need(tuple(tensor.shape) == shape, f"{name!r} has shape {list(tensor.shape)} instead of {list(shape)}")
+        need(tensor.dtype in dtypes, f"{name!r} is {tensor.dtype}")
         self.known.add(name)
         return tensor
 
     def finite(self, name: str, shape: Shape, dtypes: Dtypes = (torch.float32,)) -> None:
         """The same, which must hold neither NaN nor infinity."""
-        _need(bool(torch.isfinite(self.tensor(name, shape, dtypes)).all()), f"{name!r} holds NaN or infinity")
+        need(bool(torch.isfinite(self.tensor(name, shape, dtypes)).all()), f"{name!r} holds NaN or infinity")
 
     def check_text_number(self, number: object) -> None:
-        _need(_whole(number, 0, len(self.meta["texts"]) - 1), f"prompt {number!r} is not there")
+        need(is_whole(number, 0, len(self.meta["texts"]) - 1), f"prompt {number!r} is not there")
 
 
 def _check_counters(state: _Checked) -> None:
     meta, sampling = state.meta, state.sampling
     for size in meta["shape"].values():
-        _need(_whole(size, 1, MAX_COUNT), f"a size is {size!r}")
-    _need(meta["content"] in (COMPACT, EXACT), f"its content is {meta['content']!r}")
-    _need(_whole(meta["chunk"], 1, MAX_COUNT), f"it says that {meta['chunk']!r} chunks were made")
-    _need(_whole(meta["prompts"], 1, MAX_COUNT), f"it counts {meta['prompts']!r} prompts")
-    _need(_whole(meta["prompt"], 0, meta["prompts"] - 1), f"its prompt is number {meta['prompt']!r}")
-    _need(isinstance(meta["text_known"], bool), "text_known is neither true nor false")
-    _need(meta["positions"] in ("absolute", "relative"), f"its positions are {meta['positions']!r}")
+        need(is_whole(size, 1, MAX_COUNT), f"a size is {size!r}")
+    need(meta["content"] in (COMPACT, EXACT), f"its content is {meta['content']!r}")
+    need(is_whole(meta["chunk"], 1, MAX_COUNT), f"it says that {meta['chunk']!r} chunks were made")
+    need(is_whole(meta["prompts"], 1, MAX_COUNT), f"it counts {meta['prompts']!r} prompts")
+    need(is_whole(meta["prompt"], 0, meta["prompts"] - 1), f"its prompt is number {meta['prompt']!r}")
+    need(isinstance(meta["text_known"], bool), "text_known is neither true nor false")
+    need(meta["positions"] in ("absolute", "relative"), f"its positions are {meta['positions']!r}")
     SeededNoise(meta["seed"])
     at, end = meta["at"], meta["chunk"] * sampling.chunk_frames
-    _need(isinstance(at, dict) and at.keys() == {"origin", "end", "bank"}, "its place is described wrongly")
-    _need(
+    need(isinstance(at, dict) and at.keys() == {"origin", "end", "bank"}, "its place is described wrongly")
+    need(
         meta["positions"] == "relative" or end <= MAX_ABSOLUTE_FRAMES, "its positions are absolute, but it is too long"
     )
-    _need(_whole(at["end"], end, end), f"it says that latent frames end at {at['end']!r}, but its chunks end at {end}")
-    _need(_whole(at["origin"], 0, end), f"its shot starts at {at['origin']!r}")
-    _need(_whole(at["bank"], 0, state.memory.bank_slots), f"its bank holds {at['bank']!r} frames")
+    need(is_whole(at["end"], end, end), f"it says that latent frames end at {at['end']!r}, but its chunks end at {end}")
+    need(is_whole(at["origin"], 0, end), f"its shot starts at {at['origin']!r}")
+    need(is_whole(at["bank"], 0, state.memory.bank_slots), f"its bank holds {at['bank']!r} frames")
 
 
 def _check_bank(state: _Checked) -> set[int]:
     """The latent frames in the bank."""
-    _need(1 <= state.layers <= 1000, f"it has {state.layers} layers")
+    need(1 <= state.layers <= 1000, f"it has {state.layers} layers")
     slots, bank, integers = state.memory.bank_slots, state.meta["at"]["bank"], (torch.int64,)
     size = (state.layers, state.shape.batch, slots)
     order = state.tensor("order", size, integers)
     frames = state.tensor("frames", size, integers)
     prompts = state.tensor("prompts", size, integers)
-    _need(torch.equal(order.sort(dim=-1).values, torch.arange(slots).expand(size)), "its bank has no proper order")
+    need(torch.equal(order.sort(dim=-1).values, torch.arange(slots).expand(size)), "its bank has no proper order")
     filled = slice(slots - bank, slots)
-    _need(bool((order[..., :bank] >= filled.start).all()), "its bank lists empty slots")
+    need(bool((order[..., :bank] >= filled.start).all()), "its bank lists empty slots")
     within = (frames[..., filled] < state.end) & (prompts[..., filled] >= 0)
-    _need(bool((within & (prompts[..., filled] < state.meta["prompts"])).all()), "its bank names unknown frames")
+    need(bool((within & (prompts[..., filled] < state.meta["prompts"])).all()), "its bank names unknown frames")
     return set(frames[..., filled].unique().tolist())
 
 
 def _check_latents(state: _Checked) -> set[int]:
     """The latent frames whose latents the state has."""
     recent = state.tensors["recent"]
-    _need(recent.ndim == 5, f"'recent' has shape {list(recent.shape)}")
+    need(recent.ndim == 5, f"'recent' has shape {list(recent.shape)}")
     channels, frames = recent.shape[1:3]
     whole = frames % state.sampling.chunk_frames == 0 and 0 < frames <= state.end
-    _need(channels > 0 and whole, f"'recent' has shape {list(recent.shape)}")
+    need(channels > 0 and whole, f"'recent' has shape {list(recent.shape)}")
     picture = (state.shape.rows, state.shape.columns)
     state.finite("recent", (state.shape.batch, channels, frames, *picture))
     kept = state.meta["ledger"]["frames"]
-    proper = isinstance(kept, list) and all(_whole(frame, -MAX_COUNT, state.end - 1) for frame in kept)
-    _need(proper and len(set(kept)) == len(kept), "its ledger is out of range")
+    proper = isinstance(kept, list) and all(is_whole(frame, -MAX_COUNT, state.end - 1) for frame in kept)
+    need(proper and len(set(kept)) == len(kept), "its ledger is out of range")
     if kept:
         state.finite("ledger.latents", (state.shape.batch, channels, len(kept), *picture))
     return set(kept) | set(range(state.end - frames, state.end))
@@ -229,16 +185,16 @@ def _check_latents(state: _Checked) -> set[int]:
 
 def _check_texts(state: _Checked) -> None:
     lengths, width = state.meta["texts"], state.tensors["text.0"].shape[-1]
-    _need(isinstance(lengths, list) and 0 < len(lengths) <= MAX_TEXTS, "it has no list of prompts")
+    need(isinstance(lengths, list) and 0 < len(lengths) <= MAX_TEXTS, "it has no list of prompts")
     held = padded = 0
     for number, length in enumerate(lengths):
         text = state.tensors[f"text.{number}"]
-        _need(text.ndim == 3 and text.shape[1] > 0 and width > 0, f"text.{number} has shape {list(text.shape)}")
+        need(text.ndim == 3 and text.shape[1] > 0 and width > 0, f"text.{number} has shape {list(text.shape)}")
         rows = text.shape[1]
-        _need(_whole(length, rows, rows + MOST_PADDED_ROWS), f"prompt {number} is {length!r} long")
+        need(is_whole(length, rows, rows + MOST_PADDED_ROWS), f"prompt {number} is {length!r} long")
         held += text.numel()
         padded += (length - rows) * width * state.shape.batch
-        _need(padded <= FREE_PADDING + MOST_PADDING * held, f"prompt {number} is {length} long, which is too much")
+        need(padded <= FREE_PADDING + MOST_PADDING * held, f"prompt {number} is {length} long, which is too much")
         state.finite(f"text.{number}", (state.shape.batch, rows, width), (*FLOATS, torch.float64))
     state.check_text_number(state.meta["text"])
     if not state.published:
@@ -248,17 +204,20 @@ def _check_texts(state: _Checked) -> None:
 def _check_candidates(state: _Checked) -> set[int]:
     """The latent frames of candidates whose keys and values the state has."""
     waiting, seen = set(), set()
-    for frame, prompt, stored in _rows(state.meta["offers"], 3, "frames that wait for the bank are described wrongly"):
-        _need(_whole(frame, -MAX_COUNT, state.end - 1), f"frame {frame!r} waits for the bank")
-        _need(_whole(prompt, 0, state.meta["prompts"] - 1), f"a frame was made under prompt {prompt!r}")
-        _need(isinstance(stored, bool), "a frame that waits for the bank is described wrongly")
-        _need(frame not in seen, f"frame {frame!r} waits for the bank twice")
+    for frame, prompt, stored in lists_of(
+        state.meta["offers"], 3, "frames that wait for the bank are described wrongly"
+    ):
+        need(is_whole(frame, -MAX_COUNT, state.end - 1), f"frame {frame!r} waits for the bank")
+        need(is_whole(prompt, 0, state.meta["prompts"] - 1), f"a frame was made under prompt {prompt!r}")
+        need(isinstance(stored, bool), "a frame that waits for the bank is described wrongly")
+        need(frame not in seen, f"frame {frame!r} waits for the bank twice")
         seen.add(frame)
         waiting |= {frame} if stored else set()
     if state.published:
-        promised = state.meta["promised"]
-        _need(_whole(promised, 0, MAX_COUNT), f"{promised!r} frames are promised a slot")
-        _need(len(state.meta["offers"]) <= 1, "several frames are the newest")
+        promised, bank, offers = state.meta["promised"], state.meta["at"]["bank"], len(state.meta["offers"])
+        need(is_whole(promised, offers, state.meta["chunk"]), f"{promised!r} frames are promised a slot")
+        need(min(promised - 1, state.memory.bank_slots) <= bank, f"{promised!r} frames are promised a slot")
+        need(offers <= 1, "several frames are the newest")
     return waiting
 
 
@@ -274,25 +233,25 @@ class _CheckedPins:
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise ValueError(f"a prompt asks for {names!r}, which are no pins")
         proper = all(self.named.get(name, state.end) < state.end for name in names)
-        _need(proper, f"a prompt asks for {names!r}, which are no pins")
+        need(proper, f"a prompt asks for {names!r}, which are no pins")
         needed = self.frames | {self.named[name] for name in names}
         fits = len(needed) <= state.memory.bank_slots or not names
-        _need(fits, "a prompt asks for more pins than the bank can hold")
+        need(fits, "a prompt asks for more pins than the bank can hold")
 
 
 def _check_pins(state: _Checked) -> _CheckedPins:
     if state.published:
         return _CheckedPins()
     meta, frames = state.meta, state.meta["pins"]
-    proper = isinstance(frames, list) and all(_whole(frame, -MAX_COUNT, MAX_COUNT) for frame in frames)
-    _need(proper and len(frames) <= state.memory.bank_slots, "its pins are no list of frames that fits the bank")
+    proper = isinstance(frames, list) and all(is_whole(frame, -MAX_COUNT, MAX_COUNT) for frame in frames)
+    need(proper and len(frames) <= state.memory.bank_slots, "its pins are no list of frames that fits the bank")
     wrong = "its named pins are described wrongly"
-    pairs = _rows(meta["named"], 2, wrong)
-    _need(isinstance(meta["kept"], list) and len(meta["kept"]) == len(pairs), wrong)
+    pairs = lists_of(meta["named"], 2, wrong)
+    need(isinstance(meta["kept"], list) and len(meta["kept"]) == len(pairs), wrong)
     named: dict[str, int] = {}
     for (name, frame), kept in zip(pairs, meta["kept"], strict=True):
         proper = isinstance(name, str) and name.isprintable() and 0 < len(name) <= MAX_NAME
-        _need(proper and name not in named, f"a pin's name is {name!r}")
+        need(proper and name not in named, f"a pin's name is {name!r}")
         _check_named_pin(state, name, frame, kept)
         named[name] = frame
     stored = frozenset(kept[0] for kept in meta["kept"] if kept)
@@ -302,12 +261,12 @@ def _check_pins(state: _Checked) -> _CheckedPins:
 
 
 def _check_named_pin(state: _Checked, name: str, frame: Any, kept: Any) -> None:
-    _need(_whole(frame, -MAX_COUNT, MAX_COUNT), f"pin {name!r} is of frame {frame!r}")
-    _need((kept is None) == (frame >= state.end), f"of pin {name!r} there is too much or too little")
+    need(is_whole(frame, -MAX_COUNT, MAX_COUNT), f"pin {name!r} is of frame {frame!r}")
+    need((kept is None) == (frame >= state.end), f"of pin {name!r} there is too much or too little")
     if kept is not None:
-        proper = isinstance(kept, list) and len(kept) == 3 and _whole(kept[0], frame, frame) and kept[2] is True
-        _need(proper, f"pin {name!r} is described wrongly")
-        _need(_whole(kept[1], 0, state.meta["prompts"] - 1), f"pin {name!r} was made under prompt {kept[1]!r}")
+        proper = isinstance(kept, list) and len(kept) == 3 and is_whole(kept[0], frame, frame) and kept[2] is True
+        need(proper, f"pin {name!r} is described wrongly")
+        need(is_whole(kept[1], 0, state.meta["prompts"] - 1), f"pin {name!r} was made under prompt {kept[1]!r}")
 
 
 def _check_changes(state: _Checked, pins: _CheckedPins) -> None:
@@ -315,7 +274,7 @@ def _check_changes(state: _Checked, pins: _CheckedPins) -> None:
     if "next" in state.meta:
         change = state.meta["next"]
         strange = (change.keys() - {"weights"}) ^ {"text", "switch", "noise", "blend_chunks", "blend_path", "recall"}
-        _need(not strange, f"of the prompt that waits, {sorted(strange)} is missing or unknown")
+        need(not strange, f"of the prompt that waits, {sorted(strange)} is missing or unknown")
         state.check_text_number(change["text"])
         check_switch(change["switch"], change["blend_chunks"], change["blend_path"])
         if change["noise"] is not None:
@@ -325,49 +284,62 @@ def _check_changes(state: _Checked, pins: _CheckedPins) -> None:
     _check_weights(state.meta)
     if "blend" in state.meta:
         blend = state.meta["blend"]
-        _need(blend.keys() == {"before", "chunks", "path", "done"}, "its blend is described wrongly")
+        need(blend.keys() == {"before", "chunks", "path", "done"}, "its blend is described wrongly")
         state.check_text_number(blend["before"])
         check_switch("blend", blend["chunks"], blend["path"])
-        _need(_whole(blend["done"], 1, blend["chunks"] - 1), f"its blend is at {blend['done']!r} chunks")
+        need(is_whole(blend["done"], 1, blend["chunks"] - 1), f"its blend is at {blend['done']!r} chunks")
 
 
 def _check_weights(entry: dict[str, Any]) -> None:
     """The name of the weights that an entry was made with, where it has one."""
     weights = entry.get("weights", "")
-    _need(isinstance(weights, str) and len(weights) <= MAX_NAME, f"its weights are called {str(weights)[:40]!r}")
+    need(isinstance(weights, str) and len(weights) <= MAX_NAME, f"its weights are called {str(weights)[:40]!r}")
 
 
 def _check_provenance(state: _Checked, held: set[int], latents: set[int]) -> None:
     """held: frames outside sink and window that need a write; latents: frames whose latents the state has."""
     ledger = state.meta["ledger"]
     most = state.longest + len(held)
-    _need(len(ledger["writes"]) <= most, f"its ledger has more than {most} writes")
+    need(len(ledger["writes"]) <= most, f"its ledger has more than {most} writes")
     for write in ledger["writes"]:
         _check_write(state, write, latents)
-    for frame, number in _rows(ledger["sources"], 2, "its ledger is described wrongly"):
-        _need(_whole(number, 0, len(ledger["writes"]) - 1), f"frame {frame!r} has no write")
+    _check_standing(state)
+    for frame, number in lists_of(ledger["sources"], 2, "its ledger is described wrongly"):
+        need(is_whole(number, 0, len(ledger["writes"]) - 1), f"frame {frame!r} has no write")
         write = ledger["writes"][number]
         start, stop = write["start"] + write["unwritten"], write["start"] + write["frames"]
-        _need(_whole(frame, start, stop - 1), f"frame {frame!r} is not where its keys were written")
-    _need(held <= {frame for frame, _ in ledger["sources"]}, "it holds frames that nothing is known of")
+        need(is_whole(frame, start, stop - 1), f"frame {frame!r} is not where its keys were written")
+    need(held <= {frame for frame, _ in ledger["sources"]}, "it holds frames that nothing is known of")
 
 
 def _check_write(state: _Checked, write: dict[str, Any], latents: set[int]) -> None:
     start, frames, timestep = write["start"], write["frames"], write["timestep"]
-    _need(write["kind"] in WRITES, f"a write is of kind {write['kind']!r}")
+    need(write["kind"] in WRITES, f"a write is of kind {write['kind']!r}")
     picture, unknown = (write["kind"] == kind for kind in ("picture", UNKNOWN))
-    _need(not unknown or state.meta["content"] == EXACT, "it has to make keys again that nothing is known of")
-    in_range = _whole(start, -MAX_COUNT, -2) if picture else _whole(start, 0, state.end)
-    _need(in_range and _whole(frames, 1, 1 if picture or unknown else state.longest), "a write is out of range")
-    _need(picture or start + frames <= state.end, "a write is out of range")
-    _need(_whole(write["unwritten"], 0, frames - 1), "a write leaves nothing")
+    need(not unknown or state.meta["content"] == EXACT, "it has to make keys again that nothing is known of")
+    in_range = is_whole(start, -MAX_COUNT, -2) if picture else is_whole(start, 0, state.end)
+    need(in_range and is_whole(frames, 1, 1 if picture or unknown else state.longest), "a write is out of range")
+    need(picture or start + frames <= state.end, "a write is out of range")
+    need(is_whole(write["unwritten"], 0, frames - 1), "a write leaves nothing")
     state.check_text_number(write["text"])
-    _need(_number(timestep, 0, math.nextafter(1000, 0)), f"a write is at timestep {timestep!r}")
+    need(is_number(timestep, 0, math.nextafter(1000, 0)), f"a write is at timestep {timestep!r}")
     taking_part = set(range(start, start + frames))
-    _need(unknown or taking_part <= latents, "a write has no latents")
+    need(unknown or taking_part <= latents, "a write has no latents")
     _check_weights(write)
-    _need(isinstance(write["standing"], list), "a write stands nowhere")
-    _need(set(write["standing"]) <= taking_part, "a write stands where it never was")
+    need(isinstance(write["standing"], list), "a write stands nowhere")
+    need(set(write["standing"]) <= taking_part, "a write stands where it never was")
+
+
+def _check_standing(state: _Checked) -> None:
+    """Sink and window hold the frames that the writes left there; a compact state makes them again of nothing else."""
+    at, memory = state.meta["at"], state.memory
+    layout = SlotLayout(
+        memory.sink_frames, memory.window_frames, memory.bank_slots, at["origin"], at["end"], at["bank"]
+    )
+    left = [frame for write in state.meta["ledger"]["writes"] for frame in write["standing"]]
+    need(len(set(left)) == len(left) and set(left) <= layout.standing, "a write stands where it never was")
+    complete = state.meta["content"] == EXACT or set(left) == layout.standing
+    need(complete, "it has to make keys again that nothing is known of")
 
 
 def _check_keys(state: _Checked) -> None:
@@ -375,8 +347,8 @@ def _check_keys(state: _Checked) -> None:
         return
     k, in_fp8, at = state.tensors["k"], state.memory.cache == "fp8", state.meta["at"]
     stored = (torch.uint8,) if in_fp8 else FLOATS
-    _need(k.ndim == 6 and k.dtype in stored, f"'k' has shape {list(k.shape)} and is {k.dtype}")
-    _need(state.meta.get("dtype", "float32") in DTYPES, f"it was made in {state.meta.get('dtype')!r}")
+    need(k.ndim == 6 and k.dtype in stored, f"'k' has shape {list(k.shape)} and is {k.dtype}")
+    need(state.meta.get("dtype", "float32") in DTYPES, f"it was made in {state.meta.get('dtype')!r}")
     sizes = (state.memory.sink_frames, state.memory.window_frames, state.memory.bank_slots)
     layout = SlotLayout(*sizes, origin=at["origin"], end=at["end"], bank=at["bank"])
     slots = layout.in_use.stop - layout.in_use.start
@@ -399,6 +371,6 @@ def _check_keys(state: _Checked) -> None:
 
 def _check_trace(state: _Checked) -> None:
     trace, batch = state.tensors["trace"], state.shape.batch
-    _need(trace.dtype == torch.uint8 and trace.ndim == 1, "its trace is no text")
+    need(trace.dtype == torch.uint8 and trace.ndim == 1, "its trace is no text")
     slots = state.memory.bank_slots
     check_trace(bytes(trace.numpy()), TraceBounds(state.meta["chunk"], state.layers, batch, slots))

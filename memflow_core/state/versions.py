@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ..memory import UNKNOWN, SlotLayout
 from .format import EXACT, READABLE, VERSION
-from .validate import check_finite, memory_of, named_problems
+from .validate import memory_of
+from .values import check_finite, named_problems
 
 State = tuple[dict[str, Tensor], dict[str, Any]]
 

@@ -298,7 +298,18 @@ def _check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
     for key, value in metadata.items():
         if not (isinstance(key, str) and key and isinstance(value, str)):
             raise ValueError(f"metadata must be text by name, but {key!r} is {type(value).__name__}: use json.dumps.")
+        # libav takes texts that end at the first NUL, and in UTF-8
+        if "\0" in key + value or not _is_unicode(key + value):
+            raise ValueError(f"the tag {key!r} holds a NUL or half a character, with which no file can keep it whole.")
     return dict(metadata)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_size(encoder: FrameEncoder, height: int, width: int) -> None:

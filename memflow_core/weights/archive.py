@@ -13,6 +13,7 @@ from pathlib import Path
 MOST_MEMBERS = 100_000
 _END, _END_64, _LOCATOR_64 = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 _END_BYTES, _MOST_COMMENT = 22, 2**16
+_HEAD, _HEAD_BYTES = b"PK\x03\x04", 30  # before each member
 _ENTRY_BYTES = 46  # at least, of a member in the list at an archive's end
 _CHUNK = 2**22
 # of a file that was saved with torch.serialization.set_crc32_options(False), every member's
@@ -54,6 +55,18 @@ def check_members(path: Path, members: dict[str, zipfile.ZipInfo]) -> None:
         end = member.header_offset + member.file_size
     if end > path.stat().st_size:
         raise ArchiveError("is damaged or cut off: download it again.")
+
+
+def content_of(path: Path, member: zipfile.ZipInfo) -> bytes:
+    """Bytes of a member that is stored as it is, whatever its checksum. Raises ArchiveError where it is cut off."""
+    with path.open("rb") as file:
+        file.seek(member.header_offset)
+        head = file.read(_HEAD_BYTES)
+        if len(head) < _HEAD_BYTES or head[:4] != _HEAD:
+            raise ArchiveError("is damaged or cut off: download it again.")
+        # the member's name, and what its writer added
+        file.seek(sum(struct.unpack_from("<HH", head, _HEAD_BYTES - 4)), 1)
+        return file.read(member.file_size)
 
 
 def check_sums(path: Path, members: dict[str, zipfile.ZipInfo]) -> None:

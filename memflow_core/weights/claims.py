@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 MOST_OPERATIONS = 600_000  # a tensor takes about 32
-MOST_PICKLE_BYTES = 64_000_000
+MOST_PICKLE_BYTES = 16_000_000
 MOST_TENSORS = 15_000
 MOST_INTEGER_BYTES = 16
 _PUTS = {"PUT", "BINPUT", "LONG_BINPUT"}

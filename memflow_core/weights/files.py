@@ -5,8 +5,8 @@ The format is recognised by a file's first bytes, not by its name.
 
 from __future__ import annotations
 
+import io
 import re
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +18,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..disk import read_header
-from .archive import ArchiveError, check_members, check_sums, members_of
-from .claims import MOST_TENSORS, ClaimError, read_claims
+from .archive import ArchiveError, check_members, check_sums, content_of, members_of
+from .claims import MOST_PICKLE_BYTES, MOST_TENSORS, ClaimError, read_claims
 
 HEAD_BYTES = 512
 ZIP_MAGIC = b"PK\x03\x04"
@@ -210,8 +210,9 @@ def _check_archive(path: Path) -> None:
     if "data.pkl" not in members:
         raise ArchiveError("is a zip archive without PyTorch weights: unpack it, and name the weight file.")
     check_members(path, members)
-    with zipfile.ZipFile(path) as archive, archive.open(members["data.pkl"]) as file:
-        claims = read_claims(file)
+    if members["data.pkl"].file_size > MOST_PICKLE_BYTES:
+        raise ArchiveError(f"lists more than any weight file does ({MOST_PICKLE_BYTES // 10**6} MB): it was refused.")
+    claims = read_claims(io.BytesIO(content_of(path, members["data.pkl"])))
     for storage in claims.storages.values():
         part = members.get(f"data/{storage.key}")
         if part is None or part.file_size != storage.nbytes:

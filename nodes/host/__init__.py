@@ -5,6 +5,7 @@ from .decode import chunk_decoder
 from .decode.base import ChunkDecoder
 from .decode.taehv import LightDecoder
 from .decode.wan import WanDecoder
+from .exit import stopped_at_exit
 from .files import (
     OutputFile,
     new_output_file,

@@ -47,7 +47,8 @@ def new_state_file(prefix: str) -> OutputFile:
     Raises ValueError, in one sentence, for a prefix that is no name in that folder.
     """
     root = Path(folder_paths.get_output_directory()) / STATE_FOLDER
-    if not isinstance(prefix, str) or Path(prefix).name in ("", ".."):
+    _check_prefix(prefix)
+    if Path(prefix).name in ("", ".."):
         raise ValueError(_outside(prefix, root))
     path, subfolder = _next_name(root, prefix, STATE_ENDING, (0, 0))
     return OutputFile(path, str(Path(STATE_FOLDER) / subfolder), "output")
@@ -95,10 +96,10 @@ def _check_length(prefix: str, name: str) -> None:
         )
 
 
-def _outside(prefix: object, root: Path) -> str:
+def _outside(prefix: str, root: Path) -> str:
+    place = f"output folder's {STATE_FOLDER}" if root.name == STATE_FOLDER else f"{root.name} folder"
     return (
-        f"filename_prefix is {_shown(prefix)}, but must be a name inside the folder {root.name}: nothing is written "
-        f"outside of it."
+        f"filename_prefix is {_shown(prefix)}, but must be a name inside the {place}: nothing is written outside of it."
     )
 
 

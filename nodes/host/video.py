@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import av
+from av.error import FFmpegError
 from comfy_api.latest import InputImpl
 from PIL import Image
 from torch import Tensor
@@ -27,9 +29,10 @@ def video_frames(video: Any) -> Iterator[tuple[int, Image.Image | Tensor]]:
     """Frames of a `VIDEO` with their number in it: a picture each, or [H, W, 3] from 0 to 1.
 
     One is in memory at a time, unless the video is cropped: then ComfyUI itself has to decode it, as a whole.
+    Raises ValueError for a file that cannot be read.
     """
     source = video.get_stream_source()  # a path, or a file in memory
-    with av.open(source) as file:
+    with _told_if_broken(), av.open(source) as file:
         stream = file.streams.video[0]
         if _is_cropped(video, stream):
             yield from enumerate(video.get_components().images)
@@ -44,6 +47,17 @@ def video_frames(video: Any) -> Iterator[tuple[int, Image.Image | Tensor]]:
                 return
             yield number, frame.to_image()
             number += 1
+
+
+@contextmanager
+def _told_if_broken() -> Iterator[None]:
+    """Turn what a decoder says of a broken file into a ValueError."""
+    try:
+        yield
+    # without pictures in it, a file has no first stream of them
+    except (FFmpegError, IndexError) as error:
+        reason = getattr(error, "strerror", None) or "it holds no pictures"
+        raise ValueError(f"the video cannot be read ({reason}): connect one that plays.") from error
 
 
 def _window(video: Any, time_base: Any) -> tuple[int, int | None]:

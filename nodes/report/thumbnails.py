@@ -37,6 +37,8 @@ def frame_pictures(images: Any, frames: set[int], first_px: int) -> dict[int, Im
 
     images    an `IMAGE` [F, H, W, 3 or 4] or a `VIDEO`, which starts with frame `first_px` of the story.
     frames    those that are wanted; a frame that `images` does not hold is left out.
+
+    Raises ValueError for a `VIDEO` that cannot be read.
     """
     places = {frame - first_px: frame for frame in frames if frame >= first_px}
     if isinstance(images, Tensor):

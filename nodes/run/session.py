@@ -170,7 +170,7 @@ def open_run(request: Request, plan: Plan, vae: Any = None) -> Iterator[Run]:
         stream = _start_stream(request, backbone, progress, hooks)
         live = _live_schedule(request, plan, vae, page=page, hooks=hooks, weights=weights)
         events = _events(request, page, stream)
-        with RUNNING.listed(page, live.control), events:
+        with host.stopped_at_exit(), RUNNING.listed(page, live.control), events:
             yield Run(
                 request=request,
                 stream=stream,

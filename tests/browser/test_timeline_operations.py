@@ -119,7 +119,9 @@ def test_what_cannot_be_played_is_said(timeline):
     assert timeline("global: x\n0s: a\n6s:")["problems"] == ["", ""]
 
 
-prompt_texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12).filter(lambda text: text.strip())
+prompt_texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12).filter(
+    lambda text: text.strip()
+)
 options = st.sampled_from(["", " [cut]", " [soft][seed 7]", "[seed 5]"])
 units = st.sampled_from(["s", "", "f", "c", " frames", " sec"])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.cases.conftest import with_lora
+from tests.cases.graphs import with_lora
 from tools import random_graphs
 
 # -- what is told, and what is refused --------------------------------------------------------------------------------

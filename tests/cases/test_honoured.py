@@ -8,7 +8,7 @@ import types
 import pytest
 import torch
 
-from tests.cases.conftest import OTHER, PROMPT, lora_of, with_lora
+from tests.cases.graphs import OTHER, PROMPT, lora_of, with_lora
 
 # -- shift ------------------------------------------------------------------------------------------------------------
 

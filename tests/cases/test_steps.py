@@ -8,7 +8,7 @@ import json
 import pytest
 import torch
 
-from tests.cases.conftest import PROMPT
+from tests.cases.graphs import PROMPT
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from .bodies import bodies, names
 from .case import Case
 from .media import films, sounds
-from .states import small_backbone, states
+from .states import saved_streams, small_backbone, states
 from .weights import weights
 
 KINDS = {
@@ -15,4 +15,4 @@ KINDS = {
     "names": names,
 }
 
-__all__ = ["KINDS", "Case", "small_backbone"]
+__all__ = ["KINDS", "Case", "saved_streams", "small_backbone"]

@@ -11,7 +11,8 @@ from typing import Any
 
 from .case import STRANGE, Case, flipped, shown, strange
 
-CHANGED, BITS = 24, 6
+CHANGED, BITS, RANDOM_NAMES = 24, 6, 10
+ODD = "ab/\\.%:*?<>|\"'~$ \0\n\x7f\u202eé日😀\ud800"
 GOOD: dict[str, dict[str, Any]] = {
     "plan": {
         "schedule": "0s: a robot",
@@ -68,6 +69,9 @@ def bodies(_folder: Path, random: Random) -> Iterator[Case]:
 def names(_folder: Path, random: Random) -> Iterator[Case]:
     """Names of files, as a workflow may hold them; about 40."""
     for value in STRANGE:
+        yield Case(f"the name {shown(value)}", value)
+    for _ in range(RANDOM_NAMES):
+        value = "".join(random.choice(ODD) for _ in range(random.randrange(1, 12)))
         yield Case(f"the name {shown(value)}", value)
     long = "n" * random.randrange(256, 5000)
     for value in (long, f"{long}/x", "é" * 130, "x/" * 3000 + "x", "a\nb", "\x1b[31m", "..", "../x", "a/../../x", "/x"):

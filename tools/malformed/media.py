@@ -22,7 +22,7 @@ def films(folder: Path, random: Random) -> Iterator[Case]:
         path = folder / f"whole.{ending}"
         path.unlink(missing_ok=True)
         with VideoWriter(path, 16) as writer:
-            writer.write(torch.rand(12, 32, 32, 3))
+            writer.write(torch.rand(12, 32, 32, 3, generator=torch.Generator().manual_seed(1)))
         whole = path.read_bytes()
         for number in range(BITS):
             damaged = whole
