@@ -31,7 +31,7 @@ ERRORS = [
     (KeyError("frames"), "'frames'"),
     (IndexError("list index out of range"), "list index out of range"),
     (TypeError("execute() got an unexpected keyword argument 'mode'"), "unexpected keyword"),
-    (Missing("cannot open /root/.cache/models/wan/model.safetensors"), "cannot open model.safetensors"),
+    (Missing(f"cannot open {Path.home()}/.cache/models/wan/model.safetensors"), "cannot open model.safetensors"),
     (Missing("cannot open /mnt/my models/wan 2.1/model.safetensors now"), "model.safetensors"),
     (Missing(r"cannot open C:\Users\me\ComfyUI\models\wan.safetensors"), "cannot open wan.safetensors"),
     (Missing("RuntimeError: shapes do not fit"), "shapes do not fit"),
