@@ -55,7 +55,8 @@ def sentence(error: BaseException) -> str:
         return "something failed that gives no reason: the server's log has the details."
     # our own errors are ValueErrors that are written as sentences
     if isinstance(error, (ValueError, FileNotFoundError)):
-        return _without_folders(text)
+        text = _without_folders(text)
+        return text if text[-1] in ".?!。" else f"{text}."
     return _unexpected(text)
 
 
@@ -100,7 +101,7 @@ def _of_system(error: OSError) -> str:
 
 
 def _unexpected(text: str) -> str:
-    words = _PATH.sub("", _without_folders(text)).rstrip(".")
+    words = _without_folders(_PATH.sub("", text)).rstrip(".")
     return f"something failed that should not: {words}. The server's log has the details."
 
 
