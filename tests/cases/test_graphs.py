@@ -26,16 +26,15 @@ def test_any_option_of_any_name_on_the_model_is_told(graphs):
         "new_option": lambda m: m.model_options.update(new_option=object()),
         "new_inner": lambda m: m.model_options["transformer_options"].update(new_inner=3),
         "patches.new_patch": lambda m: m.set_model_patch(lambda x: x, "new_patch"),
-        "patches_replace.dit.('double_block', 0)": lambda m: m.set_model_patch_replace(
-            lambda *a: a, "dit", "double_block", 0
-        ),
+        "patches_replace.dit.double_block": lambda m: m.set_model_patch_replace(lambda *a: a, "dit", "double_block", 0),
         "wrappers.diffusion_model.new_key": lambda m: m.add_wrapper_with_key("diffusion_model", "new_key", len),
         "callbacks.on_prepare_state.new_key": lambda m: m.add_callback_with_key("on_prepare_state", "new_key", len),
         "attachments.new_attachment": lambda m: m.set_attachments("new_attachment", object()),
         "additional_models.new_models": lambda m: m.set_additional_models("new_models", [graphs.tiny.model]),
-        "diffusion_model.blocks.0.self_attn.forward": lambda m: m.add_object_patch(
-            "diffusion_model.blocks.0.self_attn.forward", m.model.diffusion_model.blocks[0].self_attn.forward
-        ),
+        "diffusion_model.blocks.*.self_attn.forward": lambda m: [
+            m.add_object_patch(f"diffusion_model.blocks.{number}.self_attn.forward", block.self_attn.forward)
+            for number, block in enumerate(m.model.diffusion_model.blocks)
+        ],
         "concat_keys": lambda m: m.add_object_patch("concat_keys", ("concat_image",)),
     }
     for option, how in ways.items():

@@ -91,7 +91,7 @@ def test_a_cropped_video_is_decoded_by_comfyui_itself(pack, film):
 def test_memory_view_shows_moments_of_the_trim(tiny, film):
     from comfy_api.latest import InputImpl
 
-    _, _, report = tiny.sample(steps="1000")
+    _, _, report = tiny.sample(steps="1000", length=81, memory=tiny.memory())
     trimmed = InputImpl.VideoFromFile(str(film), start_time=1.0)
     view = tiny.nodes.memory_view.MemFlowMemoryView.execute
     by_video = view(report, images=trimmed).result[0]

@@ -112,3 +112,19 @@ def test_the_sampler_refuses_a_model_that_needs_an_image(tiny, weights):
     model = comfy.sd.load_diffusion_model_state_dict(state_dict, metadata=config)
     with pytest.raises(ValueError, match="36 input channels"):
         tiny.sample(model=model)
+
+
+@pytest.mark.parametrize("dtype", ["default", "fp8"])
+def test_comfyui_can_copy_a_model_for_another_device(tiny, folder, weights, dtype):
+    """Select Model Device and MultiGPU CFG Split read the weights anew; a LoRA is there as before."""
+    save_file(weights, folder / "plain.safetensors")
+    rows, columns = weights["blocks.0.self_attn.q.weight"].shape
+    halves = {"A": torch.randn(2, columns) / 4, "B": torch.randn(rows, 2) / 4}
+    torch.save({f"base_model.model.blocks.0.self_attn.q.lora_{h}.weight": halves[h] for h in halves}, folder / "l.pt")
+    model = load(tiny, "plain.safetensors", lora_name="l.pt", weight_dtype=dtype)
+    other = model.clone(force_deepcopy=True)
+    assert other.model is not model.model
+    assert other.model.diffusion_model.patch_embedding.weight.data_ptr() != (
+        model.model.diffusion_model.patch_embedding.weight.data_ptr()
+    )
+    assert torch.equal(tiny.sample(model=other)[0], tiny.sample(model=model)[0])

@@ -205,8 +205,7 @@ def _leaves(value: Any, place: str, kind: str = UNUSED) -> Iterator[Finding]:
         return
     if isinstance(value, Mapping) and not place.endswith("rope_options"):
         for name, inner in value.items():
-            # ComfyUI keeps what came without a key under None
-            yield from _leaves(inner, place if name is None else f"{place}.{name}".lstrip("."), kind)
+            yield from _leaves(inner, f"{place}.{_key(name)}".strip("."), kind)
     elif isinstance(value, (list, tuple)) and all(
         callable(item) or not isinstance(item, (int, float)) for item in value
     ):
@@ -214,6 +213,12 @@ def _leaves(value: Any, place: str, kind: str = UNUSED) -> Iterator[Finding]:
             yield Finding(kind, place, _node(place, item))
     else:
         yield Finding(kind, place, _node(place, value))
+
+
+def _key(name: Any) -> str:
+    """A key without its block's number; ComfyUI keeps what came without a key under None."""
+    parts = name if isinstance(name, tuple) else (name,)
+    return " ".join(str(part) for part in parts if part is not None and not isinstance(part, int))
 
 
 def _is_neutral(place: str, value: Any) -> bool:
@@ -238,4 +243,5 @@ def _node(place: str, value: Any) -> str | None:
 def _objects(model: Any) -> Iterator[Finding]:
     for place, value in model.object_patches.items():
         if place not in ("model_sampling", "latent_format") and not _USED_OBJECTS.fullmatch(place):
-            yield Finding(UNUSED, place, node_behind(value))
+            # most nodes do the same to every block
+            yield Finding(UNUSED, re.sub(r"\.\d+\b", ".*", place), node_behind(value))
