@@ -5,7 +5,7 @@ from .live import RUNNING
 from .memory_settings import CUSTOM, CUSTOM_VALUES, MEMORY_OPTIONS, memory_from_widgets, memory_of
 from .output import sound_of, video_writer, write_video
 from .pictures import remember_pictures, start_from_pictures
-from .plan_text import plan_json
+from .plan_text import note_message, plan_json
 from .presets import PRESETS, REASONS, memory_words
 from .request import MOST_FRAMES, EncodedPrompts, PlanRequest, Request, parse_steps, place, prepare
 from .session import Run, open_run
@@ -32,6 +32,7 @@ __all__ = [
     "memory_from_widgets",
     "memory_of",
     "memory_words",
+    "note_message",
     "open_run",
     "parse_steps",
     "place",

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ...memflow_core.estimate import GB, Footprint
+from ...memflow_core.schedule import Note
 from .messages import Message, message
 
 MOST_SWITCHES = 6  # that are listed one by one
 
 
-def plan_json(footprint: Footprint, model: Message | None = None) -> dict[str, Any]:
+def plan_json(footprint: Footprint, model: Message | None = None, notes: Sequence[Note] = ()) -> dict[str, Any]:
     """Return summary and lines for the page, fit for JSON: in English, and as messages for any language.
 
     model  name of the model that stands for the one to come; None where it is the very model.
+    notes  of the schedule, a line each.
     """
     summary = plan_summary(footprint)
-    lines = plan_lines(footprint, model)
+    lines = [*plan_lines(footprint, model), *(message("The schedule: {0}.", note_message(told)) for told in notes)]
     return {
         "summary": str(summary),
         "lines": [str(line) for line in lines],
         "said": [line.to_json() for line in (summary, *lines)],
     }
+
+
+def note_message(told: Note) -> Message:
+    """A schedule's note as a message."""
+    return message(told.text, *told.values)
 
 
 def plan_summary(footprint: Footprint) -> Message:

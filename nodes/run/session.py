@@ -24,7 +24,7 @@ from .estimate import estimate_run
 from .events import RunEvents
 from .live import RUNNING, direct, prompt_encoder
 from .plan_text import plan_json
-from .request import Request
+from .request import Request, encoded_schedule
 from .start_state import StoryState, load_initial
 
 # a named pin is needed once in a while, and takes as much room as a slot of the cache
@@ -113,8 +113,9 @@ class Run:
         return list(self.stream.progress.recent)
 
     def played(self) -> str:
-        """What was played, as a schedule's text. With the same seed it makes the same video."""
-        return to_text(self.schedule.played())
+        """What was played, as a schedule's text; comments say what was left out. With the same seed it makes the same
+        video."""
+        return to_text(self.schedule.played(), notes=True)
 
     def ui(self) -> dict[str, list]:
         """The part of the node's result that its memory view shows."""
@@ -173,7 +174,7 @@ def _show_estimate(
     request: Request, plan: Plan, vae: Any, *, footprint: Footprint, page: host.Page, progress: host.Progress
 ) -> None:
     """Show the estimate on page and node, and check it against the device."""
-    shown = plan_json(footprint)
+    shown = plan_json(footprint, notes=plan.notes)
     page.send("memflow.plan", shown)
     slower = check_budget(request, plan, footprint, vae)
     if slower is not None:
@@ -227,7 +228,7 @@ def _live_schedule(request: Request, plan: Plan, vae: Any, *, page: host.Page, h
             settle=hooks.settle,
             back_on_device=lambda: host.back_on_device(request.model, request.latents, vae),
         )
-    schedule = EncodedSchedule(request.schedule.prompts, plan, request.schedule.embeddings)
+    schedule = encoded_schedule(request, plan)
     return direct(schedule, page, encode=encode, first=request.done, open_end=request.open_end, on_hold=on_hold)
 
 
