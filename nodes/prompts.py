@@ -7,7 +7,7 @@ from dataclasses import replace
 from comfy_api.latest import io
 
 from ..memflow_core.config import BLEND_PATHS, SWITCHES
-from ..memflow_core.schedule import Blend, Segment, Time, read_schedule
+from ..memflow_core.schedule import Blend, Segment, Time, read_story
 from . import host
 from .io_types import CATEGORY, ScheduleType
 from .run import EncodedPrompts, add_segment, segment_prompt
@@ -39,8 +39,8 @@ class MemFlowPromptSchedule(io.ComfyNode):
                     tooltip="One line a prompt, which holds until the next: '10s: ...', '0:10: ...', or a bare "
                     "number for a video frame ('160: ...'). It starts with the next chunk, at most 0.75 s later at "
                     "16 fps. [cut], [soft] or [blend 6] after the time changes how the switch is made. 'a | b | c' "
-                    "spreads prompts evenly. MemFlow JSONL, Scope timelines and AnimateDiff-style schedules can be "
-                    "pasted in. The timeline below edits this text.",
+                    "spreads prompts evenly. Ranges, answers of chat programs, MemFlow JSONL, Scope timelines, "
+                    "AnimateDiff-style schedules, SRT and CSV can be pasted in. The timeline below edits this text.",
                 ),
                 io.String.Input(
                     "global_prompt",
@@ -49,6 +49,16 @@ class MemFlowPromptSchedule(io.ComfyNode):
                     advanced=True,
                     tooltip="Put before every prompt: the setting and the looks that all of them share. Empty "
                     "(default): the line 'global: ...' of the prompts, if there is one, serves instead.",
+                ),
+                io.Int.Input(
+                    "story",
+                    default=1,
+                    min=1,
+                    max=1_000_000,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Only for a MemFlow JSONL with several stories, one a line: which of them, from 1 "
+                    "(default).",
                 ),
             ],
             outputs=[
@@ -59,18 +69,20 @@ class MemFlowPromptSchedule(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, prompts: str | None = None) -> bool | str:
-        # None while the text comes over a link
-        if prompts is not None:
+    def validate_inputs(cls, prompts: str | None = None, story: int | None = 1) -> bool | str:
+        # None while a value comes over a link
+        if prompts is not None and story is not None:
             try:
-                read_schedule(prompts)
+                read_story(prompts, story)
             except ValueError as error:
                 return str(error)
         return True
 
     @classmethod
-    def execute(cls, clip, prompts: str, global_prompt: str = "") -> io.NodeOutput:
-        schedule = read_schedule(prompts)
+    def execute(cls, clip, prompts: str, global_prompt: str = "", story: int = 1) -> io.NodeOutput:
+        schedule = read_story(prompts, story)
+        for told in schedule.notes:
+            host.log(f"MemFlow Prompt Schedule: {told}.")
         if global_prompt.strip():
             schedule = replace(schedule, global_prompt=global_prompt.strip())
         spoken = host.encode(clip, schedule.full_prompts())

@@ -1,16 +1,22 @@
 """Prompts over time: read a schedule, place it on chunks, write it back. Standard library only."""
 
 from .errors import ScheduleError, shorten, show
-from .formats import read_schedule
+from .formats import read_schedule, read_story
 from .grid import ChunkGrid
+from .limits import MOST_CHARACTERS, MOST_LINES, MOST_SEGMENTS
+from .notes import Note
 from .plan import PlacedPin, PlacedSegment, Plan
 from .schedule import Blend, Pin, PromptSchedule, Segment
-from .text import to_text
 from .time import Time, format_time, parse_time
+from .write import to_text
 
 __all__ = [
+    "MOST_CHARACTERS",
+    "MOST_LINES",
+    "MOST_SEGMENTS",
     "Blend",
     "ChunkGrid",
+    "Note",
     "Pin",
     "PlacedPin",
     "PlacedSegment",
@@ -22,6 +28,7 @@ __all__ = [
     "format_time",
     "parse_time",
     "read_schedule",
+    "read_story",
     "shorten",
     "show",
     "to_text",

@@ -1,30 +1,36 @@
 """Read a schedule in any form: `read_schedule` finds the form, and one module reads each.
 
-text            `text`: one `10s: prompt` a line.
+text            `text`: one `10s: prompt` a line, or lines with times in other shapes.
 list, object    `json_form`: for programs.
-frames          `frames_form`: `"0": "...", "24": "..."`, of FizzNodes and AnimateDiff-Evolved.
+frames          `frames_form`: `"0": "...", "24": "..."`, of FizzNodes, AnimateDiff-Evolved, Deforum; `prompt_map`.
 MemFlow JSONL   `memflow_jsonl`: the published program's stories, one a line.
 Scope timeline  `scope`: the timeline of Daydream Scope.
+subtitles       `subtitles`: SRT and WebVTT.
+tables          `table_form`: CSV, and the tables of chat programs.
 
-All but text may come as Python values or as JSON text.
+Lists, objects and timelines may come as Python values, as JSON text, or as text that is nearly JSON, see `literal`.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .errors import ScheduleError, show
-from .frames_form import from_frames_object, from_frames_text, is_frames_object, is_frames_text
+from .errors import ScheduleError, require, show
+from .fences import Bare, starts_structure, unfence
+from .frames_form import from_frames_object, from_frames_text, from_prompt_map, is_frames_object, is_frames_text
 from .json_form import from_list, from_object
 from .json_text import load_json
+from .limits import check_count, check_text_size
+from .loose_line import STRONG, match_loose_line
 from .memflow_jsonl import add_braces, choose_story, from_memflow, split_stories
-from .schedule import PromptSchedule
+from .notes import lines_left_out, note
+from .schedule import PromptSchedule, Segment
 from .scope import from_timeline
+from .subtitles import read_subtitles
+from .table_form import read_table
 from .text import from_text
-
-_JSON_START = re.compile(r'\{\s*["}]|\[\s*[\[{"\]]')
+from .time import Time
 
 
 def read_schedule(source: object, line: int | None = None) -> PromptSchedule:
@@ -34,35 +40,98 @@ def read_schedule(source: object, line: int | None = None) -> PromptSchedule:
     line    which story of a MemFlow JSONL with several, from 1.
 
     Raises ScheduleError in one sentence, with the line or entry and the fix; also for a schedule that is empty, does
-    not start at 0, or whose times do not rise.
+    not start at 0, whose times do not rise, or that is larger than `limits` allows.
     """
     if isinstance(source, PromptSchedule):
         schedule = source
-    elif isinstance(source, str):
-        schedule = _read_text(source.removeprefix("\ufeff").strip(), line)
     else:
-        schedule = _read_value(source)
+        schedule = _read_text(_checked(source), line) if isinstance(source, str) else _read_value(source)
+        check_count("prompts", len(schedule.segments))
+        check_count("pins", len(schedule.pins))
     schedule.check_order()
     return schedule
 
 
+def read_story(text: str, story: int = 1) -> PromptSchedule:
+    """Read a text, and of a MemFlow JSONL with several stories the one of this number, from 1.
+
+    Raises ScheduleError as `read_schedule` does, and for a number that no story has.
+    """
+    count = len(split_stories(_checked(text).strip()))
+    if count > 1:
+        require(1 <= story <= count, f"story is {story}, but the text holds {count} stories: choose 1 to {count}.")
+        return read_schedule(text, story).with_notes([note("story {0} of {1}", story, count)])
+    require(story == 1, f"story is {story}, but the text holds one schedule: set story to 1.")
+    return read_schedule(text)
+
+
+def _checked(text: str) -> str:
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    check_text_size(text)
+    return text
+
+
+# -- text -------------------------------------------------------------------------------------------------------------
+
+
 def _read_text(text: str, line: int | None) -> PromptSchedule:
-    text = add_braces(text)
-    stories = split_stories(text)
+    bare = add_braces(text.strip())
+    stories = split_stories(bare)
     if line is not None or len(stories) > 1:
         return _read_value(load_json(choose_story(stories, line)))
+    if is_frames_text(bare):
+        return from_frames_text(bare)
+    if bare.startswith(("{", "[")) and starts_structure(bare):
+        return _read_structure(bare)
+    return _read_fenced(unfence(text))
+
+
+def _read_fenced(found: Bare) -> PromptSchedule:
+    """Read the text that stood between fences, or behind words that introduce it."""
+    text = add_braces(found.text.strip())
+    if found.left and split_stories(text)[1:]:
+        return _read_text(text, None)
     if is_frames_text(text):
-        return from_frames_text(text)
-    if _JSON_START.match(text):
-        return _read_value(load_json(text))
-    return from_text(text)
+        schedule = from_frames_text(text)
+    elif text.startswith(("{", "[", "(")) and (text[0] != "(" or text.endswith(")")) and starts_structure(text):
+        schedule = _read_structure(text)
+    else:
+        schedule = read_subtitles(found.text) or read_table(found.text) or from_text(found.text)
+    return schedule.with_notes(lines_left_out(found.left))
+
+
+def _read_structure(text: str) -> PromptSchedule:
+    """Read JSON, or what is nearly JSON; entries one a line are a list."""
+    lines = [line for line in text.split("\n") if line.strip()]
+    if len(lines) > 1 and all(line.startswith("{") and line.rstrip(" ,").endswith("}") for line in lines):
+        return _read_value([load_json(line.rstrip(" ,")) for line in lines])
+    value = load_json(text)
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        return _read_strings(value)
+    return _read_value(value)
+
+
+def _read_strings(prompts: Sequence[str]) -> PromptSchedule:
+    """Read a list of prompts, which share the story evenly, or of lines with times."""
+    lines = [match_loose_line(prompt) for prompt in prompts if prompt.strip()]
+    if len(lines) > 1 and all(line is not None and line.strength == STRONG for line in lines):
+        return from_text("\n".join(prompts))
+    count = len(prompts)
+    return PromptSchedule(tuple(Segment(Time(100 * at / count, "percent"), text) for at, text in enumerate(prompts)))
+
+
+# -- values -----------------------------------------------------------------------------------------------------------
 
 
 def _read_value(source: object) -> PromptSchedule:
     if isinstance(source, (list, tuple)):
+        if len(source) > 1 and all(isinstance(item, str) for item in source):
+            return _read_strings(source)
         return from_list(source)
     if not isinstance(source, Mapping):
         raise ScheduleError(f"a schedule is text, a list or an object, not {show(source)}.")
+    if "prompt_map" in source:
+        return from_prompt_map(source)
     if "prompts" in source:
         return _read_prompts(source)
     if "segments" in source:
@@ -76,8 +145,11 @@ def _read_value(source: object) -> PromptSchedule:
 
 
 def _read_prompts(source: Mapping[str, Any]) -> PromptSchedule:
-    """Read what has the key `prompts`: a Scope timeline, whose prompts are objects, or a MemFlow story."""
+    """Read what has the key `prompts`: a Scope timeline, a MemFlow story, or video frames as keys."""
     prompts = source["prompts"]
+    if isinstance(prompts, Mapping) and is_frames_object(prompts):
+        others = {key: value for key, value in source.items() if key != "prompts"}
+        return from_prompt_map({"prompt_map": prompts, **others})
     if not isinstance(prompts, (list, tuple)) or not prompts:
         raise ScheduleError(f"'prompts' is {show(prompts)}, but must be a list of at least one prompt.")
     return from_timeline(prompts) if isinstance(prompts[0], Mapping) else from_memflow(source)

@@ -22,7 +22,8 @@ _TIME_KEYS = ("time", *_TIME_UNITS)
 _ENTRY_KEYS = (*_TIME_KEYS, "prompt", "switch", "seed", "blend", "recall")
 _PIN_KEYS = (*_TIME_KEYS, "name")
 _BLEND_KEYS = ("chunks", "s", "path")
-_OBJECT_KEYS = ("segments", "global_prompt", "length", "pins")
+# notes are those of the route that answers with this form, and change nothing
+_OBJECT_KEYS = ("segments", "global_prompt", "length", "pins", "notes")
 
 
 def from_list(entries: Sequence[Any]) -> PromptSchedule:

@@ -1,4 +1,4 @@
-"""Strict JSON: no NaN, no Infinity, no repeated keys, and errors that name the line."""
+"""JSON: no NaN, no Infinity, no repeated keys, errors with the line; else what is nearly JSON, see `literal`."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ import json
 from typing import Any
 
 from .errors import ScheduleError, require, shorten
+from .literal import read_literal
 
 
 def load_json(text: str) -> Any:
-    """Parse JSON text into Python values. Raises ScheduleError, with the line where there is one."""
+    """Parse JSON text, or a literal of Python, into Python values. Raises ScheduleError, mostly with the line."""
     try:
         return json.loads(text, object_pairs_hook=_no_repeats, parse_constant=_no_constant)
     except ScheduleError:
         raise
-    except json.JSONDecodeError as error:
-        raise ScheduleError(
-            f"line {error.lineno}: this is no valid JSON ({error.msg}, column {error.colno}): mend it, "
-            f"or write the schedule as text, one '10s: prompt' a line."
-        ) from None
+    except json.JSONDecodeError:
+        return read_literal(text)
     except RecursionError:
         raise ScheduleError("this JSON is nested too deeply to be a schedule.") from None
     except ValueError:

@@ -16,16 +16,18 @@ from .json_text import load_json
 from .schedule import PromptSchedule, Segment
 from .time import Time
 
-_WITHOUT_BRACES = re.compile(r'"prompts"\s*:\s*\[')
+_WITHOUT_BRACES = re.compile(r'"prompts"\s*:\s*\[|"?prompt_map"?\s*[:=]\s*\{')
+_KEYED = re.compile(r'"[A-Za-z_]\w{0,60}"\s*:')
 
 
 def add_braces(text: str) -> str:
-    """Put back the outer braces of a story that has lost them; any other text stays as it is."""
-    return f"{{{text.removesuffix(',')}}}" if _WITHOUT_BRACES.match(text) else text
+    """Put back the outer braces of a story, or of a `prompt_map`, that has lost them; any other text stays as it is."""
+    keyed = _KEYED.match(text) and any(f'"{key}"' in text for key in ("prompts", "prompt_map"))
+    return f"{{{text.removesuffix(',')}}}" if keyed or _WITHOUT_BRACES.match(text) else text
 
 
 def split_stories(text: str) -> list[str]:
-    """The lines of a JSONL with stories; empty for any other text."""
+    """The lines of a JSONL with stories, spaces at its ends stripped; empty for any other text."""
     lines = [line for line in text.split("\n") if line.strip()]
     if not lines or not lines[0].lstrip().startswith("{"):
         return []
@@ -41,7 +43,9 @@ def choose_story(stories: Sequence[str], line: int | None) -> str:
     count = len(stories)
     require(count > 0, f"line is {show(line)}, but only a MemFlow JSONL has lines to choose from: leave it out.")
     if line is None:
-        raise ScheduleError(f"the text holds {count} stories, one a line: keep one, or choose line 1 to {count}.")
+        raise ScheduleError(
+            f"the text holds {count} stories, one a line: set story on the node, or choose line 1 to {count}."
+        )
     whole = isinstance(line, int) and not isinstance(line, bool)
     require(whole and 1 <= line <= count, f"line is {show(line)}, but must be from 1 to {count}.")
     return stories[line - 1]

@@ -10,6 +10,7 @@ from typing import Any
 from ..config import MemoryConfig
 from .errors import ScheduleError, require, shorten
 from .grid import ChunkGrid
+from .notes import Note
 from .time import Time
 
 
@@ -50,12 +51,16 @@ class PlacedPin:
 
 @dataclass(frozen=True)
 class Plan:
-    """Segments and pins placed on `chunks` chunks of a grid. The segments join without gaps."""
+    """Segments and pins placed on `chunks` chunks of a grid. The segments join without gaps.
+
+    notes  what reading and placing the schedule left out or took in another way than it is written.
+    """
 
     segments: tuple[PlacedSegment, ...]
     chunks: int
     grid: ChunkGrid
     pins: tuple[PlacedPin, ...] = ()
+    notes: tuple[Note, ...] = ()
 
     def segment_at(self, chunk: int) -> int:
         """Index of the segment that a chunk is made under. Raises IndexError for a chunk outside the plan."""
@@ -94,17 +99,19 @@ class Plan:
             )
 
     def report(self) -> str:
-        """Describe where every prompt and pin was requested and where it starts, one line each."""
+        """Describe where every prompt and pin was requested and where it starts, and the notes, one line each."""
         frames = self.grid.px_frames(self.chunks)
         fps = self.grid.fps
         lines = [f"{self.chunks} chunks, {frames} video frames, {frames / fps:.2f} s at {fps:g} fps"]
         lines += [self._segment_line(segment) for segment in self.segments]
         lines += [self._pin_line(pin) for pin in self.pins]
+        lines += [f"note: {told}" for told in self.notes]
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """The plan for programs, fit for JSON."""
+        """The plan for programs, fit for JSON; with the key `notes` where there are any."""
         frames = self.grid.px_frames(self.chunks)
+        notes = {"notes": [str(told) for told in self.notes]} if self.notes else {}
         return {
             "chunks": self.chunks,
             "latent_frames_per_chunk": self.grid.latent_frames,
@@ -124,6 +131,7 @@ class Plan:
                 {"name": pin.name, "latent_frame": pin.frame, "requested": asdict(pin.requested)} | self._pin_start(pin)
                 for pin in self.pins
             ],
+            **notes,
         }
 
     def _segment_line(self, segment: PlacedSegment) -> str:

@@ -7,18 +7,26 @@ nearest video frame. `formats` reads a schedule, `text` writes it.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import KW_ONLY, dataclass, field, replace
 
 from ..config import BLEND_PATHS, SWITCHES
 from .errors import ScheduleError, check_text, require, shorten, show
 from .grid import ChunkGrid
+from .notes import Note, note
 from .plan import PlacedPin, PlacedSegment, Plan
 from .time import Time
 
 MAX_SEED = 2**64 - 1
 _BLEND_LENGTH = Time(4, "chunks")
-_PIN_NAME = re.compile(r"[^\W\d][\w-]{0,39}")
+# Letters beyond ASCII are all characters but these: spaces, signs and punctuation, and what stands for no character.
+# A class of letters would follow the version of Unicode, which is not the page's. web/js/schedule/options.js has them.
+_NO_LETTER = (
+    r"\u0080-\u00a9\u00ab-\u00b1\u00b4\u00b6-\u00b8\u00bb\u00bf\u00d7\u00f7\u1680\u180e\u2000-\u206f\u2190-"
+    r"\u21ff\u3000-\u3004\u3008-\u3020\u3030\u303d-\u303f\ud800-\uf8ff\ufe00-\ufe6f\ufeff\uff00-\uff0f"
+    r"\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65\uffe0-\uffff\U000e0000-\U0010ffff"
+)
+_PIN_NAME = re.compile(rf"(?:[A-Za-z_]|[^\x00-\x7f{_NO_LETTER}])(?:[A-Za-z0-9_-]|[^\x00-\x7f{_NO_LETTER}]){{0,39}}")
 _RESERVED = (*SWITCHES, "seed")
 
 
@@ -138,6 +146,8 @@ class PromptSchedule:
     global_prompt  put before every prompt.
     length         of the story, where `place` gets none.
     pins           moments to keep in memory; no two have the same name.
+    notes          what reading left out or took in another way than it is written. They do not count when schedules
+                   are compared.
 
     Raises ScheduleError for a field that is not as it must be, and for a recalled name that no pin has.
     """
@@ -146,6 +156,7 @@ class PromptSchedule:
     global_prompt: str = ""
     length: Time | None = None
     pins: tuple[Pin, ...] = ()
+    notes: tuple[Note, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         for name, kind in (("segments", Segment), ("pins", Pin)):
@@ -157,6 +168,10 @@ class PromptSchedule:
         if self.length is not None:
             _check_length(self.length)
         self._check_names()
+
+    def with_notes(self, notes: Iterable[Note]) -> PromptSchedule:
+        """The same schedule with more notes behind its own."""
+        return replace(self, notes=(*self.notes, *notes))
 
     def full_prompts(self) -> list[str]:
         """The text to encode for each segment: the global prompt, a space, the segment's own prompt."""
@@ -199,7 +214,31 @@ class PromptSchedule:
             self._check_end(starts[-1], chunks, grid)
         pins = self._place_pins(chunks, grid)
         self._check_recalls(starts, pins, grid)
-        return Plan(tuple(self._place_segments(starts, requested, chunks, grid)), chunks, grid, pins)
+        segments = tuple(self._place_segments(starts, requested, chunks, grid))
+        return Plan(segments, chunks, grid, pins, self.notes)
+
+    def within(self, grid: ChunkGrid, chunks: int) -> PromptSchedule:
+        """The schedule without what lies beyond the first `chunks` chunks, which is noted.
+
+        A pin that a segment within them asks for stays, so that `place` can say what is wrong with it.
+
+        Raises ScheduleError for segments that do not rise, or fall on the same chunk.
+        """
+        self.check_order()
+        starts = [grid.chunk_at_or_after_px(grid.px_of(segment.start, chunks)) for segment in self.segments]
+        self._check_apart(starts, grid)
+        segments = self.segments[: sum(start < chunks for start in starts)]
+        asked = {name for segment in segments for name in segment.recall}
+        end = chunks * grid.latent_frames
+        pins = [pin for pin in self.pins if pin.name in asked or grid.latent_at_px(grid.px_of(pin.time, chunks)) < end]
+        told, end_s = [], f"{grid.start_s(chunks):.2f}"
+        if count := len(self.segments) - len(segments):
+            told.append(note("the story ends at {0} s: later prompts left out ({1})", end_s, count))
+        if count := len(self.pins) - len(pins):
+            told.append(note("the story ends at {0} s: later pins left out ({1})", end_s, count))
+        if not told:
+            return self
+        return replace(self, segments=segments, pins=tuple(pins)).with_notes(told)
 
     def _place_segments(
         self, starts: Sequence[int], requested: Sequence[float], chunks: int, grid: ChunkGrid

@@ -1,4 +1,4 @@
-r"""The text form of schedules: `from_text` reads it, `to_text` writes it.
+r"""The text form of schedules: `from_text` reads it, `to_text` of `write` writes it.
 
     # a comment
     global: a red robot with one wheel, watercolour
@@ -26,26 +26,165 @@ headers   `global:` a prompt put before every other; `length:` a time; `pin:` th
           stand before the first prompt. A name is one word of letters, digits, `_` and `-` that starts with a letter.
 
 Text without any time is one prompt at 0, or, as `a | b | c`, prompts spread evenly over the story.
+
+Lines whose times are written in other ways are read as well, see `loose_line` and `inline`: ranges, brackets, list
+marks, dashes and arrows, full-width characters. What is left out then is noted. A text with two or more times that
+would come out as one prompt is refused.
 """
 
 from __future__ import annotations
 
-import json
+import itertools
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ..config import BLEND_PATHS, SWITCHES
+from .entries import (
+    Left,
+    at_line,
+    clean_prompt,
+    read_ranges,
+    refuse_times,
+    segments_of,
+    split_entries,
+    sure_times,
+    without_repeats,
+)
 from .errors import ScheduleError
-from .schedule import Blend, Pin, PromptSchedule, Segment, is_pin_name
-from .time import Time, clock_end, format_time, match_count, parse_time
+from .fold import fold
+from .headers import Headers, match_header, match_pin
+from .inline import split_line
+from .leftovers import is_negative_line
+from .line import OPTION, OPTION_LIKE, Entry, make_entry, match_entry, misplaced_option, unknown_option, unquote
+from .loose_line import STRONG, WEAK, LooseLine, match_loose_line
+from .moments import is_timecode
+from .prose import is_farewell, is_preamble, is_rule
+from .schedule import PromptSchedule, Segment
+from .time import Time
 
-# Every repetition below is followed by something it cannot match itself, so that matching takes linear time.
-_OPTION = re.compile(r"[ \t]*\[([^\[\]]*)\]")
-_BLEND_LIKE = rf"blend(?:[ \t]+(?:[-+]?[0-9.][\w.]*|{'|'.join(BLEND_PATHS)})){{0,2}}"
-_OPTION_LIKE = re.compile(rf"[ \t]*\[[ \t]*(?:{'|'.join(SWITCHES)}|{_BLEND_LIKE}|seed[ \t:=]*[0-9]*)[ \t]*(?:\]|:|$)")
-_SEED = re.compile(r"seed[ \t:=]+([0-9]{1,20})")
-_HEADER = re.compile(r"(global|length)[ \t]*:(.*)")
-_PIN = re.compile(r"pin(?:[ \t]+([^\s:]+))?[ \t]*:(.*)")
+# however broken they are, several such lines are no prompt
+_CLOCK_LIKE = re.compile(r"[^A-Za-z0-9]{0,20}[0-9]{1,3}:[0-9]{2}(?![0-9])")
+
+# -- lines ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Line:
+    """One line that is neither empty nor a comment; number counts from 1.
+
+    entry    what it is in the text form, if it has a time there.
+    loose    what it is in other shapes.
+    fault    why its time in another shape is none, such as `7-3s`, which counts where there are other times.
+    first    whether an empty line, or nothing, stands before it.
+    """
+
+    number: int
+    text: str
+    entry: Entry | None
+    loose: LooseLine | None
+    first: bool
+    fault: ScheduleError | None = None
+
+
+def _lines_of(text: str) -> Iterator[_Line]:
+    first = True
+    lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    for number, written in enumerate(lines, 1):
+        line = written.strip()
+        if not line:
+            first = True
+            continue
+        read = at_line(number, lambda line=line, number=number, first=first: _read_line(line, number, first))
+        if line[0] != "#" or (read.loose is not None and read.loose.strength == STRONG):
+            yield read
+            first = False
+
+
+def _read_line(line: str, number: int, first: bool) -> _Line:
+    """Read one line in the text form, else in other shapes. Raises ScheduleError."""
+    entry, fault = None, None
+    if not is_timecode(line):
+        try:
+            entry = match_entry(line, number)
+        except ScheduleError as error:
+            fault = error
+    loose, loose_fault = None, None
+    if entry is None and (line[0] != "#" or line.startswith("##")):
+        try:
+            loose = match_loose_line(line)
+        except ScheduleError as error:
+            loose_fault = error
+    # the text form knows fewer units
+    if fault is not None and (loose is None or loose.options or loose.style[0] != "count"):
+        raise fault
+    return _Line(number, line, entry, loose, first, loose_fault)
+
+
+def _choose(lines: list[_Line]) -> list[_Line]:
+    """Decide which loose times are times, and return the lines that hold one. All others lose theirs.
+
+    Raises ScheduleError for a time that is left beside others.
+    """
+    timed = [line for line in lines if line.entry or (line.loose and line.loose.strength == STRONG)]
+    soft = [line for line in lines if line.loose and line.loose.strength < STRONG]
+    if not timed and soft:
+        timed, soft = _counting_up(soft) if len(soft) > 1 else _parted(soft)
+    weak = [line for line in soft if line.loose and line.loose.strength == WEAK]
+    _check_faults(lines, len(timed) + len(weak))
+    if weak and len(timed) + len(weak) > 1:
+        raise refuse_times(weak[0].number, weak[0].text)
+    for line in soft:
+        line.loose = None
+    if len(timed) == 1 and (loose := timed[0].loose) and loose.start.value:
+        # one number in front of a prompt may mean anything
+        timed[0].loose = None
+        return []
+    return timed
+
+
+def _check_faults(lines: list[_Line], others: int) -> None:
+    """Raise ScheduleError for a time that is none, where `others` or more of its kind stand beside it."""
+    fault = next((line for line in lines if line.fault), None)
+    if fault is None:
+        return
+    broken = sum(line.fault is not None or (not line.loose and _is_clock_like(line.text)) for line in lines)
+    if broken + others > 1:
+        raise ScheduleError(f"line {fault.number}: {fault.fault}")
+
+
+def _is_clock_like(line: str) -> bool:
+    return _CLOCK_LIKE.match(fold(line).text) is not None
+
+
+def _counting_up(lines: list[_Line]) -> tuple[list[_Line], list[_Line]]:
+    """Lines that are written alike and count up from 0, two at least, and all others."""
+    alike = [line for line in lines if line.loose and lines[0].loose and line.loose.style == lines[0].loose.style]
+    values = [line.loose.start.value for line in alike if line.loose and line.loose.readable]
+    rising = all(later > before for before, later in itertools.pairwise(values))
+    if len(alike) < 2 or len(values) < len(alike) or values[0] != 0 or not rising:
+        return [], lines
+    chosen = {line.number for line in alike}
+    return alike, [line for line in lines if line.number not in chosen]
+
+
+def _parted(lines: list[_Line]) -> tuple[list[_Line], list[_Line]]:
+    """The only line, if it starts at 0 and holds later times as well: `0s a robot, 4s a beach`."""
+    (line,) = lines
+    loose = line.loose
+    whole = loose and loose.readable and loose.strength == WEAK and not loose.start.value
+    if loose and whole and split_line(loose.prompt, loose.start, loose.style, weak=True):
+        return lines, []
+    return [], lines
+
+
+def _entry_of(line: _Line) -> Entry | None:
+    """The entry of a line that has a time, in whatever shape. Raises ScheduleError."""
+    loose = line.loose
+    if loose is None:
+        return line.entry
+    entry = make_entry(loose.start, loose.options, loose.prompt, line.number, loose.style)
+    entry.end, entry.loose, entry.weak = loose.end, True, loose.strength < STRONG
+    return entry
 
 
 # -- whole texts ------------------------------------------------------------------------------------------------------
@@ -53,283 +192,160 @@ _PIN = re.compile(r"pin(?:[ \t]+([^\s:]+))?[ \t]*:(.*)")
 
 def from_text(text: str) -> PromptSchedule:
     """Read the text form. Raises ScheduleError with the number of the line and the fix."""
-    reader = _Reader()
-    lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    for number, written in enumerate(lines, 1):
+    lines = list(_lines_of(text))
+    reader = _Reader(timed={line.number for line in _choose(lines)})
+    for line in lines:
+        # a heading without a time is a comment
+        if line.loose or line.text[0] != "#":
+            at_line(line.number, lambda line=line: reader.read(line))
+    if not reader.entries:
+        _check_comments(text)
+    schedule = reader.schedule()
+    clocks = [line for line in lines if _is_clock_like(line.text)] if len(schedule.segments) == 1 else []
+    if len(clocks) > 1:
+        raise refuse_times(clocks[1].number, clocks[1].text)
+    return schedule
+
+
+def _check_comments(text: str) -> None:
+    """Raise ScheduleError where two or more times stand in comments, and none elsewhere."""
+    times = []
+    for number, written in enumerate(text.split("\n"), 1):
         line = written.strip()
-        if not line or line[0] == "#":
-            continue
-        try:
-            reader.read(line, number)
-        except ScheduleError as error:
-            raise ScheduleError(f"line {number}: {error}") from None
-    return reader.schedule()
+        found = match_loose_line(line.lstrip("# ")) if line.startswith("#") and len(times) < 2 else None
+        if found and found.strength == STRONG:
+            times.append((number, line))
+    if len(times) > 1:
+        raise refuse_times(*times[0])
 
 
 @dataclass
 class _Reader:
     """Collects the parts of a schedule line by line.
 
-    lead  lines of prompt before the first time.
+    timed    numbers of the lines that hold a time.
+    lead     lines of prompt before the first time, with their numbers.
+    skipping whether lines belong to a negative prompt, or to words behind the schedule, until a time follows.
     """
 
-    headers: dict[str, str] = field(default_factory=dict)
-    length: Time | None = None
-    pins: list[Pin] = field(default_factory=list)
-    names: set[str] = field(default_factory=set)
-    lead: list[str] = field(default_factory=list)
-    entries: list[_Entry] = field(default_factory=list)
+    timed: set[int]
+    headers: Headers = field(default_factory=Headers)
+    lead: list[tuple[int, str]] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    left: Left = field(default_factory=Left)
+    skipping: str = ""
 
-    def read(self, line: str, number: int) -> None:
-        """Read one line, stripped and not empty. Raises ScheduleError."""
-        entry = _match_entry(line, number)
+    def read(self, line: _Line) -> None:
+        """Read one line. Raises ScheduleError."""
+        entry = _entry_of(line) if line.number in self.timed else None
         if entry:
-            self._check_names(entry)
-            self.entries.append(entry)
-        elif _OPTION_LIKE.match(line):
+            self._begin(entry, line)
+        elif self._is_left_out(line):
+            return
+        elif OPTION_LIKE.match(line.text):
             raise ScheduleError(
-                f"{line[:40]!r} starts with an option, but has no time: write it as '10s [cut]: prompt'."
+                f"{line.text[:40]!r} starts with an option, but has no time: write it as '10s [cut]: prompt'."
             )
-        elif pin := _PIN.match(line):
-            self._read_pin(pin[1], pin[2].strip())
+        elif pin := match_pin(line.text):
+            self.headers.read_pin(*pin, begun=bool(self.entries or self.lead))
         elif self.entries:
-            self.entries[-1].lines.append(line)
-        elif not self.lead and (header := _HEADER.match(line)):
-            self._read_header(header[1], header[2].strip())
+            self.entries[-1].lines.append(line.text)
+        elif not self.lead and (header := match_header(line.text)):
+            self.headers.read(*header)
         else:
-            self.lead.append(line)
+            self.lead.append((line.number, line.text))
 
-    def _read_header(self, name: str, value: str) -> None:
-        if name in self.headers:
-            raise ScheduleError(f"'{name}:' is written twice: keep one.")
-        self.headers[name] = value
-        if name == "length":
-            self.length = parse_time(value)
-            # checks the length here, so that its error gets the number of this line
-            PromptSchedule((), length=self.length)
-
-    def _read_pin(self, name: str | None, value: str) -> None:
-        if self.entries or self.lead:
-            raise ScheduleError(
-                "a pin stands before the first prompt, like every header: move it up, or put the prompt that goes on "
-                "here in double quotes."
-            )
-        if name is not None:
-            if name in self.names:
-                raise ScheduleError(f"'pin {name[:40]}:' is written twice: every name stands for one moment.")
-            self.names.add(name)
-        self.pins.append(Pin(parse_time(value), name))
-
-    def _check_names(self, entry: _Entry) -> None:
+    def _begin(self, entry: Entry, line: _Line) -> None:
         for name in entry.recall:
-            if name not in self.names:
-                raise _unknown_option(name)
-        after = _OPTION.match(entry.lines[0])
-        if after and after[1].strip() in self.names:
-            raise _misplaced_option(entry.lines[0])
+            if name not in self.headers.names:
+                raise unknown_option(name)
+        after = OPTION.match(entry.lines[0])
+        if after and after[1].strip() in self.headers.names:
+            raise misplaced_option(entry.lines[0])
+        if line.loose and line.loose.labelled:
+            self.left.labels.append(line.number)
+        self.skipping = ""
+        self.entries.append(entry)
+
+    def _is_left_out(self, line: _Line) -> bool:
+        """Whether a line is no part of a prompt: a negative prompt, a rule, words around a schedule."""
+        folded = fold(line.text).text
+        if line.first and self.skipping == "negative":
+            self.skipping = ""
+        if is_negative_line(folded):
+            self.skipping = "negative"
+        elif self.entries and line.first and is_farewell(folded):
+            self.skipping = "farewell"
+        elif not self.skipping and not (self.timed and is_rule(line.text)):
+            return False
+        (self.left.negatives if self.skipping == "negative" else self.left.lines).append(line.number)
+        return True
 
     def schedule(self) -> PromptSchedule:
         """Return what was read. Raises ScheduleError with the number of the line."""
-        segments = []
+        self._drop_preamble()
+        if not self.entries:
+            return self._made(self._untimed(), None)
+        entries = split_entries(self.entries)
+        prompts = [clean_prompt(entry.text, entry.number, self.left) for entry in entries]
+        self._check_single(entries)
+        ranges = read_ranges([(entry.start, entry.end) for entry in entries])
+        if any(entry.loose for entry in entries):
+            kept = without_repeats(entries, prompts, self.left)
+            entries, prompts = [entry for entry, _ in kept], [prompt for _, prompt in kept]
+        segments = segments_of(entries, prompts)
         if self.lead:
-            lead = " ".join(self.lead)
-            segments += [Segment(Time(0, "s"), _unquote(lead))] if self.entries else _untimed_segments(lead)
-        for entry in self.entries:
-            try:
-                segments.append(entry.segment())
-            except ScheduleError as error:
-                raise ScheduleError(f"line {entry.number}: {error}") from None
+            segments.insert(0, Segment(Time(0, "s"), self._lead_prompt()))
+        schedule = self._made(segments, ranges.length)
+        return schedule.with_notes(ranges.notes)
+
+    def _made(self, segments: list[Segment], length: Time | None) -> PromptSchedule:
+        headers = self.headers
+        global_prompt = clean_prompt(headers.text, headers.line, self.left)
         return PromptSchedule(
             segments=tuple(segments),
-            global_prompt=_unquote(self.headers.get("global", "")),
-            length=self.length,
-            pins=tuple(self.pins),
+            global_prompt=global_prompt,
+            length=headers.length or length,
+            pins=tuple(headers.pins),
+            notes=tuple(self.left.notes()),
         )
 
+    def _drop_preamble(self) -> None:
+        """Leave out words that introduce the schedule. Raises ScheduleError for others before a time of 0."""
+        if not self.lead or not self.entries or self.entries[0].start.value:
+            return
+        for number, line in self.lead:
+            if not is_preamble(line):
+                raise ScheduleError(
+                    f"line {number}: {line[:40]!r} stands before the prompt at 0: write 'global: ...' if it belongs to "
+                    f"every prompt, or take it out."
+                )
+        self.left.lines += [number for number, _ in self.lead]
+        self.lead = []
 
-def _untimed_segments(text: str) -> list[Segment]:
-    """One prompt, or several that share the story evenly."""
-    unquoted = _unquote(text)
-    parts = [unquoted] if unquoted != text else [part.strip() for part in text.split("|")]
-    if len(parts) == 1:
-        return [Segment(Time(0, "s"), parts[0])]
-    for number, part in enumerate(parts, 1):
-        if not part:
-            raise ScheduleError(
-                f"prompt {number} of {len(parts)} in 'a | b' form is empty: write it, or leave out a '|'."
-            )
-    return [Segment(Time(100 * place / len(parts), "percent"), part) for place, part in enumerate(parts)]
+    def _lead_prompt(self) -> str:
+        return clean_prompt(" ".join(line for _, line in self.lead), self.lead[0][0], self.left)
 
+    def _untimed(self) -> list[Segment]:
+        """One prompt, or several that share the story evenly."""
+        if not self.lead:
+            return []
+        text = " ".join(line for _, line in self.lead)
+        if sure_times(text) > 1:
+            raise refuse_times(*next((line for line in self.lead if sure_times(line[1])), self.lead[0]))
+        unquoted = unquote(text)
+        parts = [unquoted] if unquoted != text else [part.strip() for part in text.split("|")]
+        if len(parts) == 1:
+            return [Segment(Time(0, "s"), self._lead_prompt())]
+        for number, part in enumerate(parts, 1):
+            if not part:
+                raise ScheduleError(
+                    f"prompt {number} of {len(parts)} in 'a | b' form is empty: write it, or leave out a '|'."
+                )
+        taken = [self.left.take(part, self.lead[0][0]) for part in parts]
+        return [Segment(Time(100 * place / len(taken), "percent"), part) for place, part in enumerate(taken)]
 
-# -- one line with a time ---------------------------------------------------------------------------------------------
-
-
-@dataclass
-class _Entry:
-    """A line with a time, and the lines that go on with its prompt."""
-
-    number: int
-    start: Time
-    lines: list[str]
-    switch: str = "recache"
-    seed: int | None = None
-    blend: Blend | None = None
-    recall: list[str] = field(default_factory=list)
-
-    def segment(self) -> Segment:
-        """Return the segment. Raises ScheduleError."""
-        return Segment(
-            self.start,
-            _unquote(" ".join(line for line in self.lines if line)),
-            switch=self.switch,
-            seed=self.seed,
-            blend=self.blend,
-            recall=tuple(self.recall),
-        )
-
-    def take_option(self, option: str) -> str:
-        """Apply an option. Returns its kind, of which a line has only one: seed, switch, or the pin's name."""
-        if seed := _SEED.fullmatch(option):
-            self.seed = int(seed[1])
-            return "seed"
-        if option.split()[:1] == ["blend"]:
-            self.switch = "blend"
-            self.blend = _parse_blend(option)
-            return "switch"
-        if option in SWITCHES:
-            self.switch = option
-            return "switch"
-        if not is_pin_name(option):
-            raise _unknown_option(option)
-        self.recall.append(option)
-        return f"[{option}]"
-
-
-def _match_entry(line: str, number: int) -> _Entry | None:
-    """The entry that a stripped line starts, or None if it has no time."""
-    if not (line[0].isdigit() or line[0] in "+-."):
-        return None
-    clock = clock_end(line)
-    if clock is not None:
-        options, text = _split_options(line, clock)
-        # '16:90 wide shot' is a prompt: a clock time is read only in front of a colon
-        if text is not None:
-            return _entry(parse_time(line[:clock]), options, text, number)
-    count = match_count(line)
-    if count is None:
-        return None
-    options, text = _split_options(line, count.end)
-    if text is None:
-        if _OPTION_LIKE.match(line, count.end):
-            raise ScheduleError(f"{line[:40]!r} has an option, but no colon after it: write it as '10s [cut]: prompt'.")
-        return None
-    # '16:9 wide shot' is a prompt
-    if not count.word and not options and text[:1].isdigit():
-        return None
-    return _entry(count.time(), options, text, number)
-
-
-def _split_options(line: str, end: int) -> tuple[list[str], str | None]:
-    """The bracketed options after a time that ends at `end`, and the text after the colon; None without a colon."""
-    options = []
-    while found := _OPTION.match(line, end):
-        options.append(found[1].strip())
-        end = found.end()
-    while end < len(line) and line[end] in " \t":
-        end += 1
-    return options, line[end + 1 :] if line[end : end + 1] == ":" else None
-
-
-def _entry(start: Time, options: list[str], text: str, number: int) -> _Entry:
-    text = text.strip()
-    if _OPTION_LIKE.match(text):
-        raise _misplaced_option(text)
-    entry = _Entry(number, start, lines=[text])
-    kinds = set()
-    for option in options:
-        kind = entry.take_option(option)
-        if kind in kinds:
-            raise ScheduleError(f"option [{option[:30]}] is the second {kind} of this line: keep one.")
-        kinds.add(kind)
-    return entry
-
-
-def _parse_blend(option: str) -> Blend:
-    words = option.split()[1:]
-    default = Blend()
-    path = words.pop() if words and words[-1] in BLEND_PATHS else default.path
-    try:
-        if not words:
-            return Blend(default.length, path)
-        (word,) = words
-        # a bare number counts chunks here
-        return Blend(Time(int(word), "chunks") if word.isdecimal() else parse_time(word), path)
-    except ValueError:
-        raise ScheduleError(
-            f"option [{option[:30]}] must say chunks, a whole number of at least 1, or seconds above 0, and may add "
-            f"{' or '.join(BLEND_PATHS)}: write [blend], [blend 6], [blend 3s] or [blend 6 spherical]."
-        ) from None
-
-
-def _misplaced_option(text: str) -> ScheduleError:
-    return ScheduleError(
-        f"{text[:30]!r} starts with an option after the colon: write it before the colon "
-        f"('10s [cut]: prompt'), or put the prompt in double quotes."
-    )
-
-
-def _unknown_option(option: str) -> ScheduleError:
-    return ScheduleError(
-        f"option [{option[:30]}] is unknown: use {', '.join(f'[{name}]' for name in SWITCHES)}, [seed 7] or the name "
-        f"of a pin (a header like 'pin hero: 3.5s' makes one)."
-    )
-
-
-def _unquote(text: str) -> str:
-    """The string, if the text is one JSON string (a comma behind it is forgiven); else the text as it is."""
-    quoted = text[:-1].rstrip() if text.endswith(",") else text
-    if len(quoted) < 2 or quoted[0] != '"' or quoted[-1] != '"':
-        return text
-    try:
-        return json.loads(quoted)
-    except ValueError:
-        return text
-
-
-# -- writing ----------------------------------------------------------------------------------------------------------
-
-
-def to_text(schedule: PromptSchedule) -> str:
-    """Write a schedule in the text form, from which `from_text` reads an equal one."""
-    lines = []
-    if schedule.global_prompt:
-        lines.append(f"global: {_quote(schedule.global_prompt)}")
-    if schedule.length is not None:
-        lines.append(f"length: {format_time(schedule.length)}")
-    for pin in schedule.pins:
-        header = "pin" if pin.name is None else f"pin {pin.name}"
-        lines.append(f"{header}: {format_time(pin.time)}")
-    for segment in schedule.segments:
-        options = "".join(f" [{option}]" for option in _options_of(segment))
-        lines.append(f"{format_time(segment.start)}{options}: {_quote(segment.prompt)}")
-    return "\n".join(lines)
-
-
-def _options_of(segment: Segment) -> list[str]:
-    """The options that are written for a segment; defaults are left out."""
-    options = []
-    if segment.switch != "recache":
-        options.append(segment.switch)
-    if segment.blend is not None and segment.blend != Blend():
-        length = segment.blend.length
-        options[-1] += f" {length.value if length.unit == 'chunks' else format_time(length)}"
-        options[-1] += "" if segment.blend.path == "linear" else f" {segment.blend.path}"
-    if segment.seed is not None:
-        options.append(f"seed {segment.seed}")
-    return [*options, *segment.recall]
-
-
-def _quote(prompt: str) -> str:
-    """The prompt as it stands behind a colon, in double quotes where they are needed."""
-    plain = prompt and prompt == prompt.strip() and prompt[0] not in '"[' and "\n" not in prompt and "\r" not in prompt
-    return prompt if plain else json.dumps(prompt, ensure_ascii=False)
+    def _check_single(self, entries: list[Entry]) -> None:
+        """Raise ScheduleError for one prompt with times in it."""
+        if len(entries) == 1 and not self.lead and sure_times(entries[0].text):
+            raise refuse_times(entries[0].number, entries[0].text)

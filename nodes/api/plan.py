@@ -5,11 +5,12 @@ Body    `{"schedule": text, "length": 81, "fps": 16, "width": 832, "height": 480
         left out: `"global_prompt"`, a text; `"memory"`, as MemFlow Memory has it, `{"preset": "Story"}` or
         `{"preset": "Custom", "retrieval": "prompt", "bank_size": 3, ...}` with every setting, and either with
         `"cache": "fp8"` if it is set to that; `"model"`, `"1.3B"` or `"tiny"`; `"weights"`, `"fp8"` where the model's
-        loader is set to that; `"streamed"`, false where the run ends in a latent. Ranges are those of the nodes'
-        widgets.
+        loader is set to that; `"streamed"`, false where the run ends in a latent; `"story"`, which one of a MemFlow
+        JSONL, 1. Ranges are those of the nodes' widgets.
 Answer  `{"summary": line, "lines": [line, ...], "said": [...], "plan": {...}}`. `plan` is what a node's report has as
         `estimate`, made from the model's usual sizes. `said` is the summary and the lines once more, for a page in
-        another language: each a text with {0}, {1} ... and what these stand for, `["{0} chunks", 7]`.
+        another language: each a text with {0}, {1} ... and what these stand for, `["{0} chunks", 7]`. What reading
+        the schedule left out, and what lies beyond its end, are lines of it.
         `{"error": "one sentence"}` with status 200 where these settings cannot be run: that is what was asked. With
         status 400 or 413 where the body is not as above.
 
@@ -24,7 +25,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ...memflow_core.schedule import read_schedule, show
+from ...memflow_core.schedule import read_schedule, read_story, show
 from .. import host
 from ..run import (
     MODELS,
@@ -35,6 +36,7 @@ from ..run import (
     count_message,
     estimate_usual,
     memory_from_widgets,
+    note_messages,
     place,
     plan_json,
     usual_model,
@@ -44,7 +46,7 @@ from .bodies import BadBody, answer_with, read_object
 PATH, PRESETS_PATH = "/memflow/plan", "/memflow/presets"
 MAX_BYTES = 256 * 1024
 REQUIRED = ("schedule", "length", "fps", "width", "height", "steps")
-OPTIONAL = {"global_prompt": "", "memory": None, "model": USUAL, "weights": "model", "streamed": True}
+OPTIONAL = {"global_prompt": "", "memory": None, "model": USUAL, "weights": "model", "streamed": True, "story": 1}
 
 
 def answer(body: bytes) -> host.Answer:
@@ -64,7 +66,8 @@ def presets() -> dict[str, Any]:
 
 def describe(asked: dict[str, Any]) -> dict[str, Any]:
     """Estimate what a body describes whose form is right. Raises ValueError, one sentence, where it cannot be run."""
-    prompts = read_schedule(asked["schedule"])
+    schedule = asked["schedule"]
+    prompts = read_story(schedule, asked["story"]) if isinstance(schedule, str) else read_schedule(schedule)
     if asked["global_prompt"].strip():
         prompts = replace(prompts, global_prompt=asked["global_prompt"].strip())
     memory = None if asked["memory"] is None else memory_from_widgets(asked["memory"])
@@ -74,7 +77,7 @@ def describe(asked: dict[str, Any]) -> dict[str, Any]:
     model = usual_model(asked["model"], in_fp8=asked["weights"] == "fp8")
     footprint = estimate_usual(request, plan, model, streamed=asked["streamed"])
     steps = count_message(request.steps)
-    told = [] if steps is None else [steps]
+    told = [*note_messages(plan.notes), *([] if steps is None else [steps])]
     return plan_json(footprint, model.name, told) | {"plan": footprint.to_dict()}
 
 
@@ -95,6 +98,7 @@ def _read(body: bytes) -> dict[str, Any]:
     _check("memory", asked, asked["memory"] is None or isinstance(asked["memory"], dict), 'like {"preset": "Story"}')
     _check("model", asked, asked["model"] in MODELS, f"one of {', '.join(MODELS)}")
     _check("weights", asked, asked["weights"] in ("model", "fp8"), "model or fp8")
+    _check("story", asked, _is_whole(asked["story"]) and asked["story"] >= 1, "a whole number from 1")
     _check("streamed", asked, isinstance(asked["streamed"], bool), "true or false")
     return asked
 

@@ -1,9 +1,12 @@
 """POST /memflow/schedule: read a schedule in any form that the nodes take, and answer with segments and text.
 
 Body    `{"text": "..."}` in UTF-8, at most MAX_BYTES. The text may be anything that the core's `read_schedule` reads.
+        `"story": 2` chooses one of a MemFlow JSONL with several; 1 may be left out.
 Answer  `{"segments": [{"time": "10s", "prompt": "...", "switch": "cut", "seed": 7}, ...], "global_prompt": "...",
         "length": "60s" or null, "text": "..."}`, with `"pins"` where there are any. `text` is the same schedule in the
-        text form. Without `text` the answer is the object form of a schedule, which the node takes, too.
+        text form. Where something was left out, or taken in another way than it is written, `"notes"` tells it in
+        sentences, and `"said"` has these as texts with {0}, {1} ... and what these stand for. Without `text` and
+        `said` the answer is the object form of a schedule, which the node takes, too.
         `{"error": "one sentence"}` with status 200 where the text is no schedule: that is what was asked. With status
         400 or 413 where the body is not as above.
 
@@ -14,8 +17,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...memflow_core.schedule import ScheduleError, Segment, format_time, read_schedule, to_text
+from ...memflow_core.schedule import ScheduleError, Segment, format_time, read_story, show, to_text
 from .. import host
+from ..run import note_message
 from .bodies import BadBody, answer_with, read_object
 
 PATH = "/memflow/schedule"
@@ -30,12 +34,12 @@ def add_routes() -> None:
 
 def answer(body: bytes) -> host.Answer:
     """Status and JSON for a request's body."""
-    return answer_with(lambda: describe(_read_text(body)), {ScheduleError: 200})
+    return answer_with(lambda: describe(*_read_body(body)), {ScheduleError: 200})
 
 
-def describe(text: str) -> dict[str, Any]:
+def describe(text: str, story: int = 1) -> dict[str, Any]:
     """A schedule's text as JSON. Raises ScheduleError for a text that is no schedule."""
-    schedule = read_schedule(text)
+    schedule = read_story(text, story)
     described = {
         "segments": [_segment(segment) for segment in schedule.segments],
         "global_prompt": schedule.global_prompt,
@@ -43,14 +47,19 @@ def describe(text: str) -> dict[str, Any]:
         "text": to_text(schedule),
     }
     pins = [_without_empty({"time": format_time(pin.time), "name": pin.name}) for pin in schedule.pins]
-    return {**described, "pins": pins} if pins else described
+    notes = [str(told) for told in schedule.notes]
+    said = [note_message(told).to_json() for told in schedule.notes]
+    return {**described, **({"pins": pins} if pins else {}), **({"notes": notes, "said": said} if notes else {})}
 
 
-def _read_text(body: bytes) -> str:
-    text = read_object(body, USAGE).get("text")
+def _read_body(body: bytes) -> tuple[str, int]:
+    asked = read_object(body, USAGE)
+    text, story = asked.get("text"), asked.get("story", 1)
     if not isinstance(text, str):
         raise BadBody(USAGE)
-    return text
+    if not isinstance(story, int) or isinstance(story, bool):
+        raise BadBody(f"story is {show(story)}, but must be a whole number from 1.")
+    return text, story
 
 
 def _segment(segment: Segment) -> dict[str, Any]:

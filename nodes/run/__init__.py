@@ -5,7 +5,7 @@ from .live import RUNNING
 from .memory_settings import CUSTOM, CUSTOM_VALUES, MEMORY_OPTIONS, memory_from_widgets, memory_of
 from .output import sound_of, video_writer, write_video
 from .pictures import remember_pictures, start_from_pictures
-from .plan_text import plan_json
+from .plan_text import note_message, note_messages, plan_json
 from .presets import PRESETS, REASONS, memory_words
 from .request import MOST_FRAMES, EncodedPrompts, PlanRequest, Request, place, prepare
 from .segments import add_segment, segment_prompt
@@ -36,6 +36,8 @@ __all__ = [
     "memory_from_widgets",
     "memory_of",
     "memory_words",
+    "note_message",
+    "note_messages",
     "open_run",
     "parse_steps",
     "place",

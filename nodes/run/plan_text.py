@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...memflow_core.estimate import GB, Footprint
+from ...memflow_core.schedule import Note
 from .messages import Message, message
 
 MOST_SWITCHES = 6  # that are listed one by one
@@ -24,6 +25,16 @@ def plan_json(footprint: Footprint, model: Message | None = None, told: Sequence
         "lines": [str(line) for line in lines],
         "said": [line.to_json() for line in (summary, *lines)],
     }
+
+
+def note_messages(notes: Sequence[Note]) -> list[Message]:
+    """A schedule's notes as lines of a plan."""
+    return [message("The schedule: {0}.", note_message(note)) for note in notes]
+
+
+def note_message(told: Note) -> Message:
+    """A schedule's note as a message."""
+    return message(told.text, *told.values)
 
 
 def plan_summary(footprint: Footprint) -> Message:

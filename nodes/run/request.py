@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from ...memflow_core.config import MAX_ABSOLUTE_FRAMES, LatentShape, MemoryConfig, SamplingConfig, check_fit
+from ...memflow_core.play import EncodedSchedule
 from ...memflow_core.schedule import ChunkGrid, Plan, PromptSchedule, Time
 from ...memflow_core.state import StreamState
 from .. import host
@@ -189,18 +190,27 @@ def prepare(request: Request, least_frames: int = 1) -> Plan:
 
 
 def place(request: PlanRequest, least_frames: int = 1) -> Plan:
-    """The part of `prepare` that needs neither a model nor prompt embeddings. Raises ValueError in one sentence."""
+    """The part of `prepare` that needs neither a model nor prompt embeddings; what lies beyond the end is left out, and
+    noted in the plan. Raises ValueError in one sentence."""
     if request.length < least_frames:
         hint = " 0 is for MemFlow Stream to Video, which can go on until you end it." if least_frames else ""
         raise ValueError(f"length is {request.length} video frames, but must be at least {least_frames}.{hint}")
     request.check_size()
     check_fit(request.settings, request.sampling)
     chunks = _chunks(request)
-    plan = request.prompts.place(request.grid, Time(chunks, "chunks"))
+    plan = request.prompts.within(request.grid, chunks).place(request.grid, Time(chunks, "chunks"))
     plan.check_memory(request.settings, pinned_frames(request.state), request.done)
     if not request.open_end:
         request.settings.resolve_positions(chunks * request.sampling.chunk_frames)
     return plan
+
+
+def encoded_schedule(request: Request, plan: Plan) -> EncodedSchedule:
+    """The request's schedule as `prepare` placed it, without what lies beyond the end, with its embeddings and
+    weights."""
+    prompts = request.prompts.within(plan.grid, plan.chunks)
+    encoded, count = request.schedule, len(prompts.segments)
+    return EncodedSchedule(prompts, plan, encoded.embeddings[:count], encoded.weights[:count])
 
 
 def _chunks(request: PlanRequest) -> int:

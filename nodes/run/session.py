@@ -24,8 +24,8 @@ from .estimate import estimate_run
 from .events import RunEvents
 from .live import RUNNING, direct, prompt_encoder
 from .messages import Message
-from .plan_text import plan_json
-from .request import Request
+from .plan_text import note_messages, plan_json
+from .request import Request, encoded_schedule
 from .start_state import StoryState, load_initial
 from .told import told
 
@@ -121,8 +121,9 @@ class Run:
         return list(self.stream.progress.recent)
 
     def played(self) -> str:
-        """What was played, as a schedule's text. With the same seed it makes the same video."""
-        return to_text(self.schedule.played())
+        """What was played, as a schedule's text; comments say what was left out. With the same seed it makes the same
+        video."""
+        return to_text(self.schedule.played(), notes=True)
 
     def ui(self) -> dict[str, list]:
         """The part of the node's result that its memory view shows."""
@@ -194,8 +195,8 @@ def _show_plan(
     page: host.Page,
     progress: host.Progress,
 ) -> None:
-    """Show the estimate, and what is not used, on page, node and log, and check the estimate against the device."""
-    shown = plan_json(footprint, told=sentences)
+    """Show the estimate, and what is told of schedule and request, on page, node and log; check the estimate."""
+    shown = plan_json(footprint, told=[*note_messages(plan.notes), *sentences])
     for sentence in sentences:
         host.log(str(sentence))
     page.send("memflow.plan", shown)
@@ -253,8 +254,7 @@ def _live_schedule(
             settle=hooks.settle,
             back_on_device=lambda: host.back_on_device(request.model, request.latents, vae, weights),
         )
-    encoded = request.schedule
-    schedule = EncodedSchedule(encoded.prompts, plan, encoded.embeddings, encoded.weights)
+    schedule = encoded_schedule(request, plan)
     return direct(schedule, page, encode=encode, first=request.done, open_end=request.open_end, on_hold=on_hold)
 
 

@@ -61,7 +61,6 @@ def test_segments_and_an_open_end(comfy):
     ("changes", "words"),
     [
         ({"schedule": "0s: a\n5s [!]: b"}, "option [!] is unknown"),
-        ({"schedule": "0s: a\n60s: b"}, "the story ends at"),
         ({"schedule": "\ud800"}, "half a character"),
         ({"schedule": [["x" * 100]] * 3}, "entry 1"),
         ({"width": 833}, "multiples of 16"),
@@ -134,12 +133,27 @@ def test_a_day_of_video_is_told_as_well(comfy):
 
 
 def test_thousands_of_segments_and_pins_are_told_as_well(comfy):
-    pins = [f"pin p{number}: {number}c" for number in range(4000)]
-    changes = [f"{number}c [p{number - 1}]: b" for number in range(1, 4000)]
+    pins = [f"pin p{number}: {number}c" for number in range(2000)]
+    changes = [f"{number}c [p{number - 1}]: b" for number in range(1, 2000)]
     plan = ask(comfy, schedule="\n".join([*pins, "0s: a", *changes]), length=1_000_000)[1]["plan"]
-    assert plan["recache"] == 3998 and plan["pin_bytes"] == 4000 * plan["window_bytes"] // 9
+    assert plan["recache"] == 1998 and plan["pin_bytes"] == 2000 * plan["window_bytes"] // 9
     held = "\n".join([*("pin: 9c" for _ in range(2000)), "0s: a", *(f"{n}c: b" for n in range(1, 2000))])
     assert ask(comfy, schedule=held, length=1_000_000)[1]["plan"]["pin_bytes"] == 0
+
+
+def test_more_than_a_schedule_may_hold_is_refused(comfy):
+    changes = "\n".join(f"{number}c: b" for number in range(2001))
+    assert "2,001 prompts, but may have 2,000" in ask(comfy, schedule=changes, length=1_000_000)[1]["error"]
+
+
+def test_what_is_left_out_is_told(comfy):
+    said = ask(comfy, schedule="**0-2s:** a\n**2-60s:** b\n**60-70s:** c\n\nLet me know!", length=81)[1]
+    assert "The schedule: 1 line left out (5)." in said["lines"]
+    assert "The schedule: the story ends at 5.06 s: later prompts left out (1)." in said["lines"]
+    assert said["said"][-1] == [
+        "The schedule: {0}.",
+        ["the story ends at {0} s: later prompts left out ({1})", "5.06", 1],
+    ]
 
 
 def test_the_presets_are_those_of_the_nodes(comfy, pack):

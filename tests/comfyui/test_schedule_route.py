@@ -33,6 +33,32 @@ def test_the_segments_say_time_prompt_switch_and_seed(comfy):
     assert segments[1] == {"time": "10s", "prompt": "b", "switch": "cut", "seed": 7}
 
 
+def test_what_is_left_out_is_told(comfy):
+    answer = comfy.post(PATH, {"text": "Sure:\n```\n0-3s: a --neg x\n4-6s: b\n```"})
+    assert answer["text"] == "length: 6s\n0s: a\n4s: b"
+    assert answer["notes"] == [
+        "negative prompts left out, since the model takes none (3)",
+        "no prompt for 3 s - 4 s: the one before goes on",
+        "1 line left out (1)",
+    ]
+    assert answer["said"][2] == ["1 line left out ({0})", 1]
+    assert read_schedule({key: answer[key] for key in answer if key not in ("text", "said")}) == read_schedule(
+        answer["text"]
+    )
+
+
+def test_one_of_several_stories_is_chosen(comfy):
+    stories = '{"prompts": ["a", "b"]}\n{"prompts": ["c", "d"]}'
+    assert [one["prompt"] for one in comfy.post(PATH, {"text": stories, "story": 2})["segments"]] == ["c", "d"]
+    assert "the text holds 2 stories" in comfy.post(PATH, {"text": stories, "story": 3})["error"]
+    assert post(comfy, PATH, b'{"text": "a", "story": "2"}')[0] == 400
+
+
+def test_hostile_text_holds_the_server_up_no_longer_than_any_other(comfy):
+    answer = comfy.post(PATH, {"text": "0s: a\n[seed " + " " * 200_000 + "x"})
+    assert len(answer["segments"]) == 1 or "error" in answer
+
+
 def test_a_text_that_is_no_schedule_is_told_in_one_sentence(comfy):
     answer = comfy.post(PATH, {"text": "0s: a\n5s [!]: b"})
     assert answer.keys() == {"error"} and answer["error"].startswith("line 2: option [!] is unknown")

@@ -119,14 +119,30 @@ def test_a_pinned_moment_comes_back_after_a_break_too(tiny):
     assert torch.equal(torch.cat((head, rest), dim=2), whole)
 
 
+def test_what_lies_beyond_the_end_is_left_out_and_told(tiny):
+    story = "pin: 0.5s\npin: 50s\n0s: a robot walks in the meadow\n1s: an empty beach"
+    latent, _, report = tiny.sample(schedule=tiny.schedule(f"{story}\n60s: a cat\n70s: a ghost"), length=33)
+    told = json.loads(report)
+    assert [segment["prompt"] for segment in told["plan"]["segments"]] == [
+        "a robot walks in the meadow",
+        "an empty beach",
+    ]
+    assert told["plan"]["notes"] == [
+        "the story ends at 2.06 s: later prompts left out (2)",
+        "the story ends at 2.06 s: later pins left out (1)",
+    ]
+    assert told["played"].startswith("# the story ends at 2.06 s: later prompts left out (2)\n# the story")
+    alone = tiny.schedule(story.replace("pin: 50s\n", ""))
+    assert torch.equal(latent, tiny.sample(schedule=alone, length=33)[0])
+    assert torch.equal(latent, tiny.sample(schedule=tiny.schedule(told["played"]), length=33)[0])
+
+
 BAD = {
     "empty schedule": (dict(prompts=""), "empty"),
-    "switch beyond the end": (dict(prompts="0s: a robot\n60s: a cat"), "60"),
     "unsorted times": (dict(prompts="0s: a robot\n2s: a cat\n1s: a ghost"), "1"),
     "late start": (dict(prompts="1s: a robot"), "0"),
     "unknown pin": (dict(prompts="0s: a robot\n1s [hero]: a cat"), "hero"),
     "pin after its segment": (dict(prompts="pin hero: 2s\n0s: a robot\n1s [hero]: a cat"), "not made by then"),
-    "pin beyond the end": (dict(prompts="pin: 60s\n0s: a robot"), "after the end of the story"),
     "more pins than places": (dict(prompts="pin: 0s\npin: 1s\n0s: a robot", memory=dict(bank_size=1)), "holds 1"),
     "pins without a bank": (dict(prompts="pin: 0s\n0s: a robot", memory=dict(retrieval="none")), "keeps no bank"),
     "pins for the reference": (

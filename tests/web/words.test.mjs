@@ -18,7 +18,7 @@ const SERVER = ["memflow_core/", "nodes/"].flatMap((folder) => {
   const home = new URL(`../../${folder}`, import.meta.url);
   const files = readdirSync(home, { recursive: true }).filter((name) => name.endsWith(".py"));
   const sources = files.map((name) => readFileSync(new URL(name, home), "utf8"));
-  return sources.filter((source) => /messages import .*\bmessage\b/.test(source));
+  return sources.filter((source) => /messages import .*\bmessage\b|notes import .*\bnote\b|def note\(/.test(source));
 });
 const SOURCES = [...PAGE, ...SERVER];
 const places = (text) => [...text.matchAll(/\{\d\}/g)].map(([place]) => place).sort();
@@ -26,7 +26,7 @@ const places = (text) => [...text.matchAll(/\{\d\}/g)].map(([place]) => place).s
 test("all texts are translated", () => {
   const found = (sources, pattern) => sources.flatMap((source) => [...source.matchAll(pattern)].map(([, text]) => text));
   const page = found(PAGE, /\bsay\(\s*"([^"]+)"/g);
-  const server = found(SERVER, /\bmessage\(\s*"([^"]+)"/g);
+  const server = found(SERVER, /\b(?:message|note)\(\s*"([^"]+)"/g);
   const reasons = found(SERVER, /\bPreset\(\s*"([^"]+)"/g);
   assert.ok(page.length > 40 && server.length > 15 && reasons.length > 4);
   const texts = [...page, ...server, ...reasons];

@@ -53,7 +53,7 @@ def test_a_text_that_is_no_schedule_is_told_in_a_sentence_and_left_alone(timelin
 
 def test_what_cannot_be_played_is_said(timeline):
     timeline.write("0s: a\n20s: b")
-    assert timeline.message.inner_text() == "Prompt 2 starts at 20.06 s, but the story ends at 9.56 s."
+    assert timeline.message.inner_text().endswith("; left out after the end: prompts 1, pins 0")
     timeline.write("pin hero: 6s\n0s: a\n5s [hero]: b")
     assert timeline.message.inner_text() == "Prompt 2 asks for [hero], a moment that is not made by then."
 

@@ -3,13 +3,13 @@
 import { api } from "../../../../scripts/api.js";
 import { app } from "../../../../scripts/app.js";
 import { afterVueNodes, loadStyle, replaceShown } from "../lib/dom.js";
-import { allNodes, findNode, isLinked, requiredWidget, rootOf } from "../lib/graph.js";
+import { allNodes, findNode, isLinked, requiredWidget, rootOf, widgetOf } from "../lib/graph.js";
 import { callAfter } from "../lib/hooks.js";
 import { postJson } from "../lib/http.js";
 import { PROMPT_SCHEDULE } from "../lib/node_ids.js";
 import { samplersOf, settingOf } from "../timeline/samplers.js";
 import { NO_RUN, chunkDone, ended, started } from "../timeline/run.js";
-import { isForeign } from "../schedule/text.js";
+import { isStructure } from "../schedule/loose.js";
 import { Timeline } from "../timeline/timeline.js";
 import { say } from "../i18n/say.js";
 
@@ -19,9 +19,9 @@ const FIRST_SIZE = [560, 490];
 
 /** @typedef {import("../timeline/run.js").Run} Run */
 
-/** Convert a schedule in any form to the text form. @param {string} text */
-async function convert(text) {
-  const answer = await api.fetchApi("/memflow/schedule", postJson({ text }));
+/** Convert a schedule in any form to the text form. @param {string} text @param {number} story  of a JSONL, from 1 */
+async function convert(text, story) {
+  const answer = await api.fetchApi("/memflow/schedule", postJson(story === 1 ? { text } : { text, story }));
   return answer.json();
 }
 
@@ -39,7 +39,11 @@ function hostOf(node) {
     setting: () => settingOf(node),
     locked: () => (isLinked(node, "prompts") ? say("The text comes from another node: edit it there.") : ""),
     globalLocked: () => isLinked(node, "global_prompt"),
-    convert,
+    convert: (text) => convert(text, Number(widgetOf(node, "story")?.value ?? 1)),
+    tell: (detail) => {
+      const summary = say("Prompt Schedule");
+      app.extensionManager.toast.add({ severity: "info", summary, detail, life: 5000 });
+    },
     wheel: (event) => app.canvas.processMouseWheel(event),
     edited: () => {
       // one step of ComfyUI's own undo, too
@@ -56,7 +60,7 @@ function hostOf(node) {
 function keepBraces(widget) {
   const { serializeValue } = widget;
   widget.serializeValue = (/** @type {any[]} */ ...values) =>
-    isForeign(String(widget.value)) ? widget.value : serializeValue?.apply(widget, values) ?? widget.value;
+    isStructure(String(widget.value)) ? widget.value : serializeValue?.apply(widget, values) ?? widget.value;
 }
 
 /** @param {ComfyNode} node */
@@ -70,6 +74,8 @@ function addTimeline(node) {
   for (const name of ["prompts", "global_prompt"]) {
     callAfter(requiredWidget(node, name), "callback", () => timeline.refresh());
   }
+  const story = widgetOf(node, "story");
+  if (story) callAfter(story, "callback", () => timeline.refresh());
   callAfter(node, "onConfigure", () => timeline.reset());
   callAfter(node, "onConnectionsChange", () => queueMicrotask(() => timeline.refresh()));
   keepBraces(requiredWidget(node, "prompts"));

@@ -22,7 +22,7 @@ export function scheduleTextOf(sampler) {
   const widget = widgetOf(node, "prompts");
   if (!widget) return { problem: "The schedule shows no text to write the pin into." };
   if (isForeign(widget.value)) {
-    return { problem: "This schedule is pasted JSON, which has no pins: write it as lines of 'time: prompt'." };
+    return { problem: "This schedule is JSON, or has times in another shape: press Convert to text on its timeline, then pin." };
   }
   return { widget, node };
 }

@@ -46,7 +46,8 @@ function scheduleOf(sampler) {
   if (!source) throw new UnknownValue(say("Connect a schedule, and its plan stands here."));
   if (source.comfyClass !== PROMPT_SCHEDULE) return { schedule: segmentsOf(source) };
   const schedule = knownValue(source, "prompts", say("The schedule's text"));
-  return { schedule, global_prompt: knownValue(source, "global_prompt") };
+  const story = widgetOf(source, "story") ? knownValue(source, "story") : 1;
+  return { schedule, global_prompt: knownValue(source, "global_prompt"), ...(story > 1 ? { story } : {}) };
 }
 
 /** The chain of prompt segments that ends in a node, in the story's order. @param {ComfyNode} last */

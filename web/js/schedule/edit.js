@@ -34,7 +34,8 @@ export function withTimes(text, times) {
   const untimed = document.segments.filter((segment) => !segment.written);
   const entries = untimed.map((segment, at) => `${untimed.length > 1 ? times[at] : "0s"}: ${quote(segment.prompt)}`);
   const [first, ...rest] = document.lead;
-  const lines = document.lines.filter((_, number) => !rest.includes(number));
+  const dropped = new Set(rest);
+  const lines = document.lines.filter((_, number) => !dropped.has(number));
   lines.splice(first, 1, ...entries);
   return lines.join("\n");
 }
@@ -63,7 +64,8 @@ export function setPrompt(text, index, prompt) {
   const { line, written } = firstLine(document, index);
   const [, ...more] = document.segments[index].lines;
   document.lines[line] = `${document.lines[line].slice(0, written.colon + 1)} ${quote(prompt)}`;
-  return document.lines.filter((_, number) => !more.includes(number)).join("\n");
+  const dropped = new Set(more);
+  return document.lines.filter((_, number) => !dropped.has(number)).join("\n");
 }
 
 /** Options as written. @param {string[]} options */
@@ -124,8 +126,8 @@ export function optionsOf({ written }) {
 /** Remove a segment; comments stay. @param {string} text @param {number} index */
 export function remove(text, index) {
   const document = readText(text);
-  const { lines } = document.segments[index];
-  return document.lines.filter((_, number) => !lines.includes(number)).join("\n");
+  const dropped = new Set(document.segments[index].lines);
+  return document.lines.filter((_, number) => !dropped.has(number)).join("\n");
 }
 
 /**

@@ -1,8 +1,9 @@
 // @ts-check
 // One line of the text form: `10s [cut] [seed 7]: prompt`, or a header such as `pin hero: 3.5s`.
 import { TextError } from "./errors.js";
-import { OPTION_LIKE, SPACE, readOption, strip } from "./options.js";
+import { OPTION_LIKE, readOption, strip, stripEnd } from "./options.js";
 import { clockEnd, findCount, parseTime } from "./time.js";
+import { arePlain } from "./words.js";
 
 /** @typedef {import("./time.js").Time} Time */
 /** @typedef {{start: number, end: number}} Span a stretch of one line */
@@ -17,7 +18,7 @@ const PIN = /^pin(?:[ \t]+([^\s:]+))?[ \t]*:(.*)$/;
 
 /** The string, if a text is one JSON string (a comma behind it is ignored); else the text. @param {string} text */
 export function unquote(text) {
-  const quoted = text.endsWith(",") ? text.slice(0, -1).replace(new RegExp(`${SPACE}+$`), "") : text;
+  const quoted = text.endsWith(",") ? stripEnd(text.slice(0, -1)) : text;
   if (quoted.length < 2 || !quoted.startsWith('"') || !quoted.endsWith('"')) return text;
   try {
     return JSON.parse(quoted);
@@ -29,7 +30,7 @@ export function unquote(text) {
 /** A prompt as it is written behind a colon. @param {string} prompt */
 export function quote(prompt) {
   const whole = prompt.replace(/\p{Surrogate}/gu, "\ufffd");
-  const plain = whole && whole === strip(whole) && !/^["[]/.test(whole) && !/[\n\r]/.test(whole);
+  const plain = whole && whole === strip(whole) && !/^["[]/.test(whole) && !/[\n\r]/.test(whole) && arePlain(whole);
   return plain ? whole : JSON.stringify(whole);
 }
 

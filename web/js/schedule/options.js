@@ -14,21 +14,40 @@ const PATHS = ["linear", "spherical"];
 
 // what Python's str.strip removes, which is not quite what JavaScript's trim does
 export const SPACE = "[\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]";
-const ENDS = new RegExp(`^${SPACE}+|${SPACE}+$`, "g");
+const IS_SPACE = new RegExp(`^${SPACE}$`);
 const GAPS = new RegExp(`${SPACE}+`);
 
 const BLEND_LIKE = `blend(?:[ \\t]+(?:[-+]?[0-9.][\\p{L}\\p{N}_.]*|${PATHS.join("|")})){0,2}`;
 /** Matches what is read as an option wherever it stands, so that no prompt can start with it. */
+// Every repetition is followed by something it cannot match itself, so that matching takes linear time.
 export const OPTION_LIKE = new RegExp(
-  `^[ \\t]*\\[[ \\t]*(?:${SWITCHES.join("|")}|${BLEND_LIKE}|seed[ \\t:=]*[0-9]*)[ \\t]*(?:\\]|:|$)`,
+  `^[ \\t]*\\[[ \\t]*(?:seed[ \\t:=]*(?:[0-9]+[ \\t]*)?|(?:${SWITCHES.join("|")}|${BLEND_LIKE})[ \\t]*)(?:\\]|:|$)`,
   "u",
 );
 const SEED = /^seed[ \t:=]+([0-9]{1,20})$/;
-const NAME = /^[\p{L}\p{Nl}\p{No}_][\p{L}\p{N}_-]{0,39}$/u;
+// Letters beyond ASCII are all characters but these, as in memflow_core's schedule: \p{L} would follow the version of
+// Unicode, which is not Python's.
+const NO_LETTER =
+  "\\u0080-\\u00a9\\u00ab-\\u00b1\\u00b4\\u00b6-\\u00b8\\u00bb\\u00bf\\u00d7\\u00f7\\u1680\\u180e\\u2000-\\u206f\\u2190-" +
+  "\\u21ff\\u3000-\\u3004\\u3008-\\u3020\\u3030\\u303d-\\u303f\\ud800-\\uf8ff\\ufe00-\\ufe6f\\ufeff\\uff00-\\uff0f" +
+  "\\uff1a-\\uff20\\uff3b-\\uff40\\uff5b-\\uff65\\uffe0-\\uffff\\u{e0000}-\\u{10ffff}";
+const NAME = new RegExp(
+  `^(?:[A-Za-z_]|[^\\x00-\\x7f${NO_LETTER}])(?:[A-Za-z0-9_-]|[^\\x00-\\x7f${NO_LETTER}]){0,39}$`,
+  "u",
+);
+
+/** Python's str.rstrip. A pattern would look at inner spaces again and again. @param {string} text */
+export function stripEnd(text) {
+  let end = text.length;
+  while (end > 0 && IS_SPACE.test(text[end - 1])) end--;
+  return text.slice(0, end);
+}
 
 /** Python's str.strip. @param {string} text */
 export function strip(text) {
-  return text.replace(ENDS, "");
+  let start = 0;
+  while (start < text.length && IS_SPACE.test(text[start])) start++;
+  return stripEnd(text.slice(start));
 }
 
 /** Whether a pin can have this name. @param {string} name */

@@ -24,6 +24,7 @@ import { CHUNK_FRAMES, CHUNK_LATENTS, chunkAtOrAfter, frameOf, latentAt, startSe
  * @property {PlacedSegment[]} placed
  * @property {{name: string, at_s: number}[]} pins
  * @property {string} problem   the first one of the story, "" for none
+ * @property {{prompts: number, pins: number}} beyond  how many lie after the end, and are left out
  */
 
 const AFTER_LAST_S = 5;
@@ -48,18 +49,14 @@ function axisChunks(/** @type {Document} */ document, /** @type {Setting} */ { f
 
 /**
  * Why a segment cannot be played where it is: "" if it can.
- * @param {number[]} starts @param {number} index @param {number | null} end  all in chunks
- * @param {number} fps
+ * @param {number[]} starts  in chunks @param {number} index @param {number} fps
  */
-function placeProblem(starts, index, end, fps) {
+function placeProblem(starts, index, fps) {
   const at = `${startSeconds(starts[index], fps).toFixed(2)} s`;
   if (index > 0 && starts[index] < starts[index - 1]) return `Prompt ${index + 1} starts before prompt ${index}.`;
   if (index > 0 && starts[index] === starts[index - 1]) {
     const apart = (CHUNK_FRAMES / fps).toFixed(2);
     return `Prompts ${index} and ${index + 1} both start with the chunk at ${at}: set them ${apart} s apart.`;
-  }
-  if (end !== null && starts[index] >= end) {
-    return `Prompt ${index + 1} starts at ${at}, but the story ends at ${startSeconds(end, fps).toFixed(2)} s.`;
   }
   return "";
 }
@@ -97,7 +94,7 @@ export function planOf(document, setting, globalPrompt = "") {
   const global = Boolean(globalPrompt.trim() || document.global?.prompt);
   const placed = document.segments.map((segment, index) => {
     const empty = !segment.prompt.trim() && !global ? `Prompt ${index + 1} is empty: write it.` : "";
-    const misplaced = placeProblem(starts, index, end, fps) || askProblem(segment, index, starts[index], pins);
+    const misplaced = placeProblem(starts, index, fps) || askProblem(segment, index, starts[index], pins);
     return {
       segment,
       chunk: starts[index],
@@ -108,11 +105,14 @@ export function planOf(document, setting, globalPrompt = "") {
       problem: misplaced || empty,
     };
   });
-  const lost = end !== null && pins.some(({ frame }) => latentAt(frame) >= end * CHUNK_LATENTS);
-  const problem = placed.find((one) => one.problem)?.problem ?? (lost ? "A pin lies after the end of the story." : "");
+  const problem = placed.find((one) => one.problem)?.problem ?? "";
+  const beyond = {
+    prompts: starts.filter((start) => end !== null && start >= end).length,
+    pins: pins.filter(({ frame }) => end !== null && latentAt(frame) >= end * CHUNK_LATENTS).length,
+  };
   const marks = pins.map(({ name, frame }) => ({ name, at_s: frame / fps }));
   const end_s = end === null ? null : startSeconds(end, fps);
-  return { fps, chunks, length_s: startSeconds(chunks, fps), end_s, placed, pins: marks, problem };
+  return { fps, chunks, length_s: startSeconds(chunks, fps), end_s, placed, pins: marks, problem, beyond };
 }
 
 /** Chunks that each segment lasts, at least 1. The last goes on to the end of the story. @param {Plan} plan */

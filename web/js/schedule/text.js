@@ -3,6 +3,7 @@
 // The grammar is that of memflow_core's schedule; tests compare the two.
 import { TextError } from "./errors.js";
 import { leadingOption, misplacedOption, readHeader, readTimedLine, unquote } from "./line.js";
+import { isLoose, isStructure } from "./loose.js";
 import { OPTION_LIKE, SPACE, blendOf, checkPinName, strip } from "./options.js";
 import { parseTime } from "./time.js";
 
@@ -38,18 +39,16 @@ import { parseTime } from "./time.js";
 
 const INDENT = new RegExp(`^${SPACE}*`);
 
-const FOREIGN_JSON = /^(?:\{\s*["}]|\[\s*[[{"\]]|"prompts"\s*:\s*\[)/;
-const STRING = '"(?:[^"\\\\]|\\\\.)*"';
-const FOREIGN_FRAMES = new RegExp(
-  '^(?:\\{?\\s*"[-+.]?[0-9][^"]*"\\s*[:=]|\\{?\\s*[0-9]+\\s*=\\s*"|\\{\\s*[0-9]+\\s*:\\s*"' +
-    `|[0-9]+\\s*:\\s*${STRING}\\s*,\\s*"?[0-9]+"?\\s*[:=]\\s*")`,
-  "s",
-);
-
-/** Whether a text is in another form, such as JSON, which only the server reads. @param {string} text */
+/** Whether a text is in another form, which only the server reads: JSON, or times in other shapes. @param {string} text */
 export function isForeign(text) {
-  const bare = strip(text.replace(/^\ufeff/, ""));
-  return FOREIGN_JSON.test(bare) || FOREIGN_FRAMES.test(bare);
+  if (isStructure(text)) return true;
+  try {
+    return isLoose(linesOf(text));
+  } catch (error) {
+    // a fault of the text form, which is told where it is read
+    if (error instanceof TextError) return false;
+    throw error;
+  }
 }
 
 /** The lines of a text, without a byte order mark. @param {string} text */
@@ -93,6 +92,8 @@ class Reader {
   length = null;
   /** @type {Pin[]} */
   pins = [];
+  /** @type {Set<string>} names of pins */
+  names = new Set();
 
   /** Read the next line. Throws TextError. @param {string} raw @param {number} number */
   read(raw, number) {
@@ -126,7 +127,7 @@ class Reader {
 
   /** @param {string} name */
   hasPin(name) {
-    return this.pins.some((pin) => pin.name === name);
+    return this.names.has(name);
   }
 
   /** @param {Option[]} options @param {string} text  behind the colon */
@@ -142,6 +143,7 @@ class Reader {
     if (this.begun) throw new TextError("A pin stands before the first prompt, like every header: move it up.");
     if (name && this.hasPin(name)) throw new TextError(`Pin ${name} is set twice: every name stands for one moment.`);
     if (name) checkPinName(name);
+    if (name) this.names.add(name);
     this.pins.push({ line, name, time: parseTime(value).time });
   }
 
@@ -214,6 +216,9 @@ function untimed(text, lines) {
 function checkOrder(segments) {
   if (!segments.length) throw new TextError("The schedule is empty: write at least one prompt.");
   if (segments[0].start.value !== 0) throw new TextError("The first prompt must start at 0: set it to 0s.");
+  if (!segments[0].written && segments[1]?.written && segments[1].start.value === 0) {
+    throw new TextError("Words stand before the prompt at 0: write global: before them, or take them out.");
+  }
   for (let later = 1; later < segments.length; later++) {
     const [before, after] = [segments[later - 1].start, segments[later].start];
     if (before.unit === after.unit && after.value <= before.value) {

@@ -2,7 +2,7 @@
 // Copy and paste schedules.
 import { say } from "../i18n/say.js";
 import { el } from "../lib/dom.js";
-import { readAnyForm } from "./convert.js";
+import { readAnyForm, understood } from "./convert.js";
 import { setGlobal } from "./operations.js";
 
 /** @typedef {import("./timeline.js").Timeline} Timeline */
@@ -40,11 +40,13 @@ export async function copySchedule(timeline) {
 /** Replace the schedule by one in any form. @param {Timeline} timeline @param {string} text */
 export async function pasteSchedule(timeline, text) {
   if (timeline.host.locked() || !text.trim()) return;
-  const { schedule, problem } = await readAnyForm(text, timeline.host);
+  const result = await readAnyForm(text, timeline.host);
+  const { schedule, problem } = result;
   if (!schedule) return timeline.showProblem(problem);
   timeline.focus = 0;
   timeline.write({ text: schedule.text, globalPrompt: timeline.host.globalPrompt() });
   timeline.view.announce(say("Schedule pasted"));
+  timeline.tell(understood(result));
   timeline.view.focusBlock(0);
 }
 

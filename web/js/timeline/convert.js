@@ -1,12 +1,19 @@
 // @ts-check
 // Read schedules of any form: the text form here, every other form through the server.
+import { say, sayMessage } from "../i18n/say.js";
 import { TextError } from "../schedule/errors.js";
 import { isForeign, parseText } from "../schedule/text.js";
 import { readSchedule } from "./operations.js";
 
 /** @typedef {import("./operations.js").PlacedSchedule} PlacedSchedule */
 /** @typedef {import("./timeline.js").Host} Host */
-/** @typedef {{schedule: PlacedSchedule | null, problem: string}} ReadResult a schedule, or why there is none */
+/** @typedef {import("../i18n/say.js").Message} Message */
+/**
+ * @typedef {object} ReadResult
+ * @property {PlacedSchedule | null} schedule
+ * @property {string} problem   why there is none
+ * @property {Message[]} notes  what the server left out
+ */
 
 const WAIT_MS = 300;
 
@@ -27,10 +34,17 @@ export function readTextForm(text, host) {
 /** Read a schedule in any form. @param {string} text @param {Host} host @returns {Promise<ReadResult>} */
 export async function readAnyForm(text, host) {
   const own = readTextForm(text, host);
-  if (own) return { schedule: own, problem: "" };
+  if (own) return { schedule: own, problem: "", notes: [] };
   const answer = await host.convert(text);
   const schedule = answer.text === undefined ? null : readTextForm(answer.text, host);
-  return { schedule, problem: answer.error ?? problemOf(text) };
+  return { schedule, problem: answer.error ?? problemOf(text), notes: answer.said ?? [] };
+}
+
+/** What was understood of a text, in words: `3 prompts; 2 lines left out (1, 9)`. @param {ReadResult} result */
+export function understood({ schedule, notes }) {
+  const count = schedule?.plan.placed.length ?? 0;
+  const prompts = count === 1 ? say("1 prompt") : say("{0} prompts", count);
+  return [prompts, ...notes.map(sayMessage)].join("; ");
 }
 
 /** What is wrong with a text in the text form. @param {string} text */

@@ -7,7 +7,7 @@ import { segmentAt } from "../schedule/plan.js";
 import { parseText } from "../schedule/text.js";
 import { ACTIONS, editPrompt } from "./actions.js";
 import { listenToClipboard } from "./clipboard.js";
-import { DelayedReader, readTextForm } from "./convert.js";
+import { DelayedReader, readTextForm, understood } from "./convert.js";
 import { listenToPointer } from "./gestures.js";
 import { History } from "./history.js";
 import { listenToKeys, listenToWheel } from "./input.js";
@@ -29,7 +29,8 @@ import { View } from "./view.js";
  * @property {() => import("../schedule/plan.js").Setting} setting
  * @property {() => string} locked  why the text cannot be edited here, "" if it can
  * @property {() => boolean} globalLocked
- * @property {(text: string) => Promise<{text?: string, error?: string}>} convert  another form to the text form, by the server
+ * @property {(text: string) => Promise<{text?: string, error?: string, said?: import("../i18n/say.js").Message[]}>} convert  another form to the text form, by the server
+ * @property {(sentence: string) => void} tell  shows a sentence for a while
  * @property {(event: WheelEvent) => void} wheel  passes an event to the canvas
  * @property {() => void} edited  called after every edit
  */
@@ -47,6 +48,8 @@ export class Timeline {
     /** @type {Draft | null} of a drag, or of a prompt that is being added */
     this.draft = null;
     this.focus = 0;
+    /** the text of which was told what was understood */
+    this.told = "";
     this.delayedReader = new DelayedReader(host, (result) => this.showConverted(result));
     this.history = new History(this.state());
     this.view = new View((action, amount) => this.act(action, amount), this.fieldHandlers());
@@ -124,11 +127,21 @@ export class Timeline {
   }
 
   /** Show a text in another form as the server converts it. @param {import("./convert.js").ReadResult} result */
-  showConverted({ schedule, problem }) {
-    this.converted = schedule;
-    if (schedule) this.view.showNotice(say(FOREIGN), "foreign", !this.host.locked());
-    else this.view.showNotice(problem);
+  showConverted(result) {
+    this.converted = result.schedule;
+    if (result.schedule) {
+      const read = understood(result);
+      this.view.showNotice(`${say(FOREIGN)} ${say("It reads as {0}.", read)}`, "foreign", !this.host.locked());
+      this.tell(read);
+    } else this.view.showNotice(result.problem);
     this.show();
+  }
+
+  /** Tell once for each text what was understood of it. @param {string} read */
+  tell(read) {
+    const text = this.host.text();
+    if (this.told !== text) this.host.tell(read);
+    this.told = text;
   }
 
   /** The schedule on show. */
@@ -167,7 +180,10 @@ export class Timeline {
     const plan = this.shown?.plan;
     if (!plan) return "";
     const prompts = plan.placed.length === 1 ? say("1 prompt") : say("{0} prompts", plan.placed.length);
-    const long = say("{0} in {1}", prompts, clock(plan.end_s ?? plan.length_s));
+    const whole = say("{0} in {1}", prompts, clock(plan.end_s ?? plan.length_s));
+    const { prompts: later, pins } = plan.beyond;
+    const left = later + pins ? say("left out after the end: prompts {0}, pins {1}", later, pins) : "";
+    const long = [whole, left].filter(Boolean).join("; ");
     return this.view.cursor_s ? say("{0}, cursor at {1}", long, clock(this.view.cursor_s)) : long;
   }
 

@@ -1,0 +1,181 @@
+"""From lines with times to segments: words that are left out, times within a line, ranges, and repeated prompts."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from .errors import ScheduleError, shorten
+from .fold import unwrap_curly
+from .inline import InlineTime, count_quoted_keys, find_brackets, find_keys, split_line
+from .leftovers import EXPRESSION, NEGATIVE, without_leftovers
+from .line import Entry, quoted_string
+from .notes import Note, lines_left_out, listed, note
+from .schedule import Segment
+from .time import Time
+
+Made = TypeVar("Made")
+
+
+@dataclass
+class Left:
+    """Numbers of lines of which something was left out, by what it was."""
+
+    lines: list[int] = field(default_factory=list)
+    negatives: list[int] = field(default_factory=list)
+    expressions: list[int] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    repeats: int = 0
+
+    def notes(self) -> list[Note]:
+        """Notes of all that was left out."""
+        told = lines_left_out(self.lines)
+        if self.negatives:
+            told.append(note("negative prompts left out, since the model takes none ({0})", listed(self.negatives)))
+        if self.expressions:
+            told.append(note("expressions in backticks left out ({0})", listed(self.expressions)))
+        if self.labels:
+            told.append(note("words before the times left out ({0})", listed(self.labels)))
+        if self.repeats:
+            told.append(note("prompts that repeat the one before them only hold it: {0}", self.repeats))
+        return told
+
+    def take(self, prompt: str, number: int) -> str:
+        """A prompt without what the model cannot take, which is noted for the line of this number."""
+        prompt, kinds = without_leftovers(prompt)
+        for kind, numbers in ((NEGATIVE, self.negatives), (EXPRESSION, self.expressions)):
+            if kind in kinds:
+                numbers.append(number)
+        return prompt
+
+
+def clean_prompt(text: str, number: int, left: Left) -> str:
+    """The prompt that stands in a text: literal in double quotes, else without curly ones and what is left out."""
+    quoted = quoted_string(text)
+    if quoted is not None:
+        return quoted
+    curly = unwrap_curly(text)
+    return left.take(text if curly is None else curly, number)
+
+
+def is_plain_prompt(prompt: str) -> bool:
+    """Whether a prompt reads as itself without double quotes: it has no part that would be left out or split off."""
+    return clean_prompt(prompt, 0, Left()) == prompt and not (_times_within(prompt) or sure_times(prompt))
+
+
+def _times_within(text: str) -> list[InlineTime]:
+    return [*find_keys(text), *find_brackets(text)]
+
+
+def sure_times(text: str) -> int:
+    """How many times stand within a text that can hardly be words of a sentence; none in one JSON string."""
+    if quoted_string(text) is not None:
+        return 0
+    return count_quoted_keys(text) + sum(time.sure for time in _times_within(text))
+
+
+def split_entries(entries: Sequence[Entry]) -> list[Entry]:
+    """Entries, with those parted that hold later times written like their own, all before the next entry."""
+    parted: list[Entry] = []
+    for entry, after in zip(entries, [*entries[1:], None], strict=True):
+        text = entry.text
+        found = None if quoted_string(text) is not None else split_line(text, entry.start, entry.style, entry.weak)
+        if found is None or (after is not None and not _is_before(found[1][-1].start, after.start)):
+            parted.append(entry)
+            continue
+        first, pieces = found
+        first, *prompts = _without_parentheses([first, *(piece.prompt for piece in pieces)], entry)
+        parted.append(replace(entry, lines=[first], loose=True))
+        for piece, prompt in zip(pieces, prompts, strict=True):
+            parted.append(Entry(entry.number, piece.start, [prompt], entry.style, end=piece.end, loose=True))
+    return parted
+
+
+def _is_before(time: Time, later: Time) -> bool:
+    return time.unit == later.unit and time.value < later.value
+
+
+def _without_parentheses(prompts: list[str], entry: Entry) -> list[str]:
+    """The prompts of keyframe strings, `0:(a), 40:(b)`, without the parentheses; all others as they are."""
+    keyframes = entry.style[0] == "bare" and all(_is_enclosed(prompt) for prompt in prompts)
+    return [prompt[1:-1].strip() for prompt in prompts] if keyframes else prompts
+
+
+def _is_enclosed(prompt: str) -> bool:
+    """Whether one pair of parentheses stands around all of a prompt."""
+    depth = 0
+    for place, character in enumerate(prompt):
+        depth += (character == "(") - (character == ")")
+        if depth == 0:
+            return place == len(prompt) - 1 and prompt[0] == "("
+    return False
+
+
+# -- ranges -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """What the ends of ranges say: the story's length, and what is told of gaps and overlaps."""
+
+    length: Time | None
+    notes: tuple[Note, ...]
+
+
+def read_ranges(spans: Sequence[tuple[Time, Time | None]]) -> Ranges:
+    """Compare the ends of ranges with the starts that follow them."""
+    gaps, overlaps = [], []
+    for number, ((_, end), (start, _)) in enumerate(itertools.pairwise(spans), 1):
+        if end is None or end.unit != start.unit:
+            continue
+        # the last frame may be counted in: 0-39, then 40-79
+        slack = 1 if end.unit == "frames" else 1e-3
+        if start.value > end.value + slack:
+            gaps.append(f"{end} - {start}")
+        elif start.value < end.value - slack:
+            overlaps.append(number + 1)
+    told = []
+    if gaps:
+        more = ", ..." if len(gaps) > 4 else ""
+        told.append(note("no prompt for {0}: the one before goes on", ", ".join(gaps[:4]) + more))
+    if overlaps:
+        told.append(note("ranges overlap: the later start counts (prompt {0})", listed(overlaps)))
+    length = spans[-1][1] if spans else None
+    return Ranges(None if length is None or length.unit == "percent" else length, tuple(told))
+
+
+def without_repeats(entries: Sequence[Entry], prompts: Sequence[str], left: Left) -> list[tuple[Entry, str]]:
+    """Entries with their prompts, without those that only repeat the prompt before them."""
+    kept: list[tuple[Entry, str]] = []
+    for entry, prompt in zip(entries, prompts, strict=True):
+        if kept and entry.plain and prompt == kept[-1][1]:
+            left.repeats += 1
+        else:
+            kept.append((entry, prompt))
+    return kept
+
+
+def segments_of(entries: Sequence[Entry], prompts: Sequence[str]) -> list[Segment]:
+    """The segments of entries. Raises ScheduleError with the number of the line."""
+    return [
+        at_line(entry.number, lambda e=entry, p=prompt: e.segment(p))
+        for entry, prompt in zip(entries, prompts, strict=True)
+    ]
+
+
+def at_line(number: int, make: Callable[[], Made]) -> Made:
+    """What `make` returns; its ScheduleError is raised anew with the number of the line."""
+    try:
+        return make()
+    except ScheduleError as error:
+        raise ScheduleError(f"line {number}: {error}") from None
+
+
+def refuse_times(number: int, line: str) -> ScheduleError:
+    """The error of a time that is not read as one."""
+    return ScheduleError(
+        f"line {number}: {shorten(line)} holds a time that cannot be read as one: write each prompt on a line of its "
+        f"own, as in '4s: a prompt', or in double quotes after its time if it means no time."
+    )

@@ -1,0 +1,128 @@
+"""Times within a line: `0s: a, 4s: b, 8s: c`, or `[0s] a [4s] b`.
+
+They part a line where they are written as the line's own time is, and go up from it. Elsewhere they are words of the
+prompt; `text` refuses a schedule that would come out as one prompt with such times in it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass
+
+from .errors import ScheduleError
+from .fold import fold
+from .limits import MOST_SEGMENTS
+from .moments import Stretch, find_stretch
+from .time import Time
+
+_UNITS = r"(?:s|secs?|seconds?|mins?|minutes?|ms|f|frames?|c|chunks?|l|latents?|秒|%)"
+_CLOCK = r"[0-9]{1,4}:[0-9]{2}(?::[0-9]{2})?(?:[.,][0-9]{1,6})?"
+_MOMENT = rf"(?:{_CLOCK}|[0-9]{{1,13}}(?:[.,][0-9]{{1,9}})?[ \t]?{_UNITS}?(?![A-Za-z0-9]))"
+_RANGE = rf"{_MOMENT}(?:[ \t]{{0,2}}(?:[-\u2013\u2014~]|->|to)[ \t]{{0,2}}{_MOMENT})?"
+_JOINT = r"(?:^|[,;|/.!?)\]\u3002\uff0c\uff1b]|->|\u2192|[ \t])[ \t]{0,2}"
+_KEY = re.compile(
+    rf"(?P<joint>{_JOINT})(?P<time>(?:frame[ \t])?{_RANGE})[ \t]{{0,2}}(?P<mark>:|=)(?![0-9])", re.IGNORECASE
+)
+_BRACKET = re.compile(rf"(?P<joint>[(\[<])[ \t]?(?P<time>{_RANGE})[ \t]?[)\]>][ \t]{{0,2}}(?P<mark>:)?", re.IGNORECASE)
+_QUOTED_KEY = re.compile("[\"'\u201c\u201d][0-9]{1,13}:?[\"'\u201c\u201d][ \t]{0,3}[:=\uff1a]")
+_WORD = re.compile(rf"(?P<joint>(?:[,;|.]|->|\u2192)[ \t]{{1,2}})(?P<time>{_RANGE})(?P<mark>[ \t]|$)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class InlineTime:
+    """A time within a prompt: where its separator begins and where the words behind it begin."""
+
+    stretch: Stretch
+    begin: int
+    end: int
+    joint: str
+
+    @property
+    def sure(self) -> bool:
+        """Whether it cannot be a word of a sentence: it has a unit, or is a clock time behind a comma or stop."""
+        kind = self.stretch.kind
+        return kind == "count" or (kind == "clock" and bool(self.joint.strip()))
+
+
+def find_keys(prompt: str) -> list[InlineTime]:
+    """Times in front of a colon within a prompt."""
+    return _find(_KEY, prompt)
+
+
+def find_brackets(prompt: str) -> list[InlineTime]:
+    """Times in brackets within a prompt; weights such as `(robot:1.2)` and bare numbers are none."""
+    return [time for time in _find(_BRACKET, prompt) if time.stretch.kind != "bare"]
+
+
+def count_quoted_keys(prompt: str) -> int:
+    """How many numbers in quotes stand in front of a colon, as in JSON that is broken."""
+    return sum(1 for _ in _QUOTED_KEY.finditer(prompt))
+
+
+def _find(pattern: re.Pattern[str], prompt: str) -> list[InlineTime]:
+    folded = fold(prompt, len(prompt))
+    if not any(character.isdigit() for character in folded.text):
+        return []
+    times = []
+    for found in pattern.finditer(folded.text):
+        try:
+            stretch = find_stretch(found["time"], 0)
+        except ScheduleError:
+            continue
+        if stretch is not None and stretch.end == len(found["time"]):
+            begin, end = folded.place(found.start("joint")), folded.place(found.end())
+            times.append(InlineTime(stretch, begin, end, found["joint"]))
+        if len(times) > MOST_SEGMENTS:
+            break
+    return times
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of a prompt with a start of its own; end is None where none is written."""
+
+    start: Time
+    end: Time | None
+    prompt: str
+
+
+def split_line(prompt: str, start: Time, style: tuple[str, ...], weak: bool = False) -> tuple[str, list[Piece]] | None:
+    """Part a prompt at the times in it, if all are written as its own time is, and go up from it.
+
+    start, style  of the prompt's own time; style as in `LooseLine`.
+    weak          whether that time stands without a colon.
+
+    Returns the words before the first time within, and the pieces; None where it cannot be parted.
+    """
+    kind, unit, opened = style
+    times = find_brackets(prompt) if opened else _find(_WORD, prompt) if weak else find_keys(prompt)
+    if opened:
+        times = [time for time in times if time.joint == opened]
+    elif kind == "bare" or kind == "clock" or weak:
+        times = [time for time in times if time.joint.strip()]
+    if (
+        not times
+        or len(times) > MOST_SEGMENTS
+        or any((time.stretch.kind, time.stretch.start.unit or "") != (kind, unit) for time in times)
+    ):
+        return None
+    try:
+        spans = [time.stretch.times() for time in times]
+    except ScheduleError:
+        return None
+    ends = [*(time.begin + _kept(time) for time in times[1:]), len(prompt)]
+    pieces = [Piece(*span, _trim(prompt[time.end : end])) for span, time, end in zip(spans, times, ends, strict=True)]
+    first = _trim(prompt[: times[0].begin + _kept(times[0])])
+    values = [start.value, *(piece.start.value for piece in pieces)]
+    rising = all(later > before for before, later in itertools.pairwise(values))
+    return (first, pieces) if rising and first and all(piece.prompt for piece in pieces) else None
+
+
+def _kept(time: InlineTime) -> int:
+    """Characters of the joint that are words of the prompt before it: a full stop."""
+    return 1 if time.joint[:1] in (".", "!", "?", ")", "]", "\u3002") else 0
+
+
+def _trim(words: str) -> str:
+    return words.strip().rstrip(",;|/\uff0c\uff1b").rstrip()

@@ -1,0 +1,165 @@
+// @ts-check
+// Whether a text holds what only the server reads: times in other shapes than `10s: prompt`, words that are left out,
+// fences, JSON. It sees too much rather than too little; the server then reads the text and answers in the text form.
+import { HEAD, fold } from "./fold.js";
+import { readHeader, readTimedLine, unquote } from "./line.js";
+import { strip } from "./options.js";
+import { JOIN, KNOWN, NUMBER, UNIT, hasLeftovers, inlineTimes } from "./words.js";
+
+const MARKS =
+  "(?:[ \\t]*(?:[-+*>|\\u2022\\u00b7\\u25aa\\u25cf\\u25e6\\u2023\\u2013\\u2014#_~`]|[0-9]{1,3}[.)](?=[ \\t])|\\[[ xX]?\\])){0,16}[ \\t]*";
+const LABEL =
+  "(?:(?:scene|shot|segment|clip|part|prompt|beat|act|step|keyframe|caption|chapter|[\\u4e00-\\u9fff]{1,3})[^\\n]{0,24}?)?";
+const OPEN = "[([{<\"']?[ *_]{0,9}";
+const WHEN = "(?:(?:at|from|between|time|timestamp|timecode|t|@|\\u7b2c)[ \\t=:@]{0,7})?";
+const NAMED = "(?:frames?|chunks?|latents?|seconds?|secs?)[ \\t=:#]{0,7}";
+const PREFIX = `${WHEN}(?:${NAMED})?`;
+const CLOCK = "[0-9]{1,4}:[0-9]{1,2}";
+const BEHIND = "[ \\t]{0,20}[*_~`\"')\\]}>]{0,4}[ \\t]{0,20}";
+const SEPARATOR = "[-:;=,.|>)\\u2192\\u21d2\\u279c\\u2013\\u2014\\u2015\\t]";
+const COUNT = `${NUMBER}(?:${UNIT}|[ \\t]{1,3}${KNOWN}(?:${BEHIND}(?:${SEPARATOR}|$)|[ \\t]{1,3}[0-9]|${JOIN}))`;
+const RANGE_TAIL = `[0-9.,:]{0,24}(?:${UNIT}|[ \\t]{1,3}${KNOWN}|${BEHIND}(?:${SEPARATOR}|$))`;
+/** A clock time, a number with a unit, or a range or number in front of a colon, arrow or the like. */
+const SURE = new RegExp(
+  `^${MARKS}(?:${LABEL}${OPEN}(?:${PREFIX}(?:${CLOCK}|${COUNT}|${NUMBER}${JOIN}${RANGE_TAIL})|${WHEN}${NAMED}${NUMBER})` +
+    `|${OPEN}${PREFIX}${NUMBER}${BEHIND}(?::(?![0-9])|[-=]{1,2}>|[\\u2192\\u21d2\\u279c|;=\\t]))`,
+  "i",
+);
+/** What starts many sentences: a number with a stop, a comma or a word. */
+const FAINT = new RegExp(
+  `^${MARKS}${LABEL}${OPEN}${PREFIX}${NUMBER}[ \\t]{0,3}(?:[a-z]{1,12}|[,.)\\]}>*_~\`"'\\u2013\\u2014\\u2015-]|$)`,
+  "i",
+);
+const RANGE = new RegExp(`[0-9][0-9:.,]{0,24}[ \\t]{0,3}(?:${UNIT})?${JOIN}`, "i");
+const TIMECODE = /^[0-9]{1,2}:[0-9]{2}:[0-9]{2}[:;][0-9]{2}/;
+const DECADE = /^[^0-9]*(?:[5-9]0|[1-9][0-9]{1,10}0)s[ \t]+\p{L}/u;
+
+const STRUCTURE = /^(?:\{\s*(?:["'\u201c\u2018}/#]|[0-9A-Za-z_]{1,60}\s*[:=]|$)|\[\s*(?:[[{("'\u201c\u2018\]]|$))/;
+const QUOTED = /^["'\u201c\uff02][-+.]?[\w-]{1,60}(?:[ \t-]{0,3}[\w.]{1,20})?:?["'\u201d\uff02]\s*[:=\uff1a]\s*["'\u201c\u2018([{]/;
+const BARE = /^(?:prompt_map\s*[:=]\s*\{|[0-9][\w.%]{0,20}(?:[ \t]{0,3}[-\u2013~][ \t]{0,3}[0-9][\w.%]{0,20})?\s*=\s*["'\u201c\u2018])/;
+const LISTED =
+  /^[0-9][\w.%]{0,20}(?:[ \t]{0,3}[-\u2013~][ \t]{0,3}[0-9][\w.%]{0,20})?\s*[:\uff1a]\s*["'\u201c\u2018].*,[ \t]{0,20}(?:$|["'\u201c]?[0-9][\w.% \u2013~-]{0,40}["'\u201d]?[ \t]{0,9}[:=\uff1a][ \t]{0,9}["'\u201c\u2018])/;
+const LONG_LINE = 20_000;
+const ASSIGNED = /^(?:(?:const|let|var)[ \t]+)?[A-Za-z_]\w{0,60}[ \t]{0,9}(?::[ \t]{0,9}[\w[\], ]{1,40})?=[ \t]{0,9}(?:[[{(]|$)/;
+const FENCE = /^(?:`{3}|~{3})/;
+const RULE = /^([-=*_~])\1\1+$/;
+const HEADER = /^(?:global|total |length|duration|pin)[^:\uff1a]{0,60}[:\uff1a]/i;
+const NEGATIVE = /^(?:neg|n_prompt|--|steps: [0-9]|[\u8d1f\u53cd\u8ca0])/i;
+const FAREWELL =
+  /^[#*_~` \t]*(?:let me know|hope |i hope|feel free|enjoy|would you like|do you want|want me to|if you|tell me|good luck|happy |\u5982\u679c|\u5e0c\u671b|\u8bf7\u544a\u8bc9)/i;
+const CLOCK_LIKE = /^[^A-Za-z0-9]{0,20}[0-9]{1,3}:[0-9]{2}(?![0-9])/;
+const NAMES =
+  /(?:^|[,;\t|])\W{0,6}(?:time|start|from|begin|at|frame|key|second|sec|range|when|duration|length|\u65f6|\u5f00)[^,;\t|]{0,20}(?:[,;\t|]|$)/i;
+const SUBTITLE = /[0-9][ \t]{0,9}--?>/;
+
+/** Whether a text holds JSON or a literal of Python, whose braces mean no choices. @param {string} text */
+export function isStructure(text) {
+  return text.split("\n").some((raw) => {
+    const line = strip(raw.slice(0, LONG_LINE));
+    const starts = STRUCTURE.test(line) || QUOTED.test(line) || BARE.test(line) || LISTED.test(line);
+    return starts || (ASSIGNED.test(line) && /[[{]/.test(text));
+  });
+}
+
+/** What is counted while lines are read. */
+class Sieve {
+  /** whether a line was found that only the server reads */
+  odd = false;
+  /** lines in the text form */
+  entries = 0;
+  /** lines of prompt before them */
+  lead = 0;
+  /** times within prompts, and in comments */
+  inline = 0;
+  commented = 0;
+  /** @type {string[]} folded heads of lines that may hold a time in another shape */
+  sure = [];
+  /** @type {string[]} folded heads of those that hold one only if all lines do */
+  faint = [];
+  blank = true;
+
+  /** @type {string[]} lines of the prompt that is being read */
+  words = [];
+
+  /** Read the next line. Throws TextError. @param {string} raw */
+  read(raw) {
+    const line = strip(raw);
+    const heading = line.startsWith("##") && SURE.test(fold(line));
+    if (line.startsWith("#") && !heading) {
+      this.commented += Number(SURE.test(fold(line.slice(0, HEAD).replace(/^[# ]+/, ""))));
+    } else if (line) {
+      const timed = TIMECODE.test(line) ? null : readTimedLine(line);
+      if (timed) this.begin(strip(line.slice(timed.colon + 1)));
+      else this.readOther(line);
+    }
+    this.blank = !line;
+  }
+
+  /** Read a line in the text form. @param {string} prompt */
+  begin(prompt) {
+    this.endWords();
+    this.entries++;
+    this.words.push(prompt);
+  }
+
+  /** Read a line without a time in the text form. @param {string} line */
+  readOther(line) {
+    const head = fold(line);
+    const header = readHeader(line);
+    if (header && !this.entries && !this.lead) {
+      this.odd ||= hasLeftovers(header.value);
+      return;
+    }
+    this.odd ||= FENCE.test(line) || RULE.test(line) || NEGATIVE.test(head) || TIMECODE.test(head);
+    this.odd ||= (!header && HEADER.test(head)) || (this.blank && this.entries > 0 && FAREWELL.test(head));
+    const sure = SURE.test(head) || CLOCK_LIKE.test(head);
+    if (sure && !DECADE.test(head)) this.sure.push(head);
+    else if (sure || FAINT.test(head)) this.faint.push(head);
+    if (!this.entries) this.lead++;
+    this.words.push(line);
+  }
+
+  /** Look at the words of the prompt that ends here. */
+  endWords() {
+    const words = this.words.filter(Boolean).join(" ");
+    this.words = [];
+    if (!words || unquote(words) !== words) return;
+    const { keys, all } = inlineTimes(words);
+    this.odd ||= hasLeftovers(words) || (this.entries > 0 && keys > 0);
+    this.inline += all;
+  }
+
+  /** Whether only the server reads the lines. */
+  get found() {
+    if (this.odd || (!this.entries && this.commented > 1)) return true;
+    const faint = !this.entries && isZero(this.faint[0]) ? this.faint : [];
+    const loose = [...this.sure, ...faint];
+    if (loose.length && (this.entries + loose.length > 1 || isZero(loose[0]) || RANGE.test(loose[0]))) return true;
+    // one prompt with times in it is refused
+    return this.inline > (this.entries ? 0 : 1) && this.entries < 2 && !(this.entries && this.lead);
+  }
+}
+
+/** Whether a number near the start of a line begins with 0. @param {string | undefined} head */
+function isZero(head) {
+  return /(?:^|[^0-9.,:])0/.test((head ?? "").slice(0, 60));
+}
+
+/** Whether a text holds what only the server reads. Throws TextError. @param {string[]} lines */
+export function isLoose(lines) {
+  const sieve = new Sieve();
+  for (const line of lines) {
+    sieve.read(line);
+    if (sieve.odd || SUBTITLE.test(line.slice(0, HEAD))) return true;
+  }
+  sieve.endWords();
+  return sieve.found || isTable(lines);
+}
+
+/** Whether the first line may be the row of a table. @param {string[]} lines */
+function isTable(lines) {
+  const [first, second] = lines.map((line) => strip(line)).filter(Boolean);
+  if (second === undefined || !/[,;\t|]/.test(first)) return false;
+  const cell = strip(first.slice(0, HEAD).split(/[,;\t|]/, 1)[0]).replaceAll('"', "");
+  return first.startsWith("|") || (cell.length < 100 && !/:\s*\p{L}/u.test(cell) && SURE.test(fold(`${cell}:`))) || NAMES.test(first);
+}
