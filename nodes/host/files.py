@@ -97,10 +97,10 @@ def _check_length(prefix: str, name: str) -> None:
 
 
 def _outside(prefix: str, root: Path) -> str:
-    place = f"output folder's {STATE_FOLDER}" if root.name == STATE_FOLDER else f"{root.name} folder"
-    return (
-        f"filename_prefix is {_shown(prefix)}, but must be a name inside the {place}: nothing is written outside of it."
-    )
+    inside = f"must be a name inside the {root.name} folder"
+    if root.name == STATE_FOLDER:
+        inside = f"must be a name inside the output folder's {STATE_FOLDER}"
+    return f"filename_prefix is {_shown(prefix)}, but {inside}: nothing is written outside of it."
 
 
 def _shown(value: object) -> str:

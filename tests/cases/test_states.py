@@ -15,10 +15,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memflow_core.state import StreamState, resume
+from memflow_core.config import LatentShape, MemoryConfig, SamplingConfig
+from memflow_core.state import StreamState, capture, resume
 from memflow_core.state import stream_state as stream_state_file
 from memflow_core.state.records import TraceBounds, check_trace, read_records
 from memflow_core.state.validate import check_state
+from memflow_core.stream import Stream
 from tools.malformed import small_backbone
 
 BOUNDS = TraceBounds(chunk=4, layers=2, batch=1, slots=3)
@@ -109,6 +111,12 @@ VALUES = st.one_of(
     ),
 )
 BACKBONE = small_backbone()
+SETTINGS = (
+    {"retrieval": "prompt", "sink_frames": 3},
+    {"retrieval": "attention", "sink_frames": 0, "cache": "fp8"},
+    {"retrieval": "reference", "sink_frames": 1, "global_sink": False, "record": "latest"},
+    {"retrieval": "none", "sink_frames": 4, "positions": "relative"},
+)
 
 
 @settings(max_examples=250)
@@ -156,6 +164,22 @@ def test_every_value_can_be_missing_or_of_any_kind(saved):
                     assert str(error) != ""
                     refused += 1
     assert refused > 1000
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: settings["retrieval"])
+def test_what_a_stream_saves_is_never_refused(settings):
+    memory = MemoryConfig(record_every=1, window_frames=6, **settings)
+    sampling = SamplingConfig(steps=(1000,))
+    stream = Stream(BACKBONE, LatentShape(4, 6), memory=memory, sampling=sampling, seed=1, frames=100)
+    for chunk, switch in enumerate(
+        ("recache", "", "soft", "", "recache", "cut", "", "recache", "cut", "blend", "", "")
+    ):
+        if switch:
+            stream.set_prompt(torch.randn(1, 6, 8, generator=torch.Generator().manual_seed(chunk)), switch)
+        next(stream)
+        state = capture(stream)
+        for content in (state, state.compact()):
+            check_state(content.tensors, json.loads(json.dumps(content.meta)))
 
 
 TRACES = {
