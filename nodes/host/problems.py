@@ -36,7 +36,7 @@ _REASONS = {
 }
 
 
-class NodeProblem(Exception):
+class NodeProblem(ValueError):
     """What a node tells its user, in one sentence."""
 
 
