@@ -12,7 +12,7 @@ from .findings import UNUSED, Finding, one_a_node
 from .weights import WeightHooks, read_hooks
 
 # what every text encoder adds, and no Wan model reads
-_IDLE = {"pooled_output"}
+_IDLE = {"pooled_output", "attention_mask"}
 # values with which an option asks for nothing
 _NEUTRAL: dict[str, Any] = {
     "strength": 1.0,
