@@ -7,16 +7,16 @@ import { strip } from "./options.js";
 import { JOIN, KNOWN, NUMBER, UNIT, hasLeftovers, inlineTimes } from "./words.js";
 
 const MARKS =
-  "(?:[ \\t]*(?:[-+*>|\\u2022\\u00b7\\u25aa\\u25cf\\u25e6\\u2023\\u2013\\u2014#_~`]|[0-9]{1,3}[.)](?=[ \\t])|\\[[ xX]?\\])){0,16}[ \\t]*";
+  "(?:[ \\t]*(?:[-+*>|\\u2022\\u00b7\\u25aa\\u25cf\\u25e6\\u2023\\u2013\\u2014\\u2460-\\u249b\\u2776-\\u2793#_~`]|[0-9]{1,3}(?:[.)](?=[ \\t])|\\u3001)|\\[[ xX]?\\])){0,16}[ \\t]*";
 const LABEL =
   "(?:(?:scene|shot|segment|clip|part|prompt|beat|act|step|keyframe|caption|chapter|[\\u4e00-\\u9fff]{1,3})[^\\n]{0,24}?)?";
 const OPEN = "[([{<\"']?[ *_]{0,9}";
-const WHEN = "(?:(?:at|from|between|time|timestamp|timecode|t|@|\\u7b2c)[ \\t=:@]{0,7})?";
+const WHEN = "(?:(?:at|from|between|de|von|ab|time|timestamp|timecode|t|@|\\u7b2c)[ \\t=:@+]{0,7})?";
 const NAMED = "(?:frames?|chunks?|latents?|seconds?|secs?)[ \\t=:#]{0,7}";
 const PREFIX = `${WHEN}(?:${NAMED})?`;
 const CLOCK = "[0-9]{1,4}:[0-9]{1,2}";
 const BEHIND = "[ \\t]{0,20}[*_~`\"')\\]}>]{0,4}[ \\t]{0,20}";
-const SEPARATOR = "[-:;=,.|>)\\u2192\\u21d2\\u279c\\u2013\\u2014\\u2015\\t]";
+const SEPARATOR = "[-:;=,.|>)/\\\\\\u2192\\u21d2\\u279c\\u2013\\u2014\\u2015\\t]";
 const COUNT = `${NUMBER}(?:${UNIT}|[ \\t]{1,3}${KNOWN}(?:${BEHIND}(?:${SEPARATOR}|$)|[ \\t]{1,3}[0-9]|${JOIN}))`;
 const RANGE_TAIL = `[0-9.,:]{0,24}(?:${UNIT}|[ \\t]{1,3}${KNOWN}|${BEHIND}(?:${SEPARATOR}|$))`;
 /** A clock time, a number with a unit, or a range or number in front of a colon, arrow or the like. */
@@ -43,11 +43,12 @@ const LONG_LINE = 20_000;
 const ASSIGNED = /^(?:(?:const|let|var)[ \t]+)?[A-Za-z_]\w{0,60}[ \t]{0,9}(?::[ \t]{0,9}[\w[\], ]{1,40})?=[ \t]{0,9}(?:[[{(]|$)/;
 const FENCE = /^(?:`{3}|~{3})/;
 const RULE = /^([-=*_~])\1\1+$/;
-const HEADER = /^(?:global|total |length|duration|pin)[^:\uff1a]{0,60}[:\uff1a]/i;
+const HEADER = /^(?:global|total|length|duration|pin)[^:\uff1a]{0,60}[:\uff1a]/i;
 const NEGATIVE = /^(?:neg|n_prompt|--|steps: [0-9]|[\u8d1f\u53cd\u8ca0])/i;
 const FAREWELL =
   /^[#*_~` \t]*(?:let me know|hope |i hope|feel free|enjoy|would you like|do you want|want me to|if you|tell me|good luck|happy |\u5982\u679c|\u5e0c\u671b|\u8bf7\u544a\u8bc9)/i;
-const CLOCK_LIKE = /^[^A-Za-z0-9]{0,20}[0-9]{1,3}:[0-9]{2}(?![0-9])/;
+const CLOCK_LIKE =
+  /^(?:[^A-Za-z0-9]{0,20}[0-9]{1,3}(?::[0-9]{2}(?![0-9])|[.][0-9]{1,3}[ \t]|['"\u2032\u2033])|Dialogue:.{0,20}[0-9]:[0-9]{2}|<p begin=)/;
 const NAMES =
   /(?:^|[,;\t|])\W{0,6}(?:time|start|from|begin|at|frame|key|second|sec|range|when|duration|length|\u65f6|\u5f00)[^,;\t|]{0,20}(?:[,;\t|]|$)/i;
 const SUBTITLE = /[0-9][ \t]{0,9}--?>/;
