@@ -207,7 +207,7 @@ def _count(text: str, at: int) -> Moment | None:
 
 def _unit_of(word: str) -> tuple[str, tuple[str, float]] | None:
     """The unit that a word is; in Chinese or Japanese, that it starts with."""
-    if word.isascii():
+    if word < "\u3000":
         return (word, _UNITS[word.lower()]) if word.lower() in _UNITS else None
     starts = (word[:length] for length in range(len(word), 0, -1))
     return next(((start, _UNITS[start]) for start in starts if start in _UNITS), None)

@@ -9,9 +9,9 @@ export const JOIN = `[ \\t]{0,3}(?:${DASHES}|to|until|till|through|and|bis|\\u00
 export const KNOWN =
   "(?:ms|msec|milliseconds|s|secs?|seconds?|sek|sekunden?|seg|segundos?|secondes?|second[io]|[\\u0400-\\u04ff]{1,8}|mins?|minutes?|h|hrs?|hours?|f|fr|frames?|c|chunks?|l|latents?|percent|%)(?![a-z])";
 
-const FLAG = /(?:^|\s)--(?:neg|negative|no)(?![\w-])/i;
+const FLAG = /(?:^|[\s|])--(?:neg|negative|no)(?![\w-])/i;
 const MATHS = /[0-9+*/()=<>^%_]|^\s*-?[tx]\s*$/;
-const INLINE_KEY = new RegExp(`[0-9](?:${UNIT}|[ \\t]${KNOWN})?[ \\t]{0,2}[:=](?![0-9])`, "gi");
+const INLINE_KEY = new RegExp(`[0-9](?:${UNIT}|[ \\t]${KNOWN})?[ \\t]{0,2}[:=](?!\\p{Nd})`, "giu");
 const QUOTED_KEY = /["'\u201c\u201d][0-9]{1,13}:?["'\u201c\u201d][ \t]{0,3}[:=\uff1a]/g;
 const INLINE_BRACKET = new RegExp(`[([<][ \\t]?${NUMBER}(?::[0-9]|[ \\t]?${UNIT}|${JOIN})`, "gi");
 
