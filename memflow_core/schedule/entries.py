@@ -62,7 +62,15 @@ def clean_prompt(text: str, number: int, left: Left) -> str:
 
 def is_plain_prompt(prompt: str) -> bool:
     """Whether a prompt reads as itself without double quotes: it has no part that would be left out or split off."""
+    if is_single_quoted(prompt):
+        return False
     return clean_prompt(prompt, 0, Left()) == prompt and not (_times_within(prompt) or sure_times(prompt))
+
+
+def is_single_quoted(text: str) -> bool:
+    """Whether one pair of single quotes stands around a text, with a comma behind it or none."""
+    bare = text.removesuffix(",")
+    return len(bare) > 2 and bare[0] == bare[-1] == "'" and "'" not in bare[1:-1]
 
 
 def _times_within(text: str) -> list[InlineTime]:

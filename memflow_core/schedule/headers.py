@@ -12,7 +12,7 @@ from .time import Time, parse_time
 # Every repetition below is followed by something it cannot match itself, so that matching takes linear time.
 _HEADER = re.compile(r"(global|length)[ \t]*:(.*)")
 _LOOSE_HEADER = re.compile(
-    r"(global(?:[ _]prompt)?|(?:total )?(?:length|duration))[ \t]{0,9}[:\uff1a](.*)", re.IGNORECASE
+    r"(global(?:[ _]prompt)?|(?:total )?(?:length|duration)|total)[ \t]{0,9}[:\uff1a](.*)", re.IGNORECASE
 )
 _PIN = re.compile(r"pin(?:[ \t]+([^\s:]+))?[ \t]*:(.*)")
 _LOOSE_PIN = re.compile(r"pin(?:[ \t]{1,9}([^\s:\uff1a]+))?[ \t]{0,9}[:\uff1a](.*)", re.IGNORECASE)

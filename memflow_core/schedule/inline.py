@@ -22,7 +22,7 @@ _MOMENT = rf"(?:{_CLOCK}|[0-9]{{1,13}}(?:[.,][0-9]{{1,9}})?[ \t]?{_UNITS}?(?![A-
 _RANGE = rf"{_MOMENT}(?:[ \t]{{0,2}}(?:[-\u2013\u2014~]|->|to)[ \t]{{0,2}}{_MOMENT})?"
 _JOINT = r"(?:^|[,;|/.!?)\]\u3002\uff0c\uff1b]|->|\u2192|[ \t])[ \t]{0,2}"
 _KEY = re.compile(
-    rf"(?P<joint>{_JOINT})(?P<time>(?:frame[ \t])?{_RANGE})[ \t]{{0,2}}(?P<mark>:|=)(?![0-9])", re.IGNORECASE
+    rf"(?P<joint>{_JOINT})(?P<time>(?:frame[ \t])?{_RANGE})[ \t]{{0,2}}(?P<mark>:|=)(?!\d)", re.IGNORECASE
 )
 _BRACKET = re.compile(rf"(?P<joint>[(\[<])[ \t]?(?P<time>{_RANGE})[ \t]?[)\]>][ \t]{{0,2}}(?P<mark>:)?", re.IGNORECASE)
 _QUOTED_KEY = re.compile("[\"'\u201c\u201d][0-9]{1,13}:?[\"'\u201c\u201d][ \t]{0,3}[:=\uff1a]")

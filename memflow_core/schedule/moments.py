@@ -11,10 +11,15 @@ from dataclasses import dataclass, replace
 from .errors import ScheduleError
 from .time import Time, parse_time
 
+_SECONDS = (
+    "s sec secs second seconds sek sekunde sekunden seg segundo segundos seconde secondes secondo secondi "
+    "秒 秒钟 秒鐘 \ucd08 \u0441 \u0441\u0435\u043a \u0441\u0435\u043a\u0443\u043d\u0434 "
+    "\u0441\u0435\u043a\u0443\u043d\u0434\u0430 \u0441\u0435\u043a\u0443\u043d\u0434\u044b"
+)
 _UNITS = {
     word: unit
     for unit, words in {
-        ("s", 1.0): "s sec secs second seconds 秒 秒钟 秒鐘 \ucd08",
+        ("s", 1.0): _SECONDS,
         ("s", 0.001): "ms msec milliseconds 毫秒",
         ("s", 60.0): "min mins minute minutes 分 分钟 分鐘 \ubd84",
         ("s", 3600.0): "h hr hrs hour hours 小时 小時 時間",
@@ -27,14 +32,16 @@ _UNITS = {
 }
 _CJK = "\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af"
 _COUNT = re.compile(
-    rf"([0-9]{{1,13}}(?:[.,][0-9]{{1,9}})?|\.[0-9]{{1,9}})([ \t]{{0,3}})([A-Za-z]{{1,12}}|%|[{_CJK}]{{1,4}})?"
+    rf"([0-9]{{1,13}}(?:[.,][0-9]{{1,9}})?|\.[0-9]{{1,9}})([ \t]{{0,3}})"
+    rf"([A-Za-z]{{1,12}}|[\u0400-\u04ff]{{1,12}}|%|[{_CJK}]{{1,4}})?"
 )
 _CLOCK = re.compile(r"[0-9]{1,4}:[0-9]{1,2}(?::[0-9]{1,2})?(?:[.,][0-9]{1,6})?(?![0-9])")
 _TIMECODE = re.compile(r"([0-9]{1,2}:[0-9]{2}:[0-9]{2})[:;]([0-9]{2})(?![0-9])")
 _TWO = re.compile(r":[0-9]{2}(?![0-9])")
 _CLOCK_UNIT = re.compile(r"[ \t]?(?:s|sec|seconds|min|m)(?![A-Za-z])")
 _PREFIX = re.compile(
-    r"(?:(?:at|from|between|time|timestamp|timecode|t(?=[ \t]{0,3}=))(?![A-Za-z0-9])[ \t]{0,3}[=:@]?[ \t]{0,3}"
+    r"(?:(?:at|from|between|de|von|ab|time|timestamp|timecode|t(?=[ \t]{0,3}[=+]))(?![A-Za-z0-9])"
+    r"[ \t]{0,3}[=:@+]?[ \t]{0,3}"
     r"|@[ \t]{0,3}|第[ \t]{0,3})?"
     r"(?:(frames?|chunks?|latents?|seconds?|secs?)[ \t]{0,3}[=:#]?[ \t]{0,3})?",
     re.IGNORECASE,
@@ -42,7 +49,7 @@ _PREFIX = re.compile(
 _JOIN = re.compile(
     r"[ \t]{0,3}(?:-->|<?[-=\u2013\u2014\u2015]{1,2}>|[-\u2013\u2014\u2015~]{1,2}|\.{2,3}|\u2026|\u2192|\u21d2|\u279c|>"
     r"|[至到]第?)[ \t]{0,3}"
-    r"|[ \t]{1,3}(?:to|until|till|through|and|bis)[ \t]{1,3}",
+    r"|[ \t]{1,3}(?:to|until|till|through|and|bis|\u00e0|a)[ \t]{1,3}",
     re.IGNORECASE,
 )
 
@@ -110,7 +117,8 @@ def find_stretch(text: str, at: int) -> Stretch | None:
     last = _range_end(text, join.end()) if join else None
     if join is None or last is None:
         return Stretch(start, start)
-    return _joined(start, last, spaced=join[0].strip() != join[0]) or Stretch(start, start)
+    named = bool(prefix and prefix[1])
+    return _joined(start, last, spaced=join[0].strip() != join[0] and not named) or Stretch(start, start)
 
 
 def _joined(start: Moment, last: Moment, spaced: bool) -> Stretch | None:
@@ -199,7 +207,7 @@ def _count(text: str, at: int) -> Moment | None:
 
 def _unit_of(word: str) -> tuple[str, tuple[str, float]] | None:
     """The unit that a word is; in Chinese or Japanese, that it starts with."""
-    if word.isascii():
+    if word < "\u3000":
         return (word, _UNITS[word.lower()]) if word.lower() in _UNITS else None
     starts = (word[:length] for length in range(len(word), 0, -1))
     return next(((start, _UNITS[start]) for start in starts if start in _UNITS), None)
@@ -209,7 +217,7 @@ def _bare(found: re.Match[str]) -> Moment | None:
     """The number alone; a comma in it is none, and a letter right behind it makes it a word."""
     digits = found[1].partition(",")[0]
     end = found.start(1) + len(digits)
-    if "," not in found[1] and found[3] and not found[2]:
+    if "," not in found[1] and found[3] and found[3] < "\u3000" and not found[2]:
         return None
     return Moment(_number(digits), 1.0, None, "bare", end)
 

@@ -34,7 +34,7 @@ _KINDS = {
     }.items()
     for name in names.split()
 }
-_UNIT = re.compile(r"[(\[_ ]*(seconds|secs|sec|s|frames|frame|min|minutes|ms)[)\]]*$", re.IGNORECASE)
+_UNIT = re.compile(r"(?:^|[(\[_, ]+)(seconds?|secs?|s|frames?|min|minutes|ms)[)\]]*$", re.IGNORECASE)
 _NAME = re.compile(r"[^\w]+|_")
 _MOST_CELLS, _MOST_NAME = 60, 60
 
@@ -73,6 +73,10 @@ def read_table(text: str) -> PromptSchedule | None:
         if found is not None:
             return found
     return None
+
+
+def _joint(delimiter: str) -> str:
+    return f" {delimiter} " if delimiter == "|" else f"{delimiter} "
 
 
 def _cells(line: str) -> list[str]:
@@ -146,7 +150,7 @@ def _entry(row: _Row, columns: _Columns, before: Time | None, delimiter: str) ->
         raise ScheduleError(f"this row has {len(cells)} columns, but the prompt stands in column {columns.prompt + 1}.")
     if delimiter and columns.prompt == max(columns.prompt, columns.start or 0, columns.end or 0, columns.duration or 0):
         last = not columns.unread or columns.prompt == len(cells) - 1
-        prompt = f"{delimiter} ".join(cells[columns.prompt :]) if last else cells[columns.prompt]
+        prompt = _joint(delimiter).join(cells[columns.prompt :]) if last else cells[columns.prompt]
     else:
         prompt = cells[columns.prompt]
     start, end, style = before, None, ("count", "s", "")
@@ -194,7 +198,7 @@ def _without_names(rows: Sequence[_Row], delimiter: str) -> PromptSchedule | Non
             second = find_stretch(fold(row.cells[1]).text, 0)
             end = second.start.time() if second else None
         # a prompt with commas of its own that stands in no quotes
-        prompt = f"{delimiter} ".join(row.cells[2 if ends else 1 :])
+        prompt = _joint(delimiter).join(row.cells[2 if ends else 1 :])
         entries.append(
             Entry(row.number, start, [prompt], (stretch.kind, stretch.start.unit or "", ""), end=end, loose=True)
         )

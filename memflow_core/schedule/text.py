@@ -43,6 +43,7 @@ from .entries import (
     Left,
     at_line,
     clean_prompt,
+    is_single_quoted,
     read_ranges,
     refuse_times,
     segments_of,
@@ -62,8 +63,14 @@ from .prose import is_farewell, is_preamble, is_rule
 from .schedule import PromptSchedule, Segment
 from .time import Time
 
+_NAME = re.compile(
+    r"(?:prompt|description|text|visual|action|caption|content|提示词|画面)[ \t]{0,3}[:\uff1a][ \t]{0,9}", re.IGNORECASE
+)
 # however broken they are, several such lines are no prompt
-_CLOCK_LIKE = re.compile(r"[^A-Za-z0-9]{0,20}[0-9]{1,3}:[0-9]{2}(?![0-9])")
+_CLOCK_LIKE = re.compile(
+    r"[^A-Za-z0-9]{0,20}[0-9]{1,3}(?::[0-9]{2}(?![0-9])|[.][0-9]{1,3}[ \t]|['\"\u2032\u2033])"
+    r"|Dialogue:.{0,20}[0-9]:[0-9]{2}|<p begin="
+)
 
 # -- lines ------------------------------------------------------------------------------------------------------------
 
@@ -287,6 +294,7 @@ class _Reader:
         if not self.entries:
             return self._made(self._untimed(), None)
         entries = split_entries(self.entries)
+        self._unwrap(entries)
         prompts = [clean_prompt(entry.text, entry.number, self.left) for entry in entries]
         self._check_single(entries)
         ranges = read_ranges([(entry.start, entry.end) for entry in entries])
@@ -298,6 +306,19 @@ class _Reader:
             segments.insert(0, Segment(Time(0, "s"), self._lead_prompt()))
         schedule = self._made(segments, ranges.length)
         return schedule.with_notes(ranges.notes)
+
+    def _unwrap(self, entries: list[Entry]) -> None:
+        """Take off what stands around every prompt alike: single quotes, or a word such as `Prompt:`."""
+        texts = [entry.text for entry in entries]
+        if len(entries) > 1 and all(is_single_quoted(text) for text in texts):
+            texts = [text.removesuffix(",")[1:-1] for text in texts]
+        names = {found[0].lower() if (found := _NAME.match(text)) else "" for text in texts}
+        if len(entries) > 1 and len(names) == 1 and "" not in names and all(entry.loose for entry in entries):
+            texts = [text[_NAME.match(text).end() :] for text in texts]  # type: ignore[union-attr]
+            self.left.labels += [entry.number for entry in entries]
+        for entry, text in zip(entries, texts, strict=True):
+            if text != entry.text:
+                entry.lines = [text]
 
     def _made(self, segments: list[Segment], length: Time | None) -> PromptSchedule:
         headers = self.headers

@@ -7,27 +7,27 @@ import { strip } from "./options.js";
 import { JOIN, KNOWN, NUMBER, UNIT, hasLeftovers, inlineTimes } from "./words.js";
 
 const MARKS =
-  "(?:[ \\t]*(?:[-+*>|\\u2022\\u00b7\\u25aa\\u25cf\\u25e6\\u2023\\u2013\\u2014#_~`]|[0-9]{1,3}[.)](?=[ \\t])|\\[[ xX]?\\])){0,16}[ \\t]*";
+  "(?:[ \\t]*(?:[-+*>|\\u2022\\u00b7\\u25aa\\u25cf\\u25e6\\u2023\\u2013\\u2014\\u2460-\\u249b\\u2776-\\u2793#_~`]|[0-9]{1,3}(?:[.)](?=[ \\t])|\\u3001)|\\[[ xX]?\\])){0,16}[ \\t]*";
 const LABEL =
   "(?:(?:scene|shot|segment|clip|part|prompt|beat|act|step|keyframe|caption|chapter|[\\u4e00-\\u9fff]{1,3})[^\\n]{0,24}?)?";
 const OPEN = "[([{<\"']?[ *_]{0,9}";
-const WHEN = "(?:(?:at|from|between|time|timestamp|timecode|t|@|\\u7b2c)[ \\t=:@]{0,7})?";
+const WHEN = "(?:(?:at|from|between|de|von|ab|time|timestamp|timecode|t|@|\\u7b2c)[ \\t=:@+]{0,7})?";
 const NAMED = "(?:frames?|chunks?|latents?|seconds?|secs?)[ \\t=:#]{0,7}";
 const PREFIX = `${WHEN}(?:${NAMED})?`;
 const CLOCK = "[0-9]{1,4}:[0-9]{1,2}";
 const BEHIND = "[ \\t]{0,20}[*_~`\"')\\]}>]{0,4}[ \\t]{0,20}";
-const SEPARATOR = "[-:;=,.|>)\\u2192\\u21d2\\u279c\\u2013\\u2014\\u2015\\t]";
+const SEPARATOR = "[-:;=,.|>)/\\\\\\u2192\\u21d2\\u279c\\u2013\\u2014\\u2015\\t]";
 const COUNT = `${NUMBER}(?:${UNIT}|[ \\t]{1,3}${KNOWN}(?:${BEHIND}(?:${SEPARATOR}|$)|[ \\t]{1,3}[0-9]|${JOIN}))`;
 const RANGE_TAIL = `[0-9.,:]{0,24}(?:${UNIT}|[ \\t]{1,3}${KNOWN}|${BEHIND}(?:${SEPARATOR}|$))`;
 /** A clock time, a number with a unit, or a range or number in front of a colon, arrow or the like. */
 const SURE = new RegExp(
   `^${MARKS}(?:${LABEL}${OPEN}(?:${PREFIX}(?:${CLOCK}|${COUNT}|${NUMBER}${JOIN}${RANGE_TAIL})|${WHEN}${NAMED}${NUMBER})` +
-    `|${OPEN}${PREFIX}${NUMBER}${BEHIND}(?::(?![0-9])|[-=]{1,2}>|[\\u2192\\u21d2\\u279c|;=\\t]))`,
+    `|${OPEN}${PREFIX}${NUMBER}${BEHIND}(?::(?![0-9\\u0660-\\u0669\\u06f0-\\u06f9\\u0966-\\u096f])|[-=]{1,2}>|[\\u2192\\u21d2\\u279c|;=\\t]))`,
   "i",
 );
 /** What starts many sentences: a number with a stop, a comma or a word. */
 const FAINT = new RegExp(
-  `^${MARKS}${LABEL}${OPEN}${PREFIX}${NUMBER}[ \\t]{0,3}(?:[a-z]{1,12}|[,.)\\]}>*_~\`"'\\u2013\\u2014\\u2015-]|$)`,
+  `^${MARKS}${LABEL}${OPEN}${PREFIX}${NUMBER}[ \\t]{0,3}(?:[a-z\\u0400-\\u04ff]{1,12}|[,/\\\\.)\\]}>*_~\`"'\\u2013\\u2014\\u2015-]|$)`,
   "i",
 );
 const RANGE = new RegExp(`[0-9][0-9:.,]{0,24}[ \\t]{0,3}(?:${UNIT})?${JOIN}`, "i");
@@ -38,26 +38,30 @@ const STRUCTURE = /^(?:\{\s*(?:["'\u201c\u2018}/#]|[0-9A-Za-z_]{1,60}\s*[:=]|$)|
 const QUOTED = /^["'\u201c\uff02][-+.]?[\w-]{1,60}(?:[ \t-]{0,3}[\w.]{1,20})?:?["'\u201d\uff02]\s*[:=\uff1a]\s*["'\u201c\u2018([{]/;
 const BARE = /^(?:prompt_map\s*[:=]\s*\{|[0-9][\w.%]{0,20}(?:[ \t]{0,3}[-\u2013~][ \t]{0,3}[0-9][\w.%]{0,20})?\s*=\s*["'\u201c\u2018])/;
 const LISTED =
-  /^[0-9][\w.%]{0,20}(?:[ \t]{0,3}[-\u2013~][ \t]{0,3}[0-9][\w.%]{0,20})?\s*[:\uff1a]\s*["'\u201c\u2018].*,[ \t]{0,20}(?:$|["'\u201c]?[0-9][\w.% \u2013~-]{0,40}["'\u201d]?[ \t]{0,9}[:=\uff1a][ \t]{0,9}["'\u201c\u2018])/;
+  /^[0-9][\w.%]{0,20}(?:[ \t]{0,3}[-\u2013~][ \t]{0,3}[0-9][\w.%]{0,20})?\s*[:\uff1a]\s*["'\u201c\u2018].*,[ \t]{0,20}["'\u201c]?[0-9][\w.% \u2013~-]{0,40}["'\u201d]?[ \t]{0,9}[:=\uff1a][ \t]{0,9}["'\u201c\u2018]/;
 const LONG_LINE = 20_000;
 const ASSIGNED = /^(?:(?:const|let|var)[ \t]+)?[A-Za-z_]\w{0,60}[ \t]{0,9}(?::[ \t]{0,9}[\w[\], ]{1,40})?=[ \t]{0,9}(?:[[{(]|$)/;
 const FENCE = /^(?:`{3}|~{3})/;
 const RULE = /^([-=*_~])\1\1+$/;
-const HEADER = /^(?:global|total |length|duration|pin)[^:\uff1a]{0,60}[:\uff1a]/i;
+const HEADER = /^(?:global(?:[ _]prompt)?|total|(?:total )?(?:length|duration)|pin(?:[ \t]+[^\s:\uff1a]{1,60})?)[ \t]{0,9}[:\uff1a]/i;
 const NEGATIVE = /^(?:neg|n_prompt|--|steps: [0-9]|[\u8d1f\u53cd\u8ca0])/i;
 const FAREWELL =
   /^[#*_~` \t]*(?:let me know|hope |i hope|feel free|enjoy|would you like|do you want|want me to|if you|tell me|good luck|happy |\u5982\u679c|\u5e0c\u671b|\u8bf7\u544a\u8bc9)/i;
-const CLOCK_LIKE = /^[^A-Za-z0-9]{0,20}[0-9]{1,3}:[0-9]{2}(?![0-9])/;
+const CLOCK_LIKE =
+  /^(?:[^A-Za-z0-9]{0,20}[0-9]{1,3}(?::[0-9]{2}(?![0-9])|[.][0-9]{1,3}[ \t]|['"\u2032\u2033])|Dialogue:.{0,20}[0-9]:[0-9]{2}|<p begin=)/;
 const NAMES =
   /(?:^|[,;\t|])\W{0,6}(?:time|start|from|begin|at|frame|key|second|sec|range|when|duration|length|\u65f6|\u5f00)[^,;\t|]{0,20}(?:[,;\t|]|$)/i;
 const SUBTITLE = /[0-9][ \t]{0,9}--?>/;
 
 /** Whether a text holds JSON or a literal of Python, whose braces mean no choices. @param {string} text */
 export function isStructure(text) {
-  return text.split("\n").some((raw) => {
+  const lines = text.split("\n");
+  return lines.some((raw, number) => {
     const line = strip(raw.slice(0, LONG_LINE));
-    const starts = STRUCTURE.test(line) || QUOTED.test(line) || BARE.test(line) || LISTED.test(line);
-    return starts || (ASSIGNED.test(line) && /[[{]/.test(text));
+    if (STRUCTURE.test(line) || QUOTED.test(line) || BARE.test(line)) return true;
+    // a list goes on in the next line
+    const listed = line.endsWith(",") ? `${line} ${strip((lines[number + 1] ?? "").slice(0, HEAD))}` : line;
+    return LISTED.test(listed) || (ASSIGNED.test(line) && /[[{]/.test(text));
   });
 }
 
@@ -140,9 +144,10 @@ class Sieve {
   }
 }
 
-/** Whether a number near the start of a line begins with 0. @param {string | undefined} head */
+/** Whether a number near the start of a line is 0. @param {string | undefined} head */
 function isZero(head) {
-  return /(?:^|[^0-9.,:])0/.test((head ?? "").slice(0, 60));
+  const numbers = (head ?? "").slice(0, 60).match(/[0-9]+(?:[:.][0-9]+)*/g) ?? [];
+  return numbers.some((number) => !/[1-9]/.test(number));
 }
 
 /** Whether a text holds what only the server reads. Throws TextError. @param {string[]} lines */
@@ -161,5 +166,5 @@ function isTable(lines) {
   const [first, second] = lines.map((line) => strip(line)).filter(Boolean);
   if (second === undefined || !/[,;\t|]/.test(first)) return false;
   const cell = strip(first.slice(0, HEAD).split(/[,;\t|]/, 1)[0]).replaceAll('"', "");
-  return first.startsWith("|") || (cell.length < 100 && !/:\s*\p{L}/u.test(cell) && SURE.test(fold(`${cell}:`))) || NAMES.test(first);
+  return first.startsWith("|") || (cell.length < 100 && !/:(?![0-9])/.test(fold(cell)) && SURE.test(fold(`${cell}:`))) || NAMES.test(first);
 }
