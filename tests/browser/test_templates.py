@@ -117,6 +117,8 @@ def console(tab):
 
 
 def open_workflow(page, workflow: dict) -> None:
+    # what the workflow before was told of
+    page.evaluate("() => document.querySelectorAll('[data-testid=toast-close]').forEach(button => button.click())")
     page.evaluate("workflow => app.loadGraphData(workflow)", workflow)
     page.wait_for_function("n => app.graph.nodes.length === n", arg=len(workflow["nodes"]))
     # later than the nodes: the search for missing files
