@@ -67,9 +67,9 @@ def test_the_schedule_is_copied_as_text(timeline):
 
 def test_workflow_files_keep_their_values_in_order(timeline):
     saved = timeline.page.evaluate("() => app.graph.serialize().nodes.find(n => n.id == window.schedule)")
-    assert saved["widgets_values"] == [STORY, ""]
+    assert saved["widgets_values"] == [STORY, "", 1]
     queued = timeline.page.evaluate("async () => (await app.graphToPrompt()).output[window.schedule].inputs")
-    assert queued == {"prompts": STORY, "global_prompt": ""}
+    assert queued == {"prompts": STORY, "global_prompt": "", "story": 1}
 
 
 def test_json_in_the_text_box_reaches_the_server_whole(timeline):
