@@ -25,9 +25,11 @@ from .host_names import PACKAGES, Found, Function, Sources, names_of
 
 # by class: members of its objects that the pack uses
 MEMBERS = {
-    "comfy.model_patcher.ModelPatcher": "cleanup clone load_device loaded_size memory_required model "
-    "model_options model_size pre_run",
-    "comfy.model_base.BaseModel": "diffusion_model get_dtype_inference latent_format process_latent_in "
+    "comfy.model_patcher.ModelPatcher": "additional_models attachments cached_patcher_init callbacks cleanup clone "
+    "get_free_memory get_model_object hook_mode injections is_dynamic load_device loaded_size memory_required model "
+    "model_options model_size object_patches object_patches_backup pre_run register_all_hook_patches set_hook_mode "
+    "wrappers",
+    "comfy.model_base.BaseModel": "diffusion_model get_dtype_inference latent_format model_sampling process_latent_in "
     "process_latent_out",
     "comfy.model_management.LoadedModel": "device model_loaded_memory",
     "comfy.latent_formats.LatentFormat": "latent_rgb_factors latent_rgb_factors_bias latent_rgb_factors_reshape",
@@ -41,7 +43,8 @@ MEMBERS = {
     "comfy.sd.CLIP": "encode_from_tokens_scheduled tokenize",
     "comfy.taesd.taehv.TAEHV": "decoder frames_to_trim latent_format",
     "latent_preview.LatentPreviewer": "decode_latent_to_preview decode_latent_to_preview_image",
-    "comfy_api.latest.InputImpl.VideoFromFile": "as_trimmed get_components get_duration get_stream_source",
+    "comfy_api.latest.InputImpl.VideoFromFile": "as_trimmed get_components get_dimensions get_duration "
+    "get_stream_source",
 }
 
 
