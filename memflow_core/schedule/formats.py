@@ -7,6 +7,7 @@ MemFlow JSONL   `memflow_jsonl`: the published program's stories, one a line.
 Scope timeline  `scope`: the timeline of Daydream Scope.
 subtitles       `subtitles`: SRT and WebVTT.
 tables          `table_form`: CSV, and the tables of chat programs.
+records         `records`: lists of objects with other programs' keys, `{"start": "0s", "end": "3s", "text": "..."}`.
 
 Lists, objects and timelines may come as Python values, as JSON text, or as text that is nearly JSON, see `literal`.
 """
@@ -19,12 +20,13 @@ from typing import Any
 from .errors import ScheduleError, require, show
 from .fences import Bare, starts_structure, unfence
 from .frames_form import from_frames_object, from_frames_text, from_prompt_map, is_frames_object, is_frames_text
-from .json_form import from_list, from_object
+from .json_form import from_list, from_object, is_list_form
 from .json_text import load_json
 from .limits import check_count, check_text_size
 from .loose_line import STRONG, match_loose_line
 from .memflow_jsonl import add_braces, choose_story, from_memflow, split_stories
 from .notes import lines_left_out, note
+from .records import from_records, from_wrapped_records, is_records
 from .schedule import PromptSchedule, Segment
 from .scope import from_timeline
 from .subtitles import read_subtitles
@@ -127,17 +129,20 @@ def _read_value(source: object) -> PromptSchedule:
     if isinstance(source, (list, tuple)):
         if len(source) > 1 and all(isinstance(item, str) for item in source):
             return _read_strings(source)
-        return from_list(source)
+        return from_records(source) if not is_list_form(source) and is_records(source) else from_list(source)
     if not isinstance(source, Mapping):
         raise ScheduleError(f"a schedule is text, a list or an object, not {show(source)}.")
     if "prompt_map" in source:
         return from_prompt_map(source)
     if "prompts" in source:
         return _read_prompts(source)
-    if "segments" in source:
+    if "segments" in source and (is_list_form(source["segments"]) or not is_records(source["segments"])):
         return from_object(source)
     if is_frames_object(source):
         return from_frames_object(source)
+    wrapped = from_wrapped_records(source)
+    if wrapped is not None:
+        return wrapped
     raise ScheduleError(
         f"this object has the keys {show(list(source))}, but a schedule has 'segments', 'prompts', or video frames as "
         f"keys."

@@ -26,6 +26,12 @@ _BLEND_KEYS = ("chunks", "s", "path")
 _OBJECT_KEYS = ("segments", "global_prompt", "length", "pins", "notes")
 
 
+def is_list_form(entries: object) -> bool:
+    """Whether a list starts as the list form does: with a prompt, and a time under one of its keys."""
+    first = entries[0] if isinstance(entries, (list, tuple)) and entries else None
+    return not isinstance(first, Mapping) or ("prompt" in first and any(key in first for key in _TIME_KEYS))
+
+
 def from_list(entries: Sequence[Any]) -> PromptSchedule:
     """Read the list form. Raises ScheduleError, naming the entry."""
     return PromptSchedule(_segments(entries))

@@ -40,13 +40,15 @@ _MOST_CELLS, _MOST_NAME = 60, 60
 
 
 @dataclass(frozen=True)
-class _Row:
+class Row:
+    """Cells of one row, and the number of its first line."""
+
     number: int
     cells: list[str]
 
 
 @dataclass(frozen=True)
-class _Columns:
+class Columns:
     """Which column holds what; None for one that there is not. units: by column, from its name."""
 
     prompt: int
@@ -56,6 +58,11 @@ class _Columns:
     units: dict[int, str]
     unread: list[str]
 
+    def notes(self) -> list[Note]:
+        """What is left out."""
+        unread = ", ".join(shorten(name, 20) for name in self.unread if name)
+        return [note("columns left out: {0}", unread)] if unread else []
+
 
 def read_table(text: str) -> PromptSchedule | None:
     """Read a table; None for a text that is none. Raises ScheduleError with the line."""
@@ -63,7 +70,7 @@ def read_table(text: str) -> PromptSchedule | None:
     if len(lines) < 2:
         return None
     if all(line.startswith("|") for _, line in lines[:2]):
-        rows = [_Row(number, _cells(line)) for number, line in lines if line.strip("|:+- \t")]
+        rows = [Row(number, _cells(line)) for number, line in lines if line.strip("|:+- \t")]
         return _with_names(rows, "")
     for delimiter in ("\t", ",", ";", "|"):
         if delimiter not in lines[0][1]:
@@ -83,14 +90,14 @@ def _cells(line: str) -> list[str]:
     return [cell.strip().strip("*`").strip() for cell in line.strip().strip("|").split("|")][:_MOST_CELLS]
 
 
-def _csv_rows(text: str, delimiter: str) -> list[_Row]:
+def _csv_rows(text: str, delimiter: str) -> list[Row]:
     """Rows with the number of their first line; empty where the text is no CSV."""
     reader = csv.reader(text.split("\n"), delimiter=delimiter, skipinitialspace=True)
     rows, begin = [], 1
     try:
         for cells in reader:
             if any(cell.strip() for cell in cells) and not cells[0].lstrip().startswith("#"):
-                rows.append(_Row(begin, [cell.strip() for cell in cells]))
+                rows.append(Row(begin, [cell.strip() for cell in cells]))
             begin = reader.line_num + 1
     except csv.Error:
         return []
@@ -100,7 +107,8 @@ def _csv_rows(text: str, delimiter: str) -> list[_Row]:
 # -- with names -------------------------------------------------------------------------------------------------------
 
 
-def _columns(names: Sequence[str]) -> _Columns | None:
+def columns_of(names: Sequence[str]) -> Columns | None:
+    """What columns of these names hold; None where there are no prompts or no times."""
     found: dict[str, int] = {}
     units: dict[int, str] = {}
     unread = []
@@ -116,35 +124,34 @@ def _columns(names: Sequence[str]) -> _Columns | None:
     start, duration = found.get("start"), found.get("duration")
     if "prompt" not in found or (start is None and duration is None):
         return None
-    return _Columns(found["prompt"], start, found.get("end"), duration, units, unread)
+    return Columns(found["prompt"], start, found.get("end"), duration, units, unread)
 
 
 def _kind(name: str) -> str | None:
     return _KINDS.get(_NAME.sub("", name.lower()))
 
 
-def _with_names(rows: Sequence[_Row], delimiter: str) -> PromptSchedule | None:
-    columns = _columns(rows[0].cells) if len(rows) > 1 else None
+def _with_names(rows: Sequence[Row], delimiter: str) -> PromptSchedule | None:
+    columns = columns_of(rows[0].cells) if len(rows) > 1 else None
     if columns is None or not _starts_with_time(rows[1], columns):
         return None
     check_count("prompts", len(rows) - 1)
     entries: list[Entry] = []
     for row in rows[1:]:
         before = entries[-1].end if entries else Time(0, "s")
-        entries.append(at_line(row.number, lambda row=row, before=before: _entry(row, columns, before, delimiter)))
-    unread = ", ".join(shorten(name, 20) for name in columns.unread if name)
-    told = [note("columns left out: {0}", unread)] if unread else []
+        entries.append(at_line(row.number, lambda row=row, before=before: entry_of(row, columns, before, delimiter)))
     bare = columns.start is not None and columns.start not in columns.units
-    return _schedule(entries, told, bare)
+    return schedule_of(entries, columns.notes(), bare)
 
 
-def _starts_with_time(row: _Row, columns: _Columns) -> bool:
+def _starts_with_time(row: Row, columns: Columns) -> bool:
     """Whether the first row holds a time where the names say so: `frame, text` may begin a prompt, too."""
     place = columns.duration if columns.start is None else columns.start
     return place is not None and place < len(row.cells) and _whole_time(row.cells[place])
 
 
-def _entry(row: _Row, columns: _Columns, before: Time | None, delimiter: str) -> Entry:
+def entry_of(row: Row, columns: Columns, before: Time | None, delimiter: str) -> Entry:
+    """The entry of a row. before: end of the row above, where durations follow one another. Raises ScheduleError."""
     cells = row.cells
     if len(cells) <= columns.prompt:
         raise ScheduleError(f"this row has {len(cells)} columns, but the prompt stands in column {columns.prompt + 1}.")
@@ -168,7 +175,7 @@ def _entry(row: _Row, columns: _Columns, before: Time | None, delimiter: str) ->
     return Entry(row.number, start, [prompt], style, end=end, loose=True)
 
 
-def _cell_time(cells: Sequence[str], place: int, columns: _Columns, usual: str = "") -> Stretch:
+def _cell_time(cells: Sequence[str], place: int, columns: Columns, usual: str = "") -> Stretch:
     cell = fold(cells[place] if place < len(cells) else "").text.strip()
     stretch = find_stretch(cell, 0)
     if stretch is None or stretch.end != len(cell):
@@ -182,7 +189,7 @@ def _cell_time(cells: Sequence[str], place: int, columns: _Columns, usual: str =
 # -- without names ----------------------------------------------------------------------------------------------------
 
 
-def _without_names(rows: Sequence[_Row], delimiter: str) -> PromptSchedule | None:
+def _without_names(rows: Sequence[Row], delimiter: str) -> PromptSchedule | None:
     """Rows of which every first cell is a time, and perhaps every second one an end."""
     if len(rows) < 2 or not all(_is_row(row, delimiter) for row in rows):
         return None
@@ -202,10 +209,10 @@ def _without_names(rows: Sequence[_Row], delimiter: str) -> PromptSchedule | Non
         entries.append(
             Entry(row.number, start, [prompt], (stretch.kind, stretch.start.unit or "", ""), end=end, loose=True)
         )
-    return _schedule(entries, [], bare)
+    return schedule_of(entries, [], bare)
 
 
-def _is_row(row: _Row, delimiter: str) -> bool:
+def _is_row(row: Row, delimiter: str) -> bool:
     cells = row.cells
     if len(cells) < 2 or not _whole_time(cells[0]) or not any(cells[1:]):
         return False
@@ -223,7 +230,8 @@ def _whole_time(cell: str) -> bool:
     return stretch is not None and stretch.end == len(folded) and len(cell) < 100
 
 
-def _schedule(entries: list[Entry], told: list[Note], bare: bool) -> PromptSchedule:
+def schedule_of(entries: list[Entry], told: list[Note], bare: bool) -> PromptSchedule:
+    """The schedule of entries. bare: some times have no unit."""
     left = Left()
     prompts = [left.take(entry.text, entry.number) for entry in entries]
     spans = [(entry.start, entry.end) for entry in entries]

@@ -62,14 +62,10 @@ from .moments import is_timecode
 from .prose import is_farewell, is_preamble, is_rule
 from .schedule import PromptSchedule, Segment
 from .time import Time
+from .time_like import looks_timed
 
 _NAME = re.compile(
     r"(?:prompt|description|text|visual|action|caption|content|提示词|画面)[ \t]{0,3}[:\uff1a][ \t]{0,9}", re.IGNORECASE
-)
-# however broken they are, several such lines are no prompt
-_CLOCK_LIKE = re.compile(
-    r"[^A-Za-z0-9]{0,20}[0-9]{1,3}(?::[0-9]{2}(?![0-9])|[.][0-9]{1,3}[ \t]|['\"\u2032\u2033])"
-    r"|Dialogue:.{0,20}[0-9]:[0-9]{2}|<p begin="
 )
 
 # -- lines ------------------------------------------------------------------------------------------------------------
@@ -154,13 +150,9 @@ def _check_faults(lines: list[_Line], others: int) -> None:
     fault = next((line for line in lines if line.fault), None)
     if fault is None:
         return
-    broken = sum(line.fault is not None or (not line.loose and _is_clock_like(line.text)) for line in lines)
+    broken = sum(line.fault is not None or (not line.loose and looks_timed(line.text)) for line in lines)
     if broken + others > 1:
         raise ScheduleError(f"line {fault.number}: {fault.fault}")
-
-
-def _is_clock_like(line: str) -> bool:
-    return _CLOCK_LIKE.match(fold(line).text) is not None
 
 
 def _counting_up(lines: list[_Line]) -> tuple[list[_Line], list[_Line]]:
@@ -208,7 +200,7 @@ def from_text(text: str) -> PromptSchedule:
     if not reader.entries:
         _check_comments(text)
     schedule = reader.schedule()
-    clocks = [line for line in lines if _is_clock_like(line.text)] if len(schedule.segments) == 1 else []
+    clocks = [line for line in lines if looks_timed(line.text)] if len(schedule.segments) == 1 else []
     if len(clocks) > 1:
         raise refuse_times(clocks[1].number, clocks[1].text)
     return schedule

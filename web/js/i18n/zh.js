@@ -198,6 +198,7 @@ export const CHINESE = {
   "ranges overlap: the later start counts (prompt {0})": "时间段重叠：以较晚的开始为准（第 {0} 条提示词）",
   "numbers without a unit are video frames": "没有单位的数字是视频帧",
   "columns left out: {0}": "略去的列：{0}",
+  "keys left out: {0}": "略去的键：{0}",
   "other settings than prompts left out: {0}": "略去提示词以外的设置：{0}",
   "lines before the first cue left out": "略去第一条字幕之前的行",
   "story {0} of {1}": "第 {0} 个故事，共 {1} 个",

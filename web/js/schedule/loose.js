@@ -49,6 +49,17 @@ const FAREWELL =
   /^[#*_~` \t]*(?:let me know|hope |i hope|feel free|enjoy|would you like|do you want|want me to|if you|tell me|good luck|happy |\u5982\u679c|\u5e0c\u671b|\u8bf7\u544a\u8bc9)/i;
 const CLOCK_LIKE =
   /^(?:[^A-Za-z0-9]{0,20}[0-9]{1,3}(?::[0-9]{2}(?![0-9])|[.][0-9]{1,3}[ \t]|['"\u2032\u2033])|Dialogue:.{0,20}[0-9]:[0-9]{2}|<p begin=)/;
+const TIME =
+  "(?:[0-9]{1,3}(?::[0-9]{2}){1,3}(?:[.,][0-9]{1,3})?|[0-9]{1,5}(?:[.,][0-9]{1,3})?[ \\t]?(?:s|secs?|seconds?|mins?|minutes?|frames?))(?![A-Za-z0-9])";
+const SPAN = `${TIME}(?:[ \\t]{0,2}(?:-{1,2}>?|\\u2013|\\u2014|~|to|until|\\u2192)[ \\t]{0,2}${TIME})?[ \\t]{0,3}`;
+const TAGS = "(?:<[/A-Za-z][^<>\\n]{0,40}>[^A-Za-z0-9<]{0,5}){0,3}";
+const NAMED_TIME = "[tT][ \\t]?[:=+_]?[ \\t]?[0-9]{1,6}(?:[.,][0-9]{1,3})?[ \\t]{0,3}";
+/** What looks like a time at the start or the end of a line: `t0: a`, `<b>3s</b> a`, `a robot @3s`. */
+const TIMED_HEAD = new RegExp(`^[^A-Za-z0-9<]{0,20}${TAGS}(?:${SPAN}|${NAMED_TIME})(?:[\\])>:|/*=,;.\\u2013\\u2014\\u2192<-]|$)`);
+const TIMED_TAIL = new RegExp(
+  `(?:@|[(\\[{|\\u2013\\u2014\\u2192]|(?<=\\s)-(?=\\s))[ \\t]{0,3}${SPAN}[\\])}]?[*_]{0,2}[.,;]?$`,
+);
+const LONGEST_TAIL = 60;
 const NAMES =
   /(?:^|[,;\t|])\W{0,6}(?:time|start|from|begin|at|frame|key|second|sec|range|when|duration|length|\u65f6|\u5f00)[^,;\t|]{0,20}(?:[,;\t|]|$)/i;
 const SUBTITLE = /[0-9][ \t]{0,9}--?>/;
@@ -80,6 +91,8 @@ class Sieve {
   sure = [];
   /** @type {string[]} folded heads of those that hold one only if all lines do */
   faint = [];
+  /** lines that look timed, however they are written */
+  timed = 0;
   blank = true;
 
   /** @type {string[]} lines of the prompt that is being read */
@@ -117,6 +130,7 @@ class Sieve {
     this.odd ||= FENCE.test(line) || RULE.test(line) || NEGATIVE.test(head) || TIMECODE.test(head);
     this.odd ||= (!header && HEADER.test(head)) || (this.blank && this.entries > 0 && FAREWELL.test(head));
     const sure = SURE.test(head) || CLOCK_LIKE.test(head);
+    this.timed += Number(sure || TIMED_HEAD.test(head) || TIMED_TAIL.test(fold(line.slice(-LONGEST_TAIL)).trimEnd()));
     if (sure && !DECADE.test(head)) this.sure.push(head);
     else if (sure || FAINT.test(head)) this.faint.push(head);
     if (!this.entries) this.lead++;
@@ -136,6 +150,7 @@ class Sieve {
   /** Whether only the server reads the lines. */
   get found() {
     if (this.odd || (!this.entries && this.commented > 1)) return true;
+    if (this.entries < 2 && this.timed + this.entries > 1) return true;
     const faint = !this.entries && isZero(this.faint[0]) ? this.faint : [];
     const loose = [...this.sure, ...faint];
     if (loose.length && (this.entries + loose.length > 1 || isZero(loose[0]) || RANGE.test(loose[0]))) return true;
