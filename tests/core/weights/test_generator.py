@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from memflow_core.config import ModelConfig
 from memflow_core.model import WanModel
-from memflow_core.weights import read_generator
+from memflow_core.weights import generator, read_generator
 from memflow_core.weights.files import cast, check_finite
 
 SMALL = ModelConfig(dim=32, num_heads=2, num_layers=2, ffn_dim=48, text_dim=8, freq_dim=16)
@@ -102,7 +102,9 @@ def refused(path: Path, *words: str, which: str = "auto", num_heads: int | None 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_every_dialect_of_the_real_model_is_read_and_sized(dialect, save):
+def test_every_dialect_of_the_real_model_is_read_and_sized(dialect, save, monkeypatch):
+    # a file that repeats one number is refused for that, and one of the true size takes gigabytes
+    monkeypatch.setattr(generator, "check_finite", lambda *_: None)
     read = read_generator(save(DIALECTS[dialect](zeros(WAN_1_3B))))
     assert read.config == WAN_1_3B
     assert {key: tensor.shape for key, tensor in read.state_dict.items()} == shapes(WAN_1_3B)
