@@ -122,6 +122,8 @@ def test_the_plan_follows_what_is_set(plan):
     plan.set("sampler", length=153)
     plan.shows("9.56 s: 153 video frames")
     plan.set("schedule", prompts="0s: a robot\n60s: a cat")
+    plan.shows("The schedule: ")
+    plan.set("schedule", prompts="0s: a robot\n9s: a cat\n8s: a dog")
     plan.shows("cannot be run like this")
     assert plan.page.locator(".mp-problem").count() == 1
     plan.shot("problem")

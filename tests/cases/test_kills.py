@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,8 @@ def test_ten_kills_lose_nothing_that_was_finished(tmp_path, read_frames):
 
 STEPS = """
 import os, signal, sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 import torch
 from memflow_core.disk import draft
@@ -114,27 +118,30 @@ def test_a_cancel_at_any_moment_leaves_a_film_that_plays(number, tmp_path, noise
         assert len(read_frames(writer.unfinished)) == 3 * chunks
 
 
-@pytest.fixture
-def disk_of():
-    """disk_of(bytes): no file can be longer from now on."""
+@contextmanager
+def disk_of(room: int) -> Iterator[None]:
+    """No file can become longer than `room` bytes: the system then refuses to write, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    yield lambda room: resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    signal.signal(signal.SIGXFSZ, handler)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 @pytest.mark.parametrize("number", range(DISKS))
-def test_a_disk_that_is_full_after_any_byte_keeps_what_was_written(number, disk_of, tmp_path, noise, read_frames):
+def test_a_disk_that_is_full_after_any_byte_keeps_what_was_written(number, tmp_path, noise, read_frames):
     frames = noise(60)
     with VideoWriter(tmp_path / "whole.mp4") as writer:
         for piece in frames.split(6):
             writer.write(piece)
     size = (tmp_path / "whole.mp4").stat().st_size
-    disk_of(random.Random(f"{SEED} {number}").randrange(size + size // 8))
+    room = random.Random(f"{SEED} {number}").randrange(size + size // 8)
     writer, said = VideoWriter(tmp_path / "story.mp4"), ""
     try:
-        with writer:
+        with disk_of(room), writer:
             for piece in frames.split(6):
                 writer.write(piece)
     except OSError as error:
@@ -151,11 +158,12 @@ def test_a_disk_that_is_full_after_any_byte_keeps_what_was_written(number, disk_
 
 
 @pytest.mark.parametrize("number", range(DISKS))
-def test_a_disk_that_is_full_while_a_state_is_saved_keeps_no_half_of_it(number, disk_of, tmp_path, saved):
+def test_a_disk_that_is_full_while_a_state_is_saved_keeps_no_half_of_it(number, tmp_path, saved):
     saved[0].save(tmp_path / "whole.safetensors")
     size = (tmp_path / "whole.safetensors").stat().st_size
-    disk_of(random.Random(f"{SEED} {number}").randrange(size))
-    with pytest.raises(OSError, match=r"^story\.safetensors could not be saved: .*; nothing was written\.$"):
+    room = random.Random(f"{SEED} {number}").randrange(size)
+    said = r"^story\.safetensors could not be saved: .*; nothing was written\.$"
+    with pytest.raises(OSError, match=said), disk_of(room):
         saved[0].save(tmp_path / "story.safetensors")
     assert [file.name for file in tmp_path.iterdir()] == ["whole.safetensors"]
 

@@ -30,7 +30,7 @@ FROM_PICTURES = f"""\
 19.5s: the cat returns to the beach"""
 PICTURES_FRAMES = 372
 
-SMALL_SCHEDULE, SMALL_STREAM = (420, 408), (420, 670)
+SMALL_SCHEDULE, SMALL_STREAM = (420, 432), (420, 670)
 
 LIVE = "0s: a robot walks across the meadow"
 
@@ -82,14 +82,14 @@ def continue_and_branch() -> WorkflowSpec:
         schedule["schedule"],
         name="beginning",
         length=BEGINNING_FRAMES,
-        at=(420, 500),
+        at=(420, 530),
         size=SMALL_STREAM,
         memory=memory["memory"],
         title="Beginning",
     )
     saved_values = {"state": first["state"], "filename_prefix": "continue_and_branch"}
     saved = Node("MemFlowSaveState", (40, 820), (320, 130), saved_values)
-    nodes, groups = [tiny, schedule, memory, first, saved], [Group("The beginning", (400, -30, 460, 1220))]
+    nodes, groups = [tiny, schedule, memory, first, saved], [Group("The beginning", (400, -30, 460, 1250))]
     for number, (name, ending) in enumerate(ENDINGS.items(), start=1):
         title, left = name.replace("_", " ").capitalize(), 420 + 490 * number
         prompts = f"{BEGINNING}\n{ending}"
@@ -99,13 +99,13 @@ def continue_and_branch() -> WorkflowSpec:
             schedule["schedule"],
             name=name,
             length=ENDING_FRAMES,
-            at=(left, 500),
+            at=(left, 530),
             size=SMALL_STREAM,
             state=first["state"],
             title=title,
         )
         nodes += [schedule, video]
-        groups.append(Group(title, (left - 20, -30, 460, 1220)))
+        groups.append(Group(title, (left - 20, -30, 460, 1250)))
     return WorkflowSpec("continue_and_branch", nodes, (Note(BRANCH_NOTE, (40, 170), (320, 460)),), groups, scale=0.6)
 
 

@@ -113,6 +113,8 @@ export class Timeline {
   /** Start anew with other values of the node: there is nothing to undo. */
   reset() {
     this.history = new History(this.state());
+    // a workflow that opens is no news
+    this.told = this.host.text();
     this.refresh();
   }
 
