@@ -70,13 +70,28 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         head = file.read(HEAD_BYTES)
     # safetensors before the others: it starts with a length, whose bytes may be those of any format
     if _is_safetensors(head):
-        return _read_safetensors(path)
+        return _with_plain_names(_read_safetensors(path))
     other_format = _describe_other_format(head)
     if other_format:
         raise ValueError(f"{path.name} {other_format}")
     if head.startswith((ZIP_MAGIC, PICKLE_MAGIC)):
-        return Checkpoint(path, _flat_tensors(path, _unpickle(path, zipped=head.startswith(ZIP_MAGIC))))
+        return _with_plain_names(
+            Checkpoint(path, _flat_tensors(path, _unpickle(path, zipped=head.startswith(ZIP_MAGIC))))
+        )
     raise ValueError(f"{path.name} is neither a safetensors nor a PyTorch file, or it {DAMAGED}")
+
+
+def _with_plain_names(checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint itself. Raises ValueError for names that no message could show."""
+    for key in checkpoint.tensors:
+        if not key.isprintable():
+            raise ValueError(f"{checkpoint.path.name} is no weight file: a tensor is called {_shown(key)}.")
+    return checkpoint
+
+
+def _shown(name: str) -> str:
+    """The start of a name from a file, without what cannot be shown."""
+    return ascii(name[:60]) + ("..." if len(name) > 60 else "")
 
 
 def cast(state_dict: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
