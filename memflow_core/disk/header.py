@@ -5,26 +5,17 @@ The reader of the format takes headers of 100 MB and any number of tensors, whic
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 LENGTH_BYTES = 8
 _ENTRY = b'"data_offsets"'
 
 
-@dataclass(frozen=True)
-class SafetensorsHeader:
-    """What a file's first bytes say: the length of its JSON header in bytes, and about how many tensors it lists."""
+def check_header(path: Path, *, most_bytes: int, most_tensors: int) -> None:
+    """Raise ValueError for a header that costs more than its file is worth; it is not parsed.
 
-    header_bytes: int
-    tensors: int
-
-
-def read_header(path: Path, *, most_bytes: int, most_tensors: int) -> SafetensorsHeader:
-    """Length and number of tensors of a header, which is not parsed.
-
-    Raises ValueError, as the end of a sentence, for a header that is longer than the file or than `most_bytes`, or that
-    lists more than `most_tensors`; OSError.
+    The message is the end of a sentence. Refused is a header that is longer than the file or than `most_bytes`, or that
+    lists more than `most_tensors`. Raises OSError as well.
     """
     with path.open("rb") as file:
         file.seek(0, 2)
@@ -34,9 +25,8 @@ def read_header(path: Path, *, most_bytes: int, most_tensors: int) -> Safetensor
         if claimed > rest:
             raise ValueError("is damaged or cut off: its header is longer than the file")
         if claimed > most_bytes:
-            raise ValueError(f"has a header of {claimed / 1e6:.0f} MB, but no such file needs more than "
-                             f"{most_bytes / 1e6:.0f} MB")  # fmt: skip
+            most = f"{most_bytes / 1e6:.0f} MB"
+            raise ValueError(f"has a header of {claimed / 1e6:.0f} MB, but no such file needs more than {most}")
         listed = file.read(claimed).count(_ENTRY)
     if listed > most_tensors:
         raise ValueError(f"lists {listed} tensors, but no such file has more than {most_tensors}")
-    return SafetensorsHeader(claimed, listed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 # what a file system answers that cannot sync, as some network and FUSE mounts: then there is nothing more to do
@@ -13,21 +14,18 @@ _NO_SYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
 
 def sync_file(descriptor: int) -> None:
     """Wait until a file's content and length are on the disk. Raises OSError if the disk refuses them."""
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in _NO_SYNC:
-            raise
+    _sync(os.fsync, descriptor)
 
 
 def sync_growing(descriptor: int) -> None:
     """The same for a file that goes on growing; times of its last change may be lost, which saves a write."""
     # only Linux has it in a form that writes the new length, too
-    if not sys.platform.startswith("linux"):
-        sync_file(descriptor)
-        return
+    _sync(os.fdatasync if sys.platform.startswith("linux") else os.fsync, descriptor)
+
+
+def _sync(call: Callable[[int], None], descriptor: int) -> None:
     try:
-        os.fdatasync(descriptor)
+        call(descriptor)
     except OSError as error:
         if error.errno not in _NO_SYNC:
             raise

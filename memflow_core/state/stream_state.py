@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..config import LatentShape, MemoryConfig, SamplingConfig
-from ..disk import Draft, read_header, write_safetensors
+from ..disk import Draft, check_header, write_safetensors
 from .compact import compacted
 from .format import CHECKED_SINCE, COMPACT, DIGEST, FORMAT, MOST_HEADER_BYTES, MOST_TENSORS
 from .read_json import parse_json
@@ -153,7 +153,7 @@ def read_meta(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"there is no stream state at {path}.")
     try:
-        read_header(path, most_bytes=MOST_HEADER_BYTES, most_tensors=MOST_TENSORS)
+        check_header(path, most_bytes=MOST_HEADER_BYTES, most_tensors=MOST_TENSORS)
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
         meta = parse_json(header["meta"]) if header.get("format") == FORMAT else None

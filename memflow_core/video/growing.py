@@ -69,13 +69,6 @@ class GrowingFile:
         if not os.access(self.path.parent, os.W_OK | os.X_OK):
             raise LostFileError(errno.EACCES, "its folder no longer lets files be written into it")
 
-    def is_there(self) -> bool:
-        """Whether its name still leads to it."""
-        try:
-            return os.path.samestat(os.stat(self.path), os.fstat(self._file.fileno()))
-        except (OSError, ValueError):
-            return False
-
     def close(self) -> None:
         """Bring the file to the disk and close it; it stays as it is. Raises OSError if the disk refuses."""
         if self._file.closed:

@@ -48,10 +48,10 @@ def check_members(path: Path, members: dict[str, zipfile.ZipInfo]) -> None:
     for member in sorted(members.values(), key=lambda member: member.header_offset):
         if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
             raise ArchiveError(
-                f"is compressed ({_shown(member.filename)}), as PyTorch does not: save it again with torch.save."
+                f"is compressed ({shown_name(member.filename)}), as PyTorch does not: save it again with torch.save."
             )
         if member.header_offset < end:
-            raise ArchiveError(f"is damaged: {_shown(member.filename)} lies over another part.")
+            raise ArchiveError(f"is damaged: {shown_name(member.filename)} lies over another part.")
         end = member.header_offset + member.file_size
     if end > path.stat().st_size:
         raise ArchiveError("is damaged or cut off: download it again.")
@@ -81,7 +81,7 @@ def check_sums(path: Path, members: dict[str, zipfile.ZipInfo]) -> None:
                         pass
             except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
                 raise ArchiveError(
-                    f"is damaged: the checksum of {_shown(member.filename)} does not fit; download it again."
+                    f"is damaged: the checksum of {shown_name(member.filename)} does not fit; download it again."
                 ) from error
 
 
@@ -106,5 +106,6 @@ def _listed(path: Path) -> int:
     return min(length, size) // _ENTRY_BYTES
 
 
-def _shown(name: str) -> str:
+def shown_name(name: str) -> str:
+    """The start of a name from a file as a message shows it, quoted and without what cannot be shown."""
     return repr(name[:60])

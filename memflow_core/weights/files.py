@@ -17,8 +17,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..disk import read_header
-from .archive import ArchiveError, check_members, check_sums, content_of, members_of
+from ..disk import check_header
+from .archive import ArchiveError, check_members, check_sums, content_of, members_of, shown_name
 from .claims import MOST_PICKLE_BYTES, MOST_TENSORS, ClaimError, read_claims
 
 HEAD_BYTES = 512
@@ -85,13 +85,8 @@ def _with_plain_names(checkpoint: Checkpoint) -> Checkpoint:
     """The checkpoint itself. Raises ValueError for names that no message could show."""
     for key in checkpoint.tensors:
         if not key.isprintable():
-            raise ValueError(f"{checkpoint.path.name} is no weight file: a tensor is called {_shown(key)}.")
+            raise ValueError(f"{checkpoint.path.name} is no weight file: a tensor is called {shown_name(key)}.")
     return checkpoint
-
-
-def _shown(name: str) -> str:
-    """The start of a name from a file, without what cannot be shown."""
-    return ascii(name[:60]) + ("..." if len(name) > 60 else "")
 
 
 def cast(state_dict: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
@@ -189,7 +184,7 @@ def _describe_other_format(head: bytes) -> str | None:
 
 def _read_safetensors(path: Path) -> Checkpoint:
     try:
-        read_header(path, most_bytes=MOST_HEADER_BYTES, most_tensors=MOST_TENSORS)
+        check_header(path, most_bytes=MOST_HEADER_BYTES, most_tensors=MOST_TENSORS)
     except ValueError as error:
         raise ValueError(f"{path.name} {error}.") from error
     try:

@@ -3,13 +3,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import av
-import numpy as np
 import pytest
 import torch
 
 from memflow_core.state import StreamState
 from tests.cases.graphs import graphs, stream, tiny, written  # noqa: F401
+from tests.core.video.conftest import read_pictures  # noqa: F401
 from tools.malformed import saved_streams
 
 
@@ -17,17 +16,6 @@ from tools.malformed import saved_streams
 def saved() -> list[StreamState]:
     """States of short streams, exact and compact in turn."""
     return saved_streams()
-
-
-@pytest.fixture
-def read_frames() -> Callable[[Path], list[np.ndarray]]:
-    """read_frames(path) -> all frames of a video, [H, W, 3] uint8."""
-
-    def read(path: Path) -> list[np.ndarray]:
-        with av.open(path) as file:
-            return [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
-
-    return read
 
 
 @pytest.fixture

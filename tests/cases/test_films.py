@@ -102,7 +102,7 @@ GONE = {
 
 @pytest.mark.parametrize("what", GONE, ids=lambda what: what.__name__)
 @pytest.mark.parametrize("when", ["writing", "closing"])
-def test_a_film_that_goes_away_is_noticed_at_the_next_write(what, when, tmp_path, noise, read_frames):
+def test_a_film_that_goes_away_is_noticed_at_the_next_write(what, when, tmp_path, noise, read_pictures):
     folder = tmp_path / "output"
     folder.mkdir()
     writer = VideoWriter(folder / "story.mp4")
@@ -117,21 +117,21 @@ def test_a_film_that_goes_away_is_noticed_at_the_next_write(what, when, tmp_path
     assert writer.abort() is None
     assert not (folder / "story.mp4").exists()
     for left in tmp_path.rglob("elsewhere*/*.mp4") if what is folder_moved else tmp_path.glob("elsewhere.mp4"):
-        assert len(read_frames(left)) == 6
+        assert len(read_pictures(left)) == 6
     if what is replaced:
         assert writer.unfinished.read_bytes() == b"another film"
 
 
-def test_a_folder_that_takes_no_more_files_is_noticed_at_the_next_write(tmp_path, noise, monkeypatch, read_frames):
+def test_a_folder_that_takes_no_more_files_is_noticed_at_the_next_write(tmp_path, noise, monkeypatch, read_pictures):
     writer = VideoWriter(tmp_path / "story.mp4")
     writer.write(noise(6))
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(OSError, match="past frame 6.*its folder no longer lets files be written into it"):
         writer.write(noise(6))
-    assert len(read_frames(writer.unfinished)) == 6
+    assert len(read_pictures(writer.unfinished)) == 6
 
 
-def test_a_player_that_holds_the_growing_file_fails_no_complete_film(tmp_path, noise, monkeypatch, read_frames):
+def test_a_player_that_holds_the_growing_file_fails_no_complete_film(tmp_path, noise, monkeypatch, read_pictures):
     unlink = Path.unlink
 
     def held(self, missing_ok=False):
@@ -142,11 +142,11 @@ def test_a_player_that_holds_the_growing_file_fails_no_complete_film(tmp_path, n
     monkeypatch.setattr(Path, "unlink", held)
     with VideoWriter(tmp_path / "story.mp4") as writer:
         writer.write(noise(6))
-    assert len(read_frames(tmp_path / "story.mp4")) == len(read_frames(writer.unfinished)) == 6
+    assert len(read_pictures(tmp_path / "story.mp4")) == len(read_pictures(writer.unfinished)) == 6
     assert writer.note is not None and "is complete" in writer.note and "both are there" in writer.note
 
 
-def test_a_draft_that_cannot_be_renamed_is_copied(tmp_path, noise, monkeypatch, read_frames):
+def test_a_draft_that_cannot_be_renamed_is_copied(tmp_path, noise, monkeypatch, read_pictures):
     def held(*_):
         raise PermissionError(errno.EACCES, "used by another process")
 
@@ -154,7 +154,7 @@ def test_a_draft_that_cannot_be_renamed_is_copied(tmp_path, noise, monkeypatch, 
     with VideoWriter(tmp_path / "story.mp4") as writer:
         writer.write(noise(6))
     assert [file.name for file in tmp_path.iterdir()] == ["story.mp4"]
-    assert len(read_frames(tmp_path / "story.mp4")) == 6
+    assert len(read_pictures(tmp_path / "story.mp4")) == 6
 
 
 def test_a_copy_never_replaces_a_file(tmp_path, monkeypatch):

@@ -27,7 +27,7 @@ FILM_FRAMES = 36
 
 
 @pytest.mark.slow
-def test_ten_kills_lose_nothing_that_was_finished(tmp_path, read_frames):
+def test_ten_kills_lose_nothing_that_was_finished(tmp_path, read_pictures):
     command = [sys.executable, "-m", "tests.cases.stream_until_killed", str(tmp_path), str(SEED), str(KILLS)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANGS_S, check=True)
     kills = [json.loads(line) for line in done.stdout.splitlines()]
@@ -40,8 +40,8 @@ def test_ten_kills_lose_nothing_that_was_finished(tmp_path, read_frames):
             finished, growing = folder / f"film_{film:03}.mp4", folder / f"film_{film:03}.unfinished.mp4"
             # a kill between the name and the end of the unfinished file leaves both
             whole = finished if finished.exists() else growing
-            assert len(read_frames(whole)) >= frames, (kill, film)
-            assert not finished.exists() or len(read_frames(finished)) == FILM_FRAMES
+            assert len(read_pictures(whole)) >= frames, (kill, film)
+            assert not finished.exists() or len(read_pictures(finished)) == FILM_FRAMES
         for name in states:
             assert StreamState.load(folder / name).chunks > 0
         # one that was not yet said may be there, and is whole then
@@ -83,7 +83,7 @@ writer.close() if what == "film" else state.save(folder / "story.safetensors")
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["film", "state"])
 @pytest.mark.parametrize("step", ["written", "synced", "named"])
-def test_a_kill_at_each_step_of_finishing_leaves_a_whole_file_or_a_draft_that_goes(what, step, tmp_path, read_frames):
+def test_a_kill_at_each_step_of_finishing_leaves_a_whole_file_or_a_draft_that_goes(what, step, tmp_path, read_pictures):
     done = subprocess.run([sys.executable, "-c", STEPS, tmp_path, what, step], cwd=ROOT, timeout=HANGS_S, check=False)
     assert done.returncode == -signal.SIGKILL
     names = {file.name for file in tmp_path.iterdir()}
@@ -95,7 +95,7 @@ def test_a_kill_at_each_step_of_finishing_leaves_a_whole_file_or_a_draft_that_go
     assert {file.name for file in tmp_path.iterdir()} == expected
     for name in expected:
         if name.endswith(".mp4"):
-            assert len(read_frames(tmp_path / name)) == 6
+            assert len(read_pictures(tmp_path / name)) == 6
         else:
             StreamState.load(tmp_path / name)
 
@@ -105,7 +105,7 @@ class Cancelled(BaseException):
 
 
 @pytest.mark.parametrize("number", range(CANCELS))
-def test_a_cancel_at_any_moment_leaves_a_film_that_plays(number, tmp_path, noise, read_frames):
+def test_a_cancel_at_any_moment_leaves_a_film_that_plays(number, tmp_path, noise, read_pictures):
     chunks = random.Random(f"{SEED} {number}").randrange(0, 9)
     ending = ("mp4", "webm", "mkv")[number % 3]
     with pytest.raises(Cancelled), VideoWriter(tmp_path / f"story.{ending}") as writer:
@@ -115,7 +115,7 @@ def test_a_cancel_at_any_moment_leaves_a_film_that_plays(number, tmp_path, noise
     left = [file.name for file in tmp_path.iterdir()]
     assert left == ([f"story.unfinished.{ending}"] if chunks else [])
     if chunks:
-        assert len(read_frames(writer.unfinished)) == 3 * chunks
+        assert len(read_pictures(writer.unfinished)) == 3 * chunks
 
 
 @contextmanager
@@ -132,7 +132,7 @@ def disk_of(room: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("number", range(DISKS))
-def test_a_disk_that_is_full_after_any_byte_keeps_what_was_written(number, tmp_path, noise, read_frames):
+def test_a_disk_that_is_full_after_any_byte_keeps_what_was_written(number, tmp_path, noise, read_pictures):
     frames = noise(60)
     with VideoWriter(tmp_path / "whole.mp4") as writer:
         for piece in frames.split(6):
@@ -149,9 +149,9 @@ def test_a_disk_that_is_full_after_any_byte_keeps_what_was_written(number, tmp_p
         assert "\n" not in said and said.endswith(".") and "story.mp4 could not be" in said
     left = {file.name for file in tmp_path.iterdir()} - {"whole.mp4"}
     if not said:
-        assert left == {"story.mp4"} and len(read_frames(tmp_path / "story.mp4")) == 60
+        assert left == {"story.mp4"} and len(read_pictures(tmp_path / "story.mp4")) == 60
     elif writer.frames:
-        assert left == {"story.unfinished.mp4"} and len(read_frames(writer.unfinished)) == writer.frames
+        assert left == {"story.unfinished.mp4"} and len(read_pictures(writer.unfinished)) == writer.frames
         assert f"holds {writer.frames} frames" in said
     else:
         assert left == set() and "nothing was kept" in said
@@ -169,7 +169,7 @@ def test_a_disk_that_is_full_while_a_state_is_saved_keeps_no_half_of_it(number, 
 
 
 @pytest.mark.slow
-def test_ctrl_c_during_a_run_ends_the_server_as_it_ends_without_one(comfy_path, tmp_path, read_frames):
+def test_ctrl_c_during_a_run_ends_the_server_as_it_ends_without_one(comfy_path, tmp_path, read_pictures):
     """Exit code 0, and a film that plays: Python may not end the thread that samples by force."""
     workflow = json.loads((ROOT / "workflows" / "tiny_story.json").read_text())
     with Server(comfy_path, tmp_path / "base") as server:
@@ -183,5 +183,5 @@ def test_ctrl_c_during_a_run_ends_the_server_as_it_ends_without_one(comfy_path, 
             assert time.monotonic() < end, server.log.read_text()[-2000:]
             time.sleep(0.2)
         assert server.end_by(signal.SIGINT, within_s=HANGS_S) == 0
-    assert len(read_frames(growing[0])) >= 9
+    assert len(read_pictures(growing[0])) >= 9
     assert not list(server.output_dir.rglob(".memflow-draft-*"))
