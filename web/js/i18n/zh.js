@@ -203,6 +203,7 @@ export const CHINESE = {
   "lines before the first cue left out": "略去第一条字幕之前的行",
   "story {0} of {1}": "第 {0} 个故事，共 {1} 个",
   "the story ends at {0} s: later prompts left out ({1})": "故事在 {0} 秒结束：略去之后的提示词（{1} 条）",
+  "the story ends at {0} s, before the schedule's own length of {1}": "故事在 {0} 秒结束，早于日程自己的长度 {1}",
   "the story ends at {0} s: later pins left out ({1})": "故事在 {0} 秒结束：略去之后的固定瞬间（{1} 个）",
   Undone: "已撤销",
   "Done again": "已重做",
