@@ -196,6 +196,8 @@ export const CHINESE = {
   "prompts that repeat the one before them only hold it: {0}": "与前一条相同的提示词只是延续它：{0} 条",
   "no prompt for {0}: the one before goes on": "{0} 没有提示词：延续前一条",
   "ranges overlap: the later start counts (prompt {0})": "时间段重叠：以较晚的开始为准（第 {0} 条提示词）",
+  "numbers without a unit are video frames ({0})": "没有单位的数字是视频帧（第 {0} 处）",
+  "the last prompt goes on behind an empty line ({0})": "最后一个提示词在空行之后继续（第 {0} 行）",
   "numbers without a unit are video frames": "没有单位的数字是视频帧",
   "columns left out: {0}": "略去的列：{0}",
   "keys left out: {0}": "略去的键：{0}",
