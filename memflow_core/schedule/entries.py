@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from .crowd import begins_with_time, count_times
 from .errors import ScheduleError, shorten
 from .fold import unwrap_curly
 from .inline import InlineTime, count_quoted_keys, find_brackets, find_keys, split_line
@@ -15,6 +17,7 @@ from .line import Entry, quoted_string
 from .notes import Note, lines_left_out, listed, note
 from .schedule import Segment
 from .time import Time
+from .time_like import looks_timed
 
 Made = TypeVar("Made")
 
@@ -26,6 +29,7 @@ class Left:
     lines: list[int] = field(default_factory=list)
     negatives: list[int] = field(default_factory=list)
     expressions: list[int] = field(default_factory=list)
+    behind: list[int] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
     repeats: int = 0
 
@@ -38,6 +42,8 @@ class Left:
             told.append(note("expressions in backticks left out ({0})", listed(self.expressions)))
         if self.labels:
             told.append(note("words before the times left out ({0})", listed(self.labels)))
+        if self.behind:
+            told.append(note("the last prompt goes on behind an empty line ({0})", listed(self.behind)))
         if self.repeats:
             told.append(note("prompts that repeat the one before them only hold it: {0}", self.repeats))
         return told
@@ -62,9 +68,107 @@ def clean_prompt(text: str, number: int, left: Left) -> str:
 
 def is_plain_prompt(prompt: str) -> bool:
     """Whether a prompt reads as itself without double quotes: it has no part that would be left out or split off."""
-    if is_single_quoted(prompt):
+    if is_single_quoted(prompt) or prompt[:1] in WRAPS or prompt[:1] in MARKS:
         return False
-    return clean_prompt(prompt, 0, Left()) == prompt and not (_times_within(prompt) or sure_times(prompt))
+    timed = _times_within(prompt) or sure_times(prompt) or count_times(prompt) or looks_timed(prompt)
+    return clean_prompt(prompt, 0, Left()) == prompt and not (timed or begins_with_time(prompt))
+
+
+def check_prompts(entries: Sequence[Entry]) -> None:
+    """Raise ScheduleError for a prompt that begins with a second time: `0s / 3s: a`."""
+    for entry in entries:
+        text = entry.text
+        if quoted_string(text) is not None:
+            continue
+        if not text:
+            raise ScheduleError(f'line {entry.number}: there is no prompt behind the time: write one, or "" for none.')
+        if any(time.stretch.kind == "count" and time.joint.strip() for time in find_keys(text)):
+            raise refuse_times(entry.number, text)
+        if begins_with_time(text):
+            raise ScheduleError(
+                f"line {entry.number}: {shorten(text)} begins with a second time: write a range as in '0-3s: a "
+                "prompt', "
+                f"or put the prompt in double quotes if it means no time."
+            )
+
+
+# marks that stand before every prompt of a list, or around it
+MARKS = frozenset("=>/|\u2026\u2022\u00b7\u3002\u3001\u30fb\u27a1\u25b6\u2192\u279c\u00bb-\u2013\u2014")
+WRAPS = {"*": "*", "_": "_", "\u00ab": "\u00bb", "\u300c": "\u300d", "\u2018": "\u2019"}
+
+
+def without_marks(texts: Sequence[str]) -> list[str]:
+    """Prompts without the mark that stands before each of them, or around each."""
+    firsts = {text[:1] for text in texts}
+    if len(texts) < 2 or len(firsts) > 1:
+        return list(texts)
+    (first,) = firsts
+    if first in MARKS:
+        return [text.lstrip(first + "\ufe0f").strip() for text in texts]
+    close = WRAPS.get(first)
+    if close is None or any(len(text) < 3 or text[-1] != close for text in texts):
+        return list(texts)
+    inner = [text.lstrip(first).rstrip(close) for text in texts]
+    return list(texts) if any(first in text or close in text for text in inner) else inner
+
+
+_NAME = re.compile(
+    r"(?:prompt|description|text|visual|action|in|mark|caption|content|提示词|画面)[ \t]{0,3}[:\uff1a][ \t]{0,9}",
+    re.IGNORECASE,
+)
+# `<0-3s>a</0-3s>`
+_CLOSING = re.compile(r"[ \t]{0,3}[\[<]/[0-9][^\[\]<>]{0,30}[\]>]$")
+
+
+def unwrap(entries: Sequence[Entry], left: Left) -> None:
+    """Take off what stands around every prompt alike: quotes, marks, closing tags, or a word such as `Prompt:`."""
+    texts = [entry.text for entry in entries]
+    if len(entries) > 1 and all(is_single_quoted(text) for text in texts):
+        texts = [text.removesuffix(",")[1:-1] for text in texts]
+    found = [_NAME.match(text) for text in texts]
+    names = {name[0].lower() if name else "" for name in found}
+    if len(entries) > 1 and len(names) == 1 and "" not in names and all(entry.loose for entry in entries):
+        texts = [text[name.end() :] for text, name in zip(texts, found, strict=True) if name]
+        left.labels += [entry.number for entry in entries]
+    texts = without_marks(texts)
+    if len(texts) > 1 and all(_CLOSING.search(text) for text in texts):
+        texts = [_CLOSING.sub("", text) for text in texts]
+    for entry, text in zip(entries, texts, strict=True):
+        if text != entry.text:
+            entry.lines = [text]
+
+
+def check_units(entries: Sequence[Entry]) -> None:
+    """Raise ScheduleError for a number without its unit among seconds: `0s`, `3`, `7s`."""
+    seconds = [entry.start.value for entry in entries if entry.start.unit == "s"]
+    for before, entry, after in zip([None, *entries], entries, [*entries[1:], None], strict=False):
+        if entry.style[0] != "bare" or before is None or before.start.unit != "s" or not entry.start.value:
+            continue
+        value = entry.start.value
+        between = after is not None and after.start.unit == "s" and before.start.value < value < after.start.value
+        goes_on = before.end is not None and before.end.unit == "s" and before.end.value == value
+        if seconds and (between or goes_on or value < 16):
+            raise ScheduleError(
+                f"line {entry.number}: {value:g} has no unit, so it counts video frames among seconds: write "
+                f"'{value:g}s' "
+                f"for seconds, or '{value:g}f' for frames."
+            )
+
+
+def unitless(entries: Sequence[Entry]) -> list[Note]:
+    """What is told of numbers without a unit in other shapes than the text form's, where they often mean seconds.
+
+    Raises ScheduleError for one that is no whole number, since there is no such frame.
+    """
+    bare = [entry for entry in entries if entry.loose and entry.style[0] == "bare" and entry.start.unit == "frames"]
+    for entry in bare:
+        if entry.start.value % 1:
+            raise ScheduleError(
+                f"line {entry.number}: {entry.start.value:g} has no unit, so it would count video frames, which "
+                "are whole: "
+                f"write '{entry.start.value:g}s' for seconds."
+            )
+    return [note("numbers without a unit are video frames ({0})", listed([one.number for one in bare]))] if bare else []
 
 
 def is_single_quoted(text: str) -> bool:
@@ -185,5 +289,6 @@ def refuse_times(number: int, line: str) -> ScheduleError:
     """The error of a time that is not read as one."""
     return ScheduleError(
         f"line {number}: {shorten(line)} holds a time that cannot be read as one: write each prompt on a line of its "
-        f"own, as in '4s: a prompt', or in double quotes after its time if it means no time."
+        f"own, as in '4s: a prompt', or in double quotes after its time if it means no time; a whole text in double "
+        f"quotes is one prompt."
     )

@@ -24,7 +24,7 @@ from .json_form import from_list, from_object, is_list_form
 from .json_text import load_json
 from .limits import check_count, check_text_size
 from .loose_line import STRONG, match_loose_line
-from .memflow_jsonl import add_braces, choose_story, from_memflow, split_stories
+from .memflow_jsonl import add_braces, check_strings, choose_story, from_memflow, split_stories
 from .notes import lines_left_out, note
 from .records import from_records, from_wrapped_records, is_records
 from .schedule import PromptSchedule, Segment
@@ -98,8 +98,21 @@ def _read_fenced(found: Bare) -> PromptSchedule:
     elif text.startswith(("{", "[", "(")) and (text[0] != "(" or text.endswith(")")) and starts_structure(text):
         schedule = _read_structure(text)
     else:
-        schedule = read_subtitles(found.text) or read_table(found.text) or from_text(found.text)
+        schedule = read_subtitles(found.text) or read_table(found.text) or _read_lines(found.text)
     return schedule.with_notes(lines_left_out(found.left))
+
+
+def _read_lines(text: str) -> PromptSchedule:
+    """Read the text form. Raises ScheduleError, also for a first time that is not 0, with what it may mean."""
+    schedule = from_text(text)
+    first = schedule.segments[0].start if schedule.segments else Time(0, "s")
+    if first.value:
+        single = "" if len(schedule.segments) > 1 else "; a whole text in double quotes is one prompt"
+        raise ScheduleError(
+            f"the first prompt is asked for at {first}, but the first must start at 0: set it to 0 and write the start "
+            f"of each prompt, not how long it lasts{single}."
+        )
+    return schedule
 
 
 def _read_structure(text: str) -> PromptSchedule:
@@ -118,6 +131,7 @@ def _read_strings(prompts: Sequence[str]) -> PromptSchedule:
     lines = [match_loose_line(prompt) for prompt in prompts if prompt.strip()]
     if len(lines) > 1 and all(line is not None and line.strength == STRONG for line in lines):
         return from_text("\n".join(prompts))
+    check_strings(prompts)
     count = len(prompts)
     return PromptSchedule(tuple(Segment(Time(100 * at / count, "percent"), text) for at, text in enumerate(prompts)))
 

@@ -42,7 +42,7 @@ class InlineTime:
     def sure(self) -> bool:
         """Whether it cannot be a word of a sentence: it has a unit, or is a clock time behind a comma or stop."""
         kind = self.stretch.kind
-        return kind == "count" or (kind == "clock" and bool(self.joint.strip()))
+        return kind == "count" or (kind == "clock" and self.joint.strip() not in ("", "(", "[", "<"))
 
 
 def find_keys(prompt: str) -> list[InlineTime]:
@@ -112,7 +112,10 @@ def split_line(prompt: str, start: Time, style: tuple[str, ...], weak: bool = Fa
     except ScheduleError:
         return None
     ends = [*(time.begin + _kept(time) for time in times[1:]), len(prompt)]
-    pieces = [Piece(*span, _trim(prompt[time.end : end])) for span, time, end in zip(spans, times, ends, strict=True)]
+    pieces = [
+        Piece(*span, _trim(prompt[time.end : end], end == len(prompt)))
+        for span, time, end in zip(spans, times, ends, strict=True)
+    ]
     first = _trim(prompt[: times[0].begin + _kept(times[0])])
     values = [start.value, *(piece.start.value for piece in pieces)]
     rising = all(later > before for before, later in itertools.pairwise(values))
@@ -124,5 +127,19 @@ def _kept(time: InlineTime) -> int:
     return 1 if time.joint[:1] in (".", "!", "?", ")", "]", "\u3002") else 0
 
 
-def _trim(words: str) -> str:
-    return words.strip().rstrip(",;|/\uff0c\uff1b").rstrip()
+_NEXT_LABEL = re.compile(
+    r"(?:(?:^|(?<=[.!?;,|/\u3002\uff0c\uff1b]))[ \t]{0,3}(?:and |then ){0,2}(?:at|from)"
+    r"|(?:^|(?<=[.!?;,|/ \t\u3002\uff0c\uff1b]))[ \t]{0,3}(?:scene|shot|clip|part|segment"
+    r"|beat)[ \t]?#?[0-9]{1,3}[ \t]?[-\u2013:]?"
+    r"|(?:^|(?<=[ \t]))[-*\u2013\u2014\u2022\u00b7\u25aa\u25cf]{1,3})$",
+    re.IGNORECASE,
+)
+
+
+def _trim(words: str, last: bool = False) -> str:
+    """Words without what parts them from the next time: a separator, a bullet, or the next one's label."""
+    bare = words.strip()
+    if not last:
+        head, tail = bare[:-60], bare[-60:]
+        bare = (head + _NEXT_LABEL.sub("", tail)).rstrip()
+    return bare.rstrip(",;|/\uff0c\uff1b").rstrip()

@@ -12,8 +12,15 @@ _EXPRESSION = re.compile(r":?`([^`\n]*)`")
 _MATHS = re.compile(r"[0-9+*/()=<>^%]|\bmax_f\b|\b[a-z]+_[a-z0-9]+\b|^\s*-?[tx]\s*$")
 _NEGATIVE_LINE = re.compile(
     r"(?:negative(?:[ _-]?prompts?)?|neg(?:[ _-]?prompts?)?|n_prompt"
-    r"|负面提示词|反向提示词|负向提示词|負面提示詞)[ \t]{0,3}[:=]"
+    r"|prompt n[ée]gatif|(?:negativer|negatives) prompt|prompt negativo"
+    r"|负面提示词?|反向提示词?|负向提示词?|負面提示詞?|反向提示詞)[ \t]{0,3}(?:[:=]|$)"
     r"|--(?:neg|negative|no)(?![\w-])",
+    re.IGNORECASE,
+)
+# `fox. Negative: bad.`; a negative image is a word
+_WITHIN = re.compile(
+    r"(?:[|.;,\u3002\uff0c\uff1b][ \t]{0,3}"
+    r"|[ \t]?[(\[][ \t]?)[*_]{0,3}negative(?:[ _-]?prompts?)?[*_]{0,3}[ \t]{0,3}[:\uff1a]",
     re.IGNORECASE,
 )
 # the line of settings that image programs write below prompts
@@ -26,6 +33,11 @@ def without_leftovers(prompt: str) -> tuple[str, list[str]]:
     flag = _FLAG.search(prompt)
     if flag:
         prompt = prompt[: flag.start()].rstrip(" \t,")
+        kinds.append(NEGATIVE)
+    within = _WITHIN.search(prompt)
+    if within:
+        stop = within[0][0] in ".\u3002"
+        prompt = prompt[: within.start() + stop].rstrip(" \t,")
         kinds.append(NEGATIVE)
     if "`" in prompt:
         bare = _EXPRESSION.sub(_replaced, prompt)
@@ -41,4 +53,5 @@ def _replaced(found: re.Match[str]) -> str:
 
 def is_negative_line(folded: str) -> bool:
     """Whether a line, folded, is a negative prompt, or the settings that follow one in files of image programs."""
-    return bool(_NEGATIVE_LINE.match(folded) or _SETTINGS_LINE.match(folded))
+    bare = folded.lstrip('-+*#_~`>\u2022 \t"').replace("*", "").replace("_", " ")
+    return bool(_NEGATIVE_LINE.match(folded) or _NEGATIVE_LINE.match(bare.rstrip()) or _SETTINGS_LINE.match(folded))

@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 
 from .errors import ScheduleError
-from .fold import Folded, fold, unwrap_curly
+from .fold import HEAD, Folded, fold, unwrap_curly
 from .line import OPTION, OPTION_LIKE
 from .moments import Stretch, find_stretch
 from .time import Time
@@ -29,7 +29,7 @@ _MARK = re.compile(
 )
 _LABEL = re.compile(
     r"(?:scene|shot|segment|clip|part|prompt|beat|act|step|keyframe|caption|chapter|镜头|鏡頭|场景|場景|片段|分镜"
-    r"|提示词|第(?=[0-9\u4e00二三四五六七八九十]))[ \t]{0,3}"
+    r"|提示词|第(?=[0-9\u4e00二三四五六七八九十]{1,3}[ \t]?[个個镜鏡场場片段幕分]))[ \t]{0,3}"
     r"(?:#?(?:[0-9]{1,3}(?![0-9.A-Za-z%]|:[0-9])|[\u4e00二三四五六七八九十]{1,3}))?"
     r"(?:[个個]?(?:镜头|鏡頭|场景|片段|幕|段|场))?"
     r"[ \t]{0,3}(?:[-\u2013\u2014:.,|][ \t]{0,3})?[*_~`]{0,3}[ \t]{0,3}",
@@ -88,7 +88,7 @@ def match_loose_line(line: str) -> LooseLine | None:
     folded = fold(line)
     head = _find_head(folded.text)
     if head is None:
-        return None
+        return _match_heading(folded.text)
     options, at = _options(folded.text, _behind_marks(folded.text, head.end))
     separator = _SEPARATOR.match(folded.text, at)
     strength = _strength(folded.text, head, separator, at)
@@ -98,6 +98,31 @@ def match_loose_line(line: str) -> LooseLine | None:
     start, end = _times(head.stretch, strength)
     style = (head.stretch.kind, head.stretch.start.unit or "", head.opened)
     return LooseLine(start, end, options, prompt, strength, style, head.labelled, head.closed)
+
+
+_HEADING = re.compile(
+    r"#{2,6}[ \t]|[*_]{2}[^*]{1,100}[*_]{2}:?$|[*_\[( \t]{0,4}(?:scene|shot|segment|clip|part|beat|act|step"
+    r"|chapter|镜头|场景)[ \t]?#?"
+    r"(?:[0-9]{1,3}|[一二三四五六七八九十]{1,3})",
+    re.IGNORECASE,
+)
+_BEFORE = re.compile(r"[(\[{|\u2013\u2014:,]|(?<=[ \t])-(?=[ \t])|[ \t](?=[0-9])")
+
+
+def _match_heading(text: str) -> LooseLine | None:
+    """The time that ends a heading, `### Scene 1: The Den (0-3s)`, whose prompt stands below it."""
+    if len(text) >= HEAD or not _HEADING.match(text):
+        return None
+    for before in _BEFORE.finditer(text):
+        stretch = find_stretch(text, before.end() + (text[before.end() : before.end() + 1] == " "))
+        if stretch is None or stretch.kind == "bare" or text[stretch.end :].strip(" \t)]}*_:.#"):
+            continue
+        # of the words of a sentence only a range, or what stands apart, is a time
+        if stretch.is_range or (stretch.start.tight and before[0].strip()):
+            start, end = stretch.times()
+            style = (stretch.kind, stretch.start.unit or "", "(")
+            return LooseLine(start, end, [], "", STRONG, style, True)
+    return None
 
 
 def _times(stretch: Stretch, strength: int) -> tuple[Time, Time | None]:

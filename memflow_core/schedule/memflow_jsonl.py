@@ -11,7 +11,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .errors import ScheduleError, require, show
+from .crowd import count_times
+from .errors import ScheduleError, require, shorten, show
 from .json_text import load_json
 from .schedule import PromptSchedule, Segment
 from .time import Time
@@ -54,8 +55,21 @@ def choose_story(stories: Sequence[str], line: int | None) -> str:
 def from_memflow(source: Mapping[str, Any]) -> PromptSchedule:
     """Read one story, whose `prompts` is a list. Raises ScheduleError."""
     prompts = source["prompts"]
+    check_strings(prompts)
     starts = _starts(len(prompts), source.get("switch_frame_indices"))
     return PromptSchedule(tuple(Segment(start, prompt) for start, prompt in zip(starts, prompts, strict=True)))
+
+
+def check_strings(prompts: Sequence[Any]) -> None:
+    """Raise ScheduleError for a list of prompts in which two times stand, which would be words of the prompts."""
+    timed = [(at, prompt) for at, prompt in enumerate(prompts, 1) if isinstance(prompt, str) and count_times(prompt)]
+    if sum(count_times(prompt) for _, prompt in timed) > 1:
+        at, prompt = timed[0]
+        raise ScheduleError(
+            f"prompt {at} of the list, {shorten(prompt)}, holds a time that would be words of the prompt: write "
+            "each as "
+            f'["3s", "a prompt"], also where the time is meant as words.'
+        )
 
 
 def _starts(count: int, switches: Any) -> list[Time]:

@@ -11,7 +11,10 @@ _PREAMBLE = re.compile(
 )
 _FAREWELL = re.compile(
     r"(?:let me know|hope |i hope|feel free|enjoy|would you like|do you want|want me to"
-    r"|if you(?:'d|\u2019d| would| want| need)|tell me|good luck|happy |如果|希望|请告诉)",
+    r"|total (?:run|length|dur|time)|(?:note|tip|hinweis|tipp)\b[*_]{0,2}:|i can also|this (?:prompt|sequence"
+    r"|schedule)|viel spa"
+    r"|sag bescheid|n['\u2019]h\u00e9sitez|\u00bfquieres|\u3054\u5e0c\u671b|if you(?:'d|\u2019d| would| want"
+    r"| need)|tell me|good luck|happy |如果|希望|请告诉)",
     re.IGNORECASE,
 )
 

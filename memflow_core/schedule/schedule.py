@@ -234,6 +234,10 @@ class PromptSchedule:
         told, end_s = [], f"{grid.start_s(chunks):.2f}"
         if count := len(self.segments) - len(segments):
             told.append(note("the story ends at {0} s: later prompts left out ({1})", end_s, count))
+        if self.length is not None and grid.chunks_for_px(grid.px_of(self.length)) > chunks:
+            told.append(
+                note("the story ends at {0} s, before the schedule's own length of {1}", end_s, str(self.length))
+            )
         if count := len(self.pins) - len(pins):
             told.append(note("the story ends at {0} s: later pins left out ({1})", end_s, count))
         if not told:

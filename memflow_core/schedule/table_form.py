@@ -1,7 +1,7 @@
 """Tables of prompts: CSV with commas, semicolons or tabs, and the tables of chat programs, with names or without.
 
 A column of starts counts video frames unless its name or its values say another unit; a column of ends, or of
-durations, may stand beside it. Negative prompts and other columns are left out.
+durations, may stand beside it, and columns of seeds and switches. Negative prompts and other columns are left out.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .entries import Left, at_line, read_ranges, segments_of, without_repeats
+from ..config import SWITCHES
+from .entries import Left, at_line, read_ranges, refuse_times, segments_of, without_repeats
 from .errors import ScheduleError, shorten
 from .fold import fold
 from .limits import check_count
@@ -22,21 +23,32 @@ from .notes import Note, note
 from .schedule import PromptSchedule
 from .time import Time
 
-_KINDS = {
-    name: kind
-    for kind, names in {
-        "start": "time start starttime timestamp timecode from begin at frame frames startframe keyframe second "
-        "seconds sec range timerange when 时间 开始",
-        "end": "end endtime to until stop endframe finish 结束",
-        "duration": "duration length 时长",
-        "prompt": "prompt prompts text description caption positive positiveprompt visual action content 提示词 画面 "
-        "内容",
-    }.items()
-    for name in names.split()
+_NAMES = {
+    "start": "time start starttime startzeit timestamp timecode timecodein intime from begin at t tc in frame frames "
+    "startframe keyframe second seconds sec range timerange when zeit zeitpunkt zeitstempel zeitcode beginn anfang ab "
+    "von temps début debut départ tiempo inicio comienzo desde tempo inizio início "
+    "时间 时间段 时间码 开始 开始时间 時間 開始 開始時間 時刻 タイムコード",
+    "end": "end endtime endtimecode timecodeout outtime out to until stop endframe finish ende endzeit bis fin hasta "
+    "fine fim 结束 结束时间 結束 終了 終了時間",
+    "duration": "duration length dauer länge durée duree duración duracion durata duração 时长 時長 持续时间 長さ",
+    "prompt": "prompt prompts positive positiveprompt 提示词 提示詞 プロンプト",
+    # where no column has one of the names above
+    "words": "text description caption visual action content beschreibung bild bildbeschreibung texte visuel "
+    "descripción descripcion descrizione descrição 画面 画面描述 画面内容 描述 内容 説明 映像 場面",
+    "seed": "seed",
+    "switch": "switch",
 }
+_KINDS = {name: kind for kind, names in _NAMES.items() for name in names.split()}
 _UNIT = re.compile(r"(?:^|[(\[_, ]+)(seconds?|secs?|s|frames?|min|minutes|ms)[)\]]*$", re.IGNORECASE)
 _NAME = re.compile(r"[^\w]+|_")
 _MOST_CELLS, _MOST_NAME = 60, 60
+_BAR = re.compile(r"(?<!\\)\|")
+_EMPHASIZED = re.compile(r"(\*{1,3}|`)([^*`]*)\1")
+_RULE = re.compile(r"[|:+\- \t]*-[|:+\- \t]*")
+_FRACTION = re.compile(r"[0-9]+[.,][0-9]+")
+# what Audacity writes are seconds
+_LABEL_TIME = re.compile(r"[0-9]+\.[0-9]{6}")
+_DECIMALS = re.compile(r"[0-9]{3}(?![0-9])|0[0-9]")
 
 
 @dataclass(frozen=True)
@@ -49,7 +61,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Columns:
-    """Which column holds what; None for one that there is not. units: by column, from its name."""
+    """Which column holds what; None for one that there is not.
+
+    units    by column, from its name.
+    unread   names of the columns that are left out.
+    width    how many columns have names.
+    options  columns of seeds and switches, by these words.
+    """
 
     prompt: int
     start: int | None
@@ -57,6 +75,8 @@ class Columns:
     duration: int | None
     units: dict[int, str]
     unread: list[str]
+    width: int
+    options: dict[str, int]
 
     def notes(self) -> list[Note]:
         """What is left out."""
@@ -70,8 +90,8 @@ def read_table(text: str) -> PromptSchedule | None:
     if len(lines) < 2:
         return None
     if all(line.startswith("|") for _, line in lines[:2]):
-        rows = [Row(number, _cells(line)) for number, line in lines if line.strip("|:+- \t")]
-        return _with_names(rows, "")
+        rows = [Row(number, _cells(line)) for number, line in lines if not _RULE.fullmatch(line) and line.strip("| \t")]
+        return (_with_names(rows, "") or _without_names(rows, "|")) if rows else None
     for delimiter in ("\t", ",", ";", "|"):
         if delimiter not in lines[0][1]:
             continue
@@ -87,17 +107,27 @@ def _joint(delimiter: str) -> str:
 
 
 def _cells(line: str) -> list[str]:
-    return [cell.strip().strip("*`").strip() for cell in line.strip().strip("|").split("|")][:_MOST_CELLS]
+    """Cells of a row between bars; a bar behind a backslash is one of the words."""
+    parts = _BAR.split(line.strip())
+    inner = parts[bool(not parts[0]) : len(parts) - (len(parts) > 1 and not parts[-1])]
+    return [_without_emphasis(part.strip().replace("\\|", "|")) for part in inner][:_MOST_CELLS]
+
+
+def _without_emphasis(cell: str) -> str:
+    """A cell without the marks that stand around all of it."""
+    found = _EMPHASIZED.fullmatch(cell)
+    return found[2].strip() if found else cell
 
 
 def _csv_rows(text: str, delimiter: str) -> list[Row]:
     """Rows with the number of their first line; empty where the text is no CSV."""
-    reader = csv.reader(text.split("\n"), delimiter=delimiter, skipinitialspace=True)
+    # lines keep their ends: a cell in quotes may hold some
+    reader = csv.reader([f"{line}\n" for line in text.split("\n")], delimiter=delimiter, skipinitialspace=True)
     rows, begin = [], 1
     try:
         for cells in reader:
             if any(cell.strip() for cell in cells) and not cells[0].lstrip().startswith("#"):
-                rows.append(Row(begin, [cell.strip() for cell in cells]))
+                rows.append(Row(begin, [" ".join(cell.split()) if "\n" in cell else cell.strip() for cell in cells]))
             begin = reader.line_num + 1
     except csv.Error:
         return []
@@ -111,20 +141,22 @@ def columns_of(names: Sequence[str]) -> Columns | None:
     """What columns of these names hold; None where there are no prompts or no times."""
     found: dict[str, int] = {}
     units: dict[int, str] = {}
-    unread = []
-    for place, name in enumerate(name[:_MOST_NAME] for name in names[:_MOST_CELLS]):
+    known = [name[:_MOST_NAME] for name in names[:_MOST_CELLS]]
+    for place, name in enumerate(known):
         unit = _UNIT.search(name.strip())
         if unit:
             units[place] = unit[1].lower()
         kind = _kind(name) or (_kind(name.strip()[: unit.start()]) if unit else None)
-        if kind is None or kind in found:
-            unread.append(name)
-        else:
-            found[kind] = place
+        if kind is not None:
+            found.setdefault(kind, place)
+    words = found.pop("words", None)
+    prompt = found.get("prompt", words)
     start, duration = found.get("start"), found.get("duration")
-    if "prompt" not in found or (start is None and duration is None):
+    if prompt is None or (start is None and duration is None):
         return None
-    return Columns(found["prompt"], start, found.get("end"), duration, units, unread)
+    options = {kind: found[kind] for kind in ("seed", "switch") if kind in found}
+    unread = [name for place, name in enumerate(known) if place not in (prompt, *found.values())]
+    return Columns(prompt, start, found.get("end"), duration, units, unread, len(known), options)
 
 
 def _kind(name: str) -> str | None:
@@ -134,7 +166,9 @@ def _kind(name: str) -> str | None:
 def _with_names(rows: Sequence[Row], delimiter: str) -> PromptSchedule | None:
     columns = columns_of(rows[0].cells) if len(rows) > 1 else None
     if columns is None or not _starts_with_time(rows[1], columns):
+        _refuse_unknown_names(rows)
         return None
+    _refuse_twice(rows[0], columns)
     check_count("prompts", len(rows) - 1)
     entries: list[Entry] = []
     for row in rows[1:]:
@@ -142,6 +176,30 @@ def _with_names(rows: Sequence[Row], delimiter: str) -> PromptSchedule | None:
         entries.append(at_line(row.number, lambda row=row, before=before: entry_of(row, columns, before, delimiter)))
     bare = columns.start is not None and columns.start not in columns.units
     return schedule_of(entries, columns.notes(), bare)
+
+
+def _refuse_twice(row: Row, columns: Columns) -> None:
+    """Raise ScheduleError for two columns of times or prompts under one name: the second would be left out."""
+    for place in (columns.prompt, columns.start):
+        if place is not None and [name.lower() for name in row.cells].count(row.cells[place].lower()) > 1:
+            raise ScheduleError(
+                f"line {row.number}: the column {shorten(row.cells[place])} stands twice: write one prompt a row, or "
+                f"give the columns that are not to be read other names."
+            )
+
+
+def _refuse_unknown_names(rows: Sequence[Row]) -> None:
+    """Raise ScheduleError for a table with a column of times under names of which none is known."""
+    width = len(rows[0].cells)
+    if len(rows) < 3 or width < 2 or any(_whole_time(cell) for cell in rows[0].cells):
+        return
+    if any(len(row.cells) != width for row in rows):
+        return
+    if any(all(_whole_time(row.cells[place]) for row in rows[1:]) for place in range(width)):
+        raise ScheduleError(
+            f"line {rows[0].number}: {shorten(', '.join(rows[0].cells))} names no columns of times and prompts that "
+            f"are known: call them 'start' and 'prompt'."
+        )
 
 
 def _starts_with_time(row: Row, columns: Columns) -> bool:
@@ -153,13 +211,7 @@ def _starts_with_time(row: Row, columns: Columns) -> bool:
 def entry_of(row: Row, columns: Columns, before: Time | None, delimiter: str) -> Entry:
     """The entry of a row. before: end of the row above, where durations follow one another. Raises ScheduleError."""
     cells = row.cells
-    if len(cells) <= columns.prompt:
-        raise ScheduleError(f"this row has {len(cells)} columns, but the prompt stands in column {columns.prompt + 1}.")
-    if delimiter and columns.prompt == max(columns.prompt, columns.start or 0, columns.end or 0, columns.duration or 0):
-        last = not columns.unread or columns.prompt == len(cells) - 1
-        prompt = _joint(delimiter).join(cells[columns.prompt :]) if last else cells[columns.prompt]
-    else:
-        prompt = cells[columns.prompt]
+    prompt = _prompt_of(cells, columns, delimiter)
     start, end, style = before, None, ("count", "s", "")
     if columns.start is not None:
         stretch = _cell_time(cells, columns.start, columns)
@@ -168,11 +220,60 @@ def entry_of(row: Row, columns: Columns, before: Time | None, delimiter: str) ->
     if columns.end is not None and columns.end < len(cells) and cells[columns.end]:
         end = _cell_time(cells, columns.end, columns).start.time()
     elif columns.duration is not None and start is not None:
-        span = _cell_time(cells, columns.duration, columns, usual="s" if columns.start is None else "").start.time()
-        end = Time(start.value + span.value, start.unit) if span.unit == start.unit else None
+        span = _cell_time(cells, columns.duration, columns, usual="s" if columns.start is None else "")
+        if span.is_range:
+            start, end = span.times() if columns.start is None else (start, end)
+        else:
+            long = span.start.time()
+            end = Time(start.value + long.value, start.unit) if long.unit == start.unit else None
     if start is None:
         raise ScheduleError("this row has no start: write one, or durations that follow one another.")
-    return Entry(row.number, start, [prompt], style, end=end, loose=True)
+    entry = Entry(row.number, start, [prompt], style, end=end, loose=True)
+    for kind, place in columns.options.items():
+        _take_option(entry, kind, cells[place] if place < len(cells) else "")
+    return entry
+
+
+def _prompt_of(cells: Sequence[str], columns: Columns, delimiter: str) -> str:
+    """The prompt of a row, with the delimiters that stand in it in no quotes where its column is the last."""
+    if len(cells) <= columns.prompt:
+        raise ScheduleError(f"this row has {len(cells)} columns, but the prompt stands in column {columns.prompt + 1}.")
+    cells = _without_empty_end(cells)
+    prompt = cells[columns.prompt] if columns.prompt < len(cells) else ""
+    if len(cells) > columns.width:
+        if not delimiter or columns.prompt != columns.width - 1:
+            how = "in double quotes" if delimiter else r"with \| for each | in it"
+            raise ScheduleError(
+                f"this row has {len(cells)} columns, but only {columns.width} have names: write its prompt {how}."
+            )
+        prompt = _joint(delimiter).join(cells[columns.prompt :])
+    return _not_empty(prompt)
+
+
+def _without_empty_end(cells: Sequence[str]) -> Sequence[str]:
+    count = len(cells)
+    while count and not cells[count - 1]:
+        count -= 1
+    return cells[:count]
+
+
+def _not_empty(prompt: str) -> str:
+    if not prompt:
+        raise ScheduleError("this row has no prompt: write one, or take the row out.")
+    return prompt
+
+
+def _take_option(entry: Entry, kind: str, cell: str) -> None:
+    if cell in ("", "-", "None"):
+        return
+    if kind == "seed":
+        if not (cell.isascii() and cell.isdigit()):
+            raise ScheduleError(f"{shorten(cell)} in the column of seeds is no whole number.")
+        entry.seed = int(cell)
+    elif cell in SWITCHES:
+        entry.switch = cell
+    else:
+        raise ScheduleError(f"{shorten(cell)} in the column of switches is none: write {', '.join(SWITCHES)}.")
 
 
 def _cell_time(cells: Sequence[str], place: int, columns: Columns, usual: str = "") -> Stretch:
@@ -191,34 +292,54 @@ def _cell_time(cells: Sequence[str], place: int, columns: Columns, usual: str = 
 
 def _without_names(rows: Sequence[Row], delimiter: str) -> PromptSchedule | None:
     """Rows of which every first cell is a time, and perhaps every second one an end."""
-    if len(rows) < 2 or not all(_is_row(row, delimiter) for row in rows):
+    if len(rows) < 2:
+        return None
+    if delimiter == "\t" and all(len(r.cells) > 2 and all(map(_LABEL_TIME.fullmatch, r.cells[:2])) for r in rows):
+        rows = [Row(row.number, [f"{row.cells[0]}s", f"{row.cells[1]}s", *row.cells[2:]]) for row in rows]
+    if not all(_is_row(row, delimiter) for row in rows) or not any(any(row.cells[1:]) for row in rows):
         return None
     ends = all(len(row.cells) > 2 and _whole_time(row.cells[1]) for row in rows)
     check_count("prompts", len(rows))
     entries, bare = [], False
     for row in rows:
-        stretch = find_stretch(fold(row.cells[0]).text, 0)
-        assert stretch is not None
-        start, end = at_line(row.number, stretch.times)
-        bare = bare or stretch.kind == "bare"
-        if ends:
-            second = find_stretch(fold(row.cells[1]).text, 0)
-            end = second.start.time() if second else None
-        # a prompt with commas of its own that stands in no quotes
-        prompt = _joint(delimiter).join(row.cells[2 if ends else 1 :])
-        entries.append(
-            Entry(row.number, start, [prompt], (stretch.kind, stretch.start.unit or "", ""), end=end, loose=True)
-        )
+        entry = at_line(row.number, lambda row=row: _entry_without_names(row, delimiter, ends))
+        if _is_timed(entry.text):
+            raise refuse_times(row.number, delimiter.join(row.cells))
+        bare = bare or entry.style[0] == "bare"
+        entries.append(entry)
     return schedule_of(entries, [], bare)
+
+
+def _entry_without_names(row: Row, delimiter: str, ends: bool) -> Entry:
+    if _FRACTION.fullmatch(row.cells[0]):
+        seconds = row.cells[0].replace(",", ".")
+        raise ScheduleError(f"{row.cells[0]} has no unit, and video frames are whole: write seconds as {seconds}s.")
+    stretch = find_stretch(fold(row.cells[0]).text, 0)
+    assert stretch is not None
+    start, end = stretch.times()
+    if ends:
+        second = find_stretch(fold(row.cells[1]).text, 0)
+        end = second.start.time() if second else None
+    # a prompt with commas of its own that stands in no quotes
+    prompt = _not_empty(_joint(delimiter).join(_without_empty_end(row.cells[2 if ends else 1 :])))
+    return Entry(row.number, start, [prompt], (stretch.kind, stretch.start.unit or "", ""), end=end, loose=True)
+
+
+def _is_timed(prompt: str) -> bool:
+    """Whether a prompt begins with a time that is surely one: it is the end of a range, or the row is none."""
+    line = match_loose_line(prompt[:200])
+    return line is not None and line.strength == STRONG
 
 
 def _is_row(row: Row, delimiter: str) -> bool:
     cells = row.cells
-    if len(cells) < 2 or not _whole_time(cells[0]) or not any(cells[1:]):
+    if len(cells) < 2 or not (_whole_time(cells[0]) or _FRACTION.fullmatch(cells[0])):
         return False
-    # in '2,5s: a' the comma is one of decimals
+    # in '2,5s: a' and '00:00:03,500 a' the comma is one of decimals
     line = match_loose_line(f"{cells[0]}{delimiter}{cells[1]}"[:200])
-    return line is None or line.strength < STRONG or delimiter != "," or line.prompt.startswith(cells[1][:100])
+    if line is None or delimiter != "," or line.prompt.startswith(cells[1][:100]):
+        return True
+    return line.strength < STRONG and line.style[0] != "count" and not (":" in cells[0] and _DECIMALS.match(cells[1]))
 
 
 def _whole_time(cell: str) -> bool:

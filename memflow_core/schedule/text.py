@@ -35,20 +35,23 @@ would come out as one prompt is refused.
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from .crowd import count_times
 from .entries import (
     Left,
     at_line,
+    check_prompts,
+    check_units,
     clean_prompt,
-    is_single_quoted,
     read_ranges,
     refuse_times,
     segments_of,
     split_entries,
     sure_times,
+    unitless,
+    unwrap,
     without_repeats,
 )
 from .errors import ScheduleError
@@ -56,17 +59,23 @@ from .fold import fold
 from .headers import Headers, match_header, match_pin
 from .inline import split_line
 from .leftovers import is_negative_line
-from .line import OPTION, OPTION_LIKE, Entry, make_entry, match_entry, misplaced_option, unknown_option, unquote
+from .line import (
+    OPTION,
+    OPTION_LIKE,
+    Entry,
+    make_entry,
+    match_entry,
+    misplaced_option,
+    quoted_string,
+    unknown_option,
+    unquote,
+)
 from .loose_line import STRONG, WEAK, LooseLine, match_loose_line
 from .moments import is_timecode
 from .prose import is_farewell, is_preamble, is_rule
 from .schedule import PromptSchedule, Segment
 from .time import Time
 from .time_like import looks_timed
-
-_NAME = re.compile(
-    r"(?:prompt|description|text|visual|action|caption|content|提示词|画面)[ \t]{0,3}[:\uff1a][ \t]{0,9}", re.IGNORECASE
-)
 
 # -- lines ------------------------------------------------------------------------------------------------------------
 
@@ -98,9 +107,9 @@ def _lines_of(text: str) -> Iterator[_Line]:
             first = True
             continue
         read = at_line(number, lambda line=line, number=number, first=first: _read_line(line, number, first))
-        if line[0] != "#" or (read.loose is not None and read.loose.strength == STRONG):
+        if line[0] != "#" or line.startswith("##") or (line[1:2].isalnum() and not line[1:2].isdigit()):
             yield read
-            first = False
+            first = line[0] == "#" and read.loose is None
 
 
 def _read_line(line: str, number: int, first: bool) -> _Line:
@@ -178,8 +187,7 @@ def _parted(lines: list[_Line]) -> tuple[list[_Line], list[_Line]]:
 
 def _entry_of(line: _Line) -> Entry | None:
     """The entry of a line that has a time, in whatever shape. Raises ScheduleError."""
-    loose = line.loose
-    if loose is None:
+    if (loose := line.loose) is None:
         return line.entry
     entry = make_entry(loose.start, loose.options, loose.prompt, line.number, loose.style)
     entry.end, entry.loose, entry.weak = loose.end, True, loose.strength < STRONG
@@ -191,19 +199,34 @@ def _entry_of(line: _Line) -> Entry | None:
 
 def from_text(text: str) -> PromptSchedule:
     """Read the text form. Raises ScheduleError with the number of the line and the fix."""
+    whole = quoted_string(" ".join(line for written in text.split("\n") if (line := written.strip())))
+    if whole is not None:
+        return PromptSchedule((Segment(Time(0, "s"), whole),))
     lines = list(_lines_of(text))
     reader = _Reader(timed={line.number for line in _choose(lines)})
     for line in lines:
-        # a heading without a time is a comment
-        if line.loose or line.text[0] != "#":
-            at_line(line.number, lambda line=line: reader.read(line))
+        at_line(line.number, lambda line=line: reader.read(line))
     if not reader.entries:
         _check_comments(text)
     schedule = reader.schedule()
-    clocks = [line for line in lines if looks_timed(line.text)] if len(schedule.segments) == 1 else []
-    if len(clocks) > 1:
-        raise refuse_times(clocks[1].number, clocks[1].text)
+    if len(schedule.segments) == 1 or not reader.entries:
+        _check_crowd([line for line in lines if line.number in reader.words])
     return schedule
+
+
+def _check_crowd(lines: list[_Line]) -> None:
+    """Raise ScheduleError where the lines of one prompt, or of prompts that share the story, hold two times."""
+    counts = [(line, _count_times(line)) for line in lines]
+    if sum(count for _, count in counts) > 1:
+        last = [line for line, count in counts if count][-1]
+        raise refuse_times(last.number, last.text)
+
+
+def _count_times(line: _Line) -> int:
+    if line.entry:
+        zero = line.entry.style[0] == "clock" and not line.entry.start.value
+        return 1 + count_times(line.entry.text, zero)
+    return max(count_times(line.text), int(looks_timed(line.text)))
 
 
 def _check_comments(text: str) -> None:
@@ -225,6 +248,7 @@ class _Reader:
     timed    numbers of the lines that hold a time.
     lead     lines of prompt before the first time, with their numbers.
     skipping whether lines belong to a negative prompt, or to words behind the schedule, until a time follows.
+    words    numbers of the lines that hold a time or words of a prompt.
     """
 
     timed: set[int]
@@ -233,26 +257,46 @@ class _Reader:
     entries: list[Entry] = field(default_factory=list)
     left: Left = field(default_factory=Left)
     skipping: str = ""
+    words: set[int] = field(default_factory=set)
 
     def read(self, line: _Line) -> None:
         """Read one line. Raises ScheduleError."""
         entry = _entry_of(line) if line.number in self.timed else None
+        if line.text[0] == "#" and line.number not in self.timed:
+            self._leave_heading(line)
+            return
+        self.words.add(line.number)
         if entry:
             self._begin(entry, line)
         elif self._is_left_out(line):
-            return
+            self.words.discard(line.number)
         elif OPTION_LIKE.match(line.text):
             raise ScheduleError(
                 f"{line.text[:40]!r} starts with an option, but has no time: write it as '10s [cut]: prompt'."
             )
         elif pin := match_pin(line.text):
+            self.words.discard(line.number)
             self.headers.read_pin(*pin, begun=bool(self.entries or self.lead))
         elif self.entries:
+            if header := match_header(line.text):
+                raise ScheduleError(
+                    f"'{header[0]}:' stands before the first prompt, like every header: move it up, or put the prompt "
+                    f"that goes on here in double quotes."
+                )
+            if line.first and self.entries[-1].text:
+                self.left.behind.append(line.number)
             self.entries[-1].lines.append(line.text)
         elif not self.lead and (header := match_header(line.text)):
+            self.words.discard(line.number)
             self.headers.read(*header)
         else:
             self.lead.append((line.number, line.text))
+
+    def _leave_heading(self, line: _Line) -> None:
+        """Leave out a heading without a time; one of a negative prompt with the words below it."""
+        negative = is_negative_line(fold(line.text).text)
+        self.skipping = "heading" if negative else ""
+        (self.left.negatives if negative else self.left.lines).append(line.number)
 
     def _begin(self, entry: Entry, line: _Line) -> None:
         for name in entry.recall:
@@ -264,12 +308,15 @@ class _Reader:
         if line.loose and line.loose.labelled:
             self.left.labels.append(line.number)
         self.skipping = ""
+        self.left.behind = []
         self.entries.append(entry)
 
     def _is_left_out(self, line: _Line) -> bool:
         """Whether a line is no part of a prompt: a negative prompt, a rule, words around a schedule."""
         folded = fold(line.text).text
-        if line.first and self.skipping == "negative":
+        if self.skipping == "heading":
+            self.skipping = "negative"
+        elif line.first and self.skipping == "negative":
             self.skipping = ""
         if is_negative_line(folded):
             self.skipping = "negative"
@@ -286,7 +333,9 @@ class _Reader:
         if not self.entries:
             return self._made(self._untimed(), None)
         entries = split_entries(self.entries)
-        self._unwrap(entries)
+        unwrap(entries, self.left)
+        check_prompts(entries)
+        check_units(entries)
         prompts = [clean_prompt(entry.text, entry.number, self.left) for entry in entries]
         self._check_single(entries)
         ranges = read_ranges([(entry.start, entry.end) for entry in entries])
@@ -297,20 +346,7 @@ class _Reader:
         if self.lead:
             segments.insert(0, Segment(Time(0, "s"), self._lead_prompt()))
         schedule = self._made(segments, ranges.length)
-        return schedule.with_notes(ranges.notes)
-
-    def _unwrap(self, entries: list[Entry]) -> None:
-        """Take off what stands around every prompt alike: single quotes, or a word such as `Prompt:`."""
-        texts = [entry.text for entry in entries]
-        if len(entries) > 1 and all(is_single_quoted(text) for text in texts):
-            texts = [text.removesuffix(",")[1:-1] for text in texts]
-        names = {found[0].lower() if (found := _NAME.match(text)) else "" for text in texts}
-        if len(entries) > 1 and len(names) == 1 and "" not in names and all(entry.loose for entry in entries):
-            texts = [text[_NAME.match(text).end() :] for text in texts]  # type: ignore[union-attr]
-            self.left.labels += [entry.number for entry in entries]
-        for entry, text in zip(entries, texts, strict=True):
-            if text != entry.text:
-                entry.lines = [text]
+        return schedule.with_notes([*ranges.notes, *unitless(entries)])
 
     def _made(self, segments: list[Segment], length: Time | None) -> PromptSchedule:
         headers = self.headers

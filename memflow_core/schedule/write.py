@@ -22,9 +22,12 @@ def to_text(schedule: PromptSchedule, notes: bool = False) -> str:
     for pin in schedule.pins:
         header = "pin" if pin.name is None else f"pin {pin.name}"
         lines.append(f"{header}: {format_time(pin.time)}")
+    # among seconds a number without a unit reads as a slip
+    mixed = any(segment.start.unit == "s" for segment in schedule.segments)
     for segment in schedule.segments:
+        unit = "f" if mixed and segment.start.unit == "frames" and segment.start.value else ""
         options = "".join(f" [{option}]" for option in _options_of(segment))
-        lines.append(f"{format_time(segment.start)}{options}: {_quote(segment.prompt)}")
+        lines.append(f"{format_time(segment.start)}{unit}{options}: {_quote(segment.prompt)}")
     return "\n".join(lines)
 
 

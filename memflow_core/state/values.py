@@ -22,7 +22,8 @@ def named_problems() -> Iterator[None]:
     except KeyError as error:
         raise ValueError(f"it lacks {error.args[0]!r}") from error
     except (TypeError, AttributeError, IndexError, OverflowError) as error:
-        raise ValueError(f"a value is of the wrong kind ({error})") from error
+        # what these say speaks of code, not of the file
+        raise ValueError("a value in it is of the wrong kind") from error
 
 
 def need(condition: bool, problem: str) -> None:

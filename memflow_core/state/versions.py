@@ -35,7 +35,12 @@ def refusal(version: object) -> str | None:
     if version in READABLE and not isinstance(version, bool):
         return None
     known = " and ".join(map(str, READABLE))
-    return f"holds a stream state of version {version!r}, but this program reads versions {known}"
+    return f"holds a stream state of version {_short(version)}, but this program reads versions {known}"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}..."
 
 
 _SINCE_1 = ("chunk", "prompts", "text_known", "seed", "positions", "shape", "memory", "sampling", "at", "offers")

@@ -223,6 +223,11 @@ def _chunks(request: PlanRequest) -> int:
     own = request.prompts.length
     limits = (request.most_chunks, None if own is None else request.grid.chunks_for_px(request.grid.px_of(own)))
     chunks = min(limit for limit in limits if limit is not None)
+    if not chunks:
+        raise ValueError(
+            f"the schedule's length is {own}, less than one video frame at {request.fps:g} fps: make it longer, or "
+            f"take it out."
+        )
     if chunks <= request.done:
         raise ValueError(
             f"the schedule's length is {own}, but the state has {request.grid.start_s(request.done):.2f} s behind it: "

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import re
+
 from ...memflow_core.schedule import shorten
 from .messages import Message, message
 
 MOST_STEPS = 50  # a single number up to here counts steps
 NOISE = 1000  # the timestep of pure noise, which every chunk starts from
+_WHOLE = re.compile(r"[0-9]{1,9}(?:\.0{1,9})?")
 EXAMPLE = "1000, 750, 500, 250"
 
 
 def parse_steps(text: str) -> tuple[int, ...]:
     """Parse denoising steps: '1000, 750, 500, 250' -> (1000, 750, 500, 250); '4', a number of steps -> the same.
 
-    Raises ValueError for a part that is no number, and for steps that would begin far from noise.
+    A whole number may end in `.0`. Raises ValueError for a part that is none, and for steps that would begin far from
+    noise.
     """
     numbers = _numbers(text)
     if len(numbers) == 1 and numbers[0] <= MOST_STEPS:
         return evenly(_count(numbers[0]))
-    if numbers and numbers[0] <= NOISE // 2 and (len(numbers) == 1 or numbers[0] <= MOST_STEPS):
+    if numbers and numbers[0] <= NOISE // 2:
         raise ValueError(
             f"denoising steps are {shorten(text)}, but a chunk starts from noise, at {NOISE}: write timesteps as "
             f"{EXAMPLE}, or how many steps there are to be, up to {MOST_STEPS}."
@@ -42,11 +46,11 @@ def count_message(text: str) -> Message | None:
 def _numbers(text: str) -> tuple[int, ...]:
     parts = [part for part in text.replace(",", " ").split() if part]
     for part in parts:
-        if not (part.isascii() and part.isdigit()) or len(part) > 9:
+        if not _WHOLE.fullmatch(part):
             raise ValueError(
                 f"denoising steps are {shorten(text)}, but {shorten(part)} is no whole number: write them as {EXAMPLE}."
             )
-    return tuple(int(part) for part in parts)
+    return tuple(int(part.partition(".")[0]) for part in parts)
 
 
 def _count(number: int) -> int:

@@ -67,6 +67,12 @@ def test_what_can_be_meant_in_several_ways_is_refused(kind, case):
         read(case)
 
 
+def test_columns_of_seeds_and_switches_are_read():
+    schedule = read_schedule("time,prompt,seed,switch\n0s,a fox,7,\n3s,the snow,,cut")
+    assert [(one.seed, one.switch) for one in schedule.segments] == [(7, "recache"), (None, "cut")]
+    assert schedule.notes == ()
+
+
 def test_there_are_many_cases_of_every_kind():
     assert len(CASES) > 300 and len(REFUSED) > 25
     assert len({case["text"] + str(case.get("story")) for _, case in CASES}) == len(CASES)

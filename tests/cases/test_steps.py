@@ -21,6 +21,8 @@ from tests.cases.graphs import PROMPT
         ("1000, 750, 500, 250", (1000, 750, 500, 250)),
         ("1000", (1000,)),
         ("937, 625", (937, 625)),
+        ("4.0", (1000, 750, 500, 250)),
+        ("1000.0, 750.0", (1000, 750)),
     ],
 )
 def test_a_number_of_steps_is_read_as_one(tiny, text, steps):
@@ -34,7 +36,9 @@ def test_thirty_and_fifty_steps_fall_from_noise_all_the_way(tiny):
         assert all(a > b for a, b in itertools.pairwise(steps))
 
 
-@pytest.mark.parametrize("text", ["0", "51", "500", "30, 20", "4, 2", "four"])
+@pytest.mark.parametrize(
+    "text", ["0", "51", "500", "30, 20", "4, 2", "60, 30", "51, 20", "400 200", "4.5", "1000, 7.5", "four"]
+)
 def test_other_steps_that_begin_far_from_noise_are_refused_with_how_to_write_them(tiny, text):
     with pytest.raises(ValueError, match="1000, 750, 500, 250"):
         tiny.nodes.run.parse_steps(text)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from comfy.hooks import HookGroup
 from torch import Tensor
 
 from .findings import UNUSED, Finding, one_a_node
@@ -83,25 +84,58 @@ class Spoken:
     unused: tuple[Finding, ...] = ()
 
 
-def read_conditioning(conditioning: list) -> Spoken:
+def read_conditioning(conditioning: Any) -> Spoken:
     """The one prompt of a `CONDITIONING`.
 
-    Raises ValueError if it holds none or several, or brings pictures, sound or control along that a stream has no use
-    for.
+    Raises ValueError if it holds none or several, or one that is no [1, length, width] of numbers, or brings pictures,
+    sound or control along that a stream has no use for.
     """
+    if not isinstance(conditioning, (list, tuple)):
+        raise ValueError(f"the conditioning is no list, but {_kind(conditioning)}: connect a CLIP Text Encode.")
     if len(conditioning) != 1:
         raise ValueError(
             f"the conditioning holds {len(conditioning)} entries, but a segment takes exactly one: "
             f"connect a single CLIP Text Encode, without combining."
         )
-    embedding, options = conditioning[0][0], conditioning[0][1]
-    if not isinstance(embedding, Tensor):
-        raise ValueError("the conditioning holds no text embedding: connect a CLIP Text Encode.")
+    embedding, options = _parts(conditioning[0])
+    _check_embedding(embedding)
     asked = {name: value for name, value in options.items() if _asks(name, value)}
     for name, value in asked.items():
         _check(name, value)
-    hooks, found = read_hooks(asked.pop("hooks", None))
+    group = asked.pop("hooks", None)
+    if group is not None and not isinstance(group, HookGroup):
+        raise ValueError(f"the conditioning's hooks are no group of hooks, but {_kind(group)}: take them out.")
+    hooks, found = read_hooks(group)
     return Spoken(embedding, hooks, one_a_node((*found, *_unused(asked))))
+
+
+def _parts(entry: Any) -> tuple[Any, Mapping[str, Any]]:
+    """Embedding and options of an entry, which may lack options."""
+    if not isinstance(entry, (list, tuple)) or not entry:
+        raise ValueError(f"the conditioning's entry is no pair, but {_kind(entry)}: connect a CLIP Text Encode.")
+    options = entry[1] if len(entry) > 1 and entry[1] is not None else {}
+    if not isinstance(options, Mapping):
+        raise ValueError(f"the conditioning's options are {_kind(options)}: connect a CLIP Text Encode.")
+    return entry[0], options
+
+
+def _check_embedding(embedding: Any) -> None:
+    if not isinstance(embedding, Tensor):
+        raise ValueError("the conditioning holds no text embedding: connect a CLIP Text Encode.")
+    wrong = None
+    if embedding.ndim != 3 or not embedding.shape[1]:
+        wrong = f"has the shape {list(embedding.shape)}, but a prompt's is [1, length, width]"
+    elif not embedding.is_floating_point():
+        wrong = f"holds {str(embedding.dtype).removeprefix('torch.')} numbers, but a prompt's are floating point"
+    elif embedding.is_meta:
+        wrong = "has a shape, but holds no numbers"
+    if wrong:
+        raise ValueError(f"the conditioning's embedding {wrong}: connect a CLIP Text Encode.")
+
+
+def _kind(value: Any) -> str:
+    """What a value is, in words."""
+    return "nothing" if value is None else f"a value of the kind {type(value).__name__}"
 
 
 def _asks(name: str, value: Any) -> bool:

@@ -16,6 +16,7 @@ from torch import nn
 from ....memflow_core.model import WanTree
 from ....memflow_core.stream import FlowSchedule
 from .findings import INSERTED, UNUSED, Finding, node_behind, one_a_node
+from .patches import misfit_patches, uncalled_code
 
 ATTENTION_OVERRIDE = "optimized_attention_override"
 TRANSFORMER_OPTIONS = "transformer_options"
@@ -184,6 +185,8 @@ def _unused(model: Any) -> Iterator[Finding]:
         *_leaves({"attachments": model.attachments}, ""),
         *_leaves({"additional_models": model.additional_models}, ""),
         *_objects(model),
+        *misfit_patches(model),
+        *uncalled_code(wan_tree(model), _USED_OBJECTS.fullmatch),
     ]
     yield from found
     yield from _leaves({"injections": model.injections}, "", INSERTED)

@@ -4,7 +4,7 @@
 import { HEAD, fold } from "./fold.js";
 import { readHeader, readTimedLine, unquote } from "./line.js";
 import { strip } from "./options.js";
-import { JOIN, KNOWN, NUMBER, UNIT, hasLeftovers, inlineTimes } from "./words.js";
+import { JOIN, KNOWN, NUMBER, UNIT, beginsOdd, countNumbers, hasLeftovers, inlineTimes } from "./words.js";
 
 const MARKS =
   "(?:[ \\t]*(?:[-+*>|\\u2022\\u00b7\\u25aa\\u25cf\\u25e6\\u2023\\u2013\\u2014\\u2460-\\u249b\\u2776-\\u2793#_~`]|[0-9]{1,3}(?:[.)](?=[ \\t])|\\u3001)|\\[[ xX]?\\])){0,16}[ \\t]*";
@@ -44,9 +44,10 @@ const ASSIGNED = /^(?:(?:const|let|var)[ \t]+)?[A-Za-z_]\w{0,60}[ \t]{0,9}(?::[ 
 const FENCE = /^(?:`{3}|~{3})/;
 const RULE = /^([-=*_~])\1\1+$/;
 const HEADER = /^(?:global(?:[ _]prompt)?|total|(?:total )?(?:length|duration)|pin(?:[ \t]+[^\s:\uff1a]{1,60})?)[ \t]{0,9}[:\uff1a]/i;
-const NEGATIVE = /^(?:neg|n_prompt|--|steps: [0-9]|[\u8d1f\u53cd\u8ca0])/i;
-const FAREWELL =
-  /^[#*_~` \t]*(?:let me know|hope |i hope|feel free|enjoy|would you like|do you want|want me to|if you|tell me|good luck|happy |\u5982\u679c|\u5e0c\u671b|\u8bf7\u544a\u8bc9)/i;
+const NEGATIVE = /^[-+*#_~`>\u2022 \t"]*(?:neg|n_prompt|prompt n|--|steps: [0-9]|[\u8d1f\u53cd\u8ca0])/i;
+/** A heading, whose time may stand at its end. */
+const HEADING =
+  /^(?:#{2}|[*_]{2}|[*_[( ]{0,4}(?:scene|shot|segment|clip|part|beat|act|step|chapter|\u955c\u5934|\u573a\u666f)[ \t]?#?[0-9\u4e00-\u9fff]).*[0-9]/i;
 const CLOCK_LIKE =
   /^(?:[^A-Za-z0-9]{0,20}[0-9]{1,3}(?::[0-9]{2}(?![0-9])|[.][0-9]{1,3}[ \t]|['"\u2032\u2033])|Dialogue:.{0,20}[0-9]:[0-9]{2}|<p begin=)/;
 const TIME =
@@ -94,6 +95,11 @@ class Sieve {
   /** lines that look timed, however they are written */
   timed = 0;
   blank = true;
+  /** whether a time in seconds was read, and the last one in frames behind it */
+  seconds = false;
+  frames = 0;
+  /** numbers in the words, which may be times */
+  numbers = 0;
 
   /** @type {string[]} lines of the prompt that is being read */
   words = [];
@@ -101,22 +107,35 @@ class Sieve {
   /** Read the next line. Throws TextError. @param {string} raw */
   read(raw) {
     const line = strip(raw);
-    const heading = line.startsWith("##") && SURE.test(fold(line));
-    if (line.startsWith("#") && !heading) {
+    // headings and tags are left out, which is told
+    if (/^#(?:#|\p{L})/u.test(line)) this.odd = true;
+    if (line.startsWith("#")) {
       this.commented += Number(SURE.test(fold(line.slice(0, HEAD).replace(/^[# ]+/, ""))));
     } else if (line) {
       const timed = TIMECODE.test(line) ? null : readTimedLine(line);
-      if (timed) this.begin(strip(line.slice(timed.colon + 1)));
+      if (timed) this.begin(strip(line.slice(timed.colon + 1)), timed.time);
       else this.readOther(line);
     }
     this.blank = !line;
   }
 
-  /** Read a line in the text form. @param {string} prompt */
-  begin(prompt) {
+  /** Read a line in the text form. @param {string} prompt @param {import("./time.js").Time} time */
+  begin(prompt, { value, unit }) {
     this.endWords();
+    this.noteUnit(value, unit);
     this.entries++;
     this.words.push(prompt);
+  }
+
+  /** Notice frames among seconds, which may lack their unit. @param {number} value @param {string} unit */
+  noteUnit(value, unit) {
+    if (unit === "s") {
+      this.odd ||= this.frames > 0 && this.frames < value;
+      this.seconds = true;
+    } else if (unit === "frames" && this.seconds) {
+      this.frames = value;
+      this.odd ||= value < 16;
+    }
   }
 
   /** Read a line without a time in the text form. @param {string} line */
@@ -128,7 +147,7 @@ class Sieve {
       return;
     }
     this.odd ||= FENCE.test(line) || RULE.test(line) || NEGATIVE.test(head) || TIMECODE.test(head);
-    this.odd ||= (!header && HEADER.test(head)) || (this.blank && this.entries > 0 && FAREWELL.test(head));
+    this.odd ||= (!(header && !this.entries) && HEADER.test(head)) || (this.entries > 0 && (this.blank || HEADING.test(line)));
     const sure = SURE.test(head) || CLOCK_LIKE.test(head);
     this.timed += Number(sure || TIMED_HEAD.test(head) || TIMED_TAIL.test(fold(line.slice(-LONGEST_TAIL)).trimEnd()));
     if (sure && !DECADE.test(head)) this.sure.push(head);
@@ -141,15 +160,19 @@ class Sieve {
   endWords() {
     const words = this.words.filter(Boolean).join(" ");
     this.words = [];
+    // a time has no prompt
+    if (!words && this.entries) this.odd = true;
     if (!words || unquote(words) !== words) return;
     const { keys, all } = inlineTimes(words);
-    this.odd ||= hasLeftovers(words) || (this.entries > 0 && keys > 0);
+    this.numbers += countNumbers(words);
+    this.odd ||= hasLeftovers(words) || (this.entries > 0 && beginsOdd(words)) || (this.entries > 0 && keys > 0);
     this.inline += all;
   }
 
   /** Whether only the server reads the lines. */
   get found() {
     if (this.odd || (!this.entries && this.commented > 1)) return true;
+    if (this.entries < 2 && this.numbers + this.entries > 1) return true;
     if (this.entries < 2 && this.timed + this.entries > 1) return true;
     const faint = !this.entries && isZero(this.faint[0]) ? this.faint : [];
     const loose = [...this.sure, ...faint];

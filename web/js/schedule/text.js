@@ -41,12 +41,14 @@ const INDENT = new RegExp(`^${SPACE}*`);
 
 /** Whether a text is in another form, which only the server reads: JSON, or times in other shapes. @param {string} text */
 export function isForeign(text) {
-  if (isStructure(text)) return true;
+  // one prompt in double quotes that goes over several lines
+  const bare = strip(text);
+  if (isStructure(text) || (bare.startsWith('"') && bare.endsWith('"') && bare.includes("\n"))) return true;
   try {
     return isLoose(linesOf(text));
   } catch (error) {
     // a fault of the text form, which is told where it is read
-    if (error instanceof TextError) return false;
+    if (error instanceof TextError) return error.message.includes("its unit");
     throw error;
   }
 }

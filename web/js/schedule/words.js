@@ -15,6 +15,25 @@ const INLINE_KEY = new RegExp(`[0-9](?:${UNIT}|[ \\t]${KNOWN})?[ \\t]{0,2}[:=](?
 const QUOTED_KEY = /["'\u201c\u201d][0-9]{1,13}:?["'\u201c\u201d][ \t]{0,3}[:=\uff1a]/g;
 const INLINE_BRACKET = new RegExp(`[([<][ \\t]?${NUMBER}(?::[0-9]|[ \\t]?${UNIT}|${JOIN})`, "gi");
 
+const WITHIN = /[|.;,(\[\u3002\uff0c\uff1b\uff08][ \t]?[*_]{0,3}negative[ _-]?(?:prompts?)?[*_]{0,3}[ \t]{0,3}[:\uff1a]/i;
+/** What stands before or around the prompts of a list, or closes it as a tag: not words of a prompt. */
+const MARKED = /^[=>/|\u2026\u2022\u00b7\u3002\u3001\u30fb\u27a1\u25b6\u2192\u279c\u00bb\u2013\u2014*_\u00ab\u300c\u2018-]|[[<]\/[0-9]/;
+const TIMELY =
+  /\p{Nd}[ \t]?(?:s|secs?|seconds?|se[kg]\p{L}*|ms|fr?|frames?|min\p{L}*|\u79d2|\ucd08|\u0441\p{L}*)(?!\p{L})|\p{Nd}:\p{Nd}{2}|\u79d2|PT\p{Nd}|\p{Nd}[ \t]?[-\u2013\u2014~][ \t]?\p{Nd}/iu;
+const OWN_TIME = /^[([{<*_~`/|,;:=>\u2013\u2014\u2192 \t-]*\p{Nd}/u;
+const GROUPS = /\p{Nd}+(?:[.,:]\p{Nd}+)*|[\u4e00-\u5341]\u79d2/gu;
+const INNOCENT = /(?:^|[ \t])[0-9]{1,3}[.)][ \t]|:[0-9](?:\.[0-9]+)?[)\]>]/gm;
+
+/** Whether words begin as no prompt does without double quotes: with a mark, or with what may be a second time. @param {string} words */
+export function beginsOdd(words) {
+  return MARKED.test(words) || (OWN_TIME.test(words) && TIMELY.test(words.slice(0, 60))) || /^[[{<]?\p{Nd}+[\]}>:](?!\p{Nd})/u.test(words);
+}
+
+/** How many numbers stand in a text that may be times. @param {string} text */
+export function countNumbers(text) {
+  return count(GROUPS, text.replace(INNOCENT, " "));
+}
+
 /** How often a global pattern is found. @param {RegExp} pattern @param {string} text */
 function count(pattern, text) {
   return [...text.matchAll(pattern)].length;
@@ -26,7 +45,7 @@ export function hasLeftovers(words) {
   const maths = ticked.length > 1 && (ticked.length % 2 === 0 || ticked.some((part, at) => at % 2 && MATHS.test(part)));
   const curly = /^[\u201c-\u201e]/.test(words) && (/[\u201c-\u201e]$/.test(words) || !/[\u201c-\u201e]/.test(words.slice(1)));
   const quoted = words.startsWith("'") && /',?$/.test(words);
-  return maths || curly || quoted || FLAG.test(words);
+  return WITHIN.test(words) || maths || curly || quoted || FLAG.test(words);
 }
 
 /** How many times stand within words: those in front of a colon, and all. @param {string} words */
@@ -38,5 +57,5 @@ export function inlineTimes(words) {
 
 /** Whether words are read as they are written, without double quotes. @param {string} words */
 export function arePlain(words) {
-  return !hasLeftovers(words) && !inlineTimes(words).all;
+  return !hasLeftovers(words) && !inlineTimes(words).all && !beginsOdd(words) && !TIMELY.test(words);
 }

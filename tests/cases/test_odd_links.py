@@ -1,0 +1,135 @@
+"""Odd things on MODEL and CONDITIONING links: weights of another size, code on modules, and what is no prompt."""
+
+from __future__ import annotations
+
+import types
+
+import pytest
+import torch
+
+from tests.cases.graphs import lora_of
+
+NOT_USED = "is not used: the video is made as if it were not there."
+
+
+# -- weights of another size ------------------------------------------------------------------------------------------
+
+
+def load(model, lora):
+    import comfy.sd
+
+    return comfy.sd.load_lora_for_models(model, None, lora, 1.0, 0.0)[0]
+
+
+def wider(name: str, part: torch.Tensor) -> torch.Tensor:
+    """A part of a LoRA for a model that is one column wider."""
+    return torch.cat((part, part[:, :1]), dim=1) if ".lora_A." in name else part
+
+
+def test_a_lora_of_another_size_is_told(graphs):
+    lora = {name: wider(name, part) for name, part in lora_of(graphs.tiny.model).items()}
+    made, told = graphs.run(load(graphs.tiny.model, lora))
+    count = len(lora) // 2
+    assert torch.equal(made, graphs.plain)
+    assert told == [f"a LoRA of other sizes than the model's, for {count} of {count} weights {NOT_USED}"]
+
+
+def test_some_weights_of_another_size_are_counted(graphs):
+    lora = lora_of(graphs.tiny.model)
+    odd = next(name for name in lora if ".lora_A." in name)
+    made, told = graphs.run(load(graphs.tiny.model, lora | {odd: wider(odd, lora[odd])}))
+    assert not torch.equal(made, graphs.plain)
+    assert told == [f"a LoRA of other sizes than the model's, for 1 of {len(lora) // 2} weights {NOT_USED}"]
+
+
+def test_a_difference_of_another_size_is_told(graphs):
+    key = "diffusion_model.blocks.0.self_attn.q.weight"
+    model = graphs.tiny.model.clone()
+    model.add_patches({key: ("diff", (torch.ones(3, 5),))}, 1.0)
+    assert graphs.run(model)[1] == [f"a LoRA of other sizes than the model's, for 1 of 1 weights {NOT_USED}"]
+
+
+def test_a_lora_that_fits_is_not_told(graphs):
+    assert graphs.run(load(graphs.tiny.model, lora_of(graphs.tiny.model)))[1] == []
+
+
+# -- code on modules --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", ["", "head", "blocks.0", "blocks.1.self_attn", "blocks.0.norm1", "blocks.0.norm2"])
+@pytest.mark.parametrize("how", ["forward", "hook", "pre hook"])
+def test_code_on_a_module_that_a_stream_never_calls_is_told(graphs, place, how):
+    module = graphs.tiny.model.model.diffusion_model.get_submodule(place)
+    if how == "forward":
+        module.forward = types.MethodType(lambda self, *args, **kwargs: None, module)
+    else:
+        register = module.register_forward_hook if how == "hook" else module.register_forward_pre_hook
+        handle = register(lambda *args: None)
+    try:
+        made, told = graphs.run()
+    finally:
+        if how == "forward":
+            del module.forward
+        else:
+            handle.remove()
+    where = f"diffusion_model.{place}".rstrip(".").replace(".0", ".*").replace(".1", ".*")
+    assert told == [f"{where}{'.forward' if how == 'forward' else ': forward hook'} {NOT_USED}"]
+    assert torch.equal(made, graphs.plain) and graphs.run()[1] == []
+
+
+@pytest.mark.parametrize("place", ["blocks.0.self_attn.q", "blocks.0.ffn.0", "patch_embedding", "head.head"])
+def test_code_on_a_module_that_a_stream_calls_counts(graphs, place):
+    module = graphs.tiny.model.model.diffusion_model.get_submodule(place)
+    handle = module.register_forward_hook(lambda module, args, out: out * 1.5)
+    try:
+        made, told = graphs.run()
+    finally:
+        handle.remove()
+    assert told == [] and not torch.equal(made, graphs.plain)
+
+
+# -- what is no prompt ------------------------------------------------------------------------------------------------
+
+
+def changed(graphs, change):
+    embedding, options = graphs.words()[0]
+    return change(embedding, options)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda e, o: [[e]],
+        lambda e, o: [[e, None]],
+        lambda e, o: [(e, {"hooks": None})],
+    ],
+    ids=["no options", "options of None", "no hooks"],
+)
+def test_an_entry_may_lack_options(graphs, change):
+    made, told = graphs.run(conditioning=changed(graphs, change))
+    assert torch.equal(made, graphs.plain) and told == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda e, o: e, "is no list, but a value of the kind Tensor"),
+        (lambda e, o: None, "is no list, but nothing"),
+        (lambda e, o: [], "holds 0 entries"),
+        (lambda e, o: [e], "entry is no pair, but a value of the kind Tensor"),
+        (lambda e, o: [[]], "entry is no pair"),
+        (lambda e, o: [[e, 5]], "options are a value of the kind int"),
+        (lambda e, o: [[e, {"hooks": 5}]], "hooks are no group of hooks, but a value of the kind int"),
+        (lambda e, o: [["words", o]], "holds no text embedding"),
+        (lambda e, o: [[e[0], o]], r"has the shape \[\d+, \d+\], but a prompt's is \[1, length, width\]"),
+        (lambda e, o: [[e[None], o]], r"has the shape \[1, 1, \d+, \d+\]"),
+        (lambda e, o: [[e[:, :0], o]], r"has the shape \[1, 0, \d+\]"),
+        (lambda e, o: [[e > 0, o]], "holds bool numbers"),
+        (lambda e, o: [[e.long(), o]], "holds int64 numbers"),
+        (lambda e, o: [[e.to(torch.complex64), o]], "holds complex64 numbers"),
+        (lambda e, o: [[e.to("meta"), o]], "holds no numbers"),
+    ],
+)
+def test_what_is_no_prompt_is_refused_in_a_sentence(graphs, change, said):
+    with pytest.raises(ValueError, match=f"^the conditioning.*{said}"):
+        graphs.tiny.nodes.host.read_conditioning(changed(graphs, change))
