@@ -121,7 +121,7 @@ def write_back(result: Path, out: Path | None) -> Path:
 
 def render(given: argparse.Namespace) -> int:
     """Render what the command line asks for."""
-    _check_numbers(given)
+    check_numbers(given)
     seeds = parse_seeds(given.seeds) if given.seeds else []
     settings = [parse_set(text) for text in given.set]
     stories = [read_story(path, given.prompt_seconds) for path in given.stories]
@@ -132,7 +132,7 @@ def render(given: argparse.Namespace) -> int:
     journal.make()
     installation = find_installation(given.comfyui, given.base, shlex.split(given.comfyui_options))
     rules = Rules(tries=given.tries, silence_s=given.silence, stuck_s=given.stuck)
-    with only_driver(journal), Driver(journal, _executor(given, installation), rules, given.moments) as driver:
+    with only_driver(journal), Driver(journal, _executor(given, installation), rules, content=given.moments) as driver:
         say("starting ComfyUI")
         infos = read_json(driver.wait_for_infos(driver.start_worker(0))) or {}
         jobs = make_jobs(stories, infos, template=template, seeds=seeds, settings=settings) or _begun(journal)
@@ -145,7 +145,8 @@ def render(given: argparse.Namespace) -> int:
         return _drive(driver, journal)
 
 
-def _check_numbers(given: argparse.Namespace) -> None:
+def check_numbers(given: argparse.Namespace) -> None:
+    """Raise JobError for a number that means nothing."""
     for name, low in (
         ("prompt_seconds", 0.1),
         ("every", 0.1),

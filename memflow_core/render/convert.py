@@ -43,7 +43,9 @@ def convert(workflow: Mapping[str, Any], infos: Mapping[str, Any]) -> Graph:
     """
     try:
         graph = dict(_converted(open_scope(workflow), infos))
-    except (KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+    except JobError:
+        raise
+    except (KeyError, TypeError, IndexError, ValueError, AttributeError, RecursionError) as error:
         raise JobError(f"the workflow is damaged ({cut(str(error))}): save it from ComfyUI again.") from None
     if not graph:
         raise JobError("the workflow has no node that runs: switch its nodes on, or give another file.")

@@ -7,7 +7,7 @@ silent for too long, is ended and replaced; its part goes to whoever is free, fr
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,16 +43,17 @@ class Rules:
 class Slot:
     """A worker and its lease.
 
+    heard   when it said anything last; moved: when its part went on.
     key     of the part that it makes; None while it is free.
     warm    hashes of the models that it has loaded.
     """
 
     number: int
     link: WorkerLink
+    heard: float
+    moved: float
     ready: bool = False
     key: str | None = None
-    heard: float = field(default_factory=time.monotonic)
-    moved: float = field(default_factory=time.monotonic)
     warm: set[str] = field(default_factory=set)
     progress: dict[str, Any] = field(default_factory=dict)
     made: int = 0
@@ -66,8 +67,15 @@ class Driver:
     """
 
     def __init__(
-        self, journal: Journal, executor: Executor, rules: Rules | None = None, content: str = "exact"
+        self,
+        journal: Journal,
+        executor: Executor,
+        rules: Rules | None = None,
+        *,
+        content: str = "exact",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
         self.journal = journal
         self.executor = executor
         self.rules = rules or Rules()
@@ -99,7 +107,7 @@ class Driver:
         """Start the worker of a slot, under a name that none had before."""
         self._serial += 1
         name = f"w{number}-{int(time.time())}-{self._serial}"
-        slot = Slot(number, self.executor.start(name, number))
+        slot = Slot(number, self.executor.start(name, number), self._clock(), self._clock())
         self.slots = [other for other in self.slots if other.number != number] + [slot]
         return slot
 
@@ -112,7 +120,7 @@ class Driver:
                     return Path(event["infos"])
                 if event["event"] == "broken":
                     raise JobError(event["problem"])
-            if not slot.link.alive() or time.monotonic() - slot.heard > self.rules.silence_s:
+            if not slot.link.alive() or self._clock() - slot.heard > self.rules.silence_s:
                 raise JobError(f"the first worker ended while it started; see {self.journal.workers}.")
             time.sleep(0.05)
 
@@ -166,7 +174,7 @@ class Driver:
         self._give()
 
     def _hear(self, slot: Slot, event: Event) -> None:
-        slot.heard = time.monotonic()
+        slot.heard = self._clock()
         kind = event["event"]
         if kind == "ready":
             slot.ready, slot.pid = True, event["pid"]
@@ -182,7 +190,7 @@ class Driver:
             self.lines.append(f"{slot.link.name}: {event['problem']}")
 
     def _check(self, slot: Slot) -> None:
-        now = time.monotonic()
+        now = self._clock()
         if not slot.link.alive():
             # its last words may have come in between
             for event in slot.link.events():
@@ -265,7 +273,7 @@ class Driver:
         content = node.keep if not node.children else self.content
         graph = runnable(node.part, content if self.tree.needs_state(key) else None)
         slot.key, slot.progress = key, {}
-        slot.heard = slot.moved = time.monotonic()
+        slot.heard = slot.moved = self._clock()
         slot.warm.add(node.model)
         slot.link.give({"key": key, "graph": graph, "parent": node.part.parent, "stream": node.part.stream})
 
@@ -278,10 +286,9 @@ class Driver:
                 except (JobError, OSError) as error:
                     record.state, record.problem = ASIDE, str(error)
                 self.journal.save(record)
-        for key in self.tree.states_to_drop(self._done, self.live) if self._states else ():
-            if key in self._states:
-                self._states.discard(key)
-                self.journal.state_of(key).unlink(missing_ok=True)
+        for key in self.tree.states_to_drop(self._done, self._states, self.live):
+            self._states.discard(key)
+            self.journal.state_of(key).unlink(missing_ok=True)
 
 
 def _below(path: str, folder: Path) -> str:

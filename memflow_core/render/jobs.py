@@ -18,7 +18,7 @@ from typing import Any
 from .convert import Graph, convert, is_graph, is_workflow
 from .errors import JobError, cut, say
 from .graph import SCHEDULE, check_graph, find_inputs, nodes_of, seed_inputs, set_inputs
-from .scripts import PROMPT_S, Script, read_scripts
+from .scripts import PROMPT_S, Script, read_scripts, read_value
 from .tags import VIDEOS, read_tags
 
 JOB_FORMAT = "memflow_job"
@@ -84,6 +84,9 @@ def _read(path: Path, prompt_s: float) -> Story:
             return _of_json(path.stem, value)
         if isinstance(value, dict) and "prompt" in value:
             return _of_json(path.stem, value)
+        if not isinstance(value, (dict, list)):
+            raise JobError(f"it is {cut(value)}, which is no workflow, graph or schedule: give another file.")
+        return Story(path.stem, scripts=(read_value(value),))
     scripts = read_scripts(text, prompt_s=prompt_s)
     return Story(path.stem, scripts=tuple(scripts))
 

@@ -2,12 +2,13 @@
 
     OUT/                      finished films, one a job; index.html, the dashboard; sheet.html, the contact sheet
     OUT/.render/jobs/         one record a job, as JSON
-    OUT/.render/parts/        films, first pictures and states of parts by key; KEY.json, written last, says it is whole
+    OUT/.render/parts/        films, first pictures and states by key; KEY.json, written last, says a part is whole
     OUT/.render/logs/         why a part failed
     OUT/.render/workers/      folders of the workers' ComfyUIs
     OUT/.render/lock          held while a driver runs
 
-Every file is written whole or not at all.
+Every file is written whole or not at all, whatever is killed. A power cut may empty one: it counts as not there, and
+what it stood for is made again.
 """
 
 from __future__ import annotations
@@ -111,8 +112,6 @@ def write_text(path: Path, text: str) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     with open(draft, "w", encoding="utf-8") as file:
         file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
     os.replace(draft, path)
 
 

@@ -59,6 +59,14 @@ def read_scripts(text: str, *, prompt_s: float = PROMPT_S) -> list[Script]:
         raise JobError(str(error)) from None
 
 
+def read_value(value: Any) -> Script:
+    """Read one schedule from a JSON list or object. Raises JobError in one sentence."""
+    try:
+        return Script("", to_text(read_schedule(value)))
+    except ScheduleError as error:
+        raise JobError(str(error)) from None
+
+
 def _is_jsonl(lines: Sequence[tuple[int, str]]) -> bool:
     """Whether the first line alone is a JSON object, or the start of a broken one with prompts."""
     first = lines[0][1]

@@ -76,19 +76,21 @@ class Tree:
 
     def _next(self, job: str, done: Collection[str], states: Collection[str]) -> list[str]:
         """The part of a job to make now: the first that is missing, or one before it whose state is gone."""
+        place = self._place_to_make(job, done, states)
+        return [] if place is None else [self.paths[job][place]]
+
+    def _place_to_make(self, job: str, done: Collection[str], states: Collection[str]) -> int | None:
         path = self.paths[job]
         missing = next((place for place, key in enumerate(path) if key not in done), None)
-        if missing is None:
-            return []
         while missing and path[missing - 1] not in states:
             missing -= 1
-        return [path[missing]]
+        return missing
 
-    def states_to_drop(self, done: Collection[str], live: Collection[str]) -> list[str]:
-        """Keys of parts whose state no live job will go on from, and no job keeps."""
-        return [
-            key
-            for key, node in self.nodes.items()
-            if node.keep is None
-            and all(child in done or not set(self.nodes[child].jobs) & set(live) for child in node.children)
-        ]
+    def states_to_drop(self, done: Collection[str], states: Collection[str], live: Collection[str]) -> list[str]:
+        """Keys of parts whose state no live job goes on from next, and no job keeps."""
+        needed = {key for key, node in self.nodes.items() if node.keep is not None}
+        for job in live:
+            place = self._place_to_make(job, done, states)
+            if place:
+                needed.add(self.paths[job][place - 1])
+        return [key for key in states if key not in needed]
