@@ -188,26 +188,29 @@ def _drive(driver: Driver, journal: Journal) -> int:
     parts = f"{len(driver.tree.nodes)} parts ({driver.tree.shared} more are shared)"
     say(f"{len(driver.records)} jobs in {parts}; {journal.out}/index.html")
     show = Progress()
-    drawn = 0.0
+    drawn, sheets = 0.0, -1
     try:
         while not driver.finished:
             driver.step()
             if time.monotonic() - drawn > PAGES_EVERY_S:
                 drawn = time.monotonic()
-                _write_pages(driver, journal, running=True)
+                write_text(journal.out / "index.html", dashboard(driver))
+                if len(driver.live) != sheets:
+                    sheets = len(driver.live)
+                    _write_sheet(journal)
             show(driver)
             time.sleep(0.05)
     finally:
         show.close()
-        _write_pages(driver, journal, running=False)
+        write_text(journal.out / "index.html", dashboard(driver, running=False))
+        _write_sheet(journal)
     records = list(driver.records.values())
     print(table(records))
     say(f"done in {words_of(time.monotonic() - begin)}; {journal.out}/sheet.html")
     return SOME_ASIDE if any(record.state == ASIDE for record in records) else DONE
 
 
-def _write_pages(driver: Driver, journal: Journal, *, running: bool) -> None:
-    write_text(journal.out / "index.html", dashboard(driver, running))
+def _write_sheet(journal: Journal) -> None:
     write_text(journal.out / "sheet.html", contact_sheet(journal.records()))
 
 

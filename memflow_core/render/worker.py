@@ -29,6 +29,7 @@ from .server import Installation, Server, failure, traceback_of
 from .tags import VIDEOS
 
 BEAT_S = 1.0
+_STATE = re.compile(r"(memflow_states/.+\.safetensors) \[output\]: ")
 _CHUNK = re.compile(r"chunk (\d+)(?: of (\d+))?")
 
 
@@ -108,10 +109,10 @@ class Worker:
     def _take(self, task: Mapping[str, Any], history: Mapping[str, Any]) -> list[str]:
         """Move what a run wrote to the folder of parts. Returns names below it: the film first, if there is one."""
         key, stream = task["key"], task.get("stream")
-        written = [self.server.folder / file["type"] / file["subfolder"] / file["filename"] for file in _files(history)]
         if stream is None:
-            return self._take_all(key, [path for path in written if path.is_file()])
-        films = [path for path in written if path.suffix.lower() in VIDEOS and path.is_file()]
+            return self._take_all(key, history)
+        films = [path for path in map(self._path_of, _files(history)) if path.suffix.lower() in VIDEOS]
+        films = [path for path in films if path.is_file()]
         if len(films) != 1:
             raise JobError(f"the run left {len(films)} films, but one was expected.")
         target = self.journal.parts / f"{key}{films[0].suffix.lower()}"
@@ -123,21 +124,21 @@ class Worker:
             move(states[-1], self.journal.state_of(key))
         return [target.name]
 
-    def _take_all(self, key: str, written: list[Path]) -> list[str]:
-        """Everything that a graph wrote that is run as it is."""
+    def _take_all(self, key: str, history: Mapping[str, Any]) -> list[str]:
+        """Link everything that a graph wrote that is run as it is: a later one may be served from ComfyUI's cache."""
+        written = [path for path in map(self._path_of, _files(history)) if path.is_file()]
+        written += [self.server.output / name for name in _states(history)]
         names = []
-        states = self.server.output / "memflow_states"
-        written += [path for path in states.rglob("*.safetensors") if not path.name.startswith("from_")]
         for number, path in enumerate(sorted(set(written), key=lambda path: path.suffix.lower() not in VIDEOS)):
-            if path.name.startswith("ComfyUI_temp") or path.parent == self.server.folder / "temp":
-                continue
             target = self.journal.parts / key / f"{number:03}_{path.name}"
-            target.parent.mkdir(exist_ok=True)
-            move(path, target)
+            link_or_copy(path, target)
             names.append(f"{key}/{target.name}")
             if target.suffix.lower() in VIDEOS and not self.journal.picture_of(key).exists():
                 first_picture(target, self.journal.picture_of(key))
         return names
+
+    def _path_of(self, file: Mapping[str, str]) -> Path:
+        return self.server.folder / file["type"] / file["subfolder"] / file["filename"]
 
     def _progress(self, key: str, event: Mapping[str, Any]) -> None:
         more: dict[str, Any] = {}
@@ -161,6 +162,12 @@ class Worker:
 def _files(history: Mapping[str, Any]) -> list[dict[str, str]]:
     lists = [value for output in history["outputs"].values() for value in output.values() if isinstance(value, list)]
     return [item for items in lists for item in items if isinstance(item, dict) and "filename" in item]
+
+
+def _states(history: Mapping[str, Any]) -> list[str]:
+    """Files of states among a run's outputs, below the output folder: MemFlow Save State says their names as text."""
+    texts = [text for output in history["outputs"].values() for text in output.get("text") or ()]
+    return [found[1] for text in texts if isinstance(text, str) and (found := _STATE.match(text))]
 
 
 def link_or_copy(source: Path, target: Path) -> None:

@@ -5,9 +5,11 @@ Others (`ray_workers`) have the same methods: `give` a task, take `events`, ask 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
+import signal
 import subprocess
 import threading
 from collections.abc import Mapping
@@ -67,6 +69,7 @@ class ProcessWorker:
             stderr=_error_file(settings), text=True, start_new_session=True,
         )  # fmt: skip
         self._events: queue.Queue[Event] = queue.Queue()
+        self._server = 0
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:
@@ -76,15 +79,14 @@ class ProcessWorker:
                 event = json.loads(line)
             except ValueError:
                 continue
+            self._server = event.get("server", self._server)
             self._events.put(event)
 
     def give(self, task: Mapping[str, Any]) -> None:
         assert self.process.stdin is not None
-        try:
+        with contextlib.suppress(OSError):
             self.process.stdin.write(json.dumps(task) + "\n")
             self.process.stdin.flush()
-        except OSError:
-            pass
 
     def events(self) -> list[Event]:
         found = []
@@ -96,9 +98,13 @@ class ProcessWorker:
         return self.process.poll() is None
 
     def stop(self) -> None:
-        # a stopped process takes no other signal
+        # a stopped process takes no other signal; a hanging ComfyUI does not see that its worker has ended
+        if self.alive() and self._server:
+            with contextlib.suppress(OSError):
+                os.kill(self._server, signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
         self.process.kill()
-        self.process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(30)
 
 
 def _error_file(settings: Mapping[str, Any]) -> Any:
