@@ -30,12 +30,14 @@ class Rules:
     tries      errors of a part until its jobs are set aside.
     deaths     workers that die over a part until then.
     silence_s  seconds without a word of a worker.
+    start_s    the same while it starts: a busy disk reads a program for minutes.
     stuck_s    seconds without progress of a part.
     """
 
     tries: int = 3
     deaths: int = 6
     silence_s: float = 60.0
+    start_s: float = 900.0
     stuck_s: float = 3600.0
 
 
@@ -120,7 +122,7 @@ class Driver:
                     return Path(event["infos"])
                 if event["event"] == "broken":
                     raise JobError(event["problem"])
-            if not slot.link.alive() or self._clock() - slot.heard > self.rules.silence_s:
+            if not slot.link.alive() or self._clock() - slot.heard > self._patience(slot):
                 raise JobError(f"the first worker ended while it started; see {self.journal.workers}.")
             time.sleep(0.05)
 
@@ -196,10 +198,14 @@ class Driver:
             for event in slot.link.events():
                 self._hear(slot, event)
             self._replace(slot, "has died")
-        elif now - slot.heard > self.rules.silence_s:
-            self._replace(slot, f"was silent for {self.rules.silence_s:g} s")
+        elif now - slot.heard > self._patience(slot):
+            self._replace(slot, f"was silent for {self._patience(slot):g} s")
         elif slot.key is not None and now - slot.moved > self.rules.stuck_s:
             self._replace(slot, f"made no progress for {self.rules.stuck_s:g} s")
+
+    def _patience(self, slot: Slot) -> float:
+        """Seconds for which a worker may be silent."""
+        return self.rules.silence_s if slot.ready else max(self.rules.start_s, self.rules.silence_s)
 
     def _replace(self, slot: Slot, why: str) -> None:
         slot.link.stop()
