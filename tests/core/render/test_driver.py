@@ -133,6 +133,20 @@ def test_a_silent_worker_is_ended_and_replaced(journal, undisturbed):
     assert films(journal) == undisturbed
 
 
+def test_a_worker_that_starts_may_be_silent_for_longer(journal):
+    executor = FakeExecutor(journal, 1)
+    with Driver(journal, executor, Rules(silence_s=10, start_s=1000), clock=Clock()) as driver:
+        driver.take(cuts([job("a", ["x"])]))
+        driver.start_worker(0)
+        executor.links[0].silent = True
+        for _ in range(200):
+            driver.step()
+        assert len(executor.links) == 1
+        for _ in range(2000):
+            driver.step()
+        assert len(executor.links) > 1
+
+
 def test_a_worker_that_makes_no_progress_is_replaced(journal):
     executor = FakeExecutor(journal, 1)
     with Driver(journal, executor, Rules(stuck_s=100), clock=Clock()) as driver:
