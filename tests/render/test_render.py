@@ -147,7 +147,8 @@ def test_a_ray_cluster_makes_the_same_though_an_actor_is_killed(stories, options
     command = [sys.executable, "-m", "memflow_core.render", *stories, "--out", str(journal.out), *options]
     driver = subprocess.Popen([*command, "--cluster", "local:2"], cwd=ROOT)
     try:
-        wait_for(lambda: len(list(journal.parts.glob("*.json"))) >= 1)
+        wait_for(lambda: driver.poll() is not None or len(list(journal.parts.glob("*.json"))) >= 1)
+        assert driver.poll() is None, "the driver ended before anything was made"
         # workers are children of actors, and end with them
         listing = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
         rows = [line.split(None, 2) for line in listing.splitlines()[1:]]
