@@ -33,7 +33,7 @@ test-core: core
 	@$(PYTEST) tests/core tests/web tests/parity tests/benchmarks $(ARGS)
 
 test-nodes: setup
-	@$(PYTEST) tests/nodes tests/cases tests/comfyui tests/training tests/docs $(ARGS)
+	@$(PYTEST) tests/nodes tests/cases tests/comfyui tests/render tests/training tests/docs $(ARGS)
 
 test-browser: setup
 	@$(VENV) -m tools.browser

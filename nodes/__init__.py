@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from . import api, host
+from .export_job import MemFlowExportJob
 from .images import MemFlowRememberImages, MemFlowStartImages
 from .loaders import MemFlowLoadModel, MemFlowTinyStory
 from .memory import MemFlowMemory
@@ -37,6 +38,7 @@ class MemFlowExtension(ComfyExtension):
             MemFlowLoadState,
             MemFlowStartImages,
             MemFlowRememberImages,
+            MemFlowExportJob,
         ]
         return [host.told(node) for node in nodes]
 

@@ -144,6 +144,7 @@ PICTURES = {
         ],
         [("hero", "state", "place", "state")],
     ),
+    "MemFlowExportJob": Picture([("job", "MemFlowExportJob", 0, 0, (340, 0), {})]),
     # last: the front end shows the result of a run on later nodes of the same number too
     "MemFlowStreamToVideo": replace(STORY_GRAPH, shown=("stream",)),
     "MemFlowMemoryView": replace(STORY_GRAPH, shown=("view", "preview")),

@@ -1,0 +1,11 @@
+"""Render stories without a browser, on one machine or many: each job runs in a real headless ComfyUI, over HTTP.
+
+`python -m memflow_core.render --help`. Standard library, and libav for joining films; Ray is optional (`ray_workers`).
+"""
+
+from .convert import convert
+from .errors import JobError
+from .jobs import JOB_FORMAT, make_jobs, read_story
+from .parts import cut_job
+
+__all__ = ["JOB_FORMAT", "JobError", "convert", "cut_job", "make_jobs", "read_story"]

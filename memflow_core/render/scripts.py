@@ -1,0 +1,163 @@
+"""Read files of scripts: stories as lists of prompts, as the published benchmarks keep them.
+
+JSONL         one story a line, `{"prompts": [...], "switch_frame_indices": [...]}`: MemFlow, LongLive, NarraStream.
+scene lines   one story a line, `prompt [10s#] | prompt [10s@] | prompt [10s]; titles`: Echo-Forcing. `#` behind a
+              scene cuts to the next one, `@` goes back to the earlier scene whose prompt is most like the next one's.
+text          one schedule, in any form that `read_schedule` knows.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..schedule import Pin, PromptSchedule, ScheduleError, Segment, Time, read_schedule, to_text
+from .errors import JobError, cut, say
+
+PROMPT_S = 10.0  # seconds of a prompt in a script that names no times: 60 s for its usual six
+_SCENE_END = re.compile(r"\[\s*(\d+(?:\.\d*)?)\s*s\s*([#@])?\s*\]")
+_KEYS = ("prompts", "switch_frame_indices")
+_NAMES = ("id", "name", "prompt_id", "story_id")
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True)
+class Script:
+    """One story of a file.
+
+    name      from the file, or its number there.
+    schedule  as text, for a MemFlow Prompt Schedule.
+    unused    what the file says beside it, which is not used.
+    """
+
+    name: str
+    schedule: str
+    unused: tuple[str, ...] = ()
+
+
+def read_scripts(text: str, *, prompt_s: float = PROMPT_S) -> list[Script]:
+    """Read all stories of a file's text. prompt_s: seconds of each prompt where a JSONL names no times.
+
+    Raises JobError in one sentence, with the line.
+    """
+    text = text.removeprefix("\ufeff").strip()
+    if not text:
+        raise JobError("the file is empty: write a story into it.")
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    if _is_jsonl(lines):
+        return [_at(number, _from_json, line, number, prompt_s) for number, line in lines]
+    if _SCENE_END.search(lines[0][1]):
+        return [_at(number, _from_scenes, line, number) for number, line in lines]
+    try:
+        return [Script("", to_text(read_schedule(text)))]
+    except ScheduleError as error:
+        raise JobError(str(error)) from None
+
+
+def read_value(value: Any) -> Script:
+    """Read one schedule from a JSON list or object. Raises JobError in one sentence."""
+    try:
+        return Script("", to_text(read_schedule(value)))
+    except ScheduleError as error:
+        raise JobError(str(error)) from None
+
+
+def _is_jsonl(lines: Sequence[tuple[int, str]]) -> bool:
+    """Whether the first line alone is a JSON object, or the start of a broken one with prompts."""
+    first = lines[0][1]
+    if not first.startswith("{"):
+        return False
+    try:
+        value = json.loads(first)
+    except ValueError:
+        # one object over several lines is no JSONL
+        return len(lines) > 1 and lines[1][1].startswith("{") and '"prompts"' in first
+    return isinstance(value, dict) and ("prompts" in value or len(lines) > 1)
+
+
+def _at(number: int, read: Any, *args: Any) -> Script:
+    try:
+        return read(*args)
+    except (ScheduleError, JobError) as error:
+        raise say(f"line {number}", str(error)) from None
+
+
+def _from_json(line: str, number: int, prompt_s: float) -> Script:
+    try:
+        story = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise JobError(f"{cut(line, 40)} is no JSON ({str(error)[:80]}): write one object a line.") from None
+    if not isinstance(story, Mapping) or "prompts" not in story:
+        raise JobError(f'{cut(line, 40)} has no "prompts": write {{"prompts": ["...", "..."]}}.')
+    prompts = story["prompts"]
+    if isinstance(prompts, list) and any(isinstance(prompt, str) and not prompt.strip() for prompt in prompts):
+        empty = next(place for place, prompt in enumerate(prompts, 1) if isinstance(prompt, str) and not prompt.strip())
+        raise JobError(f"prompt {empty} is empty: write it, or take it out.")
+    schedule = read_schedule({key: story[key] for key in _KEYS if key in story})
+    if story.get("switch_frame_indices") is None:
+        schedule = _spread(schedule, prompt_s)
+    name = next((str(story[key]) for key in _NAMES if isinstance(story.get(key), (str, int))), f"{number:03}")
+    unused = tuple(str(key) for key in story if key not in _KEYS + _NAMES)
+    return Script(name, to_text(schedule), unused)
+
+
+def _spread(schedule: PromptSchedule, prompt_s: float) -> PromptSchedule:
+    """The prompts one after the other, of so many seconds each."""
+    segments = [Segment(Time(place * prompt_s, "s"), item.prompt) for place, item in enumerate(schedule.segments)]
+    return PromptSchedule(tuple(segments), length=Time(len(segments) * prompt_s, "s"))
+
+
+# -- Echo-Forcing -----------------------------------------------------------------------------------------------------
+
+
+def _from_scenes(line: str, number: int) -> Script:
+    scenes = list(_scenes(line.split(";")[0]))
+    starts = [0.0]
+    for _, seconds, _ in scenes:
+        starts.append(starts[-1] + seconds)
+    prompts = [prompt for prompt, _, _ in scenes]
+    back = {place: _most_like(prompts, place) for place in range(2, len(scenes)) if scenes[place - 1][2] == "@"}
+    names = {source: f"scene{source + 1}" for source in back.values()}
+    pins = tuple(Pin(Time((starts[at] + starts[at + 1]) / 2, "s"), name) for at, name in sorted(names.items()))
+    segments = []
+    for place, prompt in enumerate(prompts):
+        marker = scenes[place - 1][2] if place else ""
+        recall = (names[back[place]],) if place in back else ()
+        switch = "cut" if marker else "recache"
+        segments.append(Segment(Time(starts[place], "s"), prompt, switch, recall=recall))
+    schedule = PromptSchedule(tuple(segments), length=Time(starts[-1], "s"), pins=pins)
+    schedule.check_order()
+    return Script(f"{number:03}", to_text(schedule))
+
+
+def _scenes(text: str) -> Iterator[tuple[str, float, str]]:
+    """(prompt, seconds, marker) of each scene of a line."""
+    for place, part in enumerate(text.split("|"), 1):
+        ends = list(_SCENE_END.finditer(part))
+        if len(ends) != 1:
+            problem = "no length" if not ends else "several lengths"
+            raise JobError(f"scene {place} has {problem}: write one at its end, as in 'a cat sleeps [10s#]'.")
+        prompt, seconds = _SCENE_END.sub("", part).strip(), float(ends[0][1])
+        if not prompt:
+            raise JobError(f"scene {place} has no prompt: write it before {ends[0][0]}.")
+        if not 0 < seconds <= 1e6:
+            raise JobError(f"scene {place} lasts {seconds:g} s, but must last more than 0 and at most 1000000.")
+        yield prompt, seconds, ends[0][2] or ""
+
+
+def _most_like(prompts: Sequence[str], place: int) -> int:
+    """The scene, before the one that precedes `place`, whose words are most like those there; rare words count more."""
+    bags = [Counter(_WORD.findall(prompt.lower())) for prompt in prompts]
+    counts = Counter(word for bag in bags for word in bag)
+    weight = {word: math.log(len(prompts) / count) + 1e-6 for word, count in counts.items()}
+
+    def likeness(other: int) -> float:
+        shared = sum(weight[word] ** 2 for word in bags[place] if word in bags[other])
+        return shared / math.sqrt(sum(weight[word] ** 2 for word in bags[other]))
+
+    return max(range(place - 1), key=likeness)
