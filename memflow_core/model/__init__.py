@@ -3,7 +3,8 @@
 from . import fp8
 from .backbone import Attend, Backbone, Compiler, sdpa, sinusoid
 from .block import AttentionBackend, TextKV
-from .functional import widest
+from .functional import Modulation, widest
+from .heads import AllHeads, HeadShare
 from .rope import THETA, Rope, Rotation
 from .sizes import ModelSize, fp8_bytes_of, weights_of
 from .tree import WanTree
@@ -11,11 +12,14 @@ from .wan import WanModel
 
 __all__ = [
     "THETA",
+    "AllHeads",
     "Attend",
     "AttentionBackend",
     "Backbone",
     "Compiler",
+    "HeadShare",
     "ModelSize",
+    "Modulation",
     "Rope",
     "Rotation",
     "TextKV",

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from .block import AttentionBackend, TextKV, post_attention, pre_attention, project_kv, project_text_kv
 from .functional import Modulation, modulated_norm, widest
+from .heads import AllHeads, HeadShare
 from .tree import WanTree
 
 Compiler = Callable[[Callable], Callable]
@@ -75,6 +76,9 @@ class Backbone:
     reader     how a stream reads the frames that SMA chose, one of `attention.select.READERS`.
     compiler   compiles each block but for its self-attention, for the size of the first pass. Passes of another size,
                as a recache is one, run uncompiled, so that a prompt switch compiles nothing. None: nothing is compiled.
+
+    heads      heads of the model.
+    share      those that this process attends with: all of them, but for `parallel.ParallelBackbone`.
     """
 
     def __init__(
@@ -93,6 +97,7 @@ class Backbone:
         self.reader = reader
         self.layers = len(self.tree.blocks)
         self.heads = self.tree.blocks[0].self_attn.num_heads
+        self.share: HeadShare = AllHeads(self.heads)
         self.dim = self.tree.blocks[0].modulation.shape[-1]
         self.head_dim = self.dim // self.heads
         self.channels = self.tree.patch_embedding.weight.shape[1]
@@ -189,6 +194,13 @@ class Backbone:
 
     def _head(self, x: Tensor, modulation: Modulation, *, rows: int, columns: int) -> Tensor:
         """[B, F, rows * columns, dim] -> [B, C, F, 2 * rows, 2 * columns]."""
+        return self._join_patches(self._project_patches(x, modulation), rows=rows, columns=columns)
+
+    def _project_patches(self, x: Tensor, modulation: Modulation) -> Tensor:
+        """[B, F, tokens, dim] -> [B, F, tokens, 2 * 2 * C]."""
         head = self.tree.head
-        x = head.head(modulated_norm(head.norm, x, modulation))
+        return head.head(modulated_norm(head.norm, x, modulation))
+
+    def _join_patches(self, x: Tensor, *, rows: int, columns: int) -> Tensor:
+        """[B, F, rows * columns, 2 * 2 * C] -> [B, C, F, 2 * rows, 2 * columns]."""
         return rearrange(x, "b f (h w) (p q c) -> b c f (h p) (w q)", h=rows, w=columns, p=2, q=2)
