@@ -75,6 +75,7 @@ CORE = Wing(
         "play": "stream schedule memory",
         "state": "stream attention memory model",
         "estimate": "schedule memory model",
+        "parallel": "stream play state weights model",
         "__init__": "schedule model video weights memory attention stream play state estimate",
     },
     shared="config",
