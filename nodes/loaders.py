@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from comfy_api.latest import io
 
@@ -11,6 +14,8 @@ from ..memflow_core.weights import (
     TINY_GENERATOR,
     TINY_TEXT,
     TINY_VAE,
+    GeneratorWeights,
+    Lora,
     quantised,
     read_generator,
     read_lora,
@@ -115,21 +120,36 @@ class MemFlowLoadModel(io.ComfyNode):
 
     @classmethod
     def execute(cls, model_name, lora_name, lora_strength, lora_alpha, weights, weight_dtype) -> io.NodeOutput:
-        lora = None
+        read_its_lora = None
         if lora_name != NO_LORA:
-            lora = read_lora(host.model_path("loras", lora_name))
-        generator = read_generator(host.model_path("diffusion_models", model_name), which=weights)
+            read_its_lora = partial(read_lora, host.model_path("loras", lora_name))
+        lora = None if read_its_lora is None else read_its_lora()
+        read = partial(read_generator, host.model_path("diffusion_models", model_name), weights)
+        generator = read()
         if lora is not None:
             lora.check_fits(generator.state_dict)
         if weight_dtype == FP8:
-            merged = generator.state_dict
-            if lora is not None:
-                merged = lora.merge(merged, lora_strength, lora_alpha or None)
-            return io.NodeOutput(host.wan_model(replace(generator, state_dict=quantised(merged)), "default"))
-        model = host.wan_model(generator, weight_dtype)
+            strength = {"strength": lora_strength, "alpha": lora_alpha or None}
+            read_again = partial(_read_in_fp8, read, read_its_lora, **strength)
+            return io.NodeOutput(host.wan_model(_in_fp8(generator, lora, **strength), "default", read_again))
+        model = host.wan_model(generator, weight_dtype, read)
         if lora is not None:
             model = host.with_lora(model, lora.to_comfy_keys(lora_alpha or None), lora_strength)
         return io.NodeOutput(model)
+
+
+def _in_fp8(
+    generator: GeneratorWeights, lora: Lora | None, *, strength: float, alpha: float | None
+) -> GeneratorWeights:
+    """A generator in FP8, with a LoRA merged before."""
+    merged = generator.state_dict if lora is None else lora.merge(generator.state_dict, strength, alpha)
+    return replace(generator, state_dict=quantised(merged))
+
+
+def _read_in_fp8(
+    read: Callable[[], GeneratorWeights], read_its_lora: Callable[[], Lora] | None, **strength: Any
+) -> GeneratorWeights:
+    return _in_fp8(read(), None if read_its_lora is None else read_its_lora(), **strength)
 
 
 class MemFlowTinyStory(io.ComfyNode):
@@ -163,10 +183,9 @@ class MemFlowTinyStory(io.ComfyNode):
 
     @classmethod
     def execute(cls) -> io.NodeOutput:
-        generator = read_generator(ASSETS / TINY_GENERATOR)
-        encoder = read_text_encoder(ASSETS / TINY_TEXT)
+        read = partial(read_generator, ASSETS / TINY_GENERATOR)
         return io.NodeOutput(
-            host.wan_model(generator, "default"),
-            host.text_encoder(encoder),
+            host.wan_model(read(), "default", read),
+            host.text_encoder(partial(read_text_encoder, ASSETS / TINY_TEXT)),
             host.vae_from_file(ASSETS / TINY_VAE),
         )

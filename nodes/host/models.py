@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import comfy.model_management
@@ -74,10 +74,15 @@ def size_of(model: Any, embeddings: Sequence[Tensor]) -> ModelSize:
     )
 
 
-def wan_model(generator: Any, dtype: str) -> Any:
+def wan_model(
+    generator: Any, dtype: str, read_again: Callable[[], Any] | None = None, *, disable_dynamic: bool = False
+) -> Any:
     """A `MODEL` from a generator's weights in plain Wan keys, as the core's `read_generator` returns them.
 
-    dtype  default, bf16, fp16 or fp32.
+    dtype            default, bf16, fp16 or fp32.
+    read_again       gives such weights anew, for nodes that put a copy of the model on another device, or compile one;
+                     None: they find that it cannot be copied.
+    disable_dynamic  keep ComfyUI from fetching weights as they are needed.
 
     Raises ValueError if ComfyUI does not recognise the weights.
     """
@@ -86,13 +91,20 @@ def wan_model(generator: Any, dtype: str) -> Any:
     sizes = {name: getattr(generator.config, name) for name in ("text_dim", "freq_dim", "num_heads")}
     metadata = {"config": json.dumps({"transformer": sizes})}
     model = comfy.sd.load_diffusion_model_state_dict(
-        dict(generator.state_dict), model_options=options, metadata=metadata
+        dict(generator.state_dict), model_options=options, metadata=metadata, disable_dynamic=disable_dynamic
     )
     if model is None:
         raise ValueError(
             "ComfyUI does not recognise these weights as a Wan 2.1 model; update ComfyUI to 0.30 or newer."
         )
+    if read_again is not None:
+        model.cached_patcher_init = (_made_again, (read_again, dtype))
     return model
+
+
+def _made_again(read: Callable[[], Any], dtype: str, disable_dynamic: bool = False) -> Any:
+    """The same `MODEL` with weights of its own, as ComfyUI calls for it."""
+    return wan_model(read(), dtype, read, disable_dynamic=disable_dynamic)
 
 
 def with_lora(model: Any, lora: dict[str, Tensor], strength: float) -> Any:

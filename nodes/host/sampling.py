@@ -42,11 +42,10 @@ def sampling(model: Any, latent_shape: tuple[int, ...], needed_bytes: int, vae: 
     ComfyUI makes room for `needed_bytes` beside weights, and offloads, casts and patches as for any sampler. Where its
     attention builds score matrices, it adds its own estimate for a forward over `latent_shape`.
     """
-    models = [model] if vae is None else [model, vae.patcher]
     management = comfy.model_management
     if not (management.xformers_enabled() or management.pytorch_attention_flash_attention()):
         needed_bytes += model.memory_required(list(latent_shape))
-    management.load_models_gpu(models, memory_required=needed_bytes)
+    _load(model, vae, needed_bytes)
     with management.cuda_device_context(model.load_device):
         try:
             model.pre_run()
@@ -63,8 +62,20 @@ def sampling(model: Any, latent_shape: tuple[int, ...], needed_bytes: int, vae: 
 
 def back_on_device(model: Any, latent_shape: tuple[int, ...], vae: Any = None) -> None:
     """Load model and VAE on their devices again, inside `sampling`, after another model ran."""
-    models = [model] if vae is None else [model, vae.patcher]
-    comfy.model_management.load_models_gpu(models, memory_required=model.memory_required(list(latent_shape)))
+    _load(model, vae, model.memory_required(list(latent_shape)))
+
+
+def _load(model: Any, vae: Any, needed_bytes: int) -> None:
+    """Load a `MODEL`, and a `VAE` if there is one, each on the device where it belongs.
+
+    Room for `needed_bytes` is made on the model's device alone: on another, what the user put there can stay.
+    """
+    load = comfy.model_management.load_models_gpu
+    if vae is None or vae.patcher.load_device == model.load_device:
+        load([model] if vae is None else [model, vae.patcher], memory_required=needed_bytes)
+        return
+    load([model], memory_required=needed_bytes)
+    load([vae.patcher])
 
 
 def room(model: Any) -> int | None:
