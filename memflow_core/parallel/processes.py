@@ -151,17 +151,18 @@ class _Crew:
 
     def next_report(self) -> tuple[str, object]:
         """Wait for the next item of the first process, or for its end. Raises ParallelError where any has failed."""
-        first = self._lines[0]
         while True:
-            for line in wait([*self._lines, *(process.sentinel for process in self._processes)]):
-                if isinstance(line, Connection):
-                    kind, value = self._read(line)
-                    if kind in (FAILED, LOST):
-                        raise ParallelError(self._sentence(self._lines.index(line), kind, value))
-                    if kind == DONE:
-                        self._done.add(self._lines.index(line))
-                    if line is first:
-                        return kind, value
+            ready = wait([*self._lines, *(process.sentinel for process in self._processes)])
+            for rank, line in enumerate(self._lines):
+                if line not in ready:
+                    continue
+                kind, value = self._read(line)
+                if kind in (FAILED, LOST):
+                    raise ParallelError(self._sentence(rank, kind, value))
+                if kind == DONE:
+                    self._done.add(rank)
+                if rank == 0:
+                    return kind, value
             for rank, process in enumerate(self._processes):
                 if not process.is_alive() and not self._lines[rank].poll():
                     raise ParallelError(self._sentence(rank, LOST, None))
@@ -178,11 +179,12 @@ class _Crew:
         reports = {rank: (kind, value)}
         until = time.monotonic() + GRACE_S
         while not any(kind == FAILED for kind, _ in reports.values()) and time.monotonic() < until:
-            for line in wait([line for r, line in enumerate(self._lines) if r not in reports], timeout=0.1):
-                assert isinstance(line, Connection)
-                found = self._read(line)
-                if found[0] in (FAILED, LOST):
-                    reports[self._lines.index(line)] = found
+            ready = wait([line for other, line in enumerate(self._lines) if other not in reports], timeout=0.1)
+            for other, line in enumerate(self._lines):
+                if line in ready:
+                    found = self._read(line)
+                    if found[0] in (FAILED, LOST):
+                        reports[other] = found
             if len(reports) == len(self._lines):
                 break
         return self._reason(reports)
@@ -199,9 +201,12 @@ class _Crew:
             if process.exitcode is not None:
                 how = f"was ended by signal {-process.exitcode}" if process.exitcode < 0 else "ended without a word"
                 return f"process {rank + 1} of {count} {how}: start the run again."
-        silent = [rank + 1 for rank in range(count) if rank not in reports]
-        who = f"process {', '.join(map(str, silent))}" if silent else "a process"
-        return f"{who} of {count} was silent for {self._timeout_s:g} s: look at its device, and start the run again."
+        return self._silence([rank for rank in range(count) if rank not in reports])
+
+    def _silence(self, ranks: list[int]) -> str:
+        who = f"process {', '.join(str(rank + 1) for rank in ranks)}" if ranks else "a process"
+        waited = f"{self._timeout_s:g} s"
+        return f"{who} of {len(self._lines)} was silent for {waited}: look at its device, and start the run again."
 
     def end(self) -> None:
         """Wait until every process says that it is done, and let them go. Raises ParallelError where one does not."""
@@ -209,8 +214,9 @@ class _Crew:
         for rank, line in enumerate(self._lines):
             if rank in self._done:
                 continue
-            heard = line.poll(max(0.0, until - time.monotonic()))
-            kind, value = self._read(line) if heard else (LOST, None)
+            if not line.poll(max(0.0, until - time.monotonic())):
+                raise ParallelError(self._silence([rank]))
+            kind, value = self._read(line)
             if kind != DONE:
                 raise ParallelError(self._sentence(rank, kind, value))
         for line in self._lines:
