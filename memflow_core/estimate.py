@@ -265,6 +265,7 @@ class Decode:
     carry    what stays from chunk to chunk, on the device and, in the end, in RAM as part of the state.
     light    whether a light decoder stands in the VAE's place.
     beside   whether it goes on while the next chunk is sampled.
+    apart    whether the VAE is on another device than the model, whose bytes it then takes nothing of.
     """
 
     weights: int
@@ -272,12 +273,26 @@ class Decode:
     carry: int
     light: bool = False
     beside: bool = False
+    apart: bool = False
+
+    @property
+    def device_bytes(self) -> int:
+        """What a decode takes of the VAE's device."""
+        return self.weights + self.carry + self.work
 
     @staticmethod
-    def of(shape: LatentShape, weights: int, number_bytes: int, light: bool = False, beside: bool = False) -> Decode:
+    def of(
+        shape: LatentShape,
+        weights: int,
+        number_bytes: int,
+        light: bool = False,
+        beside: bool = False,
+        *,
+        apart: bool = False,
+    ) -> Decode:
         size = shape.batch * shape.rows * shape.columns * SIDE**2 * number_bytes
         work, carry = (LIGHT_DECODE_NUMBERS, LIGHT_CARRY_NUMBERS) if light else (DECODE_NUMBERS, CARRY_NUMBERS)
-        return Decode(weights, work=work * size, carry=carry * size, light=light, beside=beside)
+        return Decode(weights, work=work * size, carry=carry * size, light=light, beside=beside, apart=apart)
 
 
 @dataclass(frozen=True)
@@ -305,10 +320,10 @@ class Footprint:
 
     @property
     def device_bytes(self) -> int:
-        """Peak on the device. A decode and a pass through the model run at once only where the decode goes on beside
-        the sampling."""
+        """Peak on the model's device. A decode and a pass through the model run at once only where the decode goes on
+        beside the sampling."""
         estimate = self.estimate
-        if self.decode is None:
+        if self.decode is None or self.decode.apart:
             return self.weights + estimate.device_bytes
         kept = estimate.device_bytes - estimate.activation_bytes + self.decode.weights + self.decode.carry
         together = sum if self.decode.beside else max
@@ -318,12 +333,16 @@ class Footprint:
         """Return the same with its decode beside the sampling only if that fits into so many bytes; None: it does."""
         if room is None or self.decode is None or not self.decode.beside or self.device_bytes <= room:
             return self
+        if self.decode.apart:
+            # to wait for it would free nothing
+            return self
         return replace(self, decode=replace(self.decode, beside=False))
 
     @property
     def fixed_bytes(self) -> int:
         """Part of the peak on the device that cannot be kept elsewhere until it is needed: all but weights."""
-        return self.device_bytes - self.weights - (0 if self.decode is None else self.decode.weights)
+        counted = 0 if self.decode is None or self.decode.apart else self.decode.weights
+        return self.device_bytes - self.weights - counted
 
     @property
     def picture_bytes(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from comfy_api.latest import io
 
@@ -174,10 +175,9 @@ class MemFlowTinyStory(io.ComfyNode):
 
     @classmethod
     def execute(cls) -> io.NodeOutput:
-        encoder = read_text_encoder(ASSETS / TINY_TEXT)
         return io.NodeOutput(
             host.wan_model(_tiny_generator(), "default", _tiny_generator),
-            host.text_encoder(encoder),
+            host.text_encoder(partial(read_text_encoder, ASSETS / TINY_TEXT)),
             host.vae_from_file(ASSETS / TINY_VAE),
         )
 

@@ -71,6 +71,7 @@ THUMBNAILS = {
         "what happens next?", (("live_story", 3.0), ("live_story", 5.5), ("live_story", 10.0), ("live_story", 16.0))
     ),
     "official_story": Thumbnail("needs MemFlow's weights\n(shown: the tiny model)", BORROWED, "tiny_story"),
+    "second_device": Thumbnail("needs MemFlow's weights, 2 GPUs\n(shown: the tiny model)", BORROWED, "tiny_story"),
     "low_vram": Thumbnail("needs MemFlow's weights, 8 GB\n(shown: the tiny model)", BORROWED, "tiny_story"),
 }
 

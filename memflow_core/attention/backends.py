@@ -149,7 +149,7 @@ def memory_reader(
         return TritonAttention()
     size = ReadShape(
         batch=shape.batch,
-        heads=backbone.heads,
+        heads=backbone.share.count,
         head_dim=backbone.head_dim,
         queries=sampling.chunk_frames * shape.tokens,
         tokens=shape.tokens,

@@ -108,6 +108,9 @@ class AttentionPass:
         rotated_q = rotated_q.flatten(2, 3)
         if self._observer is not None:
             self._observer(layer, rotated_q, keys, self._kinds(chosen))
+        if not rotated_q.numel():
+            # a process that shares the stream may have no heads of its own
+            return rotated_q
         if chosen is None:
             return self.attention.backend(rotated_q, keys.flatten(2, 3), values.flatten(2, 3))
         return self.attention.reader(rotated_q, keys, values, chosen, self._memory)
@@ -117,12 +120,13 @@ class AttentionPass:
         self._write(layer, self._by_frame(k), self._by_frame(v))
 
     def activated_frames(self) -> list[Tensor]:
-        """Latent frames that `activation` chose, [B, heads, k] int64 a layer."""
+        """Latent frames that `activation` chose, [B, heads, k] int64 a layer, for all heads of the model."""
         layout = self.cache.layout
-        return [
+        chosen = [
             frames_of_slots(slots, self.cache.frames[layer], layout.border, layout.origin)
             for layer, slots in enumerate(self.activation)
         ]
+        return self.cache.share.gather(chosen, dim=1)
 
     def _by_frame(self, x: Tensor) -> Tensor:
         """[B, heads, L, head_dim] -> [B, heads, frames, tokens, head_dim]."""

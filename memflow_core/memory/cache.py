@@ -15,7 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..model import fp8
+from ..model import AllHeads, HeadShare, fp8
 from .layout import SlotLayout
 from .state_dict import StateDict
 
@@ -38,6 +38,7 @@ class KVCache:
     order    [layers, B, bank slots] int64: bank slots in the order the policy lists them.
     layout   which slots are in use.
     dtype    of the keys and values that are written and read.
+    share    which of the model's heads these are.
     """
 
     def __init__(
@@ -52,12 +53,14 @@ class KVCache:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
         in_fp8: bool = False,
+        share: HeadShare | None = None,
     ):
-        """Raises ValueError for fp8 on a device that cannot hold it."""
+        """share: None where the heads are all that the model has. Raises ValueError for fp8 where a device has none."""
         if in_fp8:
             fp8.check_device(device)
         self.layout = layout
         self.dtype = dtype
+        self.share = AllHeads(heads) if share is None else share
         slots = (layers, batch, heads, layout.total)
         stored = torch.uint8 if in_fp8 else dtype
         self.k = torch.zeros((*slots, tokens, head_dim), dtype=stored, device=device)

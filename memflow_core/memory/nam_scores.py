@@ -47,13 +47,14 @@ def relevance(bank: MemoryBank, text_mean_k: Tensor) -> Tensor:
 
     Section 3.2 of arXiv 2512.14699; the score is bilinear, so means of keys stand for the token-by-token matrix.
 
-    text_mean_k  [layers, B, heads, head_dim] float32.
+    text_mean_k  [layers, B, heads, head_dim] float32, all heads of the model.
 
     Returns [layers, B, n] float32 in listed order.
     """
     filled = bank.filled()
-    keys = bank.cache.mean_k[:, :, :, filled]
-    scores = torch.einsum("lbhd,lbhnd->lbn", text_mean_k, keys) / (keys.shape[2] * keys.shape[-1] ** 0.5)
+    keys, share = bank.cache.mean_k[:, :, :, filled], bank.cache.share
+    summed = share.sum(torch.einsum("lbhd,lbhnd->lbn", text_mean_k[:, :, share.own], keys))
+    scores = summed / (share.total * keys.shape[-1] ** 0.5)
     return scores.gather(-1, bank.listed() - filled.start)
 
 
@@ -93,6 +94,6 @@ def attention_mass(bank: MemoryBank, layer: int, q: Tensor, candidate: Candidate
     for tile in q.split(MASS_TILE, dim=2):
         logits = torch.einsum("bhqd,bhntd->bhqnt", tile, keys).float() / q.shape[-1] ** 0.5
         mass += logits.flatten(3).softmax(dim=-1).view_as(logits).sum(dim=(1, 2, 4))
-    mass /= q.shape[1] * q.shape[2]
+    mass = cache.share.sum(mass) / (cache.share.total * q.shape[2])
     listed = bank.listed(slice(layer, layer + 1))[0] - first
     return Scores(mass.gather(-1, listed)[None], mass[None, :, -1])

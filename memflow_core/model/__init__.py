@@ -3,7 +3,8 @@
 from . import fp8
 from .backbone import Attend, Backbone, Compiler, WeightSets, sdpa, sinusoid
 from .block import AttentionBackend, CrossAttention, OwnCrossAttention, PassListener, TextKV
-from .functional import replaced_forward, widest
+from .functional import Modulation, replaced_forward, widest
+from .heads import AllHeads, HeadShare
 from .rope import THETA, Rope, Rotation
 from .sizes import ModelSize, fp8_bytes_of, weights_of
 from .tree import WanTree
@@ -11,12 +12,15 @@ from .wan import WanModel
 
 __all__ = [
     "THETA",
+    "AllHeads",
     "Attend",
     "AttentionBackend",
     "Backbone",
     "Compiler",
     "CrossAttention",
+    "HeadShare",
     "ModelSize",
+    "Modulation",
     "OwnCrossAttention",
     "PassListener",
     "Rope",

@@ -29,6 +29,7 @@ from .block import (
     project_text_kv,
 )
 from .functional import Modulation, modulated_norm, widest
+from .heads import AllHeads, HeadShare
 from .tree import WanTree
 
 Compiler = Callable[[Callable], Callable]
@@ -95,6 +96,9 @@ class Backbone:
     cross_attention  by layer, what runs in the place of the block's own cross-attention.
     weights    the tree's other sets of weights; None: it has none.
     listener   told where each forward stands.
+
+    heads      heads of the model.
+    share      those that this process attends with: all of them, but for `parallel.ParallelBackbone`.
     """
 
     def __init__(
@@ -116,6 +120,7 @@ class Backbone:
         self.reader = reader
         self.layers = len(self.tree.blocks)
         self.heads = self.tree.blocks[0].self_attn.num_heads
+        self.share: HeadShare = AllHeads(self.heads)
         self.dim = self.tree.blocks[0].modulation.shape[-1]
         self.head_dim = self.dim // self.heads
         self.channels = self.tree.patch_embedding.weight.shape[1]
@@ -238,6 +243,13 @@ class Backbone:
 
     def _head(self, x: Tensor, modulation: Modulation, *, rows: int, columns: int) -> Tensor:
         """[B, F, rows * columns, dim] -> [B, C, F, 2 * rows, 2 * columns]."""
+        return self._join_patches(self._project_patches(x, modulation), rows=rows, columns=columns)
+
+    def _project_patches(self, x: Tensor, modulation: Modulation) -> Tensor:
+        """[B, F, tokens, dim] -> [B, F, tokens, 2 * 2 * C]."""
         head = self.tree.head
-        x = head.head(modulated_norm(head.norm, x, modulation))
+        return head.head(modulated_norm(head.norm, x, modulation))
+
+    def _join_patches(self, x: Tensor, *, rows: int, columns: int) -> Tensor:
+        """[B, F, rows * columns, 2 * 2 * C] -> [B, C, F, 2 * rows, 2 * columns]."""
         return rearrange(x, "b f (h w) (p q c) -> b c f (h p) (w q)", h=rows, w=columns, p=2, q=2)

@@ -16,11 +16,12 @@ from ..model import Backbone
 from ..stream import ForwardPass, Prompt, SeededNoise, Stream, change_arguments
 from .compact import Rebuild
 from .format import COMPACT, EXACT, VERSION, trace_tensor
+from .heads import own_heads, with_all_heads
 from .stream_state import StreamState
 
 
 def capture(stream: Stream) -> StreamState:
-    """The state of a stream between two chunks, exact, on the CPU.
+    """The state of a stream between two chunks, exact, on the CPU. On several processes, each of them calls it.
 
     Raises ValueError before the first chunk, after a chunk that broke off inside, or for noise without a seed.
     """
@@ -44,7 +45,7 @@ def capture(stream: Stream) -> StreamState:
     state.update(stream.provenance.state_dict(texts, _recent_frames(state)))
     state.update(texts.state_dict())
     state.tensors["trace"] = trace_tensor(stream.trace.records)
-    tensors = {name: tensor.detach().to("cpu", copy=True) for name, tensor in state.tensors.items()}
+    tensors = {name: with_all_heads(name, tensor, stream.cache.share) for name, tensor in state.tensors.items()}
     return StreamState(tensors, state.meta)
 
 
@@ -73,7 +74,7 @@ def resume(
         pin_device=pin_device,
     )
     with torch.inference_mode():
-        _load(stream, StateDict(state.tensors, state.meta))
+        _load(stream, StateDict(own_heads(state.tensors, backbone.share), state.meta))
     stream.trace.extend(state.trace)
     return stream
 

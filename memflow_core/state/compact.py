@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..memory import UNKNOWN, FrameKV, FrameSpan, KVWrite, RebuiltKV, SlotLayout, part_names
+from ..memory import UNKNOWN, FrameKV, FrameSpan, KVWrite, RebuiltKV, SlotLayout
 from ..model import TextKV
 from ..stream import ForwardPass, Stream, keys_alone
 from .format import COMPACT, trace_tensor
+from .heads import has_heads
 
 
 def compacted(tensors: dict[str, Tensor], meta: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -29,8 +30,7 @@ def compacted(tensors: dict[str, Tensor], meta: dict[str, Any]) -> tuple[dict[st
             "what the stream remembers began in a state file of version 1, which does not say what it was made of, so "
             "it cannot be saved as compact: save it as exact."
         )
-    keys, outside = part_names(in_fp8=True), ("offer.", "kept.")
-    kept = {name: tensor for name, tensor in tensors.items() if name not in keys and not name.startswith(outside)}
+    kept = {name: tensor for name, tensor in tensors.items() if not has_heads(name)}
     records = json.loads(bytes(tensors["trace"].numpy()))
     summary = [record for record in records if record["event"] != "activate"]
     return kept | {"trace": trace_tensor(summary)}, {**meta, "content": COMPACT}

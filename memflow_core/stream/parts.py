@@ -16,12 +16,13 @@ def make_cache(model: Backbone, shape: LatentShape, memory: MemoryConfig, device
         SlotLayout(memory.sink_frames, memory.window_frames, memory.bank_slots),
         layers=model.layers,
         batch=shape.batch,
-        heads=model.heads,
+        heads=model.share.count,
         tokens=shape.tokens,
         head_dim=model.head_dim,
         dtype=model.dtype,
         device=device,
         in_fp8=memory.cache == "fp8",
+        share=model.share,
     )
 
 

@@ -104,12 +104,13 @@ def keys_alone(stream: Stream, frame: int, latents: Tensor, text: list[TextKV]) 
         SlotLayout(sink_slots=1, window_slots=0, bank_slots=0, origin=frame, end=frame + 1),
         layers=model.layers,
         batch=cache.batch,
-        heads=model.heads,
+        heads=model.share.count,
         tokens=stream.shape.tokens,
         head_dim=model.head_dim,
         dtype=model.dtype,
         device=stream.device,
         in_fp8=cache.in_fp8,
+        share=cache.share,
     )
     rope, relative = stream.attention.rope, stream.attention.relative
     attention = MemoryAttention(alone, rope, backend=model.attention, relative=relative)

@@ -308,7 +308,8 @@ class Stream:
         flow = self.backbone(x, timestep, prompt.kv, attend)
         shares = None if meter is None else meter.take()
         if shares is not None:
-            self.trace.add("share", forward.chunk, **dict(zip(KINDS, shares.unbind(), strict=True)))
+            of_all = self.cache.share.mean(shares).unbind()
+            self.trace.add("share", forward.chunk, **dict(zip(KINDS, of_all, strict=True)))
         self._trace_activation(forward, attend)
         return flow
 

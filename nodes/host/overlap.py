@@ -41,7 +41,10 @@ OFF = Overlap(None, False, "it is switched off.")
 def overlap_of(device: torch.device, vae_device: torch.device) -> Overlap:
     """What a model and a VAE on these devices are fit for."""
     if device.type == vae_device.type == "cuda":
-        return Overlap(IN_STREAM, True, "the VAE decodes on a CUDA stream of its own.")
+        where = "a CUDA stream of its own" if same_device(device, vae_device) else "a GPU of its own"
+        return Overlap(IN_STREAM, True, f"the VAE decodes on {where}.")
+    if vae_device.type != device.type == "cpu":
+        return Overlap(None, True, f"the model samples on the CPU, and waits for the VAE on {vae_device.type}.")
     if vae_device.type != "cpu":
         return Overlap(None, True, f"on {vae_device.type} there is no second stream to decode on.")
     if device.type != "cpu":
@@ -60,17 +63,24 @@ def usual_overlap() -> Overlap:
     return overlap_of(comfy.model_management.get_torch_device(), comfy.model_management.vae_device())
 
 
+def same_device(one: torch.device, other: torch.device) -> bool:
+    """Whether two devices are one; without an index it is the first."""
+    return one.type == other.type and (one.index or 0) == (other.index or 0)
+
+
 def decode_of(model: Any, vae: Any, shape: LatentShape) -> Decode:
     """Memory that decoding chunk by chunk takes."""
     beside = overlap_of(model.load_device, vae.device).decode is not None
-    return Decode.of(shape, vae.patcher.model_size(), vae.vae_dtype.itemsize, is_light(vae), beside)
+    apart = not same_device(model.load_device, vae.device)
+    return Decode.of(shape, vae.patcher.model_size(), vae.vae_dtype.itemsize, is_light(vae), beside, apart=apart)
 
 
 class SideStream:
     """A CUDA stream for the decode, beside the one on which the model samples. Only for the sampler's thread.
 
     One thread launches all work, so ComfyUI's model management is used from one thread, as ever. What is allocated on
-    this stream is used on it; of what crosses over, latents are recorded and frames leave through pinned memory.
+    this stream is used on it; of what crosses over, latents are recorded and frames leave through pinned memory. To
+    another GPU latents go by a third stream, since a copy between two waits for the decode before it.
 
     overlapped  how many decodes the sampling did not wait for.
     """
@@ -78,7 +88,9 @@ class SideStream:
     def __init__(self, model: Any, vae: Any):
         self._patchers = (model, vae.patcher)
         self._device = model.load_device
+        self._apart = not same_device(model.load_device, vae.device)
         self._stream = torch.cuda.Stream(vae.device)
+        self._sender = torch.cuda.Stream(model.load_device) if self._apart else None
         self.overlapped = 0
 
     @contextmanager
@@ -91,19 +103,30 @@ class SideStream:
     def run(self, work: Callable[[Tensor], Any], latents: Tensor) -> Any:
         """Run `work(latents)` on this stream, behind what the sampler launched so far. latents: [1, C, F, h, w].
 
-        The sampler continues beside it if model and VAE are on their devices as a whole. Offloaded weights are copied
-        in the order of one stream, so else the sampler waits.
+        The sampler continues beside it on two GPUs, or if model and VAE are on one as a whole. Offloaded weights are
+        copied in the order of one stream for each GPU, so else the sampler waits.
         """
         sampler = torch.cuda.current_stream(self._device)
+        if self._sender is not None:
+            latents = self._sent(latents, self._sender)
         with self.current():
             if latents.device == self._stream.device:
                 latents.record_stream(self._stream)
             result = work(latents)
-        if all(patcher.loaded_size() >= patcher.model_size() for patcher in self._patchers):
+        if self._apart or all(patcher.loaded_size() >= patcher.model_size() for patcher in self._patchers):
             self.overlapped += 1
         else:
             sampler.wait_stream(self._stream)
         return result
+
+    def _sent(self, latents: Tensor, sender: torch.cuda.Stream) -> Tensor:
+        """A copy of latents [1, C, F, h, w] on the VAE's GPU, for which this stream waits and the sampler does not."""
+        sender.wait_stream(torch.cuda.current_stream(self._device))
+        # a copy runs on the current stream of the GPU it comes from, and both GPUs' current streams wait for it
+        with torch.cuda.stream(sender), torch.cuda.stream(self._stream):
+            sent = latents.to(self._stream.device, non_blocking=True)
+        latents.record_stream(sender)
+        return sent
 
     def wait(self) -> None:
         """Wait until nothing runs on this stream, so that weights may be moved."""

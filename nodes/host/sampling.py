@@ -36,14 +36,13 @@ def sampling(
     weights    sets of weights beside the model's own; None: there are none.
     timesteps  of a chunk's denoising steps, 1000 to 0, for attention that asks.
     """
-    models = [model] if vae is None else [model, vae.patcher]
     management = comfy.model_management
     if not (management.xformers_enabled() or management.pytorch_attention_flash_attention()):
         needed_bytes += model.memory_required(list(latent_shape))
     weights = weights or HookedWeights(model, {})
     weights.register()
     try:
-        management.load_models_gpu(models, memory_required=needed_bytes)
+        _load(model, vae, needed_bytes)
         with management.cuda_device_context(model.load_device):
             model.pre_run()
             yield _backbone(model, weights, timesteps)
@@ -72,10 +71,22 @@ def back_on_device(
     model: Any, latent_shape: tuple[int, ...], vae: Any = None, weights: HookedWeights | None = None
 ) -> None:
     """Load model and VAE on their devices again, inside `sampling` with the same weights, after another model ran."""
-    models = [model] if vae is None else [model, vae.patcher]
-    comfy.model_management.load_models_gpu(models, memory_required=model.memory_required(list(latent_shape)))
+    _load(model, vae, model.memory_required(list(latent_shape)))
     if weights is not None:
         weights.restore()
+
+
+def _load(model: Any, vae: Any, needed_bytes: int) -> None:
+    """Load a `MODEL`, and a `VAE` if there is one, each on the device where it belongs.
+
+    Room for `needed_bytes` is made on the model's device alone: on another, what the user put there can stay.
+    """
+    load = comfy.model_management.load_models_gpu
+    if vae is None or vae.patcher.load_device == model.load_device:
+        load([model] if vae is None else [model, vae.patcher], memory_required=needed_bytes)
+        return
+    load([model], memory_required=needed_bytes)
+    load([vae.patcher])
 
 
 def room(model: Any) -> int | None:

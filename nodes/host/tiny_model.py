@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,23 @@ def vae_from_file(path: Path) -> comfy.sd.VAE:
     vae = comfy.sd.VAE(sd=weights, metadata=metadata)
     if vae.first_stage_model is None:
         raise ValueError(f"ComfyUI does not recognise {path.name} as a VAE; update ComfyUI to 0.30 or newer.")
+    # for nodes that put a copy on another device
+    vae.patcher.cached_patcher_init = (comfy.sd.load_vae_patcher, (str(path), metadata, None))
     return vae
 
 
-def text_encoder(encoder: TextEncoder) -> comfy.sd.CLIP:
-    """A `CLIP` that encodes prompts with a tiny text encoder."""
+def text_encoder(read: Callable[[], TextEncoder]) -> comfy.sd.CLIP:
+    """A `CLIP` that encodes prompts with a tiny text encoder; `read` gives it, a new one at each call."""
+    encoder = read()
     target = ClipTarget(lambda **_: _TinyTokenizer(encoder.config), lambda **_: _TinyClip(encoder))
-    return comfy.sd.CLIP(target, parameters=sum(parameter.numel() for parameter in encoder.parameters()))
+    clip = comfy.sd.CLIP(target, parameters=sum(parameter.numel() for parameter in encoder.parameters()))
+    clip.patcher.cached_patcher_init = (_text_patcher, (read,))
+    return clip
+
+
+def _text_patcher(read: Callable[[], TextEncoder], disable_dynamic: bool = False) -> Any:  # noqa: ARG001
+    """The patcher of the same `CLIP` with weights of its own, as ComfyUI calls for it; it is never dynamic."""
+    return text_encoder(read).patcher
 
 
 class _TinyTokenizer:
@@ -64,16 +75,20 @@ class _TinyClip(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.dtypes = {torch.float32}
+        self._device: torch.device | None = None
 
     def set_clip_options(self, options: dict) -> None:
-        pass
+        self._device = options.get("execution_device", self._device)
 
     def reset_clip_options(self) -> None:
-        pass
+        self._device = None
 
     @torch.inference_mode()
     def encode_token_weights(self, tokens: dict[str, list]) -> tuple[Tensor, None, dict]:
         """Embedding [1, length, text_dim], where other text encoders have a pooled one too, and no further output."""
         prompt = tokens["tiny"][0]
-        embedding = self.encoder([token[0] for token in prompt], [token[1] for token in prompt])
+        # after Select CLIP Device these weights are not those that ComfyUI loaded, and stay where they are
+        weights = {name: tensor.to(self._device or tensor.device) for name, tensor in self.encoder.state_dict().items()}
+        arguments = [token[0] for token in prompt], [token[1] for token in prompt]
+        embedding = torch.func.functional_call(self.encoder, weights, arguments)
         return embedding.to(comfy.model_management.intermediate_device()), None, {}

@@ -85,7 +85,7 @@ def _changes(footprint: Footprint) -> Message:
 def _vram(footprint: Footprint, model: Message | None) -> Message:
     estimate, decode = footprint.estimate, footprint.decode
     memory = estimate.cache_bytes + estimate.candidate_bytes
-    vae = 0 if decode is None else decode.weights + decode.carry
+    vae = 0 if decode is None or decode.apart else decode.weights + decode.carry
     work = footprint.device_bytes - footprint.weights - vae - memory
     values = (
         in_gb(footprint.device_bytes),
@@ -96,6 +96,13 @@ def _vram(footprint: Footprint, model: Message | None) -> Message:
     )
     if decode is None:
         return message("VRAM at the peak: about {0} ({1} {2}, memory {3}, work {4}).", *values)
+    if decode.apart:
+        there = in_gb(decode.device_bytes)
+        return message(
+            "VRAM at the peak: about {0} ({1} {2}, memory {3}, work {4}); the VAE takes {5} of another device.",
+            *values,
+            there,
+        )
     return message("VRAM at the peak: about {0} ({1} {2}, the VAE {5}, memory {3}, work {4}).", *values, in_gb(vae))
 
 

@@ -9,7 +9,7 @@ import pytest
 from tools.comfy_host import PACK_NAME, ROOT
 
 FILES = {path.stem: path for path in sorted((ROOT / "workflows").glob("*.json"))}
-NEED_WEIGHTS = {"official_story", "low_vram"}
+NEED_WEIGHTS = {"official_story", "low_vram", "second_device"}
 PICTURE_SIZE = (384, 384)
 MOST_CLICKS = 3
 # the front end asks other sites about missing files and the packs that want them, which nothing here can reach, and

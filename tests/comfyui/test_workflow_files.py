@@ -20,7 +20,7 @@ from tools.workflow_graph import workflow_json
 
 FILES = {path.stem: path for path in sorted((ROOT / "workflows").glob("*.json"))}
 WORKFLOWS = {name: json.loads(path.read_text()) for name, path in FILES.items()}
-NEED_WEIGHTS = {"official_story", "low_vram"}
+NEED_WEIGHTS = {"official_story", "low_vram", "second_device"}
 # a node that loads real weights -> the outputs of MemFlow Tiny Story Model that stand in for its own
 STAND_INS = {"MemFlowLoadModel": 0, "CLIPLoader": 1, "VAELoader": 2}
 FASTER = {"node_by_node": 4.0, "picture_to_story": 4.0}

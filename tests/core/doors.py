@@ -77,6 +77,7 @@ CORE = Wing(
         "state": "disk stream attention memory model",
         "estimate": "schedule memory model",
         "render": "schedule",
+        "parallel": "stream play state weights model",
         "__init__": "disk schedule model video weights memory attention stream play state estimate",
     },
     shared="config",

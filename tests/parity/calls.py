@@ -35,16 +35,17 @@ class UnitCall:
         indices = tensors["pre.idx.0"].tolist()
         self.end, self.promised, self.text_known = indices[0], indices[3], bool(indices[4])
         shape = case.shape(batch)
+        self.backbone = case.backbone(case.load(case.info["files"]["weights"]))
         self.cache = KVCache(
             SlotLayout(self.memory.sink_frames, self.memory.window_frames, self.memory.bank_slots, end=self.end),
             layers=model.num_layers,
             batch=batch,
-            heads=model.num_heads,
+            heads=self.backbone.share.count,
             tokens=shape.tokens,
             head_dim=model.head_dim,
+            share=self.backbone.share,
         )
         rope = Rope(model.head_dim, shape.rows // 2, shape.columns // 2)
-        self.backbone = case.backbone(case.load(case.info["files"]["weights"]))
         reader = memory_reader(self.backbone, self.memory, SamplingConfig(), shape, torch.device("cpu"))
         self.attention = MemoryAttention(
             self.cache,
@@ -69,8 +70,8 @@ class UnitCall:
         return torch.cat((kept, dropped), dim=-1)
 
     def _frames(self, flat: Tensor) -> Tensor:
-        """[B, frames * S, H, Dh] -> [B, H, frames, S, Dh]."""
-        return flat.unflatten(1, (-1, self.cache.k.shape[4])).permute(0, 3, 1, 2, 4)
+        """[B, frames * S, H, Dh] -> [B, own heads, frames, S, Dh]."""
+        return flat.unflatten(1, (-1, self.cache.k.shape[4])).permute(0, 3, 1, 2, 4)[:, self.cache.share.own]
 
     def _window_slots(self) -> list[int]:
         """Return our slots in the order of the published cache: sink, then window from old to new."""

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from memflow_core.config import LatentShape, MemoryConfig, ModelConfig, SamplingConfig
 from memflow_core.model import Backbone, Compiler, WanModel
+from memflow_core.parallel import Group, ParallelBackbone
 
 TOLERANCE = 2e-5
 # without a window limit the published program still attends to 21 latent frames at most
@@ -55,10 +56,12 @@ class Way:
 
     reader    reads the frames that SMA chooses.
     compiler  compiles the steps around attention; None: they run as they are.
+    group     shares every pass with other processes, each of which replays the case; None: with none.
     """
 
     reader: str = "gather"
     compiler: Compiler | None = None
+    group: Group | None = None
 
 
 WAYS = {
@@ -138,7 +141,10 @@ class Case:
     def backbone(self, state_dict: dict[str, Tensor], dtype: torch.dtype = torch.float32) -> Backbone:
         tree = WanModel(self.model)
         tree.load_state_dict(state_dict)
-        return Backbone(tree.to(dtype).requires_grad_(False), dtype, reader=self.way.reader, compiler=self.way.compiler)
+        tree, options = tree.to(dtype).requires_grad_(False), {"reader": self.way.reader, "compiler": self.way.compiler}
+        if self.way.group is not None:
+            return ParallelBackbone(tree, dtype, group=self.way.group, **options)
+        return Backbone(tree, dtype, **options)
 
 
 class RecordedNoise:

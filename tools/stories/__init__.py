@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .continued import continue_and_branch, live_story, picture_to_story
 from .first import node_by_node, tiny_story
-from .real import low_vram, official_story
+from .real import low_vram, official_story, second_device
 
 STORIES = (
     tiny_story(),
@@ -14,4 +14,5 @@ STORIES = (
     live_story(),
     official_story(),
     low_vram(),
+    second_device(),
 )

@@ -88,6 +88,26 @@ def low_vram() -> WorkflowSpec:
     return _workflow("low_vram", note, prompts=LOW_VRAM_TEXT, preset="Story", length=477, more=in_fp8)
 
 
+def second_device() -> WorkflowSpec:
+    note = Note(
+        "## A second GPU\n\n"
+        "The official story with its text encoder and its VAE on another card: the first one has all its memory for "
+        "the model and what it remembers, and samples the next chunk while the second one decodes the last.\n\n"
+        f"{model_table()}\n\n"
+        "- **Select VAE Device** and **Select CLIP Device** are ComfyUI's own, as is *Select Model Device*. *gpu:0* is "
+        "the first card, *gpu:1* the second; *default* is where ComfyUI would put it. On a machine with one card they "
+        "change nothing.\n"
+        "- **Stream to Video** moves neither of them. Its line before the run tells what the VAE takes of its card, "
+        "and its report whether chunks were decoded beside the sampling.\n\n"
+        "base.pt is listed without a hash: none was at hand to check.",
+        (40, 20),
+        (540, 560),
+    )
+    return _workflow(
+        "second_device", note, prompts=six_prompt_script(), preset="Story", length=OFFICIAL_FRAMES, second="gpu:1"
+    )
+
+
 def _workflow(
     name: str,
     note: Note,
@@ -96,12 +116,19 @@ def _workflow(
     preset: str,
     length: int,
     more: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+    second: str | None = None,
 ) -> WorkflowSpec:
     """Return a workflow at 832 x 480.
 
-    more  further values of the nodes `memory` and `model`.
+    more    further values of the nodes `memory` and `model`.
+    second  device that text encoder and VAE are put on; None: where ComfyUI puts them.
     """
     model, clip, vae = loaders((620, 20), more.get("model", {}))
+    loaded, selected = (model, clip, vae), ()
+    if second is not None:
+        clip = Node("SelectCLIPDevice", (620, 520), (400, 60), {"clip": clip["CLIP"], "device": second})
+        vae = Node("SelectVAEDevice", (620, 630), (400, 60), {"vae": vae["VAE"], "device": second})
+        selected = (clip, vae)
     schedule = schedule_node(clip["CLIP"], prompts, (1060, 20))
     memory = Node("MemFlowMemory", (1060, 580), (560, 82), {"preset": preset, **more.get("memory", {})})
     video = Node(
@@ -120,4 +147,4 @@ def _workflow(
             "filename_prefix": f"video/{name}",
         },
     )
-    return WorkflowSpec(name, (model, clip, vae, schedule, memory, video), (note,), scale=0.7)
+    return WorkflowSpec(name, (*loaded, *selected, schedule, memory, video), (note,), scale=0.7)

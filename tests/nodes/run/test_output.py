@@ -239,6 +239,9 @@ def test_nothing_uses_the_vae_while_a_prompt_is_read(tiny, stream, overlap, monk
     ("devices", "threads", "decode", "word"),
     [
         (("cuda", "cuda"), 8, "stream", "stream of its own"),
+        (("cuda", "cuda:0"), 8, "stream", "stream of its own"),
+        (("cuda:0", "cuda:1"), 8, "stream", "GPU of its own"),
+        (("cpu", "cuda"), 8, None, "the model samples on the CPU, and waits for the VAE on cuda"),
         (("cuda", "cpu"), 8, "thread", "on the CPU while the model samples on cuda"),
         (("mps", "mps"), 8, None, "no second stream"),
         (("cpu", "cpu"), 10_000, None, "too few are left over"),

@@ -84,6 +84,8 @@ export const CHINESE = {
   "Prompts change at {0}.": "提示词切换：{0}。",
   "Prompts change at {0}; {1} more after that.": "提示词切换：{0}，此后还有 {1} 次。",
   "VRAM at the peak: about {0} ({1} {2}, memory {3}, work {4}).": "显存峰值：约 {0}（{1} {2}，记忆 {3}，运算 {4}）。",
+  "VRAM at the peak: about {0} ({1} {2}, memory {3}, work {4}); the VAE takes {5} of another device.":
+    "显存峰值：约 {0}（{1} {2}，记忆 {3}，运算 {4}）；VAE 另占另一台设备 {5}。",
   "VRAM at the peak: about {0} ({1} {2}, the VAE {5}, memory {3}, work {4}).":
     "显存峰值：约 {0}（{1} {2}，VAE {5}，记忆 {3}，运算 {4}）。",
   "a 1.3B model in {0}": "{0} 的 1.3B 模型",

@@ -1,0 +1,121 @@
+"""A stream on several processes is that of one: latents, decisions, states; and each keeps its part of the cache."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+
+from memflow_core.config import LatentShape
+from memflow_core.parallel import run
+from memflow_core.state import StreamState
+from tests.core.parallel.work import Stories, Story, Told
+
+CLOSE = 2e-5
+FP8_CLOSE = 2e-3  # where a sum rounds to the other side, a number moves by a step of e4m3
+
+STORIES = {
+    "prompt": Story(),
+    "attention and SMA": Story({"retrieval": "attention", "top_k": 3, "record_every": 1}),
+    "published": Story({"retrieval": "reference", "record_every": 1}),
+    "similarity in fp8": Story({"retrieval": "similarity", "cache": "fp8", "record_every": 1}),
+    "relative and SMA": Story({"top_k": 2, "record_every": 1}, frames=None),
+    "no bank": Story({"retrieval": "none"}),
+    "a picture": Story({"record_every": 1}, pictures=True),
+    "a batch": Story({"record_every": 1}, shape=LatentShape(2, 4, 2)),
+    "fewer tokens than processes": Story({"record_every": 1}, shape=LatentShape(2, 2)),
+}
+
+
+@pytest.fixture(scope="module")
+def alone() -> dict[str, Told]:
+    return {name: story.alone() for name, story in STORIES.items()}
+
+
+@pytest.fixture(scope="module", params=[2, 3, 6])
+def shared(request) -> tuple[int, dict[str, Told]]:
+    """Every story on 2 and 3 processes, and on more than the model has heads."""
+    told = run(Stories(tuple(STORIES.values())), processes=request.param, timeout_s=120)
+    return request.param, dict(zip(STORIES, told, strict=True))
+
+
+def decisions(told: Told) -> list[dict]:
+    """The trace without its scores and shares, which are sums."""
+    left_out = ("scores", "sink", "bank", "window")
+    return [{key: value for key, value in record.items() if key not in left_out} for record in told.records]
+
+
+def sums(told: Told) -> list[torch.Tensor]:
+    kept = (record.get(key) for record in told.records for key in ("scores", "sink", "bank", "window"))
+    return [torch.tensor(value) for value in kept if value is not None]
+
+
+@pytest.mark.slow
+def test_it_is_the_stream_of_one_process(alone, shared):
+    for name, one in alone.items():
+        several, close = shared[1][name], FP8_CLOSE if "fp8" in name else CLOSE
+        assert (one.latents - several.latents).abs().max() <= close, name
+        assert decisions(one) == decisions(several), name
+        for ours, theirs in zip(sums(one), sums(several), strict=True):
+            assert torch.allclose(ours, theirs, rtol=1e-4, atol=close), name
+
+
+@pytest.mark.slow
+def test_every_process_has_the_same_numbers_and_its_part_of_the_work(alone, shared):
+    processes, told = shared
+    for name, several in told.items():
+        one = alone[name]
+        assert len(several.digests) == processes and len(set(several.digests)) == 1, name
+        assert sum(several.kept) == one.kept[0] and max(several.kept) <= one.kept[0] * -(-4 // processes) / 4, name
+        assert sum(several.computed) == one.computed[0], name
+        assert max(several.computed) - min(several.computed) <= 1, name
+
+
+@pytest.mark.slow
+def test_its_state_is_that_of_one_process(alone, shared):
+    for name, one in alone.items():
+        assert_alike(one.state, shared[1][name].state, FP8_CLOSE if "fp8" in name else CLOSE)
+
+
+def assert_alike(one: StreamState, other: StreamState, close: float) -> None:
+    assert one.meta == other.meta
+    assert one.tensors.keys() == other.tensors.keys()
+    for name in one.tensors.keys() - {"trace"}:
+        ours, theirs = one.tensors[name], other.tensors[name]
+        assert ours.shape == theirs.shape and ours.dtype == theirs.dtype, name
+        if ours.dtype == torch.uint8:
+            assert (ours != theirs).float().mean() < 0.01, name
+        else:
+            assert torch.allclose(ours.float(), theirs.float(), atol=close, rtol=close), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["attention and SMA", "published", "similarity in fp8"])
+def test_a_state_goes_on_in_any_number_of_processes(alone, name):
+    """And in as many as made it, bit for bit as if it had not stopped."""
+    first = replace(STORIES[name], chunks=9)
+    whole = alone[name].latents
+    (two,) = run(first, processes=2)
+    (undisturbed,) = run(STORIES[name], processes=2)
+    rest = Story(start=two.state)
+    (again,) = run(rest, processes=2)
+    assert torch.equal(again.latents, undisturbed.latents[:, :, 27:])
+    (three,) = run(rest, processes=3)
+    for told in (rest.alone(), three, next(run(Story(start=first.alone().state), processes=2))):
+        assert (told.latents - whole[:, :, 27:]).abs().max() <= (FP8_CLOSE if "fp8" in name else CLOSE)
+        assert decisions(told) == decisions(alone[name])
+
+
+@pytest.mark.slow
+def test_a_compact_state_is_made_again_in_processes(tmp_path):
+    """Through a file, as the nodes save it."""
+    first = Story({"retrieval": "prompt", "record_every": 1, "cache": "model"}, chunks=9)
+    (told,) = run(first, processes=2)
+    told.state.compact().save(tmp_path / "compact.safetensors")
+    rest = Story(start=StreamState.load(tmp_path / "compact.safetensors"))
+    one = copy.deepcopy(rest).alone()
+    (several,) = run(rest, processes=3)
+    assert (one.latents - several.latents).abs().max() <= CLOSE
+    assert len(set(several.digests)) == 1
