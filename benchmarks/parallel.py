@@ -21,7 +21,7 @@ from memflow_core.config import MemoryConfig, SamplingConfig
 from memflow_core.parallel import Group, shares_of
 
 from .sizes import SIZES, Size
-from .stream.work import chunk_work, frames_read
+from .stream import chunk_work, frames_read
 
 DTYPE_BYTES = 2  # bfloat16
 

@@ -12,10 +12,24 @@ process. Heads and tokens that do not come out even are split as evenly as can b
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
-from ..model import Attend, AttentionBackend, Backbone, Compiler, Modulation, TextKV, WanTree, sdpa
+from ..model import (
+    Attend,
+    AttentionBackend,
+    Backbone,
+    Compiler,
+    CrossAttention,
+    Modulation,
+    PassListener,
+    TextKV,
+    WanTree,
+    WeightSets,
+    sdpa,
+)
 from .group import Group, SharedHeads
 from .shares import shares_of, size_of
 
@@ -39,8 +53,20 @@ class ParallelBackbone(Backbone):
         attention: AttentionBackend = sdpa,
         reader: str = "gather",
         compiler: Compiler | None = None,
+        cross_attention: Mapping[int, CrossAttention] | None = None,
+        weights: WeightSets | None = None,
+        listener: PassListener | None = None,
     ):
-        super().__init__(tree, dtype, attention=attention, reader=reader, compiler=compiler)
+        super().__init__(
+            tree,
+            dtype,
+            attention=attention,
+            reader=reader,
+            compiler=compiler,
+            cross_attention=cross_attention,
+            weights=weights,
+            listener=listener,
+        )
         self.group = group
         self.share = self._heads = SharedHeads(group, self.heads)
 

@@ -6,6 +6,7 @@ have to be at the same place on each (a shared folder), and Ray restarts nothing
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Mapping
@@ -79,7 +80,7 @@ class RayExecutor:
 
     def __init__(self, out: Path, installation: Installation, where: str) -> None:
         try:
-            import ray  # pyright: ignore[reportMissingImports]
+            import ray
         except ImportError:
             raise JobError(MISSING) from None
         self._ray = ray
@@ -96,13 +97,13 @@ class RayExecutor:
             if not number.isdecimal() or not 1 <= int(number) <= 1024:
                 raise JobError(f"--cluster {where}: write local:N with a number of workers, as in local:2.")
             self._ray.init(
-                num_cpus=int(number), include_dashboard=False, log_to_driver=False, logging_level="ERROR",
+                num_cpus=int(number), include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
                 _node_ip_address="127.0.0.1",
             )  # fmt: skip
             return int(number)
         env = {"env_vars": {"PYTHONPATH": os.environ["PYTHONPATH"]}}
         try:
-            self._ray.init(address=where, log_to_driver=False, logging_level="ERROR", runtime_env=env)
+            self._ray.init(address=where, log_to_driver=False, logging_level=logging.ERROR, runtime_env=env)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise JobError(f"--cluster {where}: there is no Ray cluster ({str(error)[:120]}).") from None
         return max(1, int(self._gpus) or len([node for node in self._ray.nodes() if node["Alive"]]))

@@ -28,6 +28,7 @@ BENCHMARKS = Wing(
         "in_comfyui": "sizes",
         "recall": "",
         "stream": "in_comfyui machine sizes",
+        "parallel": "stream sizes",
         "*": "recall in_comfyui machine sizes",
     },
     beyond=["training"],
