@@ -1,9 +1,17 @@
 """Render 24 stories with three shared beginnings while workers are killed, and compare every frame.
 
-    python -m benchmarks.cluster [--kills 10] [--cluster local:2] [--out DIR]
+    python -m benchmarks.cluster [--kills 10] [--workers 2] [--out DIR] [--only plain,alone,one,many,fire]
 
-Runs the command three times on the tiny story model: one worker; two workers; two workers that are killed at random
-moments, and the driver once. Prints JSON. Wall times want quiet cores.
+On the tiny story model:
+
+    plain  one story of 24 seeds in one ComfyUI, each in one piece, as without this command
+    alone  the same by one Ray worker, in parts with a moment between two: its overhead over plain
+    one    24 stories with three shared beginnings by one Ray worker
+    many   the same by several: how it scales
+    fire   the same while workers are killed by `kill -9` at random moments, and the driver once
+
+Prints JSON: seconds of each, with (`s`) and without (`work_s`) the start of ComfyUI and Ray, how many parts were made,
+and how many films are equal to those of `one`, frame by frame. Wants quiet cores; says how busy they were.
 """
 
 from __future__ import annotations
@@ -17,11 +25,19 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import av
+import torch
 
-ROOT = Path(__file__).resolve().parents[1]
+from tools.comfy_host import ROOT, Layout
+from tools.comfy_server import Server, failure
+from tools.command_line import comfyui_folder
+
+from .machine import conditions
+
 BEGINNINGS = ("the meadow lies empty", "the beach lies empty", "nobody is in the city")
 SECOND = "a robot walks across the meadow"
 ENDS = (
@@ -32,6 +48,15 @@ ENDS = (
 )
 STORIES = 24
 CHUNKS = 2  # of each prompt
+
+
+@dataclass(frozen=True)
+class Times:
+    """How long a rendering took, with and without its start, and how many parts it made."""
+
+    s: float
+    work_s: float
+    parts: int
 
 
 def write_stories(folder: Path) -> list[str]:
@@ -52,31 +77,57 @@ def command(paths: list[str], out: Path, *options: str) -> list[str]:
     return [sys.executable, "-m", "memflow_core.render", *paths, "--out", str(out), "--workflow", tiny, *options]
 
 
-def render(paths: list[str], out: Path, *options: str) -> float:
-    """Render all stories; seconds. Raises CalledProcessError unless all were made."""
+def render(paths: list[str], out: Path, workers: int, *options: str) -> Times:
+    """Render all stories. Raises CalledProcessError unless all were made."""
     begin = time.monotonic()
-    subprocess.run(command(paths, out, *options), cwd=ROOT, check=True)
-    return time.monotonic() - begin
+    subprocess.run(command(paths, out, "--cluster", f"local:{workers}", *options), cwd=ROOT, check=True)
+    return Times(time.monotonic() - begin, work_s(out), made(out))
 
 
-def render_under_fire(paths: list[str], out: Path, kills: int, seed: int, *options: str) -> dict[str, int]:
-    """The same, while workers are killed so many times at random moments, and the driver once."""
+def render_plain(rendered: Path, out: Path) -> Times:
+    """Run the graphs of another rendering one after the other in one ComfyUI, each in one piece."""
+    out.mkdir(parents=True)
+    begin = time.monotonic()
+    with Server(comfyui_folder(), Layout(ROOT).base) as server:
+        started = time.monotonic()
+        for record in sorted((rendered / ".render" / "jobs").glob("*.json")):
+            run = server.run(json.loads(record.read_text())["graph"])
+            problem = failure(run.history)
+            if problem is not None:
+                raise SystemExit(f"ComfyUI failed: {problem}")
+        end = time.monotonic()
+    return Times(end - begin, end - started, STORIES)
+
+
+def work_s(out: Path) -> float:
+    """Seconds from the begin of the first part to the end of the last."""
+    ends = {path: path.stat().st_mtime for path in (out / ".render" / "parts").glob("*.json")}
+    begin = min(end - json.loads(path.read_text())["seconds"] for path, end in ends.items())
+    return max(ends.values()) - begin
+
+
+def render_under_fire(paths: list[str], out: Path, workers: int, kills: int, seed: int) -> dict[str, int]:
+    """Render all stories while workers are killed so many times at random moments, and the driver once."""
     dice = random.Random(seed)
-    left, drivers = kills, 0
+    left, drivers, again = kills, 0, {}
     while True:
-        driver = subprocess.Popen(command(paths, out, *options), cwd=ROOT)
+        driver = subprocess.Popen(command(paths, out, "--cluster", f"local:{workers}"), cwd=ROOT)
         drivers += 1
         kill_driver_at = kills // 2 if drivers == 1 else -1
         while driver.poll() is None:
-            time.sleep(dice.uniform(2, 12))
-            workers = workers_in(out)
-            if left and workers and made(out):
-                os.kill(dice.choice(workers), signal.SIGKILL)
+            time.sleep(dice.uniform(0.5, 6))
+            alive = workers_in(out)
+            if left and alive and made(out):
+                os.kill(dice.choice(alive), signal.SIGKILL)
                 left -= 1
                 if left == kill_driver_at:
                     driver.kill()
+            # a part that is whole is never made again
+            for path in (out / ".render" / "parts").glob("*.json"):
+                again.setdefault(path, set()).add(path.stat().st_mtime_ns)
         if driver.wait() == 0:
-            return {"kills": kills - left, "drivers": drivers}
+            twice = sum(len(times) > 1 for times in again.values())
+            return {"kills": kills - left, "drivers": drivers, "made_twice": twice}
         if drivers > 2:
             raise SystemExit("the driver ended by itself; its output says why")
 
@@ -104,23 +155,37 @@ def compare(one: Path, other: Path) -> dict[str, int]:
     return {"films": len(names), "equal": sum(frames(one / name) == frames(other / name) for name in names)}
 
 
+WAYS = ("plain", "alone", "one", "many", "fire")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cluster", default="local:2")
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, default=None)
+    parser.add_argument("--only", default=",".join(WAYS))
     args = parser.parse_args()
     folder = args.out or Path(tempfile.mkdtemp())
     paths = write_stories(folder / "stories")
-    found: dict[str, object] = {}
-    found["one_worker_s"] = render(paths, folder / "one")
-    found["two_workers_s"] = render(paths, folder / "two", "--cluster", args.cluster)
-    found["two_equal"] = compare(folder / "one", folder / "two")
-    found["fire"] = render_under_fire(paths, folder / "fire", args.kills, args.seed, "--cluster", args.cluster)
-    found["fire_equal"] = compare(folder / "one", folder / "fire")
-    found["parts"] = {name: made(folder / name) for name in ("one", "two", "fire")}
-    print(json.dumps(found, indent=1))
+    only = args.only.split(",")
+    load = [round(os.getloadavg()[0], 1)]
+    found: dict[str, Any] = {"load": load, "machine": conditions(torch.device("cpu"))["device"]}
+    for way in [way for way in ("alone", "plain", "one", "many", "fire") if way in only]:
+        out = folder / way
+        if way == "alone":
+            # seeds of their own: then no two stories begin alike
+            found[way] = asdict(render(paths[:1], out, 1, "--seeds", f"1-{STORIES}"))
+        elif way == "plain":
+            found[way] = asdict(render_plain(folder / "alone", out))
+        elif way == "fire":
+            found[way] = render_under_fire(paths, out, args.workers, args.kills, args.seed)
+            found[way] |= {"parts": made(out)} | compare(folder / "one", out)
+        else:
+            found[way] = asdict(render(paths, out, 1 if way == "one" else args.workers))
+            found[way] |= compare(folder / "one", out)
+        load.append(round(os.getloadavg()[0], 1))
+        print(json.dumps(found, indent=1), flush=True)
 
 
 if __name__ == "__main__":

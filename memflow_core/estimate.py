@@ -17,6 +17,9 @@ and with `top_k`, beside any of them, s g d for the g keys and values that are c
 kept. m, g and c count batch x latent frames x tokens too. A cache in fp8 is read into buffers of the activations' kind:
 s 2 m d more where keys and values are read, s c d where attention is measured. The attention kernel is taken to need no
 score matrix, as fused kernels do.
+
+Where several processes share the stream, the keys and values and the work of a pass in each are those of its heads,
+and q, k and v go over in buffers: s n 6 d times its share of the heads.
 """
 
 from __future__ import annotations
@@ -124,16 +127,23 @@ def estimate(
     sampling: SamplingConfig,
     done: int = 0,
     open_end: bool = False,
+    processes: int = 1,
 ) -> Estimate:
     """Count what it takes to play a plan.
 
-    done      chunks that are made already. Passes are those of the rest; bytes are those of the whole plan.
-    open_end  whether the plan is as long as the story can be at most. Passes are those of all of it. The state can be
-              taken after any chunk, so it is the largest.
+    done       chunks that are made already. Passes are those of the rest; bytes are those of the whole plan.
+    open_end   whether the plan is as long as the story can be at most. Passes are those of all of it. The state can
+               be taken after any chunk, so it is the largest.
+    processes  that share the stream by heads. Bytes on the device are those of the one with the most heads.
     """
     counts = _counts(plan, memory, done, open_end)
     chunks = plan.chunks - done
-    frame = _frame_bytes(model, shape, memory)
+    own_heads = -(-model.heads // processes)
+    frame = _frame_bytes(model, shape, memory) * own_heads // model.heads
+    activations = _activation_bytes(model, shape, memory, plan, counts.span)
+    if processes > 1:
+        exchanged = 6 * model.dtype_bytes * model.dim * counts.span * shape.batch * shape.tokens
+        activations = (activations + exchanged) * own_heads // model.heads
     tables = 2 * INT64 * model.layers * shape.batch * memory.bank_slots
     video_frames = plan.grid.px_frames(plan.chunks) - plan.grid.px_frames(done)
     return Estimate(
@@ -151,7 +161,7 @@ def estimate(
         candidate_bytes=counts.candidates * frame,
         pin_bytes=counts.named * frame,
         prompt_bytes=4 * model.layers * shape.batch * model.text_length * model.dim * model.dtype_bytes,
-        activation_bytes=_activation_bytes(model, shape, memory, plan, counts.span),
+        activation_bytes=activations,
         state_bytes=_state_bytes(model, shape, memory, plan, counts),
         cache=memory.cache,
     )

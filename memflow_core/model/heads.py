@@ -19,10 +19,12 @@ class HeadShare(Protocol):
 
     total  heads of the model.
     own    those of this process; several processes hold them in the order of their ranks.
+    alone  whether no other process takes part, not even one without heads.
     """
 
     total: int
     own: slice
+    alone: bool
 
     @property
     def count(self) -> int:
@@ -44,6 +46,8 @@ class HeadShare(Protocol):
 
 class AllHeads(HeadShare):
     """Every head of a model, in one process."""
+
+    alone = True
 
     def __init__(self, total: int):
         self.total = total

@@ -50,7 +50,7 @@ class Group:
         try:
             dist.all_to_all_single(received, send, sizes, sent, group=self._group)
         except RuntimeError as error:
-            raise GroupLost(f"process {self.rank} of {self.size} lost another process of its stream.") from error
+            raise GroupLost(f"process {self.rank + 1} of {self.size} lost another process of its stream.") from error
         return [
             piece.view(dtype).view(tuple(shape)) for piece, shape in zip(received.split(sizes), shapes, strict=True)
         ]
@@ -71,6 +71,7 @@ class SharedHeads(HeadShare):
     def __init__(self, group: Group, total: int):
         self._group = group
         self.total = total
+        self.alone = group.size == 1
         self.shares = shares_of(total, group.size)
         self.own = self.shares[group.rank]
 

@@ -7,22 +7,20 @@ import os
 import pickle
 import queue
 import signal
-import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from datetime import timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
 
-from .group import Group, GroupLost
+from .group import GroupLost
+from .join import join_group
 
 CREDIT, END = "credit", "end"  # from the caller
 ITEM, DONE, LOST, FAILED = "item", "done", "lost", "failed"  # to the caller
-LOOPBACK = {"linux": "lo", "darwin": "lo0"}
 
 
 def serve(
@@ -38,7 +36,9 @@ def serve(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     outbox = _Outbox(line)
     try:
-        group = _join(rank, size, device, rendezvous, timeout_s)
+        if device.type == "cpu":
+            torch.set_num_threads(max(1, (os.cpu_count() or 1) // size))
+        group = join_group(rank, size, device, meeting=rendezvous, timeout_s=timeout_s)
         for item in _in_step(line, pickle.loads(packed)(group)):
             if rank == 0:
                 outbox.put(ITEM, pickle.dumps(item))
@@ -74,29 +74,6 @@ def _in_step(line: Connection, items: Iterator) -> Iterator:
         except StopIteration:
             return
         yield item
-
-
-def _join(rank: int, size: int, device: torch.device, rendezvous: Path, timeout_s: float) -> Group:
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    else:
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // size))
-        if sys.platform in LOOPBACK:
-            # all are on this machine, whose own name may lead nowhere
-            os.environ.setdefault("GLOO_SOCKET_IFNAME", LOOPBACK[sys.platform])
-    try:
-        dist.init_process_group(
-            "nccl" if device.type == "cuda" else "gloo",
-            init_method=rendezvous.as_uri(),
-            rank=rank,
-            world_size=size,
-            timeout=timedelta(seconds=timeout_s),
-        )
-    except RuntimeError as error:
-        raise GroupLost(f"process {rank} of {size} did not find the others.") from error
-    world = dist.group.WORLD
-    assert world is not None, "made above"
-    return Group(world, device)
 
 
 def _sentence_of(error: Exception) -> str:

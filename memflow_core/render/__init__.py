@@ -7,5 +7,6 @@ from .convert import convert
 from .errors import JobError
 from .jobs import JOB_FORMAT, make_jobs, read_story
 from .parts import cut_job
+from .ranks import RankVariables
 
-__all__ = ["JOB_FORMAT", "JobError", "convert", "cut_job", "make_jobs", "read_story"]
+__all__ = ["JOB_FORMAT", "JobError", "RankVariables", "convert", "cut_job", "make_jobs", "read_story"]

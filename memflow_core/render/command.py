@@ -59,6 +59,13 @@ def arguments() -> argparse.ArgumentParser:
     add("--cluster", default="", metavar="ADDRESS|local:N", help="on Ray: N workers on this machine, or a cluster's")
     add("--processes", type=int, default=1, metavar="N", help="workers on this machine, without Ray (1)")
     add(
+        "--gpus-per-story",
+        type=int,
+        default=1,
+        metavar="P",
+        help="GPUs that make one story together: of 12 heads 2, 3, 4 or 6 have an equal share (1)",
+    )
+    add(
         "--every",
         type=float,
         default=60.0,
@@ -147,6 +154,8 @@ def render(given: argparse.Namespace) -> int:
 
 def check_numbers(given: argparse.Namespace) -> None:
     """Raise JobError for a number that means nothing."""
+    if not 1 <= given.gpus_per_story <= 16:
+        raise JobError(f"--gpus-per-story is {given.gpus_per_story}, but must be from 1 to 16.")
     for name, low in (
         ("prompt_seconds", 0.1),
         ("every", 0.1),
@@ -162,11 +171,11 @@ def check_numbers(given: argparse.Namespace) -> None:
 
 def _executor(given: argparse.Namespace, installation: Any) -> Executor:
     if not given.cluster:
-        return ProcessExecutor(given.out, installation, given.processes)
+        return ProcessExecutor(given.out, installation, given.processes, given.gpus_per_story)
     # loaded only here: Ray is an optional extra
     from .ray_workers import RayExecutor
 
-    return RayExecutor(given.out, installation, given.cluster)
+    return RayExecutor(given.out, installation, given.cluster, given.gpus_per_story)
 
 
 def _begun(journal: Journal) -> list[Job]:
@@ -176,7 +185,7 @@ def _begun(journal: Journal) -> list[Job]:
 
 def _cut(job: Job, infos: dict[str, Any], given: argparse.Namespace) -> Any:
     try:
-        return cut_job(job.graph, infos, every_s=given.every, content=given.moments)
+        return cut_job(job.graph, infos, every_s=given.every, content=given.moments, ranks=given.gpus_per_story)
     except JobError as error:
         raise JobError(f"{job.name}: {error}") from None
 

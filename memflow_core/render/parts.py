@@ -69,25 +69,28 @@ class Cut:
     keep: str | None = None
 
 
-def cut_job(graph: Graph, infos: Mapping[str, Any], *, every_s: float = 60.0, content: str = "exact") -> Cut:
+def cut_job(
+    graph: Graph, infos: Mapping[str, Any], *, every_s: float = 60.0, content: str = "exact", ranks: int = 1
+) -> Cut:
     """Cut a job's graph into parts.
 
     every_s  the longest time between two moments, in seconds of the film.
     content  of the moments' state files: exact (gigabytes at 832 x 480, the same bit by bit) or compact.
+    ranks    ComfyUIs that make the story together: their sums are rounded in another order, so their parts are others.
 
     Raises JobError for a story that has no end, or whose schedule cannot be placed.
     """
     why = _why_whole(graph, infos)
     if why:
         _check_schedules(graph)
-        return Cut((_whole(graph),), whole=why)
+        return Cut((_whole(graph, ranks),), whole=why)
     (stream,) = nodes_of(graph, STREAM)
     story = _Story(graph, stream)
     parts: list[Part] = []
     ends = story.moments(every_s)
     for start, end in zip((0, *ends), ends, strict=False):
         parent = parts[-1].key if parts else None
-        parts.append(story.part(start, end, parent, content))
+        parts.append(story.part(start, end, parent, (content, ranks)))
     others = _outputs(graph, infos) - {stream}
     saves = [graph[id]["inputs"].get("content", "compact") for id in others if graph[id]["class_type"] == SAVE]
     left = tuple(sorted(id for id in others if graph[id]["class_type"] != SAVE))
@@ -115,9 +118,9 @@ def model_key(graph: Graph) -> str:
     return _hash(ancestors(graph, *(link[0] for link in loads if is_link(link) and link[0] in graph)))
 
 
-def _whole(graph: Graph) -> Part:
+def _whole(graph: Graph, ranks: int) -> Part:
     bare = {id: {name: node[name] for name in ("class_type", "inputs")} for id, node in graph.items()}
-    return Part(_hash(bare), None, bare)
+    return Part(_hash(bare if ranks == 1 else [bare, ranks]), None, bare)
 
 
 def _hash(value: Any) -> str:
@@ -203,7 +206,8 @@ class _Story:
             ends.append(segment.end_chunk)
         return tuple(ends)
 
-    def part(self, start: int, end: int, parent: str | None, content: str) -> Part:
+    def part(self, start: int, end: int, parent: str | None, made_by: tuple[str, int]) -> Part:
+        """One part; made_by: (content of moments, ranks), which decide its numbers beside the graph."""
         graph = copy.deepcopy(self.needed)
         graph[self.text_node]["inputs"]["prompts"] = to_text(self._until(end))
         inputs = graph[self.stream]["inputs"]
@@ -212,7 +216,7 @@ class _Story:
             inputs["state"] = [LOADED, 0]
             file = f"memflow_states/{state_name(parent)} [output]"
             graph[LOADED] = {"class_type": LOAD, "inputs": {"file": file}}
-        key = _hash([graph, content])
+        key = _hash([graph, *made_by])
         prompt = self.plan.segments[self.plan.segment_at(start)].prompt
         return Part(key, parent, graph, self.stream, (start, end), prompt)
 

@@ -78,7 +78,7 @@ class RayExecutor:
     Raises JobError if Ray is not installed, or there is no such cluster.
     """
 
-    def __init__(self, out: Path, installation: Installation, where: str) -> None:
+    def __init__(self, out: Path, installation: Installation, where: str, gpus_per_story: int = 1) -> None:
         try:
             import ray
         except ImportError:
@@ -86,6 +86,7 @@ class RayExecutor:
         self._ray = ray
         self._out = out
         self._installation = installation
+        self._ranks = gpus_per_story
         self.count = self._join(where)
 
     def _join(self, where: str) -> int:
@@ -106,16 +107,18 @@ class RayExecutor:
             self._ray.init(address=where, log_to_driver=False, logging_level=logging.ERROR, runtime_env=env)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise JobError(f"--cluster {where}: there is no Ray cluster ({str(error)[:120]}).") from None
-        return max(1, int(self._gpus) or len([node for node in self._ray.nodes() if node["Alive"]]))
+        if 0 < self._gpus < self._ranks:
+            raise JobError(f"--gpus-per-story is {self._ranks}, but the cluster has {self._gpus:g}: give fewer.")
+        return int(self._gpus) // self._ranks or len([node for node in self._ray.nodes() if node["Alive"]])
 
     @property
     def _gpus(self) -> float:
         return self._ray.cluster_resources().get("GPU", 0)
 
     def start(self, name: str, slot: int) -> WorkerLink:  # noqa: ARG002  Ray chooses the GPU
-        shares = min(1.0, self._gpus / self.count)
-        env = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": threads_of(self.count)}
-        settings = worker_settings(name, self._out, self._installation, env)
+        shares = min(float(self._ranks), self._gpus / self.count)
+        env = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": threads_of(self.count * self._ranks)}
+        settings = worker_settings(name, self._out, self._installation, env, self._ranks)
         actor = self._ray.remote(Host).options(num_cpus=1, num_gpus=shares, max_restarts=0).remote(settings)
         return RayWorker(self._ray, name, actor)
 

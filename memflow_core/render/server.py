@@ -85,8 +85,8 @@ class Server:
     def pid(self) -> int:
         return 0 if self._process is None else self._process.pid
 
-    def start(self, ready_s: float = 600) -> None:
-        """Start it, and wait until it answers. Raises JobError if it ends early, or has not loaded this pack."""
+    def launch(self) -> None:
+        """Start it; `wait` for it."""
         self.port = _free_port()
         for name in ("output", "temp", "user"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
@@ -96,6 +96,10 @@ class Server:
                 self._command(env), cwd=self.installation.comfyui, env=env, stdin=subprocess.PIPE, stdout=log,
                 stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
+
+    def wait(self, ready_s: float = 600) -> None:
+        """Wait until it answers. Raises JobError if it ends early, or has not loaded this pack."""
+        assert self._process is not None, "launched before"
         deadline = time.monotonic() + ready_s
         while not self.answers():
             if self._process.poll() is not None:

@@ -1,4 +1,4 @@
-"""A worker: one process with one ComfyUI, which runs parts that it is given, one after the other.
+"""A worker: one process with one ComfyUI, or several that make each story together. It runs parts that it is given.
 
     python -m memflow_core.render.worker SETTINGS
 
@@ -10,6 +10,7 @@ Events: ready, beat, progress {key, chunk, chunks, part of a whole}, done {key},
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import re
@@ -21,11 +22,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .convert import Graph
 from .errors import JobError, RefusedError
 from .film import first_picture
 from .journal import Journal, write_json, write_text
-from .parts import state_name
-from .server import Installation, Server, failure, traceback_of
+from .parts import SAVED, state_name
+from .ranks import Ranks
+from .server import Installation, failure, traceback_of
 from .tags import VIDEOS
 
 BEAT_S = 1.0
@@ -36,7 +39,7 @@ _CHUNK = re.compile(r"chunk (\d+)(?: of (\d+))?")
 class Worker:
     """Runs tasks on a ComfyUI of its own.
 
-    settings  {name, out, installation: fields of Installation, env}.
+    settings  {name, out, installation: fields of Installation, env, ranks: how many ComfyUIs make a story together}.
     """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
@@ -44,10 +47,18 @@ class Worker:
         self.journal = Journal(Path(settings["out"]))
         installation = settings["installation"]
         installation = Installation(**{**installation, "options": tuple(installation["options"])})
-        self.server = Server(installation, self.journal.workers / self.name, settings.get("env"))
+        self.ranks = Ranks(
+            installation,
+            self.journal.workers / self.name,
+            settings.get("env"),
+            count=settings.get("ranks", 1),
+            saves=SAVED,
+        )
+        self.server = self.ranks.first
         self._speaking = threading.Lock()
         self._last_progress = 0.0
         self._is_ready = False
+        self._runs = 0
 
     def say(self, event: str, **more: Any) -> None:
         with self._speaking:
@@ -56,17 +67,17 @@ class Worker:
     def start(self) -> None:
         """Start ComfyUI and write down what nodes it has."""
         threading.Thread(target=self._beat, daemon=True).start()
-        self.server.start()
+        self.ranks.start()
         infos = self.journal.workers / f"{self.name}.infos.json"
         write_text(infos, json.dumps(self.server.request("/object_info")))
         self._is_ready = True
-        self.say("ready", pid=os.getpid(), server=self.server.pid, infos=str(infos))
+        self.say("ready", pid=os.getpid(), servers=self.ranks.pids, infos=str(infos))
 
     def _beat(self) -> None:
         while True:
             # while ComfyUI starts, the process alone shows that something goes on
-            starting = not self._is_ready and (not self.server.port or not self.server.ended())
-            if starting or self.server.answers():
+            starting = not self._is_ready and (not self.ranks.launched() or not self.ranks.ended())
+            if starting or self.ranks.answers():
                 self.say("beat")
             time.sleep(BEAT_S)
 
@@ -75,11 +86,15 @@ class Worker:
         try:
             self._run(task)
         except JobError as error:
-            if self.server.ended():
+            if self.ranks.ended():
                 # a new ComfyUI is a new worker's business
                 self.say("failed", key=task["key"], problem=str(error), log=str(self.server.log), died=True)
                 sys.exit(1)
             self._fail(task, str(error), "", final=isinstance(error, RefusedError))
+        self.ranks.clear()
+        if not self.ranks.in_step:
+            # some wait within the run for those that have failed
+            sys.exit(1)
 
     def _run(self, task: Mapping[str, Any]) -> None:
         key, begin = task["key"], time.monotonic()
@@ -98,13 +113,23 @@ class Worker:
     def _run_from(self, task: Mapping[str, Any], parent: str | None) -> dict[str, Any]:
         """Run a task's graph with the moment before it at the place where the graph looks for it."""
         if parent is None:
-            return self.server.run(task["graph"], lambda event: self._progress(task["key"], event))
-        place = self.server.output / "memflow_states" / state_name(parent)
-        link_or_copy(self.journal.state_of(parent), place)
+            return self.ranks.run(self._fresh(task), lambda event: self._progress(task["key"], event))
+        places = [server.output / "memflow_states" / state_name(parent) for server in self.ranks.servers]
         try:
+            for place in places:
+                link_or_copy(self.journal.state_of(parent), place)
             return self._run_from(task, None)
         finally:
-            place.unlink(missing_ok=True)
+            for place in places:
+                place.unlink(missing_ok=True)
+
+    def _fresh(self, task: Mapping[str, Any]) -> Graph:
+        """A task's graph; that of a part with a name that no run had, or ComfyUI would not make it a second time."""
+        graph, stream = copy.deepcopy(task["graph"]), task.get("stream")
+        if stream is not None:
+            self._runs += 1
+            graph[stream]["inputs"]["filename_prefix"] += f"_{self._runs}"
+        return graph
 
     def _take(self, task: Mapping[str, Any], history: Mapping[str, Any]) -> list[str]:
         """Move what a run wrote to the folder of parts. Returns names below it: the film first, if there is one."""

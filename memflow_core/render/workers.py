@@ -17,6 +17,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
+from .errors import JobError
+from .ranks import GPUS
 from .server import PACK, Installation
 
 Event = dict[str, Any]
@@ -52,9 +54,12 @@ class Executor(Protocol):
     def close(self) -> None: ...
 
 
-def worker_settings(name: str, out: Path, installation: Installation, env: Mapping[str, str]) -> dict[str, Any]:
+def worker_settings(
+    name: str, out: Path, installation: Installation, env: Mapping[str, str], ranks: int
+) -> dict[str, Any]:
     """What a `worker.Worker` is made from, as JSON."""
-    return {"name": name, "out": str(out.resolve()), "installation": asdict(installation), "env": dict(env)}
+    fields = {"installation": asdict(installation), "env": dict(env), "ranks": ranks}
+    return {"name": name, "out": str(out.resolve()), **fields}
 
 
 class ProcessWorker:
@@ -69,7 +74,7 @@ class ProcessWorker:
             stderr=_error_file(settings), text=True, start_new_session=True,
         )  # fmt: skip
         self._events: queue.Queue[Event] = queue.Queue()
-        self._server = 0
+        self._servers: list[int] = []
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:
@@ -79,7 +84,7 @@ class ProcessWorker:
                 event = json.loads(line)
             except ValueError:
                 continue
-            self._server = event.get("server", self._server)
+            self._servers = event.get("servers", self._servers)
             self._events.put(event)
 
     def give(self, task: Mapping[str, Any]) -> None:
@@ -99,9 +104,9 @@ class ProcessWorker:
 
     def stop(self) -> None:
         # a stopped process takes no other signal; a hanging ComfyUI does not see that its worker has ended
-        if self.alive() and self._server:
+        for server in self._servers if self.alive() else ():
             with contextlib.suppress(OSError):
-                os.kill(self._server, signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
+                os.kill(server, signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
         self.process.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(30)
@@ -114,23 +119,41 @@ def _error_file(settings: Mapping[str, Any]) -> Any:
 
 
 class ProcessExecutor:
-    """Workers as processes on this machine; where there are several GPUs, one each."""
+    """Workers as processes on this machine; where there are GPUs, so many each as a story has.
 
-    def __init__(self, out: Path, installation: Installation, count: int = 1) -> None:
+    Raises JobError where there are GPUs, but too few.
+    """
+
+    def __init__(self, out: Path, installation: Installation, count: int = 1, gpus_per_story: int = 1) -> None:
         self.count = count
         self._out = out
         self._installation = installation
+        self._ranks = gpus_per_story
+        needed = count * gpus_per_story
+        self._gpus = gpu_names(installation.python) if needed > 1 else []
+        if 0 < len(self._gpus) < needed:
+            raise JobError(
+                f"--processes {count} with --gpus-per-story {gpus_per_story} needs {needed} GPUs, but there are "
+                f"{len(self._gpus)}: give fewer."
+            )
 
     def start(self, name: str, slot: int) -> WorkerLink:
-        env = {"OMP_NUM_THREADS": threads_of(self.count)}
-        if self.count > 1:
-            env["CUDA_VISIBLE_DEVICES"] = str(slot)
-        # what the person who started this has set stays
-        env = {name: value for name, value in env.items() if name not in os.environ}
-        return ProcessWorker(worker_settings(name, self._out, self._installation, env))
+        env = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": threads_of(self.count * self._ranks)}
+        if self._gpus:
+            env[GPUS] = ",".join(self._gpus[slot * self._ranks : (slot + 1) * self._ranks])
+        return ProcessWorker(worker_settings(name, self._out, self._installation, env, self._ranks))
 
     def close(self) -> None:
         pass
+
+
+def gpu_names(python: str) -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them, by the torch of another Python."""
+    ask = "import torch; print(torch.cuda.device_count())"
+    said = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=False).stdout.split()
+    count = int(said[-1]) if said and said[-1].isdecimal() else 0
+    named = [name.strip() for name in os.environ.get(GPUS, "").split(",") if name.strip()]
+    return named[:count] if named else [str(number) for number in range(count)]
 
 
 def threads_of(workers: int) -> str:

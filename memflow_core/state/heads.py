@@ -22,7 +22,7 @@ def has_heads(name: str) -> bool:
 
 def with_all_heads(name: str, tensor: Tensor, share: HeadShare) -> Tensor:
     """A copy on the CPU of a stream's tensor, with the heads of all processes. Each of them must call it."""
-    if share.count == share.total or not has_heads(name):
+    if share.alone or not has_heads(name):
         return tensor.detach().to("cpu", copy=True)
     # layer by layer: a device that holds its share may have no room for all
     layers = (share.gather([layer], dim=HEADS - 1)[0] for layer in tensor.detach())

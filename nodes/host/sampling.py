@@ -13,9 +13,11 @@ from comfy_api.torch_helpers.torch_compile import TORCH_COMPILE_KWARGS
 from torch import Tensor
 
 from ...memflow_core.model import Backbone, Compiler
+from ...memflow_core.parallel import ParallelBackbone
 from .honoured.attention import AttentionOptions, attention_of, cross_attention_of, has_override, reader_of
 from .honoured.model import wan_tree
 from .honoured.weights import HookedWeights
+from .ranks import group_of
 
 
 @contextmanager
@@ -55,7 +57,9 @@ def _backbone(model: Any, weights: HookedWeights, timesteps: Sequence[float]) ->
     tree = wan_tree(model)
     told = AttentionOptions(model, tree, timesteps)
     replaced = cross_attention_of(tree, told.options)
-    return Backbone(
+    group = group_of(model.load_device)
+    kind = Backbone if group is None else partial(ParallelBackbone, group=group)
+    return kind(
         tree,
         model.model.get_dtype_inference(),
         attention=attention_of(model, told.options),

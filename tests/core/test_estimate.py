@@ -13,7 +13,7 @@ import torch
 from memflow_core.config import CACHES, LatentShape, MemoryConfig, ModelConfig, SamplingConfig
 from memflow_core.estimate import GB, Estimate, estimate
 from memflow_core.memory import KVCache, ReferenceMemory
-from memflow_core.model import Backbone, ModelSize, WanModel
+from memflow_core.model import AllHeads, Backbone, ModelSize, WanModel
 from memflow_core.play import EncodedSchedule, play
 from memflow_core.schedule import Blend, ChunkGrid, Pin, Plan, PromptSchedule, Segment, Time
 from memflow_core.state import capture, resume
@@ -76,7 +76,7 @@ def random_story(rng: random.Random) -> tuple[Plan, dict]:
     return plan, settings
 
 
-def estimate_of(backbone: Backbone, stream: Stream, plan: Plan, done: int = 0) -> Estimate:
+def estimate_of(backbone: Backbone, stream: Stream, plan: Plan, done: int = 0, processes: int = 1) -> Estimate:
     return estimate(
         size_of(backbone),
         stream.shape,
@@ -84,6 +84,7 @@ def estimate_of(backbone: Backbone, stream: Stream, plan: Plan, done: int = 0) -
         plan=plan,
         sampling=stream.sampling,
         done=done,
+        processes=processes,
     )
 
 
@@ -152,6 +153,27 @@ def test_the_cache_takes_exactly_the_bytes_of_its_tensors(retrieval, precision, 
     assert estimated.cache_bytes == sum(x.nbytes for x in (*cache.parts.values(), cache.frames, cache.order))
     sink = slice(cache.layout.border, cache.layout.border + 2)
     assert estimated.sink_bytes == sum(x[:, :, :, sink].contiguous().nbytes for x in cache.parts.values())
+
+
+class SomeHeads(AllHeads):
+    """The heads of the first of several processes."""
+
+    def __init__(self, total: int, processes: int):
+        super().__init__(total)
+        self.own = slice(0, -(-total // processes))
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize("cache", CACHES)
+def test_each_of_several_processes_takes_the_bytes_of_its_heads(processes, cache):
+    config = ModelConfig(dim=32, num_heads=4, num_layers=3, ffn_dim=48, text_dim=8, freq_dim=16)
+    backbone = Backbone(WanModel(config))
+    backbone.share = SomeHeads(4, processes)
+    stream = Stream(backbone, LatentShape(4, 6, 2), memory=MemoryConfig(retrieval="prompt", cache=cache))
+    estimated, whole = (estimate_of(backbone, stream, planned(9), processes=count) for count in (processes, 1))
+    kept = (*stream.cache.parts.values(), stream.cache.frames, stream.cache.order)
+    assert estimated.cache_bytes == sum(x.nbytes for x in kept)
+    assert estimated.state_bytes == whole.state_bytes and estimated.prompt_bytes == whole.prompt_bytes
 
 
 def test_a_resumed_run_takes_the_rest(make_stream, backbone, prompt):

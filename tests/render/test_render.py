@@ -16,7 +16,7 @@ import pytest
 
 from memflow_core.render.command import main
 from memflow_core.render.journal import ASIDE, DONE, Journal
-from tools.comfy_host import ROOT
+from tools.comfy_host import ROOT, make_base
 from tools.comfy_server import failure, output_files
 
 pytestmark = pytest.mark.slow
@@ -53,9 +53,10 @@ def stories(tmp_path_factory) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def options(comfy_path) -> list[str]:
+def options(comfy_path, tmp_path_factory) -> list[str]:
     workflow = ROOT / "workflows" / "tiny_story.json"
-    base = Path(os.environ.get("MEMFLOW_BASE") or ROOT / ".host" / "base")
+    base = tmp_path_factory.mktemp("base")
+    make_base(base)
     return ["--workflow", str(workflow), "--comfyui", str(comfy_path), "--base", str(base), *SET]
 
 
@@ -113,11 +114,21 @@ def wait_for(what, seconds: float = 300) -> None:
         time.sleep(0.05)
 
 
-def workers_of(pid: int) -> list[int]:
-    """Process ids of a driver's workers: its children whose command says so."""
+def children_of(pid: int, command: str) -> list[int]:
+    """Process ids of the children of a process whose command has some words in it, by age."""
     listing = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
     rows = [line.split(None, 2) for line in listing.splitlines()[1:]]
-    return [int(row[0]) for row in rows if int(row[1]) == pid and "memflow_core.render.worker" in row[2]]
+    return sorted(int(row[0]) for row in rows if int(row[1]) == pid and command in row[2])
+
+
+def workers_of(pid: int) -> list[int]:
+    """Process ids of a driver's workers."""
+    return children_of(pid, "memflow_core.render.worker")
+
+
+def servers_of(pid: int) -> list[int]:
+    """Process ids of a worker's ComfyUIs."""
+    return children_of(pid, "launch.py")
 
 
 def test_a_killed_worker_and_a_killed_driver_lose_nothing(stories, options, undisturbed, tmp_path):
@@ -159,6 +170,29 @@ def test_a_ray_cluster_makes_the_same_though_an_actor_is_killed(stories, options
         driver.kill()
         driver.wait()
     assert_same(journal, undisturbed)
+
+
+def test_two_comfyuis_make_one_story_though_one_is_killed(stories, options, undisturbed, tmp_path):
+    """As one makes it, but for the rounding of sums; and each time the same."""
+    journal = Journal(tmp_path / "out")
+    story = next(path for path in stories if "alone" in path)
+    together = [story, "--out", str(journal.out), *options, "--gpus-per-story", "2"]
+    driver = subprocess.Popen([sys.executable, "-m", "memflow_core.render", *together], cwd=ROOT)
+    try:
+        wait_for(lambda: len(list(journal.parts.glob("*.json"))) >= 1)
+        (worker,) = workers_of(driver.pid)
+        os.kill(servers_of(worker)[1], signal.SIGKILL)
+        assert driver.wait(500) == 0
+    finally:
+        driver.kill()
+        driver.wait()
+    (disturbed,) = films(journal).values()
+    one, two = frames(films(undisturbed)["alone"]), frames(disturbed)
+    assert len(one) == len(two)
+    assert max(np.abs(a.astype(int) - b).mean() for a, b in zip(one, two, strict=True)) < 0.5
+    again = Journal(tmp_path / "again")
+    assert main([arg.replace(str(journal.out), str(again.out)) for arg in together]) == 0
+    assert same(disturbed, films(again)["alone"])
 
 
 def test_what_the_server_refuses_is_set_aside_with_its_log(undisturbed, options, tmp_path, capsys):
