@@ -134,7 +134,7 @@ def render_under_fire(paths: list[str], out: Path, workers: int, kills: int, see
 
 def workers_in(out: Path) -> list[int]:
     """Process ids of the workers that work in a folder."""
-    listing = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+    listing = subprocess.run(["ps", "-wweo", "pid,args"], capture_output=True, text=True, check=True).stdout
     rows = [line.split(None, 1) for line in listing.splitlines()[1:]]
     return [int(row[0]) for row in rows if "memflow_core.render.worker" in row[1] and str(out.resolve()) in row[1]]
 

@@ -138,6 +138,7 @@ class Driver:
                 notes.append(f"left out, as they look at the film alone: node {', '.join(cut.left)}")
             record = known or Record(job.id, job.name, job.graph, job.workflow, notes)
             record.parts = self.tree.paths[job.id]
+            record.sound = self.tree.sounds.get(job.id)
             if record.state == ASIDE and retry:
                 record.state, record.problem, record.log = WAITING, "", ""
             if record.state == DONE and not all((self.journal.out / file).is_file() for file in record.files):
@@ -285,7 +286,7 @@ class Driver:
 
     def _finish_jobs(self) -> None:
         for id in self.live:
-            if all(key in self._done for key in self.tree.paths[id]):
+            if all(key in self._done for key in self.tree.needed(id)):
                 record = self.records[id]
                 try:
                     finish_job(self.journal, record, self.cuts[id])

@@ -65,6 +65,37 @@ def _header(stream) -> bytes:
     return f"{context.name} {context.width} {context.height}".encode() + (context.extradata or b"")
 
 
+def check_sound(path: Path) -> None:
+    """Raise JobError for a sound that no film can have."""
+    import av
+
+    with av.open(path) as file:
+        channels = file.streams.audio[0].codec_context.channels
+    if channels not in (1, 2):
+        raise JobError(f"the audio has {channels} channels, but must have 1 or 2.")
+
+
+def lay_under(sound: Path, film: Path, target: Path, *, fps: float, tags: Mapping[str, str]) -> None:
+    """Write a film again with a sound under it, which ends with the film or is silent after its end.
+
+    Raises JobError if it cannot be encoded.
+    """
+    # loaded here: a silent film needs no torch
+    from ..video import lay_sound, read_sound
+
+    draft = target.with_name(f".{target.name}.unfinished")
+    rate = Fraction(fps).limit_denominator(1_000_000)
+    try:
+        lay_sound(
+            read_sound(sound), film, draft, container=_FORMATS[target.suffix.lower()][0], metadata=tags, rate=rate
+        )
+        os.replace(draft, target)
+    except ValueError as error:
+        raise JobError(str(error)) from None
+    finally:
+        draft.unlink(missing_ok=True)
+
+
 def first_picture(film: Path, target: Path) -> None:
     """Write a film's first frame as JPEG."""
     import av

@@ -6,10 +6,10 @@ import json
 import time
 from pathlib import Path
 
-from .film import join
+from .film import join, lay_under
 from .journal import DONE, Journal, Record
 from .parts import Cut
-from .tags import VIDEOS
+from .tags import PLAYED, VIDEOS, tags_of
 from .worker import link_or_copy
 
 
@@ -30,9 +30,21 @@ def _film(journal: Journal, record: Record, cut: Cut) -> str:
     films = [journal.parts / _files(journal, key)[0] for key in record.parts]
     target = journal.out / f"{record.id}{films[0].suffix}"
     tags = {"prompt": json.dumps(record.graph)}
+    # the last part knows what was played from the story's start
+    if played := tags_of(films[-1]).get(PLAYED):
+        tags[PLAYED] = played
     if record.workflow is not None:
         tags["workflow"] = json.dumps(record.workflow)
-    record.frames = join(films, target, fps=cut.fps, tags=tags)
+    if record.sound is None:
+        record.frames = join(films, target, fps=cut.fps, tags=tags)
+        return target.name
+    silent = target.with_name(f".silent.{target.name}")
+    try:
+        record.frames = join(films, silent, fps=cut.fps, tags={})
+        sound = journal.parts / _files(journal, record.sound)[0]
+        lay_under(sound, silent, target, fps=cut.fps, tags=tags)
+    finally:
+        silent.unlink(missing_ok=True)
     return target.name
 
 

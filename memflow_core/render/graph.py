@@ -11,7 +11,8 @@ from .convert import Graph, is_link
 from .errors import JobError, cut
 from .widgets import widget_places
 
-STREAM, SAMPLER, SCHEDULE = "MemFlowStreamToVideo", "MemFlowSampler", "MemFlowPromptSchedule"
+STREAM, SAMPLER = "MemFlowStreamToVideo", "MemFlowSampler"
+SCHEDULE, SEGMENT = "MemFlowPromptSchedule", "MemFlowPromptSegment"
 SEEDS = ("seed", "noise_seed")
 
 

@@ -33,6 +33,7 @@ class Record:
 
     state     WAITING, DONE or ASIDE.
     parts     keys of its parts, in order.
+    sound     key of the part that makes its sound, if it has one.
     files     of the result, below OUT.
     problem   why it was set aside, one sentence; log: where more stands, below OUT.
     """
@@ -44,6 +45,7 @@ class Record:
     notes: list[str] = field(default_factory=list)
     state: str = WAITING
     parts: list[str] = field(default_factory=list)
+    sound: str | None = None
     files: list[str] = field(default_factory=list)
     problem: str = ""
     log: str = ""

@@ -14,21 +14,28 @@ import copy
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ..config import MAX_ABSOLUTE_FRAMES
-from ..schedule import ChunkGrid, Plan, PromptSchedule, ScheduleError, Time, read_schedule, to_text
+from ..schedule import ChunkGrid, ScheduleError
 from .convert import Graph, is_link
 from .errors import JobError
-from .graph import SAMPLER, SCHEDULE, STREAM, ancestors, followers, nodes_of
+from .graph import SAMPLER, STREAM, ancestors, followers, nodes_of
+from .story import ChainedPrompts, Placed, Prompts, check_schedules, prompts_of
 
 SAVE, LOAD = "MemFlowSaveState", "MemFlowLoadState"
-LOADED, SAVED = "memflow_moment", "memflow_next_moment"  # ids of the nodes that are added to a graph
+SAVE_SOUND = "SaveAudio"  # ComfyUI's own, as FLAC
+LOADED, SAVED, SOUND = (
+    "memflow_moment",
+    "memflow_next_moment",
+    "memflow_sound",
+)  # ids of nodes that are added to a graph
 CONTENTS = ("exact", "compact")
 FOLDER = "render"  # in ComfyUI's folder of states
 MOST_FRAMES = 1_000_000  # the longest `length` of the node
 LONGEST_ABSOLUTE = MAX_ABSOLUTE_FRAMES // ChunkGrid().latent_frames  # chunks
+LONGEST_CHAIN = ChunkGrid().px_frames(LONGEST_ABSOLUTE)
 # what only looks at a film, and is left out of its parts
 LOOKS = {"PreviewAny", "MemFlowMemoryView", "SaveVideo", "MemFlowExportJob"}
 
@@ -60,6 +67,7 @@ class Cut:
     left   ids of nodes that are left out, since they only look at the film.
     fps    video frames a second of the film; 0 for one piece.
     keep   content of the state that the job itself saves at its end; None if it saves none.
+    sound  a part that makes the film's sound; None if it has none.
     """
 
     parts: tuple[Part, ...]
@@ -67,6 +75,7 @@ class Cut:
     left: tuple[str, ...] = ()
     fps: float = 0.0
     keep: str | None = None
+    sound: Part | None = None
 
 
 def cut_job(
@@ -82,10 +91,12 @@ def cut_job(
     """
     why = _why_whole(graph, infos)
     if why:
-        _check_schedules(graph)
+        check_schedules(graph)
         return Cut((_whole(graph, ranks),), whole=why)
     (stream,) = nodes_of(graph, STREAM)
-    story = _Story(graph, stream)
+    prompts = prompts_of(graph, stream)
+    assert prompts is not None, "asked before"
+    story = _Story(graph, stream, prompts)
     parts: list[Part] = []
     ends = story.moments(every_s)
     for start, end in zip((0, *ends), ends, strict=False):
@@ -94,7 +105,8 @@ def cut_job(
     others = _outputs(graph, infos) - {stream}
     saves = [graph[id]["inputs"].get("content", "compact") for id in others if graph[id]["class_type"] == SAVE]
     left = tuple(sorted(id for id in others if graph[id]["class_type"] != SAVE))
-    return Cut(tuple(parts), left=left, fps=story.grid.fps, keep=saves[0] if saves else None)
+    keep = saves[0] if saves else None
+    return Cut(tuple(parts), left=left, fps=story.grid.fps, keep=keep, sound=_sound(graph, stream))
 
 
 def runnable(part: Part, content: str | None) -> Graph:
@@ -118,6 +130,17 @@ def model_key(graph: Graph) -> str:
     return _hash(ancestors(graph, *(link[0] for link in loads if is_link(link) and link[0] in graph)))
 
 
+def _sound(graph: Graph, stream: str) -> Part | None:
+    """The part that writes what is linked to a film's `audio` to a file of its own."""
+    link = graph[stream]["inputs"].get("audio")
+    if not is_link(link):
+        return None
+    made = _bare(ancestors(graph, link[0]))
+    inputs = {"audio": link, "filename_prefix": f"{FOLDER}/sound"}
+    made[SOUND] = {"class_type": SAVE_SOUND, "inputs": inputs}
+    return Part(_hash(made), None, made, prompt="sound")
+
+
 def _whole(graph: Graph, ranks: int) -> Part:
     bare = {id: {name: node[name] for name in ("class_type", "inputs")} for id, node in graph.items()}
     return Part(_hash(bare if ranks == 1 else [bare, ranks]), None, bare)
@@ -137,15 +160,17 @@ def _why_whole(graph: Graph, infos: Mapping[str, Any]) -> str:
     if len(streams) != 1 or nodes_of(graph, SAMPLER):
         return "it has not exactly one MemFlow sampler that streams to a video"
     node = graph[streams[0]]["inputs"]
-    for name, why in (("state", "it goes on from a state"), ("audio", "it has sound")):
-        if is_link(node.get(name)):
-            return why
+    if is_link(node.get("state")):
+        return "it goes on from a state"
+    if is_link(node.get("audio")) and SAVE_SOUND not in infos:
+        return f"it has sound, which only {SAVE_SOUND} can bring here"
     if any(is_link(node.get(name)) for name in ("length", "fps", "seed", "format", "save_output")):
         return "a link decides its length, fps, seed or format"
-    schedule = graph[node["schedule"][0]] if is_link(node.get("schedule")) else {"class_type": "", "inputs": {}}
-    texts = [schedule["inputs"].get(name, "") for name in ("prompts", "global_prompt")]
-    if schedule["class_type"] != SCHEDULE or not all(isinstance(text, str) for text in texts):
-        return "its prompts do not stand in a MemFlow Prompt Schedule"
+    prompts = prompts_of(graph, streams[0])
+    if prompts is None:
+        return "its prompts come from nodes that cannot be read here"
+    if isinstance(prompts, ChainedPrompts) and not 0 < int(node["length"]) <= LONGEST_CHAIN:
+        return "its prompts stand in Prompt Segments, and it has no end or is longer than positions are absolute"
     after = followers(graph, streams[0])
     for id in sorted(_outputs(graph, infos) - {streams[0]}):
         kind = graph[id]["class_type"]
@@ -155,53 +180,30 @@ def _why_whole(graph: Graph, infos: Mapping[str, Any]) -> str:
     return ""
 
 
-def _check_schedules(graph: Graph) -> None:
-    """Raise JobError for a schedule's text that its node would refuse."""
-    for id in nodes_of(graph, SCHEDULE):
-        text = graph[id]["inputs"].get("prompts")
-        if isinstance(text, str):
-            _read(text, id)
-
-
-def _read(text: str, id: str) -> PromptSchedule:
-    try:
-        return read_schedule(text)
-    except ScheduleError as error:
-        raise JobError(f"the schedule (node {id}): {error}") from None
-
-
 class _Story:
-    """The one film of a graph: its schedule on the grid of chunks, and graphs of its parts."""
+    """The one film of a graph, and graphs of its parts."""
 
-    def __init__(self, graph: Graph, stream: str) -> None:
+    def __init__(self, graph: Graph, stream: str, prompts: Prompts) -> None:
         inputs = graph[stream]["inputs"]
         self.stream = stream
-        self.text_node = inputs["schedule"][0]
+        self.prompts = prompts
+        # sound is laid under the whole film at the end
+        silent = {name: value for name, value in inputs.items() if name not in ("audio", "audio_start")}
+        graph = {**graph, stream: {**graph[stream], "inputs": silent}}
         self.needed = _bare(ancestors(graph, stream))
-        self.schedule = _read(graph[self.text_node]["inputs"].get("prompts", ""), self.text_node)
         try:
-            self.grid = ChunkGrid(fps=float(inputs.get("fps", 16.0)))
-            self.asked = self.grid.chunks_for_px(int(inputs["length"])) if inputs["length"] else None
-            self.plan = self._place(graph[self.text_node]["inputs"].get("global_prompt", ""))
+            self.placed = Placed.of(prompts.schedule, fps=float(inputs.get("fps", 16.0)), length=int(inputs["length"]))
         except ScheduleError as error:
-            raise JobError(f"the schedule (node {self.text_node}): {error} --set length=N sets video frames.") from None
-
-    def _place(self, global_prompt: str) -> Plan:
-        schedule = replace(self.schedule, global_prompt=global_prompt.strip() or self.schedule.global_prompt)
-        own = schedule.length
-        limits = [self.asked, None if own is None else self.grid.chunks_for_px(self.grid.px_of(own))]
-        chunks = min((limit for limit in limits if limit is not None), default=None)
-        if chunks is None:
             raise JobError(
-                "the story has no end, and nobody is here to press Finish now: set a length, as in --set length=240."
-            )
-        return schedule.place(self.grid, Time(chunks, "chunks"))
+                f"the schedule (node {inputs['schedule'][0]}): {error} --set length=N sets video frames."
+            ) from None
+        self.grid = self.placed.grid
 
     def moments(self, every_s: float) -> tuple[int, ...]:
         """Chunks at which a part ends: where a prompt changes, and so often that none is longer than `every_s`."""
         most = max(1, int(every_s * self.grid.fps / self.grid.chunk_px))
         ends: list[int] = []
-        for segment in self.plan.segments:
+        for segment in self.placed.plan.segments:
             ends += range(segment.start_chunk + most, segment.end_chunk, most)
             ends.append(segment.end_chunk)
         return tuple(ends)
@@ -209,38 +211,29 @@ class _Story:
     def part(self, start: int, end: int, parent: str | None, made_by: tuple[str, int]) -> Part:
         """One part; made_by: (content of moments, ranks), which decide its numbers beside the graph."""
         graph = copy.deepcopy(self.needed)
-        graph[self.text_node]["inputs"]["prompts"] = to_text(self._until(end))
+        self.prompts.end_at(graph, self.stream, end, self.placed)
+        graph = ancestors(graph, self.stream)
         inputs = graph[self.stream]["inputs"]
-        inputs |= {"length": self._length(start), "filename_prefix": f"{FOLDER}/part", "save_output": True}
+        inputs |= {"length": self._length(start, end), "filename_prefix": f"{FOLDER}/part", "save_output": True}
         if parent is not None:
             inputs["state"] = [LOADED, 0]
             file = f"memflow_states/{state_name(parent)} [output]"
             graph[LOADED] = {"class_type": LOAD, "inputs": {"file": file}}
         key = _hash([graph, *made_by])
-        prompt = self.plan.segments[self.plan.segment_at(start)].prompt
+        prompt = self.placed.plan.segments[self.placed.plan.segment_at(start)].prompt
         return Part(key, parent, graph, self.stream, (start, end), prompt)
 
-    def _length(self, start: int) -> int:
-        """Video frames that the node is asked for: the most that leave positions as the whole story has them."""
+    def _length(self, start: int, end: int) -> int:
+        """Video frames that the node is asked for: the most that leave positions as the whole story has them.
+
+        A text says by itself that its part ends; a chain cannot, and is cut only where positions are absolute.
+        """
         most = LONGEST_ABSOLUTE
-        if self.asked is None or self.asked > most:
+        if isinstance(self.prompts, ChainedPrompts):
+            most = end
+        elif self.placed.asked is None or self.placed.asked > most:
             most = self.grid.chunks_for_px(MOST_FRAMES) - 1
         return self.grid.px_frames(most) - self.grid.px_frames(start)
-
-    def _until(self, end: int) -> PromptSchedule:
-        """The schedule up to a chunk. Shares of the length are written out, since the length is another."""
-        segments = []
-        for segment, placed in zip(self.schedule.segments, self.plan.segments, strict=True):
-            if placed.start_chunk < end:
-                share = segment.start.unit == "percent"
-                exact = Time(self.grid.start_px(placed.start_chunk), "frames")
-                segments.append(replace(segment, start=exact) if share else segment)
-        pins = []
-        for pin, at in zip(self.schedule.pins, self.plan.pins, strict=True):
-            if at.frame < end * self.grid.latent_frames:
-                exact = Time(self.grid.latent_start_px(at.frame), "frames")
-                pins.append(replace(pin, time=exact) if pin.time.unit == "percent" else pin)
-        return replace(self.schedule, segments=tuple(segments), pins=tuple(pins), length=Time(end, "chunks"))
 
 
 def _bare(graph: Graph) -> Graph:

@@ -29,13 +29,15 @@ class Node:
 class Tree:
     """The parts of some jobs; what several jobs begin with is there once.
 
-    nodes  by key, in the order of the jobs.
-    paths  keys of each job's parts, in order.
+    nodes   by key, in the order of the jobs.
+    paths   keys of each job's parts, in order.
+    sounds  key of the part that makes a job's sound, where it has one.
     """
 
     def __init__(self, cuts: Iterable[tuple[Job, Cut]]) -> None:
         self.nodes: dict[str, Node] = {}
         self.paths: dict[str, list[str]] = {}
+        self.sounds: dict[str, str] = {}
         for job, cut in cuts:
             self.paths[job.id] = [part.key for part in cut.parts]
             for part in cut.parts:
@@ -45,6 +47,14 @@ class Tree:
                     self.nodes[part.parent].children.add(part.key)
             if cut.keep is not None:
                 self.nodes[cut.parts[-1].key].keep = cut.keep
+            if cut.sound is not None:
+                # no model is warm for it
+                self.nodes.setdefault(cut.sound.key, Node(cut.sound, "")).jobs.append(job.id)
+                self.sounds[job.id] = cut.sound.key
+
+    def needed(self, job: str) -> list[str]:
+        """Keys of all parts that a job needs."""
+        return [*self.paths[job], *([self.sounds[job]] if job in self.sounds else [])]
 
     @property
     def shared(self) -> int:
@@ -72,12 +82,17 @@ class Tree:
         return sorted(ready, key=lambda key: (-ready[key], -self._place(key)))
 
     def _place(self, key: str) -> int:
-        return self.paths[self.nodes[key].jobs[0]].index(key)
+        """How far on in its story a part is; sound comes last."""
+        return self.needed(self.nodes[key].jobs[0]).index(key)
 
     def _next(self, job: str, done: Collection[str], states: Collection[str]) -> list[str]:
-        """The part of a job to make now: the first that is missing, or one before it whose state is gone."""
+        """The parts of a job to make now: of its film the first that is missing, or one before it whose state is gone.
+
+        And its sound, which goes first of those that as many jobs wait for: it tells early that it cannot be used.
+        """
         place = self._place_to_make(job, done, states)
-        return [] if place is None else [self.paths[job][place]]
+        sound = [self.sounds[job]] if job in self.sounds and self.sounds[job] not in done else []
+        return sound + ([] if place is None else [self.paths[job][place]])
 
     def _place_to_make(self, job: str, done: Collection[str], states: Collection[str]) -> int | None:
         path = self.paths[job]

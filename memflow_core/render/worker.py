@@ -24,9 +24,9 @@ from typing import Any
 
 from .convert import Graph
 from .errors import JobError, RefusedError
-from .film import first_picture
+from .film import check_sound, first_picture
 from .journal import Journal, write_json, write_text
-from .parts import SAVED, state_name
+from .parts import SAVED, SOUND, state_name
 from .ranks import Ranks
 from .server import Installation, failure, traceback_of
 from .tags import VIDEOS
@@ -134,6 +134,8 @@ class Worker:
     def _take(self, task: Mapping[str, Any], history: Mapping[str, Any]) -> list[str]:
         """Move what a run wrote to the folder of parts. Returns names below it: the film first, if there is one."""
         key, stream = task["key"], task.get("stream")
+        if SOUND in task["graph"]:
+            return [self._take_sound(key, history)]
         if stream is None:
             return self._take_all(key, history)
         films = [path for path in map(self._path_of, _files(history)) if path.suffix.lower() in VIDEOS]
@@ -148,6 +150,16 @@ class Worker:
         if states:
             move(states[-1], self.journal.state_of(key))
         return [target.name]
+
+    def _take_sound(self, key: str, history: Mapping[str, Any]) -> str:
+        files = [self._path_of(file) for file in _files({"outputs": {SOUND: history["outputs"].get(SOUND, {})}})]
+        if len(files) != 1:
+            raise JobError(f"the audio has {len(files)} clips, but must be one.")
+        check_sound(files[0])
+        target = self.journal.parts / f"{key}{files[0].suffix}"
+        # a later run may be served from ComfyUI's cache
+        link_or_copy(files[0], target)
+        return target.name
 
     def _take_all(self, key: str, history: Mapping[str, Any]) -> list[str]:
         """Link everything that a graph wrote that is run as it is: a later one may be served from ComfyUI's cache."""

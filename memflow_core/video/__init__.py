@@ -3,7 +3,18 @@
 from .audio import Sound
 from .encoder import choose_codec
 from .pixels import PinnedFrames, round_colours, to_uint8
+from .sound_track import lay_sound, read_sound
 from .stages import Pipeline
 from .writer import VideoWriter
 
-__all__ = ["PinnedFrames", "Pipeline", "Sound", "VideoWriter", "choose_codec", "round_colours", "to_uint8"]
+__all__ = [
+    "PinnedFrames",
+    "Pipeline",
+    "Sound",
+    "VideoWriter",
+    "choose_codec",
+    "lay_sound",
+    "read_sound",
+    "round_colours",
+    "to_uint8",
+]

@@ -76,7 +76,7 @@ CORE = Wing(
         "play": "stream schedule memory",
         "state": "disk stream attention memory model",
         "estimate": "schedule memory model",
-        "render": "schedule",
+        "render": "schedule video",
         "parallel": "stream play state weights model",
         "__init__": "disk schedule model video weights memory attention stream play state estimate",
     },

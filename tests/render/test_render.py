@@ -114,11 +114,17 @@ def wait_for(what, seconds: float = 300) -> None:
         time.sleep(0.05)
 
 
+def processes() -> list[tuple[int, int, str]]:
+    """(process id, its parent's, its command) of all that run here."""
+    # ww: commands as long as they are
+    listing = subprocess.run(["ps", "-wweo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(None, 2) for line in listing.splitlines()[1:]]
+    return [(int(row[0]), int(row[1]), row[2]) for row in rows]
+
+
 def children_of(pid: int, command: str) -> list[int]:
     """Process ids of the children of a process whose command has some words in it, by age."""
-    listing = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
-    rows = [line.split(None, 2) for line in listing.splitlines()[1:]]
-    return sorted(int(row[0]) for row in rows if int(row[1]) == pid and command in row[2])
+    return sorted(child for child, parent, words in processes() if parent == pid and command in words)
 
 
 def workers_of(pid: int) -> list[int]:
@@ -161,9 +167,9 @@ def test_a_ray_cluster_makes_the_same_though_an_actor_is_killed(stories, options
         wait_for(lambda: driver.poll() is not None or len(list(journal.parts.glob("*.json"))) >= 1)
         assert driver.poll() is None, "the driver ended before anything was made"
         # workers are children of actors, and end with them
-        listing = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
-        rows = [line.split(None, 2) for line in listing.splitlines()[1:]]
-        actors = [int(row[1]) for row in rows if "render.worker" in row[2] and str(journal.out) in row[2]]
+        actors = [
+            ppid for _, ppid, command in processes() if "render.worker" in command and str(journal.out) in command
+        ]
         os.kill(actors[0], signal.SIGKILL)
         assert driver.wait(500) == 0
     finally:

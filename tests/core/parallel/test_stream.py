@@ -70,7 +70,9 @@ def test_every_process_has_the_same_numbers_and_its_part_of_the_work(alone, shar
         assert len(several.digests) == processes and len(set(several.digests)) == 1, name
         assert sum(several.kept) == one.kept[0] and max(several.kept) <= one.kept[0] * -(-4 // processes) / 4, name
         assert sum(several.computed) == one.computed[0], name
-        assert max(several.computed) - min(several.computed) <= 1, name
+        # of each latent frame one token more at the most
+        frames = one.computed[0] / STORIES[name].shape.tokens
+        assert max(several.computed) - min(several.computed) <= frames, name
 
 
 @pytest.mark.slow

@@ -48,7 +48,7 @@ class Told:
     state      at the end.
     digests    of latents, trace and state, one for each process.
     kept       numbers in keys and values of the cache, for each process.
-    computed   tokens of a latent frame that the blocks computed, for each process.
+    computed   tokens that went through the last feed-forward, for each process.
     """
 
     latents: Tensor
@@ -77,23 +77,22 @@ class Story:
 
     def __call__(self, group: Group | None) -> Iterator[Told]:
         backbone = Backbone(tree()) if group is None else ParallelBackbone(tree(), group=group)
-        stream, computed, made = self._stream(backbone), set(), []
+        stream, computed, made = self._stream(backbone), [], []
         stream.meter = AttentionShareMeter()
         narrow = stream.backbone.tree.blocks[0].ffn[2]
-        narrow.register_forward_pre_hook(lambda _, inputs: computed.add(inputs[0].shape[2]))
+        narrow.register_forward_pre_hook(lambda _, inputs: computed.append(inputs[0][..., 0].numel()))
         while stream.progress.chunk < self.chunks:
             self._change(stream)
             made.append(next(stream).latents)
         kept = sum(part.numel() for name, part in stream.cache.parts.items() if name in ("k", "v"))
         latents, state, records = torch.cat(made, dim=2), capture(stream), stream.trace.records
-        (tokens,) = computed
         yield Told(
             latents=latents,
             records=records,
             state=state,
             digests=[bytes(row.tolist()) for row in _of_all(group, _digest(latents, records, state))],
             kept=_of_all(group, torch.tensor([kept]))[:, 0].tolist(),
-            computed=_of_all(group, torch.tensor([tokens]))[:, 0].tolist(),
+            computed=_of_all(group, torch.tensor([sum(computed)]))[:, 0].tolist(),
         )
 
     def alone(self) -> Told:
