@@ -16,6 +16,8 @@ import pytest
 
 from memflow_core.render.command import main
 from memflow_core.render.journal import ASIDE, DONE, Journal
+from tests.cases.job_files import graph
+from tests.core.render.test_sound_and_chains import heard, tone
 from tools.comfy_host import ROOT, make_base
 from tools.comfy_server import failure, output_files
 
@@ -26,7 +28,9 @@ STORIES = {
     "ends_with_cat": ["the meadow lies empty", "a robot walks across the meadow", "a cat walks across the city"],
     "ends_empty": ["the meadow lies empty", "a robot walks across the meadow", "nobody is in the city"],
     "alone": ["the beach lies empty", "the robot returns to the meadow"],
+    "chained": ["the meadow lies empty", "a cat walks across the meadow", "nobody is in the city"],
 }
+TONE = "memflow_tone.wav"
 SET = ["--set", "steps=1000", "--every", "60", "--silence", "120"]
 
 
@@ -42,14 +46,32 @@ def same(left: Path, right: Path) -> bool:
 
 @pytest.fixture(scope="module")
 def stories(tmp_path_factory) -> list[str]:
-    """Paths of the stories, as schedules of two chunks a prompt."""
+    """Paths of the stories, of two chunks a prompt: schedules, and a chain of Prompt Segments with sound."""
     folder = tmp_path_factory.mktemp("stories")
-    paths = []
+    (folder / "chained.json").write_text(json.dumps(chain(STORIES["chained"])))
+    paths = [str(folder / "chained.json")]
     for name, prompts in STORIES.items():
+        if name == "chained":
+            continue
         lines = [f"{2 * place}c: {prompt}" for place, prompt in enumerate(prompts)]
         (folder / f"{name}.txt").write_text("\n".join([f"length: {2 * len(prompts)}c", *lines]))
         paths.append(str(folder / f"{name}.txt"))
     return paths
+
+
+def chain(prompts: list[str]) -> dict:
+    """A graph of two chunks a prompt, with its prompts in a chain of segments, and a sound."""
+    made = graph()
+    made.pop("3")
+    made["8"] = {"class_type": "LoadAudio", "inputs": {"audio": TONE}}
+    link = {}
+    for number, prompt in enumerate(prompts):
+        made[f"1{number}"] = {"class_type": "CLIPTextEncode", "inputs": {"text": prompt, "clip": ["2", 1]}}
+        inputs = {"conditioning": [f"1{number}", 0], "start": 2.0 * number, "unit": "chunks", "switch": "recache"}
+        made[f"2{number}"] = {"class_type": "MemFlowPromptSegment", "inputs": inputs | link}
+        link = {"schedule": [f"2{number}", 0]}
+    made["5"]["inputs"] |= {**link, "length": 12 * 2 * len(prompts) - 3, "audio": ["8", 0]}
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +79,7 @@ def options(comfy_path, tmp_path_factory) -> list[str]:
     workflow = ROOT / "workflows" / "tiny_story.json"
     base = tmp_path_factory.mktemp("base")
     make_base(base)
+    tone(base / "input" / TONE, 1.5)
     return ["--workflow", str(workflow), "--comfyui", str(comfy_path), "--base", str(base), *SET]
 
 
@@ -75,6 +98,7 @@ def assert_same(journal: Journal, undisturbed: Journal) -> None:
     made, meant = films(journal), films(undisturbed)
     assert made.keys() == meant.keys() == STORIES.keys()
     assert all(same(made[name], meant[name]) for name in meant)
+    assert np.array_equal(heard(made["chained"]), heard(meant["chained"]))
 
 
 def test_films_are_whole_and_carry_their_workflow(undisturbed):
@@ -82,23 +106,30 @@ def test_films_are_whole_and_carry_their_workflow(undisturbed):
         assert len(frames(path)) == 12 * 2 * len(STORIES[name]) - 3
         with av.open(path) as file:
             assert float(file.streams.video[0].average_rate) == 16
-            workflow = json.loads(file.metadata["workflow"])
-        (schedule,) = [node for node in workflow["nodes"] if node["type"] == "MemFlowPromptSchedule"]
-        assert STORIES[name][-1] in schedule["widgets_values"][0]
-    # the beginning that two stories share was made once: 2 + 2 + 2 + 1 - 2 ... parts
-    assert len(list(undisturbed.parts.glob("*.json"))) == 2 + 1 + 1 + 2
+            assert all(prompt in file.metadata["memflow_played"] for prompt in STORIES[name])
+            workflow = json.loads(file.metadata.get("workflow", "null"))
+        if name != "chained":
+            (schedule,) = [node for node in workflow["nodes"] if node["type"] == "MemFlowPromptSchedule"]
+            assert STORIES[name][-1] in schedule["widgets_values"][0]
+    # the beginning that two stories share was made once; the sound is a part too
+    assert len(list(undisturbed.parts.glob("*.json"))) == 2 + 1 + 1 + 2 + 3 + 1
     assert "<video" in (undisturbed.out / "sheet.html").read_text()
 
 
-def test_a_film_in_parts_shows_what_the_whole_shows(undisturbed, comfy):
+@pytest.mark.parametrize("name", ["alone", "chained"])
+def test_a_film_in_parts_shows_what_the_whole_shows(undisturbed, comfy, name):
     """Made in one piece by a ComfyUI alone, the film is the same but for how its encoder began anew at each moment."""
-    record = next(record for record in undisturbed.records() if record.name == "alone")
+    tone(comfy.input_dir / TONE, 1.5)
+    record = next(record for record in undisturbed.records() if record.name == name)
     run = comfy.run(record.graph)
     assert failure(run.history) is None, failure(run.history)
     (file,) = output_files(run.history, ".mp4")
-    whole, parts = frames(comfy.path_of(file)), frames(films(undisturbed)["alone"])
+    whole, parts = frames(comfy.path_of(file)), frames(films(undisturbed)[name])
     assert len(whole) == len(parts)
     assert max(np.abs(a.astype(int) - b).mean() for a, b in zip(whole, parts, strict=True)) < 2
+    if name == "chained":
+        one, other = heard(comfy.path_of(file)), heard(films(undisturbed)[name])
+        assert len(one) == len(other) and np.abs(one - other).max() < 0.01 and np.abs(one).max() > 0.3
 
 
 def test_a_result_goes_back_to_a_workflow(undisturbed, tmp_path, capsys):
