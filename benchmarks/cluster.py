@@ -1,6 +1,7 @@
 """Render 24 stories with three shared beginnings while workers are killed, and compare every frame.
 
-    python -m benchmarks.cluster [--kills 10] [--workers 2] [--out DIR] [--only plain,alone,one,many,fire]
+    python -m benchmarks.cluster [--kills 10] [--workers 2] [--out DIR] [--steps 1000,500]
+                                [--stories 24] [--only plain,alone,one,many,fire]
 
 On the tiny story model:
 
@@ -10,8 +11,9 @@ On the tiny story model:
     many   the same by several: how it scales
     fire   the same while workers are killed by `kill -9` at random moments, and the driver once
 
-Prints JSON: seconds of each, with (`s`) and without (`work_s`) the start of ComfyUI and Ray, how many parts were made,
-and how many films are equal to those of `one`, frame by frame. Wants quiet cores; says how busy they were.
+Prints JSON: seconds of each, with (`s`) and without (`work_s`) the start of ComfyUI and Ray, seconds of CPU time of all
+its processes with that start (`cpu_s`, on Linux), how many parts were made, and how many films are equal to those of
+`one`, frame by frame. Wall times want quiet cores; it says how busy they were.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -46,24 +49,69 @@ ENDS = (
     "the meadow lies empty",
     "the beach lies empty",
 )
-STORIES = 24
+MARK = "MEMFLOW_BENCHMARK"
 CHUNKS = 2  # of each prompt
 
 
 @dataclass(frozen=True)
+class Fire:
+    """How many workers are killed, at moments that a seed decides."""
+
+    kills: int
+    seed: int
+
+
+@dataclass(frozen=True)
 class Times:
-    """How long a rendering took, with and without its start, and how many parts it made."""
+    """How long a rendering took, with and without its start, in CPU time, and how many parts it made."""
 
     s: float
     work_s: float
+    cpu_s: float
     parts: int
 
 
-def write_stories(folder: Path) -> list[str]:
+class CpuTime:
+    """CPU time of all processes that begin within a context, daemons too.
+
+    They are known by an environment variable, which children inherit; what one does in its last half second is lost.
+    """
+
+    def __enter__(self) -> CpuTime:
+        os.environ[MARK] = self._mark = f"{os.getpid()}-{time.monotonic_ns()}"
+        self._of: dict[str, float] = {}
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        del os.environ[MARK]
+
+    def _watch(self) -> None:
+        ticks, mark = os.sysconf("SC_CLK_TCK"), f"{MARK}={self._mark}".encode()
+        while not self._ended.wait(0.5):
+            for process in Path("/proc").glob("[0-9]*"):
+                try:
+                    if mark in (process / "environ").read_bytes().split(b"\0"):
+                        fields = (process / "stat").read_text().rpartition(")")[2].split()
+                        self._of[process.name] = (int(fields[11]) + int(fields[12])) / ticks
+                except OSError:
+                    # it has ended
+                    continue
+
+    @property
+    def s(self) -> float:
+        return round(sum(self._of.values()), 1)
+
+
+def write_stories(folder: Path, count: int) -> list[str]:
     """Schedules of four prompts; a third of them begins in each of three ways. Returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for number in range(STORIES):
+    for number in range(count):
         prompts = [BEGINNINGS[number % 3], SECOND, ENDS[number // 3 % 4], ENDS[(number // 12 + number // 3 + 1) % 4]]
         lines = [f"{CHUNKS * place}c: {prompt}" for place, prompt in enumerate(prompts)]
         path = folder / f"story{number:02}.txt"
@@ -72,48 +120,51 @@ def write_stories(folder: Path) -> list[str]:
     return paths
 
 
-def command(paths: list[str], out: Path, *options: str) -> list[str]:
-    tiny = str(ROOT / "workflows" / "tiny_story.json")
-    return [sys.executable, "-m", "memflow_core.render", *paths, "--out", str(out), "--workflow", tiny, *options]
+def command(paths: list[str], out: Path, workers: int, *options: str) -> list[str]:
+    to = ["--out", str(out), "--workflow", str(ROOT / "workflows" / "tiny_story.json"), "--cluster", f"local:{workers}"]
+    return [sys.executable, "-m", "memflow_core.render", *paths, *to, *options]
 
 
 def render(paths: list[str], out: Path, workers: int, *options: str) -> Times:
     """Render all stories. Raises CalledProcessError unless all were made."""
     begin = time.monotonic()
-    subprocess.run(command(paths, out, "--cluster", f"local:{workers}", *options), cwd=ROOT, check=True)
-    return Times(time.monotonic() - begin, work_s(out), made(out))
+    with CpuTime() as cpu:
+        subprocess.run(command(paths, out, workers, *options), cwd=ROOT, check=True)
+    return Times(round(time.monotonic() - begin, 1), work_s(out), cpu.s, made(out))
 
 
 def render_plain(rendered: Path, out: Path) -> Times:
     """Run the graphs of another rendering one after the other in one ComfyUI, each in one piece."""
+    records = [json.loads(path.read_text()) for path in sorted((rendered / ".render" / "jobs").glob("*.json"))]
     out.mkdir(parents=True)
     begin = time.monotonic()
-    with Server(comfyui_folder(), Layout(ROOT).base) as server:
+    with CpuTime() as cpu, Server(comfyui_folder(), Layout(ROOT).base) as server:
         started = time.monotonic()
-        for record in sorted((rendered / ".render" / "jobs").glob("*.json")):
-            run = server.run(json.loads(record.read_text())["graph"])
-            problem = failure(run.history)
+        for record in records:
+            problem = failure(server.run(record["graph"]).history)
             if problem is not None:
                 raise SystemExit(f"ComfyUI failed: {problem}")
-        end = time.monotonic()
-    return Times(end - begin, end - started, STORIES)
+        # its last half second
+        time.sleep(1)
+        end = time.monotonic() - 1
+    return Times(round(end - begin, 1), round(end - started, 1), cpu.s, len(records))
 
 
 def work_s(out: Path) -> float:
     """Seconds from the begin of the first part to the end of the last."""
     ends = {path: path.stat().st_mtime for path in (out / ".render" / "parts").glob("*.json")}
     begin = min(end - json.loads(path.read_text())["seconds"] for path, end in ends.items())
-    return max(ends.values()) - begin
+    return round(max(ends.values()) - begin, 1)
 
 
-def render_under_fire(paths: list[str], out: Path, workers: int, kills: int, seed: int) -> dict[str, int]:
+def render_under_fire(paths: list[str], out: Path, workers: int, fire: Fire, *options: str) -> dict[str, int]:
     """Render all stories while workers are killed so many times at random moments, and the driver once."""
-    dice = random.Random(seed)
-    left, drivers, again = kills, 0, {}
+    dice = random.Random(fire.seed)
+    left, drivers, again = fire.kills, 0, {}
     while True:
-        driver = subprocess.Popen(command(paths, out, "--cluster", f"local:{workers}"), cwd=ROOT)
+        driver = subprocess.Popen(command(paths, out, workers, *options), cwd=ROOT)
         drivers += 1
-        kill_driver_at = kills // 2 if drivers == 1 else -1
+        kill_driver_at = fire.kills // 2 if drivers == 1 else -1
         while driver.poll() is None:
             time.sleep(dice.uniform(0.5, 6))
             alive = workers_in(out)
@@ -127,7 +178,7 @@ def render_under_fire(paths: list[str], out: Path, workers: int, kills: int, see
                 again.setdefault(path, set()).add(path.stat().st_mtime_ns)
         if driver.wait() == 0:
             twice = sum(len(times) > 1 for times in again.values())
-            return {"kills": kills - left, "drivers": drivers, "made_twice": twice}
+            return {"kills": fire.kills - left, "drivers": drivers, "made_twice": twice}
         if drivers > 2:
             raise SystemExit("the driver ended by itself; its output says why")
 
@@ -164,25 +215,28 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, default=None)
+    parser.add_argument("--stories", type=int, default=24)
+    parser.add_argument("--steps", default="1000, 750, 500, 250", help="denoising steps of each chunk")
     parser.add_argument("--only", default=",".join(WAYS))
     args = parser.parse_args()
     folder = args.out or Path(tempfile.mkdtemp())
-    paths = write_stories(folder / "stories")
+    paths = write_stories(folder / "stories", args.stories)
     only = args.only.split(",")
+    steps = ["--set", f"steps={args.steps}"]
     load = [round(os.getloadavg()[0], 1)]
-    found: dict[str, Any] = {"load": load, "machine": conditions(torch.device("cpu"))["device"]}
+    found: dict[str, Any] = {"steps": args.steps, "load": load, "machine": conditions(torch.device("cpu"))["device"]}
     for way in [way for way in ("alone", "plain", "one", "many", "fire") if way in only]:
         out = folder / way
         if way == "alone":
             # seeds of their own: then no two stories begin alike
-            found[way] = asdict(render(paths[:1], out, 1, "--seeds", f"1-{STORIES}"))
+            found[way] = asdict(render(paths[:1], out, 1, *steps, "--seeds", f"1-{args.stories}"))
         elif way == "plain":
             found[way] = asdict(render_plain(folder / "alone", out))
         elif way == "fire":
-            found[way] = render_under_fire(paths, out, args.workers, args.kills, args.seed)
+            found[way] = render_under_fire(paths, out, args.workers, Fire(args.kills, args.seed), *steps)
             found[way] |= {"parts": made(out)} | compare(folder / "one", out)
         else:
-            found[way] = asdict(render(paths, out, 1 if way == "one" else args.workers))
+            found[way] = asdict(render(paths, out, 1 if way == "one" else args.workers, *steps))
             found[way] |= compare(folder / "one", out)
         load.append(round(os.getloadavg()[0], 1))
         print(json.dumps(found, indent=1), flush=True)

@@ -50,7 +50,7 @@ from .overlap import (
 )
 from .problems import sentence, told
 from .prompt_words import Words, words_of
-from .ranks import ranks
+from .ranks import rank_count
 from .routes import Answer, add_get_route, add_post_route
 from .sampling import back_on_device, from_latent, room, sampling, stop_if_cancelled, to_latent
 from .taehv import LIGHT_DECODER, is_light

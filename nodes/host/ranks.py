@@ -16,7 +16,7 @@ from ...memflow_core.render import RankVariables
 LOST_S = 600.0  # more than loading a model takes, which one may do while the others wait
 
 
-def ranks() -> int:
+def rank_count() -> int:
     """How many ComfyUIs share each stream; 1 unless this one was started so."""
     return int(os.environ.get(RankVariables.COUNT, "1"))
 
@@ -26,11 +26,11 @@ def group_of(device: torch.device) -> Group | None:
 
     Raises ValueError for a device that no group exchanges between, GroupLost where the others do not come.
     """
-    if ranks() == 1:
+    if rank_count() == 1:
         return None
     if device.type not in ("cpu", "cuda"):
         raise ValueError(
-            f"{ranks()} ComfyUIs share a stream on CUDA or on the CPU alone, but the model is on {device}."
+            f"{rank_count()} ComfyUIs share a stream on CUDA or on the CPU alone, but the model is on {device}."
         )
     rank, meeting = int(os.environ[RankVariables.RANK]), Path(os.environ[RankVariables.MEETING])
-    return join_group(rank, ranks(), device, meeting=meeting, timeout_s=LOST_S)
+    return join_group(rank, rank_count(), device, meeting=meeting, timeout_s=LOST_S)

@@ -89,7 +89,7 @@ def _estimate(size: ModelSize, request: PlanRequest, plan: Plan) -> Estimate:
         sampling=request.sampling,
         done=request.done,
         open_end=request.open_end,
-        processes=host.ranks(),
+        processes=host.rank_count(),
     )
 
 
