@@ -20,7 +20,8 @@ from .parts import Cut, runnable
 from .tree import Tree
 from .workers import Event, Executor, WorkerLink
 
-STARTS_WITHOUT_WORK = 3  # workers in a row that die before they have made anything
+BROKEN_STARTS = 3  # for each worker, starts in a row that the worker itself says have failed
+LOST_STARTS = 10  # the same of workers that are gone before they were ready
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Rules:
     """When to give up.
 
     tries      errors of a part until its jobs are set aside.
-    deaths     workers that die over a part until then.
+    deaths     ComfyUIs that end over a part until then, which may be its fault.
+    kills      workers that die, or are silent, over a part until then: most often somebody else's doing.
     silence_s  seconds without a word of a worker.
     start_s    the same while it starts: a busy disk reads a program for minutes.
     stuck_s    seconds without progress of a part.
@@ -36,6 +38,7 @@ class Rules:
 
     tries: int = 3
     deaths: int = 6
+    kills: int = 30
     silence_s: float = 60.0
     start_s: float = 900.0
     stuck_s: float = 3600.0
@@ -48,6 +51,8 @@ class Slot:
     heard   when it said anything last; moved: when its part went on.
     key     of the part that it makes; None while it is free.
     warm    hashes of the models that it has loaded.
+    ends    whether it has said that it ends, and gets no more parts.
+    fell    whether it has said that its ComfyUI has ended, or does not start.
     """
 
     number: int
@@ -60,6 +65,8 @@ class Slot:
     progress: dict[str, Any] = field(default_factory=dict)
     made: int = 0
     pid: int = 0
+    ends: bool = False
+    fell: bool = False
 
 
 class Driver:
@@ -87,7 +94,7 @@ class Driver:
         self.cuts: dict[str, Cut] = {}
         self.tree = Tree(())
         self.failures: dict[str, list[str]] = {}
-        self.deaths: dict[str, int] = {}
+        self.deaths: dict[tuple[str, bool], int] = {}
         self.lines: list[str] = []
         self.rate: list[tuple[int, float]] = []
         self._done: set[str] = set()
@@ -187,9 +194,12 @@ class Driver:
         elif kind == "done" and event["key"] == slot.key:
             self._part_done(slot, event)
         elif kind == "failed" and event["key"] == slot.key and not event.get("died"):
-            slot.key, slot.progress = None, {}
+            slot.key, slot.progress, slot.ends = None, {}, event.get("last", False)
             self._failed(event["key"], event["problem"], event["log"], final=event["final"])
+        elif kind == "failed":
+            slot.fell = event.get("died", False)
         elif kind == "broken":
+            slot.fell = True
             self.lines.append(f"{slot.link.name}: {event['problem']}")
 
     def _check(self, slot: Slot) -> None:
@@ -210,21 +220,24 @@ class Driver:
 
     def _replace(self, slot: Slot, why: str) -> None:
         slot.link.stop()
-        self._broken = 0 if slot.made else self._broken + 1
-        if self._broken >= STARTS_WITHOUT_WORK * self.executor.count and not slot.ready:
-            raise JobError(f"{self._broken} workers in a row {why} before they were ready; see {self.journal.workers}.")
+        self._count_start(slot, why)
         key = slot.key
         if key is not None and self._is_whole(key):
             # it died between its last write and its last word
             self._part_done(slot, {})
         elif key is not None:
-            self.deaths[key] = self.deaths.get(key, 0) + 1
             self.lines.append(f"{slot.link.name} {why}; its part goes to another.")
-            if self.deaths[key] >= self.rules.deaths:
-                self._set_aside(
-                    key, f"{self.deaths[key]} workers died while they made a part of it", str(self._log(slot))
-                )
+            count = self.deaths[key, slot.fell] = self.deaths.get((key, slot.fell), 0) + 1
+            if count >= (self.rules.deaths if slot.fell else self.rules.kills):
+                self._set_aside(key, f"{count} workers died while they made a part of it.", str(self._log(slot)))
         self.start_worker(slot.number)
+
+    def _count_start(self, slot: Slot, why: str) -> None:
+        """Count workers in a row that are gone before they have made anything. Raises JobError for too many."""
+        self._broken = 0 if slot.made or slot.ready else self._broken + 1
+        most = (BROKEN_STARTS if slot.fell else LOST_STARTS) * self.executor.count
+        if self._broken >= most:
+            raise JobError(f"{self._broken} workers in a row {why} before they were ready; see {self.journal.workers}.")
 
     def _log(self, slot: Slot) -> Path:
         return self.journal.workers / slot.link.name / "comfyui.log"
@@ -263,7 +276,7 @@ class Driver:
                 self.lines.append(f"{record.name} is set aside: {problem}")
 
     def _give(self) -> None:
-        free = [slot for slot in self.slots if slot.ready and slot.key is None]
+        free = [slot for slot in self.slots if slot.ready and slot.key is None and not slot.ends]
         if not free:
             return
         running = {slot.key for slot in self.slots}

@@ -5,7 +5,8 @@
 Tasks come as lines of JSON on standard input, events go as lines of JSON to standard output. When standard input ends,
 so do the worker and its ComfyUI. While ComfyUI answers, a beat goes out every second, and so silence means trouble.
 
-Events: ready, beat, progress {key, chunk, chunks, part of a whole}, done {key}, failed {key, problem, log, final}.
+Events: ready, beat, progress {key, chunk, chunks, part of a whole}, done {key}, failed {key, problem, log, final,
+last: whether the worker ends now}.
 """
 
 from __future__ import annotations
@@ -193,7 +194,8 @@ class Worker:
         log = self.journal.logs / f"{task['key']}.{time.time():.0f}.txt"
         tail = self.server.log.read_text(errors="replace")[-20_000:]
         write_text(log, f"{problem}\n\n{trace}\n\n-- end of the log of {self.name} --\n{tail}")
-        self.say("failed", key=task["key"], problem=problem, log=str(log), final=final)
+        last = not self.ranks.in_step
+        self.say("failed", key=task["key"], problem=problem, log=str(log), final=final, last=last)
 
 
 def _files(history: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -52,7 +52,7 @@ class FakeLink:
         self.task: Mapping[str, Any] | None = None
         self.left = 0
         self.given: list[str] = []
-        self.silent = self.dead = False
+        self.silent = self.dead = self.ends = self.ended = False
         self.fails: dict[str, str] = {}
         self._said: list[dict[str, Any]] = [{"event": "ready", "pid": 1, "infos": ""}]
 
@@ -62,13 +62,19 @@ class FakeLink:
         self.given.append(task["key"])
 
     def events(self) -> list[dict[str, Any]]:
+        # its end comes a while after its last word
+        self.dead = self.dead or (self.ended and not self._said)
         if self.silent or self.dead:
             return []
         said, self._said = [*self._said, {"event": "beat"}], []
-        if self.task is not None:
+        if self.task is not None and not self.ended:
             self.left -= 1
             said += self._finish() if self.left <= 0 else [{"event": "progress", "key": self.task["key"], "chunk": 1}]
         return said
+
+    def say(self, event: dict[str, Any]) -> None:
+        """Have it say something beside."""
+        self._said.append(event)
 
     def _finish(self) -> list[dict[str, Any]]:
         task, self.task = self.task, None
@@ -76,7 +82,9 @@ class FakeLink:
         key, log = task["key"], str(self.journal.logs / "x.txt")
         if key in self.fails:
             write_text(Path(log), "why")
-            return [{"event": "failed", "key": key, "problem": self.fails[key], "log": log, "final": False}]
+            self.ended = self.ends
+            failed = {"event": "failed", "key": key, "problem": self.fails[key], "log": log, "final": False}
+            return [{**failed, "last": self.ends}]
         before = "" if task["parent"] is None else self.journal.state_of(task["parent"]).read_text()
         write_film(self.journal.parts / f"{key}.mp4", before + key)
         if "memflow_next_moment" in task["graph"]:
@@ -99,10 +107,11 @@ class FakeExecutor:
         self.journal = journal
         self.links: list[FakeLink] = []
         self.fails: dict[str, str] = {}
+        self.ends = False
 
     def start(self, name: str, slot: int) -> FakeLink:  # noqa: ARG002
         link = FakeLink(name, self.journal)
-        link.fails = self.fails
+        link.fails, link.ends = self.fails, self.ends
         self.links.append(link)
         return link
 

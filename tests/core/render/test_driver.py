@@ -81,7 +81,7 @@ def test_states_that_nothing_needs_any_more_are_removed(journal):
 def test_workers_die_at_any_moment(journal, undisturbed, seed):
     dice = random.Random(seed)
     executor = FakeExecutor(journal)
-    with Driver(journal, executor, Rules(deaths=1000)) as driver:
+    with Driver(journal, executor) as driver:
         driver.take(cuts(stories()))
         for number in range(2):
             driver.start_worker(number)
@@ -217,32 +217,53 @@ def test_a_shared_beginning_that_fails_sets_aside_all_its_jobs(journal):
         assert [record.state for record in driver.records.values()] == [ASIDE, DONE, DONE] * 2
 
 
-def test_a_part_that_kills_its_workers_is_set_aside(journal):
+@pytest.mark.parametrize(("says_so", "most"), [(True, 6), (False, 30)])
+def test_a_part_that_kills_its_workers_is_set_aside(journal, says_so, most):
+    """Sooner where workers say that ComfyUI has ended: others may have been killed by whoever needs their machine."""
     executor = FakeExecutor(journal, 1)
-    with Driver(journal, executor, Rules(deaths=2)) as driver:
+    with Driver(journal, executor) as driver:
         driver.take(cuts([job("killer", ["x"]), job("other", ["y"])]))
         driver.start_worker(0)
         killer = cut_job(job("killer", ["x"]).graph, INFOS).parts[0].key
-        for _ in range(100):
+        for _ in range(500):
             driver.step()
             for link in executor.links:
-                if link.task and link.task["key"] == killer:
-                    link.dead = True
+                if link.task and link.task["key"] == killer and not link.ended:
+                    if says_so:
+                        link.say({"event": "failed", "key": killer, "problem": "x", "log": "", "died": True})
+                    link.ended = True
         states = {record.name: record.state for record in driver.records.values()}
+    assert executor.given.count(killer) == most
     assert states == {"killer": ASIDE, "other": DONE}
 
 
-def test_workers_that_never_start_end_the_run(journal):
+def test_a_worker_that_ends_after_a_failure_is_given_nothing_more(journal):
+    """Several ComfyUIs are out of step after one: what it would be given next has no part in its end."""
+    jobs = [job(f"bad{number}", [f"x{number}"]) for number in range(4)] + [job("good", ["z"])]
+    executor = FakeExecutor(journal, 1)
+    executor.fails |= {cut_job(one.graph, INFOS).parts[0].key: "no." for one in jobs[:4]}
+    executor.ends = True
+    with Driver(journal, executor, Rules(deaths=1, kills=1)) as driver:
+        driver.take(cuts(jobs))
+        work(driver)
+        states = [record.state for record in driver.records.values()]
+    assert states == [ASIDE] * 4 + [DONE] and len(executor.links) == 1 + 4 * 3
+
+
+@pytest.mark.parametrize(("says_so", "most"), [(True, 6), (False, 20)])
+def test_workers_that_never_start_end_the_run(journal, says_so, most):
     class Broken(FakeExecutor):
         def start(self, name, slot):
             link = super().start(name, slot)
-            link._said, link.dead = [], True
+            link._said, link.ended = [{"event": "broken", "problem": "x"}] * says_so, True
             return link
 
-    with Driver(journal, Broken(journal)) as driver:
+    executor = Broken(journal)
+    with Driver(journal, executor) as driver:
         driver.take(cuts(stories(1)))
         with pytest.raises(JobError, match="workers in a row"):
             work(driver)
+    assert most <= len(executor.links) <= most + 1
 
 
 def test_parts_go_where_their_model_is_warm(journal):
