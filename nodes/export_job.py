@@ -31,7 +31,9 @@ class MemFlowExportJob(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.String.Output(display_name="file", tooltip="Where the file is, for a note or a log."),
+                io.String.Output(
+                    display_name="file", tooltip="Where the job file is, as a whole path: for a note, or for a log."
+                ),
             ],
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo, io.Hidden.unique_id],
             is_output_node=True,

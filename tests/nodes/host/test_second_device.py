@@ -50,7 +50,9 @@ def assert_a_copy(chosen, original) -> None:
     ours, theirs = numbers(original.model), numbers(chosen.model)
     assert ours.keys() == theirs.keys() and len(ours) > 10
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-    pointers = [{tensor.data_ptr() for tensor in each.model.state_dict().values()} - {0} for each in (original, chosen)]
+    # both are held, or what one makes for the occasion could lie where the other had it
+    held = [each.model.state_dict() for each in (original, chosen)]
+    pointers = [{tensor.data_ptr() for tensor in state.values()} - {0} for state in held]
     assert not pointers[0] & pointers[1]
 
 
@@ -81,7 +83,7 @@ def test_select_clip_device_encodes_the_same_prompts(tiny, second, select):
     assert_a_copy(clip.patcher, tiny.clip.patcher)
     on_cpu(clip.patcher)
     ours, theirs = (tiny.nodes.host.encode(each, ["a robot walks in the meadow"])[0] for each in (tiny.clip, clip))
-    assert torch.equal(ours, theirs)
+    assert torch.equal(ours.embedding, theirs.embedding)
 
 
 def test_prompts_are_encoded_where_comfyui_says(tiny, second):
