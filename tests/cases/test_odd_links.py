@@ -53,7 +53,86 @@ def test_a_lora_that_fits_is_not_told(graphs):
     assert graphs.run(load(graphs.tiny.model, lora_of(graphs.tiny.model)))[1] == []
 
 
+def adapters(rows: int, columns: int) -> dict[str, dict[str, torch.Tensor]]:
+    """Parts of a file for one matrix, of each kind that people train besides LoRA."""
+    made = lambda *shape: torch.randn(shape, generator=torch.Generator().manual_seed(5)) / 8  # noqa: E731
+    return {
+        "loha": {
+            "hada_w1_a": made(rows, 2),
+            "hada_w1_b": made(2, columns),
+            "hada_w2_a": made(rows, 2),
+            "hada_w2_b": made(2, columns),
+        },
+        "lokr": {
+            "lokr_w1": made(2, 2),
+            "lokr_w2_a": made(rows // 2, 2),
+            "lokr_w2_b": made(2, columns // 2),
+            "alpha": torch.tensor(2.0),
+        },
+        "glora": {
+            "a1.weight": made(2, columns),
+            "a2.weight": made(columns, 2),
+            "b1.weight": made(2, columns),
+            "b2.weight": made(rows, 2),
+        },
+        "oft": {"oft_blocks": made(rows // 4, 4, 4), "alpha": torch.tensor(1.0)},
+        "boft": {"oft_blocks": made(2, rows // 4, 4, 4), "alpha": torch.tensor(1.0)},
+        "dora": {"lora_A.weight": made(2, columns), "lora_B.weight": made(rows, 2), "dora_scale": made(rows, 1) + 1},
+    }
+
+
+KINDS = list(adapters(8, 8))
+
+
+def adapted(graphs, kind: str, more: int) -> dict[str, torch.Tensor]:
+    """A file of that kind for the value matrices of all blocks, `more` rows and columns too large."""
+    made = {}
+    for name, weight in graphs.tiny.model.model.state_dict().items():
+        if name.endswith("self_attn.v.weight"):
+            parts = adapters(weight.shape[0] + more, weight.shape[1] + more)[kind]
+            made |= {f"{name.removesuffix('.weight')}.{part}": numbers for part, numbers in parts.items()}
+    return made
+
+
+@pytest.mark.parametrize("hooked", [False, True], ids=["on the model", "as a hook"])
+@pytest.mark.parametrize("more", [0, 16], ids=["fits", "too large"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_kinds_of_lora_count_or_are_told(graphs, kind, more, hooked, caplog):
+    import comfy.hooks
+
+    file = adapted(graphs, kind, more)
+    if hooked:
+        group = comfy.hooks.create_hook_lora(file, 1.0, 0.0)
+        made, told = graphs.run(conditioning=comfy.hooks.set_hooks_for_conditioning(graphs.words(), group))
+        told = [sentence for sentence in told if not sentence.startswith("LoRA hooks: the model has")]
+    else:
+        made, told = graphs.run(load(graphs.tiny.model, file))
+    blocks = len({name.split(".")[2] for name in file})
+    assert torch.equal(made, graphs.plain) == bool(more)
+    assert told == (
+        [f"a LoRA of other sizes than the model's, for {blocks} of {blocks} weights {NOT_USED}"] * bool(more)
+    )
+
+
+def test_a_hook_lora_of_another_model_is_told(graphs):
+    import comfy.hooks
+
+    group = comfy.hooks.create_hook_lora(
+        {"down_blocks.0.lora_A.weight": torch.ones(2, 8), "down_blocks.0.lora_B.weight": torch.ones(8, 2)}, 1.0, 0.0
+    )
+    _, told = graphs.run(conditioning=comfy.hooks.set_hooks_for_conditioning(graphs.words(), group))
+    assert f"hooks: a LoRA without weights for this model {NOT_USED}" in told
+
+
 # -- code on modules --------------------------------------------------------------------------------------------------
+
+
+def test_code_that_was_taken_back_is_not_told(graphs):
+    """ComfyUI leaves a module's own method on it when it takes an object patch back."""
+    patched = graphs.tiny.model.clone()
+    patched.add_object_patch("diffusion_model.head.forward", lambda *x: x)
+    assert graphs.run(patched)[1] == [f"diffusion_model.head.forward {NOT_USED}"]
+    assert graphs.run()[1] == []
 
 
 @pytest.mark.parametrize("place", ["", "head", "blocks.0", "blocks.1.self_attn", "blocks.0.norm1", "blocks.0.norm2"])
