@@ -1,11 +1,10 @@
-"""Patches on a MODEL that change nothing: weights of another size, and code of modules that a stream never calls."""
+"""Patches of weights that change nothing, since their sizes are not the model's: LoRAs and the like."""
 
 from __future__ import annotations
 
 import logging
-import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -15,10 +14,7 @@ from comfy.utils import get_attr
 from comfy.weight_adapter import WeightAdapterBase
 from torch import Tensor
 
-from .findings import UNUSED, Finding, node_behind
-
-_FORWARDS = ("forward", "_forward", "forward_orig")
-_BLOCK = re.compile(r"\.\d+\b")
+from .findings import UNUSED, Finding
 
 
 def misfit_patches(model: Any) -> Iterator[Finding]:
@@ -67,6 +63,10 @@ def _has_size(value: Any, shape: list[int]) -> bool:
     if isinstance(value, WeightAdapterBase):
         return _changes(value, torch.empty(shape, device="meta"))
     kind, numbers = value if isinstance(value, tuple) and len(value) == 2 else ("diff", value)
+    if kind == "set" and list(numbers[0].shape) != shape:
+        raise ValueError(
+            f"a LoRA sets weights of the shape {list(numbers[0].shape)} where the model has {shape}: take the LoRA out."
+        )
     if kind != "diff" or not isinstance(numbers, tuple) or not isinstance(numbers[0], Tensor):
         return True
     padded = len(numbers) > 1 and numbers[1].get("pad_weight")
@@ -100,30 +100,3 @@ def _changes(adapter: WeightAdapterBase, weight: Tensor) -> bool:
 def _is_no_error(record: logging.LogRecord) -> bool:
     """ComfyUI tells each misfit when it loads the weights; once is enough."""
     return record.levelno < logging.ERROR or record.thread != threading.get_ident()
-
-
-def uncalled_code(tree: Any, is_used: Callable[[str], object]) -> Iterator[Finding]:
-    """Findings of code that stands on the modules of a tree themselves, where a stream calls none of it.
-
-    is_used  whether a stream calls, or reads, what stands at a place such as `diffusion_model.head.forward`.
-    """
-    for name, module in getattr(tree, "_orig_mod", tree).named_modules():
-        place = f"diffusion_model.{name}".rstrip(".")
-        for attribute in _FORWARDS:
-            code = vars(module).get(attribute)
-            if code is not None and not _is_own(code, module, attribute) and not is_used(f"{place}.{attribute}"):
-                yield _finding(f"{place}.{attribute}", code)
-        hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
-        if hooks and not is_used(place):
-            yield _finding(f"{place}: forward hook", hooks[0])
-
-
-def _is_own(code: Any, module: Any, attribute: str) -> bool:
-    """Whether code is the module's own method, which ComfyUI leaves on it when it takes an object patch back."""
-    own = getattr(type(module), attribute, None)
-    return getattr(code, "__self__", None) is module and getattr(code, "__func__", None) is own
-
-
-def _finding(place: str, code: Any) -> Finding:
-    # most nodes do the same to every block
-    return Finding(UNUSED, _BLOCK.sub(".*", place), node_behind(code))
