@@ -70,7 +70,8 @@ def wan_tree(model: Any) -> WanTree:
     _check_latents(model, tree, found)
     extra = next(_foreign_parts(tree), None)
     if extra is not None:
-        if any(f"diffusion_model.{extra}.".startswith(f"{place}.") for place in model.object_patches):
+        patched = (place for place in model.object_patches if place != "diffusion_model")
+        if any(f"diffusion_model.{extra}.".startswith(f"{place}.") for place in patched):
             raise ValueError(
                 f"a node puts {extra} into the model, which a stream would leave out: take the node out that does so."
             )
