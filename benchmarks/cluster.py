@@ -1,6 +1,6 @@
 """Render 24 stories with three shared beginnings while workers are killed, and compare every frame.
 
-    python -m benchmarks.cluster [--kills 10] [--workers 2] [--out DIR] [--steps 1000,500]
+    python -m benchmarks.cluster [--kills 10] [--within 12] [--workers 2] [--out DIR] [--steps 1000,500]
                                 [--stories 24] [--only plain,alone,one,many,fire]
 
 On the tiny story model:
@@ -55,10 +55,11 @@ CHUNKS = 2  # of each prompt
 
 @dataclass(frozen=True)
 class Fire:
-    """How many workers are killed, at moments that a seed decides."""
+    """How many workers are killed, at moments that a seed decides, so many seconds apart at most."""
 
     kills: int
     seed: int
+    within_s: float
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ def render_under_fire(paths: list[str], out: Path, workers: int, fire: Fire, *op
         drivers += 1
         kill_driver_at = fire.kills // 2 if drivers == 1 else -1
         while driver.poll() is None:
-            time.sleep(dice.uniform(0.5, 6))
+            time.sleep(dice.uniform(0.5, fire.within_s))
             alive = workers_in(out)
             if left and alive and made(out):
                 os.kill(dice.choice(alive), signal.SIGKILL)
@@ -212,6 +213,7 @@ WAYS = ("plain", "alone", "one", "many", "fire")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--within", type=float, default=12, help="seconds between two kills, at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, default=None)
@@ -233,7 +235,7 @@ def main() -> None:
         elif way == "plain":
             found[way] = asdict(render_plain(folder / "alone", out))
         elif way == "fire":
-            found[way] = render_under_fire(paths, out, args.workers, Fire(args.kills, args.seed), *steps)
+            found[way] = render_under_fire(paths, out, args.workers, Fire(args.kills, args.seed, args.within), *steps)
             found[way] |= {"parts": made(out)} | compare(folder / "one", out)
         else:
             found[way] = asdict(render(paths, out, 1 if way == "one" else args.workers, *steps))

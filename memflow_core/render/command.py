@@ -141,7 +141,7 @@ def render(given: argparse.Namespace) -> int:
     rules = Rules(tries=given.tries, silence_s=given.silence, stuck_s=given.stuck)
     with only_driver(journal), Driver(journal, _executor(given, installation), rules, content=given.moments) as driver:
         say("starting ComfyUI")
-        infos = read_json(driver.wait_for_infos(driver.start_worker(0))) or {}
+        infos = read_json(driver.wait_for_infos()) or {}
         jobs = make_jobs(stories, infos, template=template, seeds=seeds, settings=settings) or _begun(journal)
         cuts = [(job, _cut(job, infos, given)) for job in jobs]
         if given.check:

@@ -120,8 +120,13 @@ class Driver:
         self.slots = [other for other in self.slots if other.number != number] + [slot]
         return slot
 
-    def wait_for_infos(self, slot: Slot) -> Path:
-        """Wait until a worker is ready; the file with the nodes that its ComfyUI has. Raises JobError if it fails."""
+    def wait_for_infos(self, number: int = 0) -> Path:
+        """Start the worker of a slot, and wait until one is ready there; the file with the nodes of its ComfyUI.
+
+        One that is killed meanwhile is replaced. Raises JobError if it says that ComfyUI does not start, or if too
+        many are gone.
+        """
+        slot = self.start_worker(number)
         while True:
             for event in slot.link.events():
                 self._hear(slot, event)
@@ -130,7 +135,7 @@ class Driver:
                 if event["event"] == "broken":
                     raise JobError(event["problem"])
             if not slot.link.alive() or self._clock() - slot.heard > self._patience(slot):
-                raise JobError(f"the first worker ended while it started; see {self.journal.workers}.")
+                slot = self._replace(slot, "ended while it started")
             time.sleep(0.05)
 
     # -- jobs ---------------------------------------------------------------------------------------------------------
@@ -218,7 +223,8 @@ class Driver:
         """Seconds for which a worker may be silent."""
         return self.rules.silence_s if slot.ready else max(self.rules.start_s, self.rules.silence_s)
 
-    def _replace(self, slot: Slot, why: str) -> None:
+    def _replace(self, slot: Slot, why: str) -> Slot:
+        """End a worker, whose part goes to another, and start one in its place. Raises JobError where none starts."""
         slot.link.stop()
         self._count_start(slot, why)
         key = slot.key
@@ -230,7 +236,7 @@ class Driver:
             count = self.deaths[key, slot.fell] = self.deaths.get((key, slot.fell), 0) + 1
             if count >= (self.rules.deaths if slot.fell else self.rules.kills):
                 self._set_aside(key, f"{count} workers died while they made a part of it.", str(self._log(slot)))
-        self.start_worker(slot.number)
+        return self.start_worker(slot.number)
 
     def _count_start(self, slot: Slot, why: str) -> None:
         """Count workers in a row that are gone before they have made anything. Raises JobError for too many."""

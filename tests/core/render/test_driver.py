@@ -250,6 +250,35 @@ def test_a_worker_that_ends_after_a_failure_is_given_nothing_more(journal):
     assert states == [ASIDE] * 4 + [DONE] and len(executor.links) == 1 + 4 * 3
 
 
+@pytest.mark.parametrize("killed", [0, 1, 5])
+def test_a_first_worker_that_is_killed_while_it_starts_is_replaced(journal, killed):
+    class Killed(FakeExecutor):
+        def start(self, name, slot):
+            link = super().start(name, slot)
+            link._said[0]["infos"] = "nodes.json"
+            link.dead = len(self.links) <= killed
+            return link
+
+    executor = Killed(journal)
+    with Driver(journal, executor) as driver:
+        assert driver.wait_for_infos().name == "nodes.json"
+        driver.take(cuts(stories(1)))
+        work(driver)
+    assert len(executor.links) == killed + 2
+
+
+@pytest.mark.parametrize(("says_so", "message"), [(True, "it has no main"), (False, "workers in a row")])
+def test_a_first_worker_that_never_starts_ends_the_run(journal, says_so, message):
+    class Broken(FakeExecutor):
+        def start(self, name, slot):
+            link = super().start(name, slot)
+            link._said, link.ended = [{"event": "broken", "problem": "it has no main."}] * says_so, True
+            return link
+
+    with Driver(journal, Broken(journal)) as driver, pytest.raises(JobError, match=message):
+        driver.wait_for_infos()
+
+
 @pytest.mark.parametrize(("says_so", "most"), [(True, 6), (False, 20)])
 def test_workers_that_never_start_end_the_run(journal, says_so, most):
     class Broken(FakeExecutor):
