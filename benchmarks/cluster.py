@@ -224,9 +224,16 @@ def main() -> None:
     folder = args.out or Path(tempfile.mkdtemp())
     paths = write_stories(folder / "stories", args.stories)
     only = args.only.split(",")
+    # as many threads for each worker in all ways: on a CPU, another number rounds sums in another order
+    threads = os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // args.workers)))
     steps = ["--set", f"steps={args.steps}"]
     load = [round(os.getloadavg()[0], 1)]
-    found: dict[str, Any] = {"steps": args.steps, "load": load, "machine": conditions(torch.device("cpu"))["device"]}
+    found: dict[str, Any] = {
+        "steps": args.steps,
+        "threads": threads,
+        "load": load,
+        "machine": conditions(torch.device("cpu"))["device"],
+    }
     for way in [way for way in ("alone", "plain", "one", "many", "fire") if way in only]:
         out = folder / way
         if way == "alone":
