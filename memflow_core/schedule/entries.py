@@ -8,16 +8,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from .crowd import begins_with_time, count_times
 from .errors import ScheduleError, shorten
 from .fold import unwrap_curly
+from .guard import begins_with_time, count_times, looks_timed
 from .inline import InlineTime, count_quoted_keys, find_brackets, find_keys, split_line
 from .leftovers import EXPRESSION, NEGATIVE, without_leftovers
 from .line import Entry, quoted_string
 from .notes import Note, lines_left_out, listed, note
 from .schedule import Segment
 from .time import Time
-from .time_like import looks_timed
 
 Made = TypeVar("Made")
 

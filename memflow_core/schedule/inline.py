@@ -10,23 +10,22 @@ import itertools
 import re
 from dataclasses import dataclass
 
+from . import words
 from .errors import ScheduleError
 from .fold import fold
 from .limits import MOST_SEGMENTS
 from .moments import Stretch, find_stretch
 from .time import Time
 
-_UNITS = r"(?:s|secs?|seconds?|mins?|minutes?|ms|f|frames?|c|chunks?|l|latents?|秒|%)"
-_CLOCK = r"[0-9]{1,4}:[0-9]{2}(?::[0-9]{2})?(?:[.,][0-9]{1,6})?"
-_MOMENT = rf"(?:{_CLOCK}|[0-9]{{1,13}}(?:[.,][0-9]{{1,9}})?[ \t]?{_UNITS}?(?![A-Za-z0-9]))"
-_RANGE = rf"{_MOMENT}(?:[ \t]{{0,2}}(?:[-\u2013\u2014~]|->|to)[ \t]{{0,2}}{_MOMENT})?"
-_JOINT = r"(?:^|[,;|/.!?)\]\u3002\uff0c\uff1b]|->|\u2192|[ \t])[ \t]{0,2}"
-_KEY = re.compile(
-    rf"(?P<joint>{_JOINT})(?P<time>(?:frame[ \t])?{_RANGE})[ \t]{{0,2}}(?P<mark>:|=)(?!\d)", re.IGNORECASE
-)
+_MOMENT = rf"(?:{words.CLOCK}|{words.COUNT}|{words.NUMBER}(?![A-Za-z0-9]))"
+_RANGE = rf"(?:{words.NAMED_UNIT}[ \t])?{_MOMENT}(?:{words.JOIN}{_MOMENT})?"
+_JOINT = rf"(?:^|[,;|/.!?)\]\u3002\uff0c\uff1b]|{words.ARROW}|[ \t])[ \t]{{0,2}}"
+_KEY = re.compile(rf"(?P<joint>{_JOINT})(?P<time>{_RANGE})[ \t]{{0,2}}(?P<mark>:|=)(?!\d)", re.IGNORECASE)
 _BRACKET = re.compile(rf"(?P<joint>[(\[<])[ \t]?(?P<time>{_RANGE})[ \t]?[)\]>][ \t]{{0,2}}(?P<mark>:)?", re.IGNORECASE)
 _QUOTED_KEY = re.compile("[\"'\u201c\u201d][0-9]{1,13}:?[\"'\u201c\u201d][ \t]{0,3}[:=\uff1a]")
-_WORD = re.compile(rf"(?P<joint>(?:[,;|.]|->|\u2192)[ \t]{{1,2}})(?P<time>{_RANGE})(?P<mark>[ \t]|$)", re.IGNORECASE)
+_WORD = re.compile(
+    rf"(?P<joint>(?:[,;|.]|{words.ARROW})[ \t]{{1,2}})(?P<time>{_RANGE})(?P<mark>[ \t]|$)", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -127,10 +126,12 @@ def _kept(time: InlineTime) -> int:
     return 1 if time.joint[:1] in (".", "!", "?", ")", "]", "\u3002") else 0
 
 
+# at the end of words: what belongs to the time behind them
+_BEHIND_STOP = r"(?:^|(?<=[.!?;,|/\u3002\uff0c\uff1b]))[ \t]{0,3}"
+_BEHIND_SPACE = r"(?:^|(?<=[ \t.!?;,|/\u3002\uff0c\uff1b]))[ \t]{0,3}"
 _NEXT_LABEL = re.compile(
-    r"(?:(?:^|(?<=[.!?;,|/\u3002\uff0c\uff1b]))[ \t]{0,3}(?:and |then ){0,2}(?:at|from)"
-    r"|(?:^|(?<=[.!?;,|/ \t\u3002\uff0c\uff1b]))[ \t]{0,3}(?:scene|shot|clip|part|segment"
-    r"|beat)[ \t]?#?[0-9]{1,3}[ \t]?[-\u2013:]?"
+    rf"(?:{_BEHIND_STOP}(?:and |then ){{0,2}}{words.one_of(words.TIME_WORDS)}"
+    rf"|{_BEHIND_SPACE}{words.PART}[ \t]?{words.PART_NUMBER}[ \t]?[-\u2013:]?"
     r"|(?:^|(?<=[ \t]))[-*\u2013\u2014\u2022\u00b7\u25aa\u25cf]{1,3})$",
     re.IGNORECASE,
 )

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from . import words
 from .errors import ScheduleError
 from .fold import HEAD, Folded, fold, unwrap_curly
 from .line import OPTION, OPTION_LIKE
@@ -27,18 +28,17 @@ _MARK = re.compile(
     r"[ \t]{0,20}(?:(?:[-+*>|\u2013\u2014]|#{2,6}|[0-9]{1,3}[.)]|\[[ xX]?\])[ \t]{1,20}"
     r"|[\u2022\u00b7\u25aa\u25cf\u25e6\u2023\u2460-\u249b\u2776-\u2793]|[0-9]{1,3}\u3001|[*_~`]{1,3}|\|)"
 )
+_COUNTER = "[个個镜鏡场場片段幕分]"
 _LABEL = re.compile(
-    r"(?:scene|shot|segment|clip|part|prompt|beat|act|step|keyframe|caption|chapter|镜头|鏡頭|场景|場景|片段|分镜"
-    r"|提示词|第(?=[0-9\u4e00二三四五六七八九十]{1,3}[ \t]?[个個镜鏡场場片段幕分]))[ \t]{0,3}"
-    r"(?:#?(?:[0-9]{1,3}(?![0-9.A-Za-z%]|:[0-9])|[\u4e00二三四五六七八九十]{1,3}))?"
+    rf"(?:{words.LABEL}|第(?=[0-9{words.CHINESE_DIGITS}]{{1,3}}[ \t]?{_COUNTER}))[ \t]{{0,3}}(?:{words.PART_NUMBER})?"
     r"(?:[个個]?(?:镜头|鏡頭|场景|片段|幕|段|场))?"
     r"[ \t]{0,3}(?:[-\u2013\u2014:.,|][ \t]{0,3})?[*_~`]{0,3}[ \t]{0,3}",
     re.IGNORECASE,
 )
 _CLOSE = re.compile(r"[ \t]{0,3}[*_~`]{0,3}[ \t]{0,3}")
 _SEPARATOR = re.compile(
-    r"[ \t]{0,20}[*_~`]{0,3}[ \t]{0,20}(?:(?P<sure>[.)\]]?:|[-=]{1,2}>|\u2192|\u21d2|\u279c|\||;|=|\t)"
-    r"|(?P<soft>[,/\\]|[.)](?=[ \t])|[-\u2013\u2014\u2015]{1,2}(?=[ \t])|[\u2014>]))"
+    rf"[ \t]{{0,20}}[*_~`]{{0,3}}[ \t]{{0,20}}(?:(?P<sure>[.)\]]?:|{words.ARROW}|\||;|=|\t)"
+    rf"|(?P<soft>[,/\\]|[.)](?=[ \t])|{words.DASH}{{1,2}}(?=[ \t])|[\u2014>]))"
 )
 _EMPHASIS = re.compile(r"[ \t]{0,3}(?:\*{1,3}|_{1,3}|~~|`)")
 
@@ -101,9 +101,7 @@ def match_loose_line(line: str) -> LooseLine | None:
 
 
 _HEADING = re.compile(
-    r"#{2,6}[ \t]|[*_]{2}[^*]{1,100}[*_]{2}:?$|[*_\[( \t]{0,4}(?:scene|shot|segment|clip|part|beat|act|step"
-    r"|chapter|镜头|场景)[ \t]?#?"
-    r"(?:[0-9]{1,3}|[一二三四五六七八九十]{1,3})",
+    rf"#{{2,6}}[ \t]|[*_]{{2}}[^*]{{1,100}}[*_]{{2}}:?$|[*_\[( \t]{{0,4}}{words.PART}[ \t]?{words.PART_NUMBER}",
     re.IGNORECASE,
 )
 _BEFORE = re.compile(r"[(\[{|\u2013\u2014:,]|(?<=[ \t])-(?=[ \t])|[ \t](?=[0-9])")

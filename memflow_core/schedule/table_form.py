@@ -22,6 +22,7 @@ from .moments import Stretch, find_stretch
 from .notes import Note, note
 from .schedule import PromptSchedule
 from .time import Time
+from .words import UNIT
 
 _NAMES = {
     "start": "time start starttime startzeit timestamp timecode timecodein intime from begin at t tc in frame frames "
@@ -39,12 +40,11 @@ _NAMES = {
     "switch": "switch",
 }
 _KINDS = {name: kind for kind, names in _NAMES.items() for name in names.split()}
-_UNIT = re.compile(r"(?:^|[(\[_, ]+)(seconds?|secs?|s|frames?|min|minutes|ms)[)\]]*$", re.IGNORECASE)
+_UNIT = re.compile(rf"(?:^|[(\[_, ]+)({UNIT})[)\]]*$", re.IGNORECASE)
 _NAME = re.compile(r"[^\w]+|_")
 _MOST_CELLS, _MOST_NAME = 60, 60
 _BAR = re.compile(r"(?<!\\)\|")
 _EMPHASIZED = re.compile(r"(\*{1,3}|`)([^*`]*)\1")
-_RULE = re.compile(r"[|:+\- \t]*-[|:+\- \t]*")
 _FRACTION = re.compile(r"[0-9]+[.,][0-9]+")
 # what Audacity writes are seconds
 _LABEL_TIME = re.compile(r"[0-9]+\.[0-9]{6}")
@@ -90,7 +90,7 @@ def read_table(text: str) -> PromptSchedule | None:
     if len(lines) < 2:
         return None
     if all(line.startswith("|") for _, line in lines[:2]):
-        rows = [Row(number, _cells(line)) for number, line in lines if not _RULE.fullmatch(line) and line.strip("| \t")]
+        rows = [Row(number, _cells(line)) for number, line in lines if line.strip("|:+- \t")]
         return (_with_names(rows, "") or _without_names(rows, "|")) if rows else None
     for delimiter in ("\t", ",", ";", "|"):
         if delimiter not in lines[0][1]:

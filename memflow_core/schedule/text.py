@@ -34,11 +34,8 @@ would come out as one prompt is refused.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from .crowd import count_times
 from .entries import (
     Left,
     at_line,
@@ -56,145 +53,15 @@ from .entries import (
 )
 from .errors import ScheduleError
 from .fold import fold
+from .guard import count_times, looks_timed
 from .headers import Headers, match_header, match_pin
-from .inline import split_line
 from .leftovers import is_negative_line
-from .line import (
-    OPTION,
-    OPTION_LIKE,
-    Entry,
-    make_entry,
-    match_entry,
-    misplaced_option,
-    quoted_string,
-    unknown_option,
-    unquote,
-)
-from .loose_line import STRONG, WEAK, LooseLine, match_loose_line
-from .moments import is_timecode
+from .line import OPTION, OPTION_LIKE, Entry, misplaced_option, quoted_string, unknown_option, unquote
+from .lines import Line, choose, entry_of, lines_of
+from .loose_line import STRONG, match_loose_line
 from .prose import is_farewell, is_preamble, is_rule
 from .schedule import PromptSchedule, Segment
 from .time import Time
-from .time_like import looks_timed
-
-# -- lines ------------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class _Line:
-    """One line that is neither empty nor a comment; number counts from 1.
-
-    entry    what it is in the text form, if it has a time there.
-    loose    what it is in other shapes.
-    fault    why its time in another shape is none, such as `7-3s`, which counts where there are other times.
-    first    whether an empty line, or nothing, stands before it.
-    """
-
-    number: int
-    text: str
-    entry: Entry | None
-    loose: LooseLine | None
-    first: bool
-    fault: ScheduleError | None = None
-
-
-def _lines_of(text: str) -> Iterator[_Line]:
-    first = True
-    lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    for number, written in enumerate(lines, 1):
-        line = written.strip()
-        if not line:
-            first = True
-            continue
-        read = at_line(number, lambda line=line, number=number, first=first: _read_line(line, number, first))
-        if line[0] != "#" or line.startswith("##") or (line[1:2].isalnum() and not line[1:2].isdigit()):
-            yield read
-            first = line[0] == "#" and read.loose is None
-
-
-def _read_line(line: str, number: int, first: bool) -> _Line:
-    """Read one line in the text form, else in other shapes. Raises ScheduleError."""
-    entry, fault = None, None
-    if not is_timecode(line):
-        try:
-            entry = match_entry(line, number)
-        except ScheduleError as error:
-            fault = error
-    loose, loose_fault = None, None
-    if entry is None and (line[0] != "#" or line.startswith("##")):
-        try:
-            loose = match_loose_line(line)
-        except ScheduleError as error:
-            loose_fault = error
-    # the text form knows fewer units
-    if fault is not None and (loose is None or loose.options or loose.style[0] != "count"):
-        raise fault
-    return _Line(number, line, entry, loose, first, loose_fault)
-
-
-def _choose(lines: list[_Line]) -> list[_Line]:
-    """Decide which loose times are times, and return the lines that hold one. All others lose theirs.
-
-    Raises ScheduleError for a time that is left beside others.
-    """
-    timed = [line for line in lines if line.entry or (line.loose and line.loose.strength == STRONG)]
-    soft = [line for line in lines if line.loose and line.loose.strength < STRONG]
-    if not timed and soft:
-        timed, soft = _counting_up(soft) if len(soft) > 1 else _parted(soft)
-    weak = [line for line in soft if line.loose and line.loose.strength == WEAK]
-    _check_faults(lines, len(timed) + len(weak))
-    if weak and len(timed) + len(weak) > 1:
-        raise refuse_times(weak[0].number, weak[0].text)
-    for line in soft:
-        line.loose = None
-    if len(timed) == 1 and (loose := timed[0].loose) and loose.start.value:
-        # one number in front of a prompt may mean anything
-        timed[0].loose = None
-        return []
-    return timed
-
-
-def _check_faults(lines: list[_Line], others: int) -> None:
-    """Raise ScheduleError for a time that is none, where `others` or more of its kind stand beside it."""
-    fault = next((line for line in lines if line.fault), None)
-    if fault is None:
-        return
-    broken = sum(line.fault is not None or (not line.loose and looks_timed(line.text)) for line in lines)
-    if broken + others > 1:
-        raise ScheduleError(f"line {fault.number}: {fault.fault}")
-
-
-def _counting_up(lines: list[_Line]) -> tuple[list[_Line], list[_Line]]:
-    """Lines that are written alike and count up from 0, two at least, and all others."""
-    alike = [line for line in lines if line.loose and lines[0].loose and line.loose.style == lines[0].loose.style]
-    values = [line.loose.start.value for line in alike if line.loose and line.loose.readable]
-    rising = all(later > before for before, later in itertools.pairwise(values))
-    if len(alike) < 2 or len(values) < len(alike) or values[0] != 0 or not rising:
-        return [], lines
-    chosen = {line.number for line in alike}
-    return alike, [line for line in lines if line.number not in chosen]
-
-
-def _parted(lines: list[_Line]) -> tuple[list[_Line], list[_Line]]:
-    """The only line, if it starts at 0 and holds later times as well: `0s a robot, 4s a beach`."""
-    (line,) = lines
-    loose = line.loose
-    whole = loose and loose.readable and loose.strength == WEAK and not loose.start.value
-    if loose and whole and split_line(loose.prompt, loose.start, loose.style, weak=True):
-        return lines, []
-    return [], lines
-
-
-def _entry_of(line: _Line) -> Entry | None:
-    """The entry of a line that has a time, in whatever shape. Raises ScheduleError."""
-    if (loose := line.loose) is None:
-        return line.entry
-    entry = make_entry(loose.start, loose.options, loose.prompt, line.number, loose.style)
-    entry.end, entry.loose, entry.weak = loose.end, True, loose.strength < STRONG
-    return entry
-
-
-# -- whole texts ------------------------------------------------------------------------------------------------------
 
 
 def from_text(text: str) -> PromptSchedule:
@@ -202,8 +69,8 @@ def from_text(text: str) -> PromptSchedule:
     whole = quoted_string(" ".join(line for written in text.split("\n") if (line := written.strip())))
     if whole is not None:
         return PromptSchedule((Segment(Time(0, "s"), whole),))
-    lines = list(_lines_of(text))
-    reader = _Reader(timed={line.number for line in _choose(lines)})
+    lines = list(lines_of(text))
+    reader = _Reader(timed={line.number for line in choose(lines)})
     for line in lines:
         at_line(line.number, lambda line=line: reader.read(line))
     if not reader.entries:
@@ -214,7 +81,7 @@ def from_text(text: str) -> PromptSchedule:
     return schedule
 
 
-def _check_crowd(lines: list[_Line]) -> None:
+def _check_crowd(lines: list[Line]) -> None:
     """Raise ScheduleError where the lines of one prompt, or of prompts that share the story, hold two times."""
     counts = [(line, _count_times(line)) for line in lines]
     if sum(count for _, count in counts) > 1:
@@ -222,7 +89,7 @@ def _check_crowd(lines: list[_Line]) -> None:
         raise refuse_times(last.number, last.text)
 
 
-def _count_times(line: _Line) -> int:
+def _count_times(line: Line) -> int:
     if line.entry:
         zero = line.entry.style[0] == "clock" and not line.entry.start.value
         return 1 + count_times(line.entry.text, zero)
@@ -259,9 +126,9 @@ class _Reader:
     skipping: str = ""
     words: set[int] = field(default_factory=set)
 
-    def read(self, line: _Line) -> None:
+    def read(self, line: Line) -> None:
         """Read one line. Raises ScheduleError."""
-        entry = _entry_of(line) if line.number in self.timed else None
+        entry = entry_of(line) if line.number in self.timed else None
         if line.text[0] == "#" and line.number not in self.timed:
             self._leave_heading(line)
             return
@@ -292,13 +159,13 @@ class _Reader:
         else:
             self.lead.append((line.number, line.text))
 
-    def _leave_heading(self, line: _Line) -> None:
+    def _leave_heading(self, line: Line) -> None:
         """Leave out a heading without a time; one of a negative prompt with the words below it."""
         negative = is_negative_line(fold(line.text).text)
         self.skipping = "heading" if negative else ""
         (self.left.negatives if negative else self.left.lines).append(line.number)
 
-    def _begin(self, entry: Entry, line: _Line) -> None:
+    def _begin(self, entry: Entry, line: Line) -> None:
         for name in entry.recall:
             if name not in self.headers.names:
                 raise unknown_option(name)
@@ -311,7 +178,7 @@ class _Reader:
         self.left.behind = []
         self.entries.append(entry)
 
-    def _is_left_out(self, line: _Line) -> bool:
+    def _is_left_out(self, line: Line) -> bool:
         """Whether a line is no part of a prompt: a negative prompt, a rule, words around a schedule."""
         folded = fold(line.text).text
         if self.skipping == "heading":

@@ -4,15 +4,15 @@
 import { HEAD, fold } from "./fold.js";
 import { readHeader, readTimedLine, unquote } from "./line.js";
 import { strip } from "./options.js";
+import { LABEL_WORDS, PART_WORDS, TIME_WORDS, UNITS, oneOf } from "./vocabulary.js";
 import { JOIN, KNOWN, NUMBER, UNIT, beginsOdd, countNumbers, hasLeftovers, inlineTimes } from "./words.js";
 
 const MARKS =
   "(?:[ \\t]*(?:[-+*>|\\u2022\\u00b7\\u25aa\\u25cf\\u25e6\\u2023\\u2013\\u2014\\u2460-\\u249b\\u2776-\\u2793#_~`]|[0-9]{1,3}(?:[.)](?=[ \\t])|\\u3001)|\\[[ xX]?\\])){0,16}[ \\t]*";
-const LABEL =
-  "(?:(?:scene|shot|segment|clip|part|prompt|beat|act|step|keyframe|caption|chapter|[\\u4e00-\\u9fff]{1,3})[^\\n]{0,24}?)?";
+const LABEL = `(?:(?:${oneOf(LABEL_WORDS)}|[\\u4e00-\\u9fff]{1,3})[^\\n]{0,24}?)?`;
 const OPEN = "[([{<\"']?[ *_]{0,9}";
-const WHEN = "(?:(?:at|from|between|de|von|ab|time|timestamp|timecode|t|@|\\u7b2c)[ \\t=:@+]{0,7})?";
-const NAMED = "(?:frames?|chunks?|latents?|seconds?|secs?)[ \\t=:#]{0,7}";
+const WHEN = `(?:(?:${oneOf(TIME_WORDS)}|t|@|\\u7b2c)[ \\t=:@+]{0,7})?`;
+const NAMED = `${oneOf(UNITS)}\\.?[ \\t=:#]{0,7}`;
 const PREFIX = `${WHEN}(?:${NAMED})?`;
 const CLOCK = "[0-9]{1,4}:[0-9]{1,2}";
 const BEHIND = "[ \\t]{0,20}[*_~`\"')\\]}>]{0,4}[ \\t]{0,20}";
@@ -46,21 +46,7 @@ const RULE = /^([-=*_~])\1\1+$/;
 const HEADER = /^(?:global(?:[ _]prompt)?|total|(?:total )?(?:length|duration)|pin(?:[ \t]+[^\s:\uff1a]{1,60})?)[ \t]{0,9}[:\uff1a]/i;
 const NEGATIVE = /^[-+*#_~`>\u2022 \t"]*(?:neg|n_prompt|prompt n|--|steps: [0-9]|[\u8d1f\u53cd\u8ca0])/i;
 /** A heading, whose time may stand at its end. */
-const HEADING =
-  /^(?:#{2}|[*_]{2}|[*_[( ]{0,4}(?:scene|shot|segment|clip|part|beat|act|step|chapter|\u955c\u5934|\u573a\u666f)[ \t]?#?[0-9\u4e00-\u9fff]).*[0-9]/i;
-const CLOCK_LIKE =
-  /^(?:[^A-Za-z0-9]{0,20}[0-9]{1,3}(?::[0-9]{2}(?![0-9])|[.][0-9]{1,3}[ \t]|['"\u2032\u2033])|Dialogue:.{0,20}[0-9]:[0-9]{2}|<p begin=)/;
-const TIME =
-  "(?:[0-9]{1,3}(?::[0-9]{2}){1,3}(?:[.,][0-9]{1,3})?|[0-9]{1,5}(?:[.,][0-9]{1,3})?[ \\t]?(?:s|secs?|seconds?|mins?|minutes?|frames?))(?![A-Za-z0-9])";
-const SPAN = `${TIME}(?:[ \\t]{0,2}(?:-{1,2}>?|\\u2013|\\u2014|~|to|until|\\u2192)[ \\t]{0,2}${TIME})?[ \\t]{0,3}`;
-const TAGS = "(?:<[/A-Za-z][^<>\\n]{0,40}>[^A-Za-z0-9<]{0,5}){0,3}";
-const NAMED_TIME = "[tT][ \\t]?[:=+_]?[ \\t]?[0-9]{1,6}(?:[.,][0-9]{1,3})?[ \\t]{0,3}";
-/** What looks like a time at the start or the end of a line: `t0: a`, `<b>3s</b> a`, `a robot @3s`. */
-const TIMED_HEAD = new RegExp(`^[^A-Za-z0-9<]{0,20}${TAGS}(?:${SPAN}|${NAMED_TIME})(?:[\\])>:|/*=,;.\\u2013\\u2014\\u2192<-]|$)`);
-const TIMED_TAIL = new RegExp(
-  `(?:@|[(\\[{|\\u2013\\u2014\\u2192]|(?<=\\s)-(?=\\s))[ \\t]{0,3}${SPAN}[\\])}]?[*_]{0,2}[.,;]?$`,
-);
-const LONGEST_TAIL = 60;
+const HEADING = new RegExp(`^(?:#{2}|[*_]{2}|[*_[( ]{0,4}${oneOf(PART_WORDS)}[ \\t]?#?[0-9\\u4e00-\\u9fff]).*[0-9]`, "i");
 const NAMES =
   /(?:^|[,;\t|])\W{0,6}(?:time|start|from|begin|at|frame|key|second|sec|range|when|duration|length|\u65f6|\u5f00)[^,;\t|]{0,20}(?:[,;\t|]|$)/i;
 const SUBTITLE = /[0-9][ \t]{0,9}--?>/;
@@ -92,8 +78,6 @@ class Sieve {
   sure = [];
   /** @type {string[]} folded heads of those that hold one only if all lines do */
   faint = [];
-  /** lines that look timed, however they are written */
-  timed = 0;
   blank = true;
   /** whether a time in seconds was read, and the last one in frames behind it */
   seconds = false;
@@ -122,6 +106,8 @@ class Sieve {
   /** Read a line in the text form. @param {string} prompt @param {import("./time.js").Time} time */
   begin(prompt, { value, unit }) {
     this.endWords();
+    // words before a prompt at 0 are left out, or refused
+    this.odd ||= this.lead > 0 && !this.entries && value === 0;
     this.noteUnit(value, unit);
     this.entries++;
     this.words.push(prompt);
@@ -148,8 +134,7 @@ class Sieve {
     }
     this.odd ||= FENCE.test(line) || RULE.test(line) || NEGATIVE.test(head) || TIMECODE.test(head);
     this.odd ||= (!(header && !this.entries) && HEADER.test(head)) || (this.entries > 0 && (this.blank || HEADING.test(line)));
-    const sure = SURE.test(head) || CLOCK_LIKE.test(head);
-    this.timed += Number(sure || TIMED_HEAD.test(head) || TIMED_TAIL.test(fold(line.slice(-LONGEST_TAIL)).trimEnd()));
+    const sure = SURE.test(head);
     if (sure && !DECADE.test(head)) this.sure.push(head);
     else if (sure || FAINT.test(head)) this.faint.push(head);
     if (!this.entries) this.lead++;
@@ -173,7 +158,6 @@ class Sieve {
   get found() {
     if (this.odd || (!this.entries && this.commented > 1)) return true;
     if (this.entries < 2 && this.numbers + this.entries > 1) return true;
-    if (this.entries < 2 && this.timed + this.entries > 1) return true;
     const faint = !this.entries && isZero(this.faint[0]) ? this.faint : [];
     const loose = [...this.sure, ...faint];
     if (loose.length && (this.entries + loose.length > 1 || isZero(loose[0]) || RANGE.test(loose[0]))) return true;

@@ -1,13 +1,13 @@
 // @ts-check
 // Words of a prompt that are not read as they are written: times within a line, negatives, expressions in backticks.
 import { fold } from "./fold.js";
+import { TO_SIGNS, TO_WORDS, UNITS, oneOf } from "./vocabulary.js";
 
 export const UNIT = "(?:[A-Za-z]{1,12}|[\\u0400-\\u04ff]{1,12}|%|[\\u3040-\\u30ff\\u4e00-\\u9fff\\uac00-\\ud7af])";
 export const NUMBER = "(?:[0-9]{1,13}(?:[.,][0-9]{1,9})?|\\.[0-9]{1,9})";
-export const DASHES = "[-=<>\\u2013\\u2014\\u2015~]{1,4}|\\.{2,3}|[\\u2026\\u2192\\u21d2\\u279c\\u81f3\\u5230]";
-export const JOIN = `[ \\t]{0,3}(?:${DASHES}|to|until|till|through|and|bis|\\u00e0|a)\\u7b2c?[ \\t]{0,3}[0-9]`;
-export const KNOWN =
-  "(?:ms|msec|milliseconds|s|secs?|seconds?|sek|sekunden?|seg|segundos?|secondes?|second[io]|[\\u0400-\\u04ff]{1,8}|mins?|minutes?|h|hrs?|hours?|f|fr|frames?|c|chunks?|l|latents?|percent|%)(?![a-z])";
+const SIGNS = `[-=<>\\u2013\\u2014\\u2015~]{1,4}|\\.{2,3}|[\\u2026\\u2192\\u21d2\\u279c${TO_SIGNS}]`;
+export const JOIN = `[ \\t]{0,3}(?:${SIGNS}|${oneOf(TO_WORDS)})\\u7b2c?[ \\t]{0,3}[0-9]`;
+export const KNOWN = `${oneOf(UNITS)}(?![a-z\\u0400-\\u04ff])`;
 
 const FLAG = /(?:^|[\s|])--(?:neg|negative|no)(?![\w-])/i;
 const MATHS = /[0-9+*/()=<>^%_]|^\s*-?[tx]\s*$/;

@@ -1,0 +1,259 @@
+"""Guard against lost times: count those in words that would come out as one prompt.
+
+Two of them are no prompt, however they are written; the readers then refuse the text. A time in the middle of a
+sentence is a word of it. It counts where lists have theirs: at the start or the end of a line, in brackets, between
+separators, in front of a colon. A range such as 0-3s counts anywhere, and hours of the day such as 18:30 count nowhere.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from . import words
+from .errors import ScheduleError
+from .fold import fold
+from .limits import MOST_SEGMENTS
+from .line import quoted_string
+from .moments import Stretch, find_stretch
+
+_LINE_ENDS = re.compile(r"[\n\r\u2028\u2029\x85\x0b\x0c]|<br ?/?>|\\n")
+_CHINESE_SECONDS = re.compile(rf"[{words.CHINESE_DIGITS}]{{1,3}}(?=\u79d2)")
+# part of no word, of no larger number, of no price
+_NUMBER = re.compile(rf"(?<![0-9A-Za-z.$\u20ac])(?<![0-9]:)(?:(?<![0-9],)[0-9]|(?={words.CLOCK})[0-9])")
+
+CLOCK, SHORT, LONG = "clock", "short", "long"
+_SHORT_UNITS = "s sec secs sek seg segs ms 秒 초 с сек"
+_FRAME_UNITS = "f fr"
+_NEAR = 40
+
+
+@dataclass(frozen=True)
+class _Sighting:
+    """A time within a line, and what stands around it.
+
+    kind    CLOCK; SHORT: `3s`; LONG: `3 seconds`, which sentences hold as well.
+    zero    whether it is the start of a story.
+    range   whether it has an end that is surely one.
+    before  as much of the line before it as matters; whole: that is all of it.
+    after   the same behind it, without spaces; last: nothing but marks follow.
+    """
+
+    kind: str
+    zero: bool
+    range: bool
+    of_day: bool
+    before: str
+    whole: bool
+    after: str
+    last: bool
+
+
+def count_times(text: str, clock: bool = False) -> int:
+    """How many times stand in a text that can hardly be words of a sentence; none in one JSON string.
+
+    clock   whether a clock time of 0:00 stands before the text.
+
+    Looks at as many times of a line as a schedule may have.
+    """
+    if not any(map(_is_timely, text)) or quoted_string(text.strip()) is not None:
+        return 0
+    lines = [_plain(line) for line in _LINE_ENDS.split(text)]
+    found = [(line, list(itertools.islice(_sightings(line), MOST_SEGMENTS))) for line in lines]
+    zeros = {one.kind for _, sightings in found for one in sightings if one.zero} | ({CLOCK} if clock else set())
+    return sum(sum(_counts(one, zeros) for one in sightings) or int(_has_key(line)) for line, sightings in found)
+
+
+def looks_timed(line: str) -> bool:
+    """Whether a line holds what looks like a time, however it is written: `t0: a`, `<b>3s</b> a`, `a robot @3s`."""
+    return count_times(line, clock=True) > 0
+
+
+def begins_with_time(prompt: str) -> bool:
+    """Whether the words of a prompt begin with a second time, as those of `0s / 3s: a` do."""
+    head = _plain(prompt[:60])
+    bare = head.lstrip(_OPENERS)
+    opened = head[: len(head) - len(bare)].strip(" \t")
+    stretch = _stretch_at(bare, 0) if bare[:1].isdigit() else None
+    if stretch is None:
+        return False
+    behind = bare[stretch.end :].lstrip(" \t")
+    if stretch.kind == "bare":
+        # '(2) robots' and '16:9: a wide shot' are words
+        return (behind[:1] == ":" and not behind[1:2].isdigit()) or opened[-1:] in ("[", "{", "<")
+    if stretch.kind == "count" and not _is_short(stretch, bare) and not stretch.is_range:
+        return behind[:1] in (":", ")", "]", "}")
+    return stretch.start.tight if stretch.kind == "clock" else not _is_decade(stretch, bare[: stretch.end])
+
+
+_OPENERS = "([{<*_~`/|,;:=>-\u2013\u2014\u2192 \t"
+
+
+# -- times that the readers know --------------------------------------------------------------------------------------
+
+
+def _is_timely(character: str) -> bool:
+    return character.isdecimal() or character == "\u79d2"
+
+
+def _plain(line: str) -> str:
+    """A line with plain digits and folded marks."""
+    folded = fold(line, len(line)).text.strip()
+    if folded.isascii():
+        return folded
+    folded = _CHINESE_SECONDS.sub(lambda digits: "0" if digits[0] == "零" else "1", folded)
+    return "".join(str(unicodedata.decimal(one)) if one.isdecimal() else one for one in folded)
+
+
+def _stretch_at(line: str, at: int) -> Stretch | None:
+    try:
+        return find_stretch(line, at)
+    except ScheduleError:
+        return None
+
+
+def _sightings(line: str) -> Iterator[_Sighting]:
+    """All clock times and counts with a unit in a line."""
+    end = 0
+    for number in _NUMBER.finditer(line):
+        at = number.start()
+        found = _sighting(line, at) if at >= end else None
+        if found is not None:
+            one, end = found
+            yield one
+
+
+def _sighting(line: str, at: int) -> tuple[_Sighting, int] | None:
+    """The time at a place of a line, and where it ends; None for no time."""
+    stretch = _stretch_at(line, at)
+    if stretch is None or stretch.kind == "bare":
+        # '0:75' is none, but meant as one
+        broken = _BROKEN_CLOCK.match(line, at)
+        if broken is None:
+            return None
+        return _seen(line, at, broken.end(), CLOCK, zero=False, is_range=bool(broken["join"])), broken.end()
+    if stretch.start.unit not in ("s", "frames"):
+        return None
+    kind = CLOCK if stretch.kind == "clock" else SHORT if _is_short(stretch, line) else LONG
+    is_range = stretch.is_range and not _WORDY.search(line[at : stretch.end])
+    end = stretch.end if is_range else stretch.start.end
+    if not is_range and (_is_decade(stretch, line[at:end]) or (kind == CLOCK and not stretch.start.tight)):
+        return None
+    is_pair = kind == CLOCK and _PAIR.match(line, end) is not None
+    is_sure = is_pair or (is_range and kind != LONG)
+    return _seen(line, at, end, kind, zero=not stretch.start.number, is_range=is_sure), end
+
+
+def _seen(line: str, at: int, end: int, kind: str, *, zero: bool, is_range: bool) -> _Sighting:
+    written = line[at:end]
+    return _Sighting(
+        kind=kind,
+        zero=zero,
+        range=is_range,
+        of_day=kind == CLOCK and _HOUR_OF_DAY.match(written) is not None,
+        before=line[max(0, at - _NEAR) : at],
+        whole=at <= _NEAR,
+        after=line[end : end + _NEAR].lstrip(" \t"),
+        last=end + _NEAR >= len(line) and not line[end:].strip(_CLOSERS),
+    )
+
+
+_BROKEN_CLOCK = re.compile(rf"{words.CLOCK}(?P<join>{words.JOIN}{words.CLOCK})?")
+_HOUR_OF_DAY = re.compile(r"(?:0?[6-9]|1[0-9]|2[0-3]):[0-9]{2}(?![0-9:.,])")
+# '5s and 6s' are two
+_WORDY = re.compile(r"[ \t](?:and|a)[ \t]")
+# a clock time behind another: '0:00,0:03'
+_PAIR = re.compile(rf"[,/:]{words.CLOCK}|:[0-9]{{2}}")
+_CLOSERS = ")]}>*_.,;:!? \t\"'`|\u300d\u300f\u00bb\u2502"
+
+
+def _is_short(stretch: Stretch, line: str) -> bool:
+    word = _UNIT_AT_END.search(line[: stretch.end])
+    unit = word[0].lower() if word else ""
+    return unit in _SHORT_UNITS.split() or (unit in _FRAME_UNITS.split() and not stretch.start.number)
+
+
+_UNIT_AT_END = re.compile(rf"(?:[A-Za-z]{{1,12}}|[{words.CYRILLIC}]{{1,12}}|[{words.CJK}])$")
+
+
+def _is_decade(stretch: Stretch, written: str) -> bool:
+    """Whether it is a decade, as in `80s neon`."""
+    start = stretch.start
+    return start.unit == "s" and written[-1:] == "s" and start.number >= 20 and start.number % 10 == 0
+
+
+# -- where they count -------------------------------------------------------------------------------------------------
+
+_MARKS = "-+*>#|_~`([{<\"' \t\u2022\u00b7\u25aa\u25cf\u300c\u300e\u00ab\u2502"
+_BRACKETS = "|@#([{<\"'`*_\u300c\u300e\u00ab\u2502\u2192"
+_STOPS = ",;:/=>\u3002\u3001\u2022.!?"
+_KEY_SIGNS = ":|)]}<>=\u2192\u300d\u300f\u00bb\"'`*\u2502\u2022-\u2013\u2014"
+_TAGS = re.compile(r"</?[A-Za-z][^<>]{0,30}>")
+# words that belong to the time behind them
+_LEADING = re.compile(
+    rf"(?:^|(?<=[^A-Za-z]))(?:{words.one_of(words.TIME_WORDS)}|after|um|bei|{words.PART}[ \t]?[0-9]{{0,3}}"
+    r"|(?<![^ \t(\[])[0-9]{1,2}[A-Z]?(?=[ \t]))[ \t]{0,2}$",
+    re.IGNORECASE,
+)
+_OF_SENTENCES = re.compile(
+    r"\b(?:at|by|until|till|around|before|after|since|past|um|bis|gegen|a las|\u00e0)[ \t]{1,2}$", re.IGNORECASE
+)
+
+
+def _counts(one: _Sighting, zeros: set[str]) -> bool:
+    """Whether a time stands where lists have theirs. zeros: kinds of which a 0 stands in the text."""
+    if one.of_day and CLOCK not in zeros:
+        return False
+    if one.range:
+        return True
+    lead = _LEADING.sub("", _TAGS.sub("", one.before)).rstrip()
+    opens = one.whole and not lead.strip(_MARKS)
+    apart = lead[-1:] in tuple(_BRACKETS)
+    parted = apart or lead[-1:] in tuple(_STOPS) or (lead[-1:] in tuple("-\u2013\u2014\u00b7") and lead != one.before)
+    keyed = one.after[:1] in tuple(_KEY_SIGNS)
+    if one.kind == CLOCK:
+        return not _OF_SENTENCES.search(one.before) and (opens or one.last or (parted and CLOCK in zeros))
+    if one.kind == LONG:
+        return (opens or parted or (lead != one.before.rstrip() and LONG in zeros)) and (keyed or LONG in zeros)
+    return SHORT in zeros or opens or one.last or apart or keyed or (parted and one.after[:1] in (",", ";"))
+
+
+# -- times that no reader knows ---------------------------------------------------------------------------------------
+
+_UNKNOWN_KEYS = re.compile(
+    rf"""
+    [^\w<]{{0,20}}                                               # marks
+    (?: t[ \t]?[:=+_]?[ \t]?{words.NUMBER}[ \t]{{0,3}}[])>:|/*=,;.\u2013\u2014\u2192<-]   # t0: a
+      | f[0-9]{{1,6}}(?:\]|[ \t]?:)                              # f3: a
+      | pt[0-9]{{1,5}}[sm]\b                                     # PT3S: a
+      | (?<=@)[0-9]{{1,6}}[ \t]                                  # @48 a
+      | [0-9]{{1,3}}(?:['"\u2032\u2033]|[.][0-9]{{1,3}}[ \t])    # 3' a, 0.5 a
+      | (?:[a-z]{{1,6}}[ \t]){{0,2}}[0-9]{{1,5}}[ \t-]?{words.NAMED_UNIT}(?:\(s\))?(?:[ \t]mark)?[,:]
+      | {words.NAMED_UNIT}[ \t]?[0-9]{{1,6}}[ \t]?[])]?[ \t]?[:.,)\u2013\u2014-]           # Bild 3: a
+    )
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+# '3s12f: a', '3s?: a': digits and units and more in one word
+_ODD_WORD = re.compile(
+    r"[^\w]{0,20}(?=[^\s:]{0,12}[0-9.\u00bc-\u00be][smhf])[0-9][^\s:\u2013\u2014]{1,15}[:\u2013\u2014]"
+)
+# a program's: '[0, "a"]', 'prompt[0] = "a"', '<shot start="0">', 'between(t,0,3)', '-ss 0', 'duration 3'
+_PROGRAM = re.compile(
+    r"""
+    \w{0,30}[\[(][ \t]?["']?[0-9.:]{1,9}s?["']?[ \t]?(?:,[ \t]?["']|\][ \t]?=)
+    | <[a-z]{1,20}[^<>]{0,60}\b(?:start|begin|time|from|in|at)=["']?[0-9]
+    | .{0,120}\bbetween\(t,[0-9]
+    | .{0,60}-ss[ \t][0-9]
+    | duration[ \t]?[:=]?[ \t]?[0-9]
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+def _has_key(line: str) -> bool:
+    """Whether a line begins with a number that is a time in some other notation."""
+    return any(pattern.match(line) for pattern in (_UNKNOWN_KEYS, _ODD_WORD, _PROGRAM))

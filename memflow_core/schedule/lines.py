@@ -1,0 +1,133 @@
+"""Lines of a schedule's text, and which of them hold a time: `choose` decides it by all lines together.
+
+A line whose time is surely one holds it; others do where the whole text is written so. A time that is left beside
+others is refused.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .entries import at_line, refuse_times
+from .errors import ScheduleError
+from .guard import looks_timed
+from .inline import split_line
+from .line import Entry, make_entry, match_entry
+from .loose_line import STRONG, WEAK, LooseLine, match_loose_line
+from .moments import is_timecode
+
+
+@dataclass
+class Line:
+    """One line that is neither empty nor a comment; number counts from 1.
+
+    entry    what it is in the text form, if it has a time there.
+    loose    what it is in other shapes.
+    fault    why its time in another shape is none, such as `7-3s`, which counts where there are other times.
+    first    whether an empty line, or nothing, stands before it.
+    """
+
+    number: int
+    text: str
+    entry: Entry | None
+    loose: LooseLine | None
+    first: bool
+    fault: ScheduleError | None = None
+
+
+def lines_of(text: str) -> Iterator[Line]:
+    first = True
+    lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    for number, written in enumerate(lines, 1):
+        line = written.strip()
+        if not line:
+            first = True
+            continue
+        read = at_line(number, lambda line=line, number=number, first=first: _read_line(line, number, first))
+        if line[0] != "#" or line.startswith("##") or (line[1:2].isalnum() and not line[1:2].isdigit()):
+            yield read
+            first = line[0] == "#" and read.loose is None
+
+
+def _read_line(line: str, number: int, first: bool) -> Line:
+    """Read one line in the text form, else in other shapes. Raises ScheduleError."""
+    entry, fault = None, None
+    if not is_timecode(line):
+        try:
+            entry = match_entry(line, number)
+        except ScheduleError as error:
+            fault = error
+    loose, loose_fault = None, None
+    if entry is None and (line[0] != "#" or line.startswith("##")):
+        try:
+            loose = match_loose_line(line)
+        except ScheduleError as error:
+            loose_fault = error
+    # the text form knows fewer units
+    if fault is not None and (loose is None or loose.options or loose.style[0] != "count"):
+        raise fault
+    return Line(number, line, entry, loose, first, loose_fault)
+
+
+def choose(lines: list[Line]) -> list[Line]:
+    """Decide which loose times are times, and return the lines that hold one. All others lose theirs.
+
+    Raises ScheduleError for a time that is left beside others.
+    """
+    timed = [line for line in lines if line.entry or (line.loose and line.loose.strength == STRONG)]
+    soft = [line for line in lines if line.loose and line.loose.strength < STRONG]
+    if not timed and soft:
+        timed, soft = _counting_up(soft) if len(soft) > 1 else _parted(soft)
+    weak = [line for line in soft if line.loose and line.loose.strength == WEAK]
+    _check_faults(lines, len(timed) + len(weak))
+    if weak and len(timed) + len(weak) > 1:
+        raise refuse_times(weak[0].number, weak[0].text)
+    for line in soft:
+        line.loose = None
+    if len(timed) == 1 and (loose := timed[0].loose) and loose.start.value:
+        # one number in front of a prompt may mean anything
+        timed[0].loose = None
+        return []
+    return timed
+
+
+def _check_faults(lines: list[Line], others: int) -> None:
+    """Raise ScheduleError for a time that is none, where `others` or more of its kind stand beside it."""
+    fault = next((line for line in lines if line.fault), None)
+    if fault is None:
+        return
+    broken = sum(line.fault is not None or (not line.loose and looks_timed(line.text)) for line in lines)
+    if broken + others > 1:
+        raise ScheduleError(f"line {fault.number}: {fault.fault}")
+
+
+def _counting_up(lines: list[Line]) -> tuple[list[Line], list[Line]]:
+    """Lines that are written alike and count up from 0, two at least, and all others."""
+    alike = [line for line in lines if line.loose and lines[0].loose and line.loose.style == lines[0].loose.style]
+    values = [line.loose.start.value for line in alike if line.loose and line.loose.readable]
+    rising = all(later > before for before, later in itertools.pairwise(values))
+    if len(alike) < 2 or len(values) < len(alike) or values[0] != 0 or not rising:
+        return [], lines
+    chosen = {line.number for line in alike}
+    return alike, [line for line in lines if line.number not in chosen]
+
+
+def _parted(lines: list[Line]) -> tuple[list[Line], list[Line]]:
+    """The only line, if it starts at 0 and holds later times as well: `0s a robot, 4s a beach`."""
+    (line,) = lines
+    loose = line.loose
+    whole = loose and loose.readable and loose.strength == WEAK and not loose.start.value
+    if loose and whole and split_line(loose.prompt, loose.start, loose.style, weak=True):
+        return lines, []
+    return [], lines
+
+
+def entry_of(line: Line) -> Entry | None:
+    """The entry of a line that has a time, in whatever shape. Raises ScheduleError."""
+    if (loose := line.loose) is None:
+        return line.entry
+    entry = make_entry(loose.start, loose.options, loose.prompt, line.number, loose.style)
+    entry.end, entry.loose, entry.weak = loose.end, True, loose.strength < STRONG
+    return entry
