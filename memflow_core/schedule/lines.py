@@ -14,9 +14,11 @@ from .entries import at_line, refuse_times
 from .errors import ScheduleError
 from .guard import looks_timed
 from .inline import split_line
+from .labelled import match_labelled
 from .line import Entry, make_entry, match_entry
-from .loose_line import STRONG, WEAK, LooseLine, match_loose_line
+from .loose_line import FAINT, LABELLED, STRONG, WEAK, LooseLine, match_loose_line
 from .moments import is_timecode
+from .prose import is_heading
 
 
 @dataclass
@@ -62,7 +64,7 @@ def _read_line(line: str, number: int, first: bool) -> Line:
     loose, loose_fault = None, None
     if entry is None and (line[0] != "#" or line.startswith("##")):
         try:
-            loose = match_loose_line(line)
+            loose = match_loose_line(line) or match_labelled(line)
         except ScheduleError as error:
             loose_fault = error
     # the text form knows fewer units
@@ -77,7 +79,8 @@ def choose(lines: list[Line]) -> list[Line]:
     Raises ScheduleError for a time that is left beside others.
     """
     timed = [line for line in lines if line.entry or (line.loose and line.loose.strength == STRONG)]
-    soft = [line for line in lines if line.loose and line.loose.strength < STRONG]
+    timed = _with_labelled(timed, [line for line in lines if line.loose and line.loose.strength == LABELLED])
+    soft = [line for line in lines if line.loose and line.loose.strength < STRONG and line not in timed]
     if not timed and soft:
         timed, soft = _counting_up(soft) if len(soft) > 1 else _parted(soft)
     weak = [line for line in soft if line.loose and line.loose.strength == WEAK]
@@ -90,6 +93,21 @@ def choose(lines: list[Line]) -> list[Line]:
         # one number in front of a prompt may mean anything
         timed[0].loose = None
         return []
+    return timed
+
+
+def _with_labelled(timed: list[Line], labelled: list[Line]) -> list[Line]:
+    """Lines with a time, and those whose time stands behind words if all together count up from 0 in one unit."""
+    together = sorted([*timed, *labelled], key=lambda line: line.number)
+    starts = [line.entry.start if line.entry else line.loose.start for line in together if line.entry or line.loose]
+    rising = all(later.value > before.value for before, later in itertools.pairwise(starts))
+    kinds = {
+        line.entry.style[:2] if line.entry else line.loose.style[:2] for line in together if line.entry or line.loose
+    }
+    if labelled and len(together) > 1 and not starts[0].value and rising and len(kinds) == 1:
+        return together
+    for line in labelled:
+        line.loose = None
     return timed
 
 
@@ -129,5 +147,14 @@ def entry_of(line: Line) -> Entry | None:
     if (loose := line.loose) is None:
         return line.entry
     entry = make_entry(loose.start, loose.options, loose.prompt, line.number, loose.style)
-    entry.end, entry.loose, entry.weak = loose.end, True, loose.strength < STRONG
+    entry.end, entry.loose, entry.weak = loose.end, True, loose.strength in (FAINT, WEAK)
     return entry
+
+
+def headings_of(lines: list[Line], timed: set[int]) -> set[int]:
+    """Numbers of the lines that name the part which begins in the next one: `Scene 2:`, `**The snow**`, `CUT TO:`."""
+    return {
+        line.number
+        for line, after in itertools.pairwise(lines)
+        if after.number in timed and line.number not in timed and is_heading(line.text)
+    }

@@ -6,7 +6,7 @@ STRONG  in brackets, in front of a colon or arrow, or alone on its line.
 WEAK    a clock time or a count with its unit, and then words: `0:05 a robot`.
 FAINT   what starts many sentences: `80s neon`, `(1) a`, `16:9 wide`, `3 seconds later`.
 
-The last two are read where a whole text is written so, and counts up from 0.
+The last two are read where a whole text is written so, and counts up from 0; so are those of `labelled`, LABELLED.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .line import OPTION, OPTION_LIKE
 from .moments import Stretch, find_stretch
 from .time import Time
 
-FAINT, WEAK, STRONG = 1, 2, 3
+LABELLED, FAINT, WEAK, STRONG = 0, 1, 2, 3
 
 _BRACKETS = {"(": ")", "[": "]", "{": "}", "<": ">", '"': '"', "'": "'"}
 _MARK = re.compile(
@@ -50,7 +50,7 @@ class LooseLine:
     start, end  end is None where none is written.
     options     as they stand in brackets.
     prompt      its words, as they are written.
-    strength    STRONG, WEAK or FAINT.
+    strength    STRONG, WEAK, FAINT or LABELLED.
     style       how the time is written, alike in all lines of one list.
     labelled    whether words such as `Scene 1` stand before the time, which are left out.
     readable    False where more than a time stands in the brackets, as in `(0-3s, wide)`.
@@ -94,7 +94,7 @@ def match_loose_line(line: str) -> LooseLine | None:
     strength = _strength(folded.text, head, separator, at)
     if strength is None:
         return None
-    prompt = _prompt(line, folded, separator.end() if separator else at, head.emphasis)
+    prompt = prompt_behind(line, folded, separator.end() if separator else at, head.emphasis)
     start, end = _times(head.stretch, strength)
     style = (head.stretch.kind, head.stretch.start.unit or "", head.opened)
     return LooseLine(start, end, options, prompt, strength, style, head.labelled, head.closed)
@@ -116,7 +116,7 @@ def _match_heading(text: str) -> LooseLine | None:
         if stretch is None or stretch.kind == "bare" or text[stretch.end :].strip(" \t)]}*_:.#"):
             continue
         # of the words of a sentence only a range, or what stands apart, is a time
-        if stretch.is_range or (stretch.start.tight and before[0].strip()):
+        if stretch.is_range or ((stretch.start.tight or text[0] == "#") and before[0].strip()):
             start, end = stretch.times()
             style = (stretch.kind, stretch.start.unit or "", "(")
             return LooseLine(start, end, [], "", STRONG, style, True)
@@ -221,7 +221,7 @@ def _is_decade(stretch: Stretch) -> bool:
     return start.kind == "count" and not stretch.is_range and start.number >= 50 and start.number % 10 == 0
 
 
-def _prompt(line: str, folded: Folded, at: int, emphasis: str) -> str:
+def prompt_behind(line: str, folded: Folded, at: int, emphasis: str) -> str:
     """The words behind the separator, without the emphasis that began before the time."""
     rest = line[folded.place(at) :].strip()
     if emphasis:

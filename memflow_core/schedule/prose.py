@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from .words import CHINESE_DIGITS, PART
+
 _PREAMBLE = re.compile(
     r"(?:sure|certainly|of course|absolutely|okay|ok|great|got it|here(?:'s|\u2019s| is| are)|below|this is|title"
     r"|prompts?|schedule|timeline|storyboard|video prompts?|好的|当然|以下|下面|这是|标题)\b",
@@ -17,6 +19,16 @@ _FAREWELL = re.compile(
     r"| need)|tell me|good luck|happy |如果|希望|请告诉)",
     re.IGNORECASE,
 )
+
+
+_NUMBER = rf"(?:[0-9]{{1,3}}|[{CHINESE_DIGITS}]{{1,3}}|[ivx]{{1,4}}|one|two|three|four|five|six)"
+_PART = re.compile(rf"[^\w]{{0,9}}{PART}[ \t]?#?{_NUMBER}\b[^.!?]{{0,60}}$", re.IGNORECASE)
+_WHOLE = re.compile(r"([*_]{1,3})[^*_]{1,80}\1:?$|\[[^\[\]]{1,60}\]:?$|[^.!?,;\u3002\uff0c]{1,60}[:\uff1a][*_]{0,3}$")
+
+
+def is_heading(line: str) -> bool:
+    """Whether a line names a part of a story: `Scene 2`, `**The snow**`, `[Climax]`, `CUT TO:`."""
+    return bool(_PART.match(line) or _WHOLE.match(line))
 
 
 def is_preamble(line: str) -> bool:

@@ -57,7 +57,7 @@ from .guard import count_times, looks_timed
 from .headers import Headers, match_header, match_pin
 from .leftovers import is_negative_line
 from .line import OPTION, OPTION_LIKE, Entry, misplaced_option, quoted_string, unknown_option, unquote
-from .lines import Line, choose, entry_of, lines_of
+from .lines import Line, choose, entry_of, headings_of, lines_of
 from .loose_line import STRONG, match_loose_line
 from .prose import is_farewell, is_preamble, is_rule
 from .schedule import PromptSchedule, Segment
@@ -70,7 +70,8 @@ def from_text(text: str) -> PromptSchedule:
     if whole is not None:
         return PromptSchedule((Segment(Time(0, "s"), whole),))
     lines = list(lines_of(text))
-    reader = _Reader(timed={line.number for line in choose(lines)})
+    timed = {line.number for line in choose(lines)}
+    reader = _Reader(timed=timed, headings=headings_of(lines, timed))
     for line in lines:
         at_line(line.number, lambda line=line: reader.read(line))
     if not reader.entries:
@@ -113,12 +114,14 @@ class _Reader:
     """Collects the parts of a schedule line by line.
 
     timed    numbers of the lines that hold a time.
+    headings numbers of the lines that name the part which begins in the next one.
     lead     lines of prompt before the first time, with their numbers.
     skipping whether lines belong to a negative prompt, or to words behind the schedule, until a time follows.
     words    numbers of the lines that hold a time or words of a prompt.
     """
 
     timed: set[int]
+    headings: set[int]
     headers: Headers = field(default_factory=Headers)
     lead: list[tuple[int, str]] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
@@ -135,6 +138,9 @@ class _Reader:
         self.words.add(line.number)
         if entry:
             self._begin(entry, line)
+        elif line.number in self.headings:
+            self.left.lines.append(line.number)
+            self.words.discard(line.number)
         elif self._is_left_out(line):
             self.words.discard(line.number)
         elif OPTION_LIKE.match(line.text):
