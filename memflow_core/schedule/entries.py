@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,13 +11,13 @@ from typing import TypeVar
 
 from .errors import ScheduleError, shorten
 from .fold import unwrap_curly
-from .guard import begins_with_time, count_times, looks_timed
+from .guard import begins_with_time, count_times, holds_time, looks_timed
 from .inline import InlineTime, count_quoted_keys, find_brackets, find_keys, split_line
 from .leftovers import EXPRESSION, NEGATIVE, without_leftovers
 from .line import Entry, quoted_string
 from .notes import Note, lines_left_out, listed, note
 from .schedule import Segment
-from .time import Time
+from .time import Time, format_time
 
 Made = TypeVar("Made")
 
@@ -70,6 +71,7 @@ def is_plain_prompt(prompt: str) -> bool:
     if is_single_quoted(prompt) or prompt[:1] in WRAPS or prompt[:1] in MARKS:
         return False
     timed = _times_within(prompt) or sure_times(prompt) or count_times(prompt) or looks_timed(prompt)
+    timed = timed or holds_time(prompt, begins=False, clock=True, bracket=True)
     return clean_prompt(prompt, 0, Left()) == prompt and not (timed or begins_with_time(prompt))
 
 
@@ -85,10 +87,27 @@ def check_prompts(entries: Sequence[Entry]) -> None:
             raise refuse_times(entry.number, text)
         if begins_with_time(text):
             raise ScheduleError(
-                f"line {entry.number}: {shorten(text)} begins with a second time: write a range as in '0-3s: a "
-                "prompt', "
-                f"or put the prompt in double quotes if it means no time."
+                f"line {entry.number}: {shorten(text)} begins with a second time: write a range as in '0-3s: a prompt', "
+                f"or, if it means no time, the prompt in double quotes: {format_time(entry.start)}: {quoted(text)}."
             )
+
+
+def quoted(prompt: str) -> str:
+    """A prompt in double quotes as an example, cut short."""
+    return json.dumps(prompt if len(prompt) <= 40 else prompt[:37] + "...", ensure_ascii=False)
+
+
+def check_strays(entries: Sequence[Entry]) -> None:
+    """Raise ScheduleError for a time that is left among the words of one of several prompts."""
+    if len(entries) < 2:
+        return
+    clock, bracket = entries[0].style[0] == "clock", bool(entries[0].style[2:] and entries[0].style[2])
+    for entry in entries:
+        if quoted_string(entry.text) is not None:
+            continue
+        for place, line in enumerate(entry.lines):
+            if holds_time(line, begins=place > 0, clock=clock, bracket=bracket):
+                raise refuse_times([entry.number, *entry.numbers][place], line)
 
 
 # marks that stand before every prompt of a list, or around it

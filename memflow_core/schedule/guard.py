@@ -22,13 +22,20 @@ from .moments import Stretch, find_stretch
 
 _LINE_ENDS = re.compile(r"[\n\r\u2028\u2029\x85\x0b\x0c]|<br ?/?>|\\n")
 _CHINESE_SECONDS = re.compile(rf"[{words.CHINESE_DIGITS}]{{1,3}}(?=\u79d2)")
-# part of no word, of no larger number, of no price
-_NUMBER = re.compile(rf"(?<![0-9A-Za-z.$\u20ac])(?<![0-9]:)(?:(?<![0-9],)[0-9]|(?={words.CLOCK})[0-9])")
+# part of no word, of no larger number, of no price; its unit may stand before it
+_NUMBER = re.compile(
+    rf"(?<![0-9A-Za-z.$\u20ac])(?<![0-9]:)(?:{words.NAMED_UNIT}[ \t]?)?(?:(?<![0-9],)[0-9]|(?={words.CLOCK})[0-9])",
+    re.IGNORECASE,
+)
+# words on a sign: 'a sign "0-3s"'
+_QUOTED = re.compile(r"(?<=[A-Za-z][ \t])\"[^\"\n]{1,80}\"")
 
 CLOCK, SHORT, LONG = "clock", "short", "long"
+# a text whose times begin with 0 at the start of a line
+LIST = "list"
 _SHORT_UNITS = "s sec secs sek seg segs ms 秒 초 с сек"
 _FRAME_UNITS = "f fr"
-_NEAR = 40
+_NEAR, _FEW = 40, 2
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,37 @@ class _Sighting:
     after: str
     last: bool
 
+    @property
+    def lead(self) -> str:
+        """What stands before it, without tags and the words that belong to it, such as `at`."""
+        return _LEADING.sub("", _TAGS.sub("", self.before)).rstrip("~\u2248 \t")
+
+    @property
+    def opens(self) -> bool:
+        """Whether it is the first of its line, but for marks and a label."""
+        return self.whole and not self.lead.strip(_MARKS)
+
+    @property
+    def apart(self) -> bool:
+        """Whether it stands in a bracket or behind a bar."""
+        return self.lead[-1:] in tuple(_BRACKETS)
+
+    @property
+    def parted(self) -> bool:
+        """Whether it stands behind a separator."""
+        dash = self.lead[-1:] in tuple("-\u2013\u2014\u00b7") and self.lead != self.before
+        return self.apart or dash or self.lead[-1:] in tuple(_STOPS)
+
+    @property
+    def keyed(self) -> bool:
+        """Whether a colon, dash, arrow or bracket stands behind it."""
+        return self.after[:1] in tuple(_KEY_SIGNS)
+
+    @property
+    def early(self) -> bool:
+        """Whether a few words at most stand before it in its line: `Finally 0:07`."""
+        return self.whole and len(self.before.split()) <= _FEW
+
 
 def count_times(text: str, clock: bool = False) -> int:
     """How many times stand in a text that can hardly be words of a sentence; none in one JSON string.
@@ -61,10 +99,35 @@ def count_times(text: str, clock: bool = False) -> int:
     """
     if not any(map(_is_timely, text)) or quoted_string(text.strip()) is not None:
         return 0
-    lines = [_plain(line) for line in _LINE_ENDS.split(text)]
+    lines = [_without_quotes(_plain(line)) for line in _LINE_ENDS.split(text)]
     found = [(line, list(itertools.islice(_sightings(line), MOST_SEGMENTS))) for line in lines]
-    zeros = {one.kind for _, sightings in found for one in sightings if one.zero} | ({CLOCK} if clock else set())
-    return sum(sum(_counts(one, zeros) for one in sightings) or int(_has_key(line)) for line, sightings in found)
+    seen = [one for _, sightings in found for one in sightings]
+    # '1s and 0s rain down'
+    zeros = {one.kind for one in seen if one.zero and not one.before.endswith("and ")}
+    day = CLOCK in zeros
+    zeros |= {CLOCK} if clock else set()
+    if clock or any(one.zero and one.opens for one in seen):
+        zeros.add(LIST)
+    counted = (
+        sum(_counts(one, zeros) for one in sightings if day or not one.of_day) or int(_has_key(line))
+        for line, sightings in found
+    )
+    count = sum(counted)
+    return count or _count_chained(lines)
+
+
+def holds_time(line: str, begins: bool, clock: bool, bracket: bool) -> bool:
+    """Whether a line of a prompt that stands among others holds a time that was meant to begin another.
+
+    begins   whether it stands on a line of its own, not behind a time.
+    clock    whether the times of the others are clock times.
+    bracket  whether they stand in brackets.
+    """
+    if not any(map(_is_timely, line)) or quoted_string(line.strip()) is not None:
+        return False
+    plain = _without_quotes(_plain(line))
+    sightings = itertools.islice(_sightings(plain), MOST_SEGMENTS)
+    return any(_strays(one, begins, clock, bracket) for one in sightings) or (begins and _has_key(plain))
 
 
 def looks_timed(line: str) -> bool:
@@ -86,7 +149,9 @@ def begins_with_time(prompt: str) -> bool:
         return (behind[:1] == ":" and not behind[1:2].isdigit()) or opened[-1:] in ("[", "{", "<")
     if stretch.kind == "count" and not _is_short(stretch, bare) and not stretch.is_range:
         return behind[:1] in (":", ")", "]", "}")
-    return stretch.start.tight if stretch.kind == "clock" else not _is_decade(stretch, bare[: stretch.end])
+    if stretch.kind == "clock":
+        return stretch.start.tight and not (_HOUR_OF_DAY.match(bare) and not stretch.is_range)
+    return not _is_decade(stretch, bare[: stretch.end])
 
 
 _OPENERS = "([{<*_~`/|,;:=>-\u2013\u2014\u2192 \t"
@@ -106,6 +171,10 @@ def _plain(line: str) -> str:
         return folded
     folded = _CHINESE_SECONDS.sub(lambda digits: "0" if digits[0] == "零" else "1", folded)
     return "".join(str(unicodedata.decimal(one)) if one.isdecimal() else one for one in folded)
+
+
+def _without_quotes(line: str) -> str:
+    return _QUOTED.sub("", line) if '"' in line else line
 
 
 def _stretch_at(line: str, at: int) -> Stretch | None:
@@ -194,7 +263,8 @@ _KEY_SIGNS = ":|)]}<>=\u2192\u300d\u300f\u00bb\"'`*\u2502\u2022-\u2013\u2014"
 _TAGS = re.compile(r"</?[A-Za-z][^<>]{0,30}>")
 # words that belong to the time behind them
 _LEADING = re.compile(
-    rf"(?:^|(?<=[^A-Za-z]))(?:{words.one_of(words.TIME_WORDS)}|after|um|bei|{words.PART}[ \t]?[0-9]{{0,3}}"
+    rf"(?:^|(?<=[^A-Za-z]))(?:{words.one_of(words.TIME_WORDS)}|after|um|nach|first|next|{words.PART}[ \t]?[0-9]{{0,3}}"
+    r"|approx\.?|ca\.?|about|(?:die )?(?:ersten|n\u00e4chsten)"
     r"|(?<![^ \t(\[])[0-9]{1,2}[A-Z]?(?=[ \t]))[ \t]{0,2}$",
     re.IGNORECASE,
 )
@@ -204,21 +274,63 @@ _OF_SENTENCES = re.compile(
 
 
 def _counts(one: _Sighting, zeros: set[str]) -> bool:
-    """Whether a time stands where lists have theirs. zeros: kinds of which a 0 stands in the text."""
-    if one.of_day and CLOCK not in zeros:
-        return False
-    if one.range:
+    """Whether a time stands where lists have theirs.
+
+    zeros   kinds of which a 0 stands in the text, and LIST where it begins a line.
+    """
+    if one.range and one.kind != LONG:
         return True
-    lead = _LEADING.sub("", _TAGS.sub("", one.before)).rstrip()
-    opens = one.whole and not lead.strip(_MARKS)
-    apart = lead[-1:] in tuple(_BRACKETS)
-    parted = apart or lead[-1:] in tuple(_STOPS) or (lead[-1:] in tuple("-\u2013\u2014\u00b7") and lead != one.before)
-    keyed = one.after[:1] in tuple(_KEY_SIGNS)
     if one.kind == CLOCK:
-        return not _OF_SENTENCES.search(one.before) and (opens or one.last or (parted and CLOCK in zeros))
+        if _OF_SENTENCES.search(one.before) and not (one.early and LIST in zeros):
+            return False
+        listed = CLOCK in zeros and (one.parted or one.keyed or one.early)
+        return one.opens or one.last or listed or {CLOCK, LIST} <= zeros
     if one.kind == LONG:
-        return (opens or parted or (lead != one.before.rstrip() and LONG in zeros)) and (keyed or LONG in zeros)
-    return SHORT in zeros or opens or one.last or apart or keyed or (parted and one.after[:1] in (",", ";"))
+        if one.range:
+            return one.opens or one.apart or one.parted or one.keyed
+        in_bracket = one.lead[-1:] in ("(", "[", "|") and one.after[:1] in (")", "]", "|", ",")
+        begins = (one.opens or one.parted or one.lead != one.before.rstrip()) and one.keyed
+        ends = one.parted and one.last
+        return LONG in zeros or in_bracket or begins or ends or (one.early and one.after[:1] == ":")
+    pair = one.parted and (one.after[:1] in (",", ";") or one.lead != one.before.rstrip())
+    return SHORT in zeros or one.opens or one.last or one.apart or one.keyed or pair
+
+
+def _strays(one: _Sighting, begins: bool, clock: bool, bracket: bool) -> bool:
+    """Whether a time among the words of one of several prompts was meant to begin another; as in `holds_time`."""
+    opens = one.opens and begins
+    if one.of_day:
+        return opens
+    if one.range and one.kind != LONG:
+        return not _LASTING.search(one.before)
+    if one.kind == CLOCK:
+        parted = one.parted or (one.early and begins)
+        return opens or (clock and (one.keyed or (parted and not _OF_SENTENCES.search(one.before))))
+    if one.kind == LONG:
+        behind = one.after[:1] in (*_KEY_SIGNS, ",") and one.lead != one.before.rstrip()
+        named = one.after[:1] == ":" and one.early
+        if one.range:
+            return one.apart or one.keyed or opens
+        return begins and (named or (opens and (one.keyed or behind or one.after.startswith(("in:", "mark:")))))
+    in_words = one.lead[-1:] == "(" and not one.last and not bracket
+    return opens or (not in_words and (one.apart or one.keyed or (one.parted and (one.last or one.after[:1] == ","))))
+
+
+_LASTING = re.compile(words.LASTING, re.IGNORECASE)
+
+
+def _count_chained(lines: list[str]) -> int:
+    """How many ranges without units follow one another from 0: `0-5 a`, `[5, 10] b`, `a,0,5`."""
+    pairs = [(float(pair[1]), float(pair[2])) for line in lines for pair in _BARE_PAIR.finditer(line)]
+    if len(pairs) < 2 or pairs[0][0] != 0:
+        return 0
+    return len(pairs) if all(end == start for (_, end), (start, _) in itertools.pairwise(pairs)) else 0
+
+
+_BARE_PAIR = re.compile(
+    r"(?:^[^\w]{0,6}|[\[({|,][ \t]?)([0-9]{1,6}(?:\.[0-9]{1,3})?)[ \t]?(?:[-\u2013\u2014~,]|to)[ \t]?"
+    r"([0-9]{1,6}(?:\.[0-9]{1,3})?)(?=[])}|]|[ \t][A-Za-z\u3040-\u9fff]|$)"
+)
 
 
 # -- times that no reader knows ---------------------------------------------------------------------------------------
@@ -226,7 +338,8 @@ def _counts(one: _Sighting, zeros: set[str]) -> bool:
 _UNKNOWN_KEYS = re.compile(
     rf"""
     [^\w<]{{0,20}}                                               # marks
-    (?: t[ \t]?[:=+_]?[ \t]?{words.NUMBER}[ \t]{{0,3}}[])>:|/*=,;.\u2013\u2014\u2192<-]   # t0: a
+    (?: (?:start|begin|from|time|timestamp|duration|frame)["']?[ \t]?[:=][ \t]?["']?[0-9]   # start: 0
+      | t[ \t]?[:=+_]?[ \t]?{words.NUMBER}[ \t]{{0,3}}[])>:|/*=,;.\u2013\u2014\u2192<-]   # t0: a
       | f[0-9]{{1,6}}(?:\]|[ \t]?:)                              # f3: a
       | pt[0-9]{{1,5}}[sm]\b                                     # PT3S: a
       | (?<=@)[0-9]{{1,6}}[ \t]                                  # @48 a

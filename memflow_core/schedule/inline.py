@@ -20,11 +20,13 @@ from .time import Time
 _MOMENT = rf"(?:{words.CLOCK}|{words.COUNT}|{words.NUMBER}(?![A-Za-z0-9]))"
 _RANGE = rf"(?:{words.NAMED_UNIT}[ \t])?{_MOMENT}(?:{words.JOIN}{_MOMENT})?"
 _JOINT = rf"(?:^|[,;|/.!?)\]\u3002\uff0c\uff1b]|{words.ARROW}|[ \t])[ \t]{{0,2}}"
-_KEY = re.compile(rf"(?P<joint>{_JOINT})(?P<time>{_RANGE})[ \t]{{0,2}}(?P<mark>:|=)(?!\d)", re.IGNORECASE)
+# `Scene 2 - 4s:`: its number is not the start of a range
+_OWN_LABEL = rf"(?:{words.PART}[ \t]?{words.PART_NUMBER}[ \t]{{0,2}}[-\u2013\u2014:.]?[ \t]{{0,2}})?"
+_KEY = re.compile(rf"(?P<joint>{_JOINT}){_OWN_LABEL}(?P<time>{_RANGE})[ \t]{{0,2}}(?P<mark>:|=)(?!\d)", re.IGNORECASE)
 _BRACKET = re.compile(rf"(?P<joint>[(\[<])[ \t]?(?P<time>{_RANGE})[ \t]?[)\]>][ \t]{{0,2}}(?P<mark>:)?", re.IGNORECASE)
 _QUOTED_KEY = re.compile("[\"'\u201c\u201d][0-9]{1,13}:?[\"'\u201c\u201d][ \t]{0,3}[:=\uff1a]")
 _WORD = re.compile(
-    rf"(?P<joint>(?:[,;|.]|{words.ARROW})[ \t]{{1,2}})(?P<time>{_RANGE})(?P<mark>[ \t]|$)", re.IGNORECASE
+    rf"(?P<joint>(?:[,;|.]|{words.ARROW})[ \t]{{1,2}}){_OWN_LABEL}(?P<time>{_RANGE})(?P<mark>[ \t]|$)", re.IGNORECASE
 )
 
 
@@ -110,6 +112,8 @@ def split_line(prompt: str, start: Time, style: tuple[str, ...], weak: bool = Fa
         spans = [time.stretch.times() for time in times]
     except ScheduleError:
         return None
+    if any(_LASTING.search(prompt[max(0, time.begin - 40) : time.begin + len(time.joint)]) for time in times):
+        return None
     ends = [*(time.begin + _kept(time) for time in times[1:]), len(prompt)]
     pieces = [
         Piece(*span, _trim(prompt[time.end : end], end == len(prompt)))
@@ -128,19 +132,29 @@ def _kept(time: InlineTime) -> int:
 
 # at the end of words: what belongs to the time behind them
 _BEHIND_STOP = r"(?:^|(?<=[.!?;,|/\u3002\uff0c\uff1b]))[ \t]{0,3}"
-_BEHIND_SPACE = r"(?:^|(?<=[ \t.!?;,|/\u3002\uff0c\uff1b]))[ \t]{0,3}"
+_BEHIND_SPACE = r"(?:^|(?<=[ \t.!?;,|/*_\u3002\uff0c\uff1b]))"
 _NEXT_LABEL = re.compile(
-    rf"(?:{_BEHIND_STOP}(?:and |then ){{0,2}}{words.one_of(words.TIME_WORDS)}"
+    rf"(?:{_BEHIND_STOP}{words.one_of(words.TIME_WORDS)}"
+    rf"|{_BEHIND_SPACE}(?:at|then|next|and|from|finally|dann|danach|puis|ensuite|luego|despu\u00e9s)"
     rf"|{_BEHIND_SPACE}{words.PART}[ \t]?{words.PART_NUMBER}[ \t]?[-\u2013:]?"
-    r"|(?:^|(?<=[ \t]))[-*\u2013\u2014\u2022\u00b7\u25aa\u25cf]{1,3})$",
+    rf"|{_BEHIND_STOP}[^\W\d]{{2,12}}[ \t]?[0-9]{{1,2}}[ \t]?[-\u2013:]?"
+    r"|(?:^|(?<=[ \t]))[-*_@>\u2013\u2014\u2022\u00b7\u25aa\u25cf]{1,3})$",
     re.IGNORECASE,
 )
+_LASTING = re.compile(words.LASTING, re.IGNORECASE)
+_OPEN_EMPHASIS = re.compile(r"([*_]{1,3})[ \t]")
 
 
 def _trim(words: str, last: bool = False) -> str:
-    """Words without what parts them from the next time: a separator, a bullet, or the next one's label."""
+    """Words without what parts them from the times around: separators, bullets, emphasis, and the next one's label."""
     bare = words.strip()
-    if not last:
+    opened = _OPEN_EMPHASIS.match(bare)
+    if opened and bare.count(opened[1]) % 2:
+        bare = bare[opened.end() :].lstrip()
+    for _ in range(0 if last else 8):
         head, tail = bare[:-60], bare[-60:]
-        bare = (head + _NEXT_LABEL.sub("", tail)).rstrip()
+        shorter = (head + _NEXT_LABEL.sub("", tail)).rstrip(" \t,;|/\uff0c\uff1b")
+        if shorter == bare:
+            break
+        bare = shorter
     return bare.rstrip(",;|/\uff0c\uff1b").rstrip()

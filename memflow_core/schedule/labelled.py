@@ -18,12 +18,7 @@ _PLACE = re.compile(rf"(?<![0-9A-Za-z.,$\u20ac])(?<![0-9]:)(?:{words.NAMED_UNIT}
 _LONGEST_LABEL, _MOST_WORDS = 70, 8
 # what ends a sentence, or begins the words that a time is said of
 _SENTENCE = re.compile(r"[.!?;\u3002](?:[ \t]|$)|[\"\u300c]")
-# before a length, not a start
-_LASTING = re.compile(
-    r"\b(?:first|next|last|final|another|other|for|in|within|every|after|nach|ersten?|n\u00e4chsten?|letzten?|apr\u00e8s"
-    r"|despu\u00e9s de|primeros|\u00faltimos|duration|dauer|dur\u00e9e|length|lasts?)[ \t:]{0,3}$",
-    re.IGNORECASE,
-)
+_LASTING = re.compile(words.LASTING, re.IGNORECASE)
 _AT = re.compile(rf"\b{words.one_of(words.TIME_WORDS)}[ \t]{{0,3}}$", re.IGNORECASE)
 _CLOSING = {"(": ")", "[": "]", "<": ">"}
 _SEPARATOR = re.compile(rf"[ \t]{{0,3}}[*_]{{0,3}}[ \t]{{0,3}}(?::|{words.ARROW}|{words.DASH}(?=[ \t])|\|)")

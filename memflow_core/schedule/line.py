@@ -27,6 +27,7 @@ class Entry:
     end    of a range; None where none is written.
     loose  whether the time is written in another shape than the text form's.
     weak   whether it stands in front of words without a colon.
+    numbers  of the lines behind its first.
     """
 
     number: int
@@ -40,6 +41,7 @@ class Entry:
     end: Time | None = None
     loose: bool = False
     weak: bool = False
+    numbers: list[int] = field(default_factory=list)
 
     @property
     def text(self) -> str:

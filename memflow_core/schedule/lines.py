@@ -48,7 +48,7 @@ def lines_of(text: str) -> Iterator[Line]:
             first = True
             continue
         read = at_line(number, lambda line=line, number=number, first=first: _read_line(line, number, first))
-        if line[0] != "#" or line.startswith("##") or (line[1:2].isalnum() and not line[1:2].isdigit()):
+        if line[0] != "#" or line.startswith("##") or line[1:2].isalnum():
             yield read
             first = line[0] == "#" and read.loose is None
 
@@ -83,7 +83,9 @@ def choose(lines: list[Line]) -> list[Line]:
     soft = [line for line in lines if line.loose and line.loose.strength < STRONG and line not in timed]
     if not timed and soft:
         timed, soft = _counting_up(soft) if len(soft) > 1 else _parted(soft)
-    weak = [line for line in soft if line.loose and line.loose.strength == WEAK]
+    weak = [
+        line for line in soft if line.loose and line.loose.strength == WEAK and (timed or not _is_of_day(line.loose))
+    ]
     _check_faults(lines, len(timed) + len(weak))
     if weak and len(timed) + len(weak) > 1:
         raise refuse_times(weak[0].number, weak[0].text)
@@ -94,6 +96,15 @@ def choose(lines: list[Line]) -> list[Line]:
         timed[0].loose = None
         return []
     return timed
+
+
+def _is_of_day(loose: LooseLine) -> bool:
+    """Whether a clock time may be an hour of the day: `10:30 Berlin`."""
+    return loose.style[0] == "clock" and loose.start.value >= _MORNING_S and loose.end is None
+
+
+# 6:00, as minutes and seconds
+_MORNING_S = 360
 
 
 def _with_labelled(timed: list[Line], labelled: list[Line]) -> list[Line]:

@@ -27,6 +27,7 @@ _PREFIX = re.compile(
     re.IGNORECASE,
 )
 _JOIN = re.compile(words.JOIN, re.IGNORECASE)
+_TAIL = re.compile(words.TAIL)
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,16 @@ def find_stretch(text: str, at: int) -> Stretch | None:
     join = _JOIN.match(text, start.end)
     last = _range_end(text, join.end()) if join else None
     if join is None or last is None:
+        start = _with_tail(text, start)
         return Stretch(start, start)
+    last = _with_tail(text, last)
     return _joined(start, last, spaced=join[0].strip() != join[0] and not named) or Stretch(start, start)
+
+
+def _with_tail(text: str, moment: Moment) -> Moment:
+    """A time with the word behind it that belongs to it: `5秒まで`, `00:05 Uhr`."""
+    tail = _TAIL.match(text, moment.end) if moment.kind != "bare" else None
+    return replace(moment, end=tail.end()) if tail else moment
 
 
 def _joined(start: Moment, last: Moment, spaced: bool) -> Stretch | None:

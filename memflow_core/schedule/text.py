@@ -40,6 +40,7 @@ from .entries import (
     Left,
     at_line,
     check_prompts,
+    check_strays,
     check_units,
     clean_prompt,
     read_ranges,
@@ -58,7 +59,7 @@ from .headers import Headers, match_header, match_pin
 from .leftovers import is_negative_line
 from .line import OPTION, OPTION_LIKE, Entry, misplaced_option, quoted_string, unknown_option, unquote
 from .lines import Line, choose, entry_of, headings_of, lines_of
-from .loose_line import STRONG, match_loose_line
+from .loose_line import match_loose_line
 from .prose import is_farewell, is_preamble, is_rule
 from .schedule import PromptSchedule, Segment
 from .time import Time
@@ -78,23 +79,20 @@ def from_text(text: str) -> PromptSchedule:
         _check_comments(text)
     schedule = reader.schedule()
     if len(schedule.segments) == 1 or not reader.entries:
-        _check_crowd([line for line in lines if line.number in reader.words])
+        _check_crowd([line for line in lines if line.number in reader.words or line.text[0] == "#"])
     return schedule
 
 
 def _check_crowd(lines: list[Line]) -> None:
     """Raise ScheduleError where the lines of one prompt, or of prompts that share the story, hold two times."""
-    counts = [(line, _count_times(line)) for line in lines]
-    if sum(count for _, count in counts) > 1:
-        last = [line for line, count in counts if count][-1]
-        raise refuse_times(last.number, last.text)
-
-
-def _count_times(line: Line) -> int:
-    if line.entry:
-        zero = line.entry.style[0] == "clock" and not line.entry.start.value
-        return 1 + count_times(line.entry.text, zero)
-    return max(count_times(line.text), int(looks_timed(line.text)))
+    timed = [line.entry for line in lines if line.entry]
+    texts = [line.entry.text if line.entry else line.text for line in lines]
+    zero = any(entry.style[0] == "clock" and not entry.start.value for entry in timed)
+    count = count_times("\n".join(texts), zero)
+    odd = sum(looks_timed(line.text) for line in lines if not line.entry)
+    if len(timed) + max(count, odd) > 1:
+        last = [line for line in lines if line.entry or looks_timed(line.text)] or lines
+        raise refuse_times(last[-1].number, last[-1].text)
 
 
 def _check_comments(text: str) -> None:
@@ -103,7 +101,7 @@ def _check_comments(text: str) -> None:
     for number, written in enumerate(text.split("\n"), 1):
         line = written.strip()
         found = match_loose_line(line.lstrip("# ")) if line.startswith("#") and len(times) < 2 else None
-        if found and found.strength == STRONG:
+        if found and found.style[0] != "bare":
             times.append((number, line))
     if len(times) > 1:
         raise refuse_times(*times[0])
@@ -159,6 +157,7 @@ class _Reader:
             if line.first and self.entries[-1].text:
                 self.left.behind.append(line.number)
             self.entries[-1].lines.append(line.text)
+            self.entries[-1].numbers.append(line.number)
         elif not self.lead and (header := match_header(line.text)):
             self.words.discard(line.number)
             self.headers.read(*header)
@@ -208,6 +207,7 @@ class _Reader:
         entries = split_entries(self.entries)
         unwrap(entries, self.left)
         check_prompts(entries)
+        check_strays(entries)
         check_units(entries)
         prompts = [clean_prompt(entry.text, entry.number, self.left) for entry in entries]
         self._check_single(entries)

@@ -16,7 +16,7 @@ UNIT_WORDS: list[tuple[str, float, str, str]] = [
         1,
         "s sec secs second seconds",
         "sek sekunde sekunden seg segs segundo segundos seconde secondes secondo secondi 秒 秒钟 秒鐘 초 "
-        "с сек секунд секунда секунды секунде",
+        "с сек секунд секунда секунды секунде секунду",
     ),
     ("s", 60, "min mins minute minutes", "minuten minuto minutos minuti мин минута минуты минут 分 分钟 分鐘 분"),
     ("s", 0.001, "", "ms msec milliseconds 毫秒"),
@@ -30,16 +30,27 @@ TEXT_UNITS = {word: (unit, scale) for unit, scale, own, _ in UNIT_WORDS for word
 UNITS = {word: (unit, scale) for unit, scale, own, more in UNIT_WORDS for word in f"{own} {more}".split()}
 
 # before a time: `from 3s`, `t=3`
-TIME_WORDS = "at from between de von ab time timestamp timecode"
+TIME_WORDS = "at from between de von ab bei с на time timestamp timecode"
 # between the two times of a range, besides signs
-TO_WORDS = "to until till through and bis à a"
-TO_SIGNS = "至到"
+TO_WORDS = "to until till through and bis à a по до"
+TO_SIGNS = "至 到 から 부터"
+# behind a time: `0秒まで`, `00:00 Uhr`
+TAIL_WORDS = "まで 까지 時点 时 Uhr"
+# before a length, not a start: `for 3s`, `the next 5s`
+LASTING_WORDS = (
+    "for in within over every during after nach first next last final another other lasts takes ersten nächsten letzten "
+    "après pendant durante primeros próximos últimos duration dauer durée length"
+)
 # before the number of a part of a story
 LABEL_WORDS = (
-    "scene shot segment clip part prompt beat act step keyframe caption chapter 镜头 鏡頭 场景 場景 片段 分镜 提示词"
+    "scene shot segment clip part prompt beat act step keyframe caption chapter panel take szene teil scène escena "
+    "cena plan toma plano сцена кадр 镜头 鏡頭 场景 場景 片段 分镜 提示词 シーン カット 장면"
 )
 # of those, the ones that may begin a heading or the next part of a line
-PART_WORDS = "scene shot segment clip part beat act step chapter 镜头 场景"
+PART_WORDS = (
+    "scene shot segment clip part beat act step chapter panel take szene teil scène escena cena plan toma plano "
+    "сцена кадр 镜头 鏡頭 场景 場景 シーン カット 장면"
+)
 
 
 def one_of(words: str) -> str:
@@ -77,9 +88,11 @@ NAMED_UNIT = rf"(?:{one_of(NAMED_UNITS)}\.?(?![{_LETTERS}]))"
 ARROW = r"(?:-->|<?[-=\u2013\u2014\u2015]{1,2}>|\u2192|\u21d2|\u279c)"
 DASH = r"[-\u2013\u2014\u2015~]"
 JOIN = (
-    rf"(?:[ \t]{{0,3}}(?:{ARROW}|{DASH}{{1,2}}|\.{{2,3}}|\u2026|>|[{TO_SIGNS}]第?)[ \t]{{0,3}}"
+    rf"(?:[ \t]{{0,3}}(?:{ARROW}|{DASH}{{1,2}}|\.{{2,3}}|\u2026|>|{one_of(TO_SIGNS)}第?)[ \t]{{0,3}}"
     rf"|[ \t]{{1,3}}{one_of(TO_WORDS)}[ \t]{{1,3}})"
 )
+TAIL = rf"(?:[ \t]?{one_of(TAIL_WORDS)}(?![A-Za-z]))"
+LASTING = rf"\b{one_of(LASTING_WORDS)}[ \t:]{{0,3}}$"
 LABEL = one_of(LABEL_WORDS)
 PART = one_of(PART_WORDS)
 PART_NUMBER = rf"#?(?:[0-9]{{1,3}}(?![0-9.A-Za-z%]|:[0-9])|[{CHINESE_DIGITS}]{{1,3}})"

@@ -22,7 +22,7 @@ def test_logic(file):
 
 
 def test_the_page_knows_the_same_words_of_times():
-    names = ["UNIT_WORDS", "TIME_WORDS", "TO_WORDS", "TO_SIGNS", "LABEL_WORDS", "PART_WORDS"]
+    names = ["UNIT_WORDS", "TIME_WORDS", "TO_WORDS", "TO_SIGNS", "TAIL_WORDS", "LABEL_WORDS", "PART_WORDS"]
     page = Path(__file__).parents[2] / "web/js/schedule/vocabulary.js"
     load = f"const all = await import({json.dumps(page.as_uri())});"
     program = f"{load} console.log(JSON.stringify({names}.map(name => all[name])));"

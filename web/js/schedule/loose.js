@@ -92,7 +92,7 @@ class Sieve {
   read(raw) {
     const line = strip(raw);
     // headings and tags are left out, which is told
-    if (/^#(?:#|\p{L})/u.test(line)) this.odd = true;
+    if (/^#[#\p{L}\p{Nd}]/u.test(line)) this.odd = true;
     if (line.startsWith("#")) {
       this.commented += Number(SURE.test(fold(line.slice(0, HEAD).replace(/^[# ]+/, ""))));
     } else if (line) {

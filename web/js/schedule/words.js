@@ -5,7 +5,7 @@ import { TO_SIGNS, TO_WORDS, UNITS, oneOf } from "./vocabulary.js";
 
 export const UNIT = "(?:[A-Za-z]{1,12}|[\\u0400-\\u04ff]{1,12}|%|[\\u3040-\\u30ff\\u4e00-\\u9fff\\uac00-\\ud7af])";
 export const NUMBER = "(?:[0-9]{1,13}(?:[.,][0-9]{1,9})?|\\.[0-9]{1,9})";
-const SIGNS = `[-=<>\\u2013\\u2014\\u2015~]{1,4}|\\.{2,3}|[\\u2026\\u2192\\u21d2\\u279c${TO_SIGNS}]`;
+const SIGNS = `[-=<>\\u2013\\u2014\\u2015~]{1,4}|\\.{2,3}|[\\u2026\\u2192\\u21d2\\u279c]|${oneOf(TO_SIGNS)}`;
 export const JOIN = `[ \\t]{0,3}(?:${SIGNS}|${oneOf(TO_WORDS)})\\u7b2c?[ \\t]{0,3}[0-9]`;
 export const KNOWN = `${oneOf(UNITS)}(?![a-z\\u0400-\\u04ff])`;
 
