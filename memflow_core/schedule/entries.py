@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -68,7 +69,7 @@ def clean_prompt(text: str, number: int, left: Left) -> str:
 
 def is_plain_prompt(prompt: str) -> bool:
     """Whether a prompt reads as itself without double quotes: it has no part that would be left out or split off."""
-    if is_single_quoted(prompt) or prompt[:1] in WRAPS or prompt[:1] in MARKS:
+    if is_single_quoted(prompt) or prompt[:1] in WRAPS or prompt[:1] in MARKS or _is_sign(prompt[:1]):
         return False
     timed = _times_within(prompt) or sure_times(prompt) or count_times(prompt) or looks_timed(prompt)
     timed = timed or holds_time(prompt, begins=False, clock=True, bracket=True)
@@ -87,8 +88,8 @@ def check_prompts(entries: Sequence[Entry]) -> None:
             raise refuse_times(entry.number, text)
         if begins_with_time(text):
             raise ScheduleError(
-                f"line {entry.number}: {shorten(text)} begins with a second time: write a range as in '0-3s: a prompt', "
-                f"or, if it means no time, the prompt in double quotes: {format_time(entry.start)}: {quoted(text)}."
+                f"line {entry.number}: {shorten(text)} begins with a second time: write a range as in '0-3s: a', "
+                f"or, for words, double quotes as in {format_time(entry.start)}: {quoted(text)}."
             )
 
 
@@ -121,13 +122,17 @@ def without_marks(texts: Sequence[str]) -> list[str]:
     if len(texts) < 2 or len(firsts) > 1:
         return list(texts)
     (first,) = firsts
-    if first in MARKS:
+    if first and (first in MARKS or _is_sign(first)):
         return [text.lstrip(first + "\ufe0f").strip() for text in texts]
     close = WRAPS.get(first)
     if close is None or any(len(text) < 3 or text[-1] != close for text in texts):
         return list(texts)
     inner = [text.lstrip(first).rstrip(close) for text in texts]
     return list(texts) if any(first in text or close in text for text in inner) else inner
+
+
+def _is_sign(character: str) -> bool:
+    return bool(character) and unicodedata.category(character) in ("So", "Sm")
 
 
 _NAME = re.compile(
@@ -174,11 +179,11 @@ def check_units(entries: Sequence[Entry]) -> None:
 
 
 def unitless(entries: Sequence[Entry]) -> list[Note]:
-    """What is told of numbers without a unit in other shapes than the text form's, where they often mean seconds.
+    """What is told of numbers without a unit, which often mean seconds; a 0 alone means the same in both.
 
     Raises ScheduleError for one that is no whole number, since there is no such frame.
     """
-    bare = [entry for entry in entries if entry.loose and entry.style[0] == "bare" and entry.start.unit == "frames"]
+    bare = [entry for entry in entries if entry.style[0] == "bare" and entry.start.unit == "frames"]
     for entry in bare:
         if entry.start.value % 1:
             raise ScheduleError(
@@ -186,7 +191,16 @@ def unitless(entries: Sequence[Entry]) -> list[Note]:
                 "are whole: "
                 f"write '{entry.start.value:g}s' for seconds."
             )
-    return [note("numbers without a unit are video frames ({0})", listed([one.number for one in bare]))] if bare else []
+    if not any(entry.start.value or (entry.loose and entry.end) for entry in bare):
+        return []
+    return [note("numbers without a unit are video frames ({0})", listed([entry.number for entry in bare]))]
+
+
+def split_bars(text: str) -> list[str]:
+    """The parts of `a | b`; a bar within brackets, as in `{red|blue}`, parts nothing."""
+    depths = itertools.accumulate((one in "([{") - (one in ")]}") for one in text)
+    bars = [at for at, (one, depth) in enumerate(zip(text, depths, strict=True)) if one == "|" and depth == 0]
+    return [text[begin:end] for begin, end in zip([0, *(at + 1 for at in bars)], [*bars, len(text)], strict=True)]
 
 
 def is_single_quoted(text: str) -> bool:

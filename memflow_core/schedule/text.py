@@ -46,6 +46,7 @@ from .entries import (
     read_ranges,
     refuse_times,
     segments_of,
+    split_bars,
     split_entries,
     sure_times,
     unitless,
@@ -55,12 +56,12 @@ from .entries import (
 from .errors import ScheduleError
 from .fold import fold
 from .guard import count_times, looks_timed
-from .headers import Headers, match_header, match_pin
+from .headers import Headers, is_time, match_header, match_pin
 from .leftovers import is_negative_line
 from .line import OPTION, OPTION_LIKE, Entry, misplaced_option, quoted_string, unknown_option, unquote
 from .lines import Line, choose, entry_of, headings_of, lines_of
 from .loose_line import match_loose_line
-from .prose import is_farewell, is_preamble, is_rule
+from .prose import is_farewell, is_named, is_preamble, is_rule
 from .schedule import PromptSchedule, Segment
 from .time import Time
 
@@ -105,6 +106,11 @@ def _check_comments(text: str) -> None:
             times.append((number, line))
     if len(times) > 1:
         raise refuse_times(*times[0])
+
+
+def _is_length(line: str) -> bool:
+    header = match_header(line)
+    return header is not None and header[0] == "length" and is_time(header[1])
 
 
 @dataclass
@@ -162,6 +168,8 @@ class _Reader:
             self.words.discard(line.number)
             self.headers.read(*header)
         else:
+            if self.lead and _is_length(line.text):
+                raise ScheduleError("'length:' stands before the first prompt, like every header: move it up.")
             self.lead.append((line.number, line.text))
 
     def _leave_heading(self, line: Line) -> None:
@@ -192,8 +200,11 @@ class _Reader:
             self.skipping = ""
         if is_negative_line(folded):
             self.skipping = "negative"
-        elif self.entries and line.first and is_farewell(folded):
+        elif self.entries and line.number > max(self.timed) and is_farewell(folded, apart=line.first):
             self.skipping = "farewell"
+        elif self.skipping == "negative" and is_named(folded):
+            self.skipping = ""
+            return False
         elif not self.skipping and not (self.timed and is_rule(line.text)):
             return False
         (self.left.negatives if self.skipping == "negative" else self.left.lines).append(line.number)
@@ -212,14 +223,14 @@ class _Reader:
         prompts = [clean_prompt(entry.text, entry.number, self.left) for entry in entries]
         self._check_single(entries)
         ranges = read_ranges([(entry.start, entry.end) for entry in entries])
-        if any(entry.loose for entry in entries):
-            kept = without_repeats(entries, prompts, self.left)
-            entries, prompts = [entry for entry, _ in kept], [prompt for _, prompt in kept]
+        told = unitless(entries)
+        kept = without_repeats(entries, prompts, self.left)
+        entries, prompts = [entry for entry, _ in kept], [prompt for _, prompt in kept]
         segments = segments_of(entries, prompts)
         if self.lead:
             segments.insert(0, Segment(Time(0, "s"), self._lead_prompt()))
         schedule = self._made(segments, ranges.length)
-        return schedule.with_notes([*ranges.notes, *unitless(entries)])
+        return schedule.with_notes([*ranges.notes, *told])
 
     def _made(self, segments: list[Segment], length: Time | None) -> PromptSchedule:
         headers = self.headers
@@ -256,7 +267,7 @@ class _Reader:
         if sure_times(text) > 1:
             raise refuse_times(*next((line for line in self.lead if sure_times(line[1])), self.lead[0]))
         unquoted = unquote(text)
-        parts = [unquoted] if unquoted != text else [part.strip() for part in text.split("|")]
+        parts = [unquoted] if unquoted != text else [part.strip() for part in split_bars(text)]
         if len(parts) == 1:
             return [Segment(Time(0, "s"), self._lead_prompt())]
         for number, part in enumerate(parts, 1):

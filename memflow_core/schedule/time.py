@@ -108,7 +108,8 @@ class CountMatch:
         if unit is None:
             raise ScheduleError(
                 f"{self.source[:40]!r} looks like a time, but its unit {self.word[:20]!r} is unknown: "
-                f"write {TIME_EXAMPLES}, or put the prompt in double quotes after its time."
+                f"write {TIME_EXAMPLES}, or put the prompt in double quotes after its time, or the whole "
+                f"text if it holds no time."
             )
         return Time(self.value * factor, unit)
 

@@ -38,8 +38,8 @@ TO_SIGNS = "至 到 から 부터"
 TAIL_WORDS = "まで 까지 時点 时 Uhr"
 # before a length, not a start: `for 3s`, `the next 5s`
 LASTING_WORDS = (
-    "for in within over every during after nach first next last final another other lasts takes ersten nächsten letzten "
-    "après pendant durante primeros próximos últimos duration dauer durée length"
+    "for in within over every during after nach first next last final another other lasts takes ersten nächsten "
+    "letzten après pendant durante primeros próximos últimos duration dauer durée length"
 )
 # before the number of a part of a story
 LABEL_WORDS = (

@@ -17,13 +17,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...memflow_core.schedule import ScheduleError, Segment, format_time, read_story, show, to_text
+from ...memflow_core.schedule import MOST_CHARACTERS, ScheduleError, Segment, format_time, read_story, show, to_text
 from .. import host
 from ..run import note_message
 from .bodies import BadBody, answer_with, read_object
 
 PATH = "/memflow/schedule"
-MAX_BYTES = 256 * 1024
+# as many characters as the node takes, each as JSON may escape it
+MAX_BYTES = 12 * MOST_CHARACTERS + 1024
 USAGE = 'the body must be JSON of the form {"text": "0s: a prompt"}.'
 
 

@@ -5,7 +5,7 @@ import { HEAD, fold } from "./fold.js";
 import { readHeader, readTimedLine, unquote } from "./line.js";
 import { strip } from "./options.js";
 import { LABEL_WORDS, PART_WORDS, TIME_WORDS, UNITS, oneOf } from "./vocabulary.js";
-import { JOIN, KNOWN, NUMBER, UNIT, beginsOdd, countNumbers, hasLeftovers, inlineTimes } from "./words.js";
+import { JOIN, KNOWN, NUMBER, UNIT, beginsOdd, countNumbers, hasLeftovers, inlineTimes, isTimely } from "./words.js";
 
 const MARKS =
   "(?:[ \\t]*(?:[-+*>|\\u2022\\u00b7\\u25aa\\u25cf\\u25e6\\u2023\\u2013\\u2014\\u2460-\\u249b\\u2776-\\u2793#_~`]|[0-9]{1,3}(?:[.)](?=[ \\t])|\\u3001)|\\[[ xX]?\\])){0,16}[ \\t]*";
@@ -44,9 +44,12 @@ const ASSIGNED = /^(?:(?:const|let|var)[ \t]+)?[A-Za-z_]\w{0,60}[ \t]{0,9}(?::[ 
 const FENCE = /^(?:`{3}|~{3})/;
 const RULE = /^([-=*_~])\1\1+$/;
 const HEADER = /^(?:global(?:[ _]prompt)?|total|(?:total )?(?:length|duration)|pin(?:[ \t]+[^\s:\uff1a]{1,60})?)[ \t]{0,9}[:\uff1a]/i;
-const NEGATIVE = /^[-+*#_~`>\u2022 \t"]*(?:neg|n_prompt|prompt n|--|steps: [0-9]|[\u8d1f\u53cd\u8ca0])/i;
+const NEGATIVE = /^[-+*#_~`>\u2022 \t"]*(?:neg|n_prompt|prompt n|avoid|do not inc|don't inc|--|steps: [0-9]|[\u8d1f\u53cd\u8ca0])/i;
 /** A heading, whose time may stand at its end. */
-const HEADING = new RegExp(`^(?:#{2}|[*_]{2}|[*_[( ]{0,4}${oneOf(PART_WORDS)}[ \\t]?#?[0-9\\u4e00-\\u9fff]).*[0-9]`, "i");
+const HEADING = new RegExp(`^(?:#{2}|[*_]{2}|\\[|[^\\p{L}]{0,9}${oneOf(PART_WORDS)}[ \\t]?#?(?:[0-9\\u4e00-\\u9fff]|[ivx]{1,4}(?!\\p{L})|one|two|three|four|five|six))|[:\\uff1a][*_]{0,3}$|^[*_].*[*_]:?$`, "iu");
+/** Words that an answer ends with. */
+const ENDING = /^[#*_~` \t]*(?:let me|i (?:hope|can)|feel free|would you|do you want|want me|sag besch|soll ich|m\u00f6chtest|n['\u2019]h|souhaitez|voulez|\u00bf?quieres|quer que|gostaria|\u0445\u043e\u0442\u0438\u0442\u0435|\u3054\u5e0c\u671b|\u9700\u8981\u6211|total|note|tip|hinweis|nota|remarque|\u0437\u0430\u043c\u0435\u0442\u043a\u0430)/i;
+const LISTED_LINE = /^(?:[-*] |[0-9]{1,3}[.)] )/;
 const NAMES =
   /(?:^|[,;\t|])\W{0,6}(?:time|start|from|begin|at|frame|key|second|sec|range|when|duration|length|\u65f6|\u5f00)[^,;\t|]{0,20}(?:[,;\t|]|$)/i;
 const SUBTITLE = /[0-9][ \t]{0,9}--?>/;
@@ -87,6 +90,12 @@ class Sieve {
 
   /** @type {string[]} lines of the prompt that is being read */
   words = [];
+  /** whether words may hold a time */
+  timely = false;
+  /** whether options stand with it */
+  optioned = false;
+  /** @type {string | null} the prompt before it */
+  before = null;
 
   /** Read the next line. Throws TextError. @param {string} raw */
   read(raw) {
@@ -97,17 +106,18 @@ class Sieve {
       this.commented += Number(SURE.test(fold(line.slice(0, HEAD).replace(/^[# ]+/, ""))));
     } else if (line) {
       const timed = TIMECODE.test(line) ? null : readTimedLine(line);
-      if (timed) this.begin(strip(line.slice(timed.colon + 1)), timed.time);
+      if (timed) this.begin(strip(line.slice(timed.colon + 1)), timed, line);
       else this.readOther(line);
     }
     this.blank = !line;
   }
 
-  /** Read a line in the text form. @param {string} prompt @param {import("./time.js").Time} time */
-  begin(prompt, { value, unit }) {
+  /** Read a line in the text form. @param {string} prompt @param {import("./line.js").TimedLine} timed @param {string} line */
+  begin(prompt, { time: { value, unit }, timeEnd, options }, line) {
     this.endWords();
-    // words before a prompt at 0 are left out, or refused
-    this.odd ||= this.lead > 0 && !this.entries && value === 0;
+    // words before a prompt at 0 are left out, or refused; numbers without a unit are told
+    this.odd ||= (this.lead > 0 && !this.entries && (value === 0 || this.timely)) || (unit === "frames" && value > 0 && /[0-9.]/.test(line[timeEnd - 1]));
+    this.optioned = options.length > 0;
     this.noteUnit(value, unit);
     this.entries++;
     this.words.push(prompt);
@@ -147,10 +157,14 @@ class Sieve {
     this.words = [];
     // a time has no prompt
     if (!words && this.entries) this.odd = true;
+    // the same prompt again holds the one before it
+    this.odd ||= this.entries > 1 && !this.optioned && unquote(words) === this.before;
+    this.before = unquote(words);
     if (!words || unquote(words) !== words) return;
     const { keys, all } = inlineTimes(words);
     this.numbers += countNumbers(words);
-    this.odd ||= hasLeftovers(words) || (this.entries > 0 && beginsOdd(words)) || (this.entries > 0 && keys > 0);
+    this.timely = isTimely(words);
+    this.odd ||= hasLeftovers(words) || (this.entries > 0 && (beginsOdd(words) || this.timely || keys > 0));
     this.inline += all;
   }
 
