@@ -69,7 +69,13 @@ def clean_prompt(text: str, number: int, left: Left) -> str:
 
 def is_plain_prompt(prompt: str) -> bool:
     """Whether a prompt reads as itself without double quotes: it has no part that would be left out or split off."""
-    if is_single_quoted(prompt) or prompt[:1] in WRAPS or prompt[:1] in MARKS or _is_sign(prompt[:1]):
+    if (
+        is_single_quoted(prompt)
+        or prompt[:1] in WRAPS
+        or prompt[:1] in MARKS
+        or _is_sign(prompt[:1])
+        or _NUMBERS.fullmatch(prompt)
+    ):
         return False
     timed = _times_within(prompt) or sure_times(prompt) or count_times(prompt) or looks_timed(prompt)
     timed = timed or holds_time(prompt, begins=False, clock=True, bracket=True)
@@ -83,7 +89,14 @@ def check_prompts(entries: Sequence[Entry]) -> None:
         if quoted_string(text) is not None:
             continue
         if not text:
-            raise ScheduleError(f'line {entry.number}: there is no prompt behind the time: write one, or "" for none.')
+            raise ScheduleError(
+                f"line {entry.number}: there is no prompt behind the time: write it there or below, as in '0s: a prompt', "
+                f'or "" for none; in front of its time it is not read.'
+            )
+        if _NUMBERS.fullmatch(text):
+            raise ScheduleError(
+                f"line {entry.number}: {shorten(text)} is a number, no prompt: write words, or put it in double quotes."
+            )
         if any(time.stretch.kind == "count" and time.joint.strip() for time in find_keys(text)):
             raise refuse_times(entry.number, text)
         if begins_with_time(text):
@@ -91,6 +104,10 @@ def check_prompts(entries: Sequence[Entry]) -> None:
                 f"line {entry.number}: {shorten(text)} begins with a second time: write a range as in '0-3s: a', "
                 f"or, for words, double quotes as in {format_time(entry.start)}: {quoted(text)}."
             )
+
+
+# weights of another program's parameter, `0:(1.0), 16:(0.5)`
+_NUMBERS = re.compile(r"[-+(]*[0-9]+(?:\.[0-9]*)?[)]*")
 
 
 def quoted(prompt: str) -> str:
@@ -141,6 +158,17 @@ _NAME = re.compile(
 )
 # `<0-3s>a</0-3s>`
 _CLOSING = re.compile(r"[ \t]{0,3}[\[<]/[0-9][^\[\]<>]{0,30}[\]>]$")
+
+
+_LIST_MARK = re.compile(r"[-*\u2022][ \t]{1,9}")
+
+
+def without_list_marks(entries: Sequence[Entry]) -> None:
+    """Take the marks off the lines below a time where they are a list."""
+    for entry in entries:
+        first, *more = entry.lines
+        if entry.loose and not first and len(more) > 1 and all(_LIST_MARK.match(line) for line in more):
+            entry.lines = ["", *(_LIST_MARK.sub("", line, count=1) for line in more)]
 
 
 def unwrap(entries: Sequence[Entry], left: Left) -> None:

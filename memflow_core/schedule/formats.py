@@ -105,6 +105,11 @@ def _read_fenced(found: Bare) -> PromptSchedule:
 def _read_lines(text: str) -> PromptSchedule:
     """Read the text form. Raises ScheduleError, also for a first time that is not 0, with what it may mean."""
     schedule = from_text(text)
+    if not schedule.segments and text.strip():
+        raise ScheduleError(
+            "the schedule is empty: all its lines are headers, comments or left out, so write a prompt, or put the "
+            "whole text in double quotes if it is one."
+        )
     first = schedule.segments[0].start if schedule.segments else Time(0, "s")
     if first.value:
         single = "" if len(schedule.segments) > 1 else "; a whole text in double quotes is one prompt"

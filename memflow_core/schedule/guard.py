@@ -45,6 +45,7 @@ class _Sighting:
     kind    CLOCK; SHORT: `3s`; LONG: `3 seconds`, which sentences hold as well.
     zero    whether it is the start of a story.
     range   whether it has an end that is surely one.
+    of_day  whether it may be an hour of the day; of_film: it cannot, as 0:05.
     before  as much of the line before it as matters; whole: that is all of it.
     after   the same behind it, without spaces; last: nothing but marks follow.
     """
@@ -53,6 +54,7 @@ class _Sighting:
     zero: bool
     range: bool
     of_day: bool
+    of_film: bool
     before: str
     whole: bool
     after: str
@@ -103,7 +105,7 @@ def count_times(text: str, clock: bool = False) -> int:
     found = [(line, list(itertools.islice(_sightings(line), MOST_SEGMENTS))) for line in lines]
     seen = [one for _, sightings in found for one in sightings]
     # '1s and 0s rain down'
-    zeros = {one.kind for one in seen if one.zero and not one.before.endswith("and ")}
+    zeros = {one.kind for one in seen if one.zero and not (one.before.endswith("and ") or one.after.startswith("and "))}
     day = CLOCK in zeros
     zeros |= {CLOCK} if clock else set()
     if clock or any(one.zero and one.opens for one in seen):
@@ -112,8 +114,7 @@ def count_times(text: str, clock: bool = False) -> int:
         sum(_counts(one, zeros) for one in sightings if day or not one.of_day) or int(_has_key(line))
         for line, sightings in found
     )
-    count = sum(counted)
-    return count or _count_chained(lines)
+    return sum(counted) or _count_chained(lines) or _count_rising(lines)
 
 
 def holds_time(line: str, begins: bool, clock: bool, bracket: bool) -> bool:
@@ -222,6 +223,7 @@ def _seen(line: str, at: int, end: int, kind: str, *, zero: bool, is_range: bool
         kind=kind,
         zero=zero,
         range=is_range,
+        of_film=kind == CLOCK and re.match("0{1,2}:", written) is not None,
         of_day=kind == CLOCK and _HOUR_OF_DAY.match(written) is not None,
         before=line[max(0, at - _NEAR) : at],
         whole=at <= _NEAR,
@@ -282,17 +284,19 @@ def _counts(one: _Sighting, zeros: set[str]) -> bool:
         return True
     if one.kind == CLOCK:
         if _OF_SENTENCES.search(one.before) and not (one.early and LIST in zeros):
-            return False
+            return one.of_film and one.after[:1] in (",", ":")
         listed = CLOCK in zeros and (one.parted or one.keyed or one.early)
         return one.opens or one.last or listed or {CLOCK, LIST} <= zeros
     if one.kind == LONG:
         if one.range:
-            return one.opens or one.apart or one.parted or one.keyed
+            return one.opens or one.apart or one.parted or one.keyed or _FROM.search(one.before) is not None
         in_bracket = one.lead[-1:] in ("(", "[", "|") and one.after[:1] in (")", "]", "|", ",")
+        spans = _SPANNING.search(one.before) is not None
         begins = (one.opens or one.parted or one.lead != one.before.rstrip()) and one.keyed
         ends = one.parted and one.last
-        return LONG in zeros or in_bracket or begins or ends or (one.early and one.after[:1] == ":")
-    pair = one.parted and (one.after[:1] in (",", ";") or one.lead != one.before.rstrip())
+        return LONG in zeros or in_bracket or begins or ends or spans or (one.early and one.after[:1] == ":")
+    led = one.lead != one.before.rstrip()
+    pair = (one.parted or led) and (one.after[:1] in (",", ";") or (one.parted and led))
     return SHORT in zeros or one.opens or one.last or one.apart or one.keyed or pair
 
 
@@ -305,18 +309,22 @@ def _strays(one: _Sighting, begins: bool, clock: bool, bracket: bool) -> bool:
         return not _LASTING.search(one.before)
     if one.kind == CLOCK:
         parted = one.parted or (one.early and begins)
-        return opens or (clock and (one.keyed or (parted and not _OF_SENTENCES.search(one.before))))
+        return opens or (clock and (one.keyed or one.of_film or (parted and not _OF_SENTENCES.search(one.before))))
     if one.kind == LONG:
         behind = one.after[:1] in (*_KEY_SIGNS, ",") and one.lead != one.before.rstrip()
         named = one.after[:1] == ":" and one.early
         if one.range:
             return one.apart or one.keyed or opens
+        if re.search(r"\bat[ \t]$", one.before, re.IGNORECASE):
+            return True
         return begins and (named or (opens and (one.keyed or behind or one.after.startswith(("in:", "mark:")))))
     in_words = one.lead[-1:] == "(" and not one.last and not bracket
     return opens or (not in_words and (one.apart or one.keyed or (one.parted and (one.last or one.after[:1] == ","))))
 
 
 _LASTING = re.compile(words.LASTING, re.IGNORECASE)
+_SPANNING = re.compile(r"\b(?:first|next)[ \t]$", re.IGNORECASE)
+_FROM = re.compile(r"\b(?:from|between|von|de|desde)[ \t]$", re.IGNORECASE)
 
 
 def _count_chained(lines: list[str]) -> int:
@@ -327,6 +335,17 @@ def _count_chained(lines: list[str]) -> int:
     return len(pairs) if all(end == start for (_, end), (start, _) in itertools.pairwise(pairs)) else 0
 
 
+def _count_rising(lines: list[str]) -> int:
+    """How many numbers without units rise from 0, one at the start of every line, or each as `t=3`."""
+    heads = [_BARE_HEAD.match(line) for line in lines if line]
+    named = [float(found[1]) for line in lines for found in _NAMED.finditer(line)]
+    starts = [float(head[1]) for head in heads if head] if all(heads) else named
+    rising = all(later > before for before, later in itertools.pairwise(starts))
+    return len(starts) if len(starts) > 1 and not starts[0] and rising else 0
+
+
+_BARE_HEAD = re.compile(r"(?:time[ \t])?([0-9]{1,6}(?:\.[0-9]{1,3})?)[ \t]+[^\W\d]", re.IGNORECASE)
+_NAMED = re.compile(r"\bt[ \t]?=[ \t]?([0-9]{1,6})", re.IGNORECASE)
 _BARE_PAIR = re.compile(
     r"(?:^[^\w]{0,6}|[\[({|,][ \t]?)([0-9]{1,6}(?:\.[0-9]{1,3})?)[ \t]?(?:[-\u2013\u2014~,]|to)[ \t]?"
     r"([0-9]{1,6}(?:\.[0-9]{1,3})?)(?=[])}|]|[ \t][A-Za-z\u3040-\u9fff]|$)"

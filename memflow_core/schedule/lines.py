@@ -64,7 +64,9 @@ def _read_line(line: str, number: int, first: bool) -> Line:
     loose, loose_fault = None, None
     if entry is None and (line[0] != "#" or line.startswith("##")):
         try:
-            loose = match_loose_line(line) or match_labelled(line)
+            loose = match_loose_line(line)
+            if loose is None or loose.strength == FAINT:
+                loose = match_labelled(line) or loose
         except ScheduleError as error:
             loose_fault = error
     # the text form knows fewer units
@@ -91,11 +93,18 @@ def choose(lines: list[Line]) -> list[Line]:
         raise refuse_times(weak[0].number, weak[0].text)
     for line in soft:
         line.loose = None
-    if len(timed) == 1 and (loose := timed[0].loose) and loose.start.value:
+    if len(timed) == 1 and (loose := timed[0].loose) and loose.start.value and not _goes_on(timed[0], lines):
         # one number in front of a prompt may mean anything
         timed[0].loose = None
         return []
     return timed
+
+
+def _goes_on(line: Line, lines: list[Line]) -> bool:
+    """Whether the only time of a text is a second prompt's: it has a unit, a colon and words before it."""
+    loose = line.loose
+    sure = loose is not None and loose.strength == STRONG and loose.style[0] == "count" and not loose.labelled
+    return sure and line.number != lines[0].number and bool(line.loose and line.loose.prompt)
 
 
 def _is_of_day(loose: LooseLine) -> bool:

@@ -34,6 +34,7 @@ would come out as one prompt is refused.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from .entries import (
@@ -51,6 +52,7 @@ from .entries import (
     sure_times,
     unitless,
     unwrap,
+    without_list_marks,
     without_repeats,
 )
 from .errors import ScheduleError
@@ -108,9 +110,12 @@ def _check_comments(text: str) -> None:
         raise refuse_times(*times[0])
 
 
-def _is_length(line: str) -> bool:
-    header = match_header(line)
-    return header is not None and header[0] == "length" and is_time(header[1])
+_NUMERAL = re.compile(r"[0-9.,:]{1,12}[ \t]?[a-z]{0,7}", re.IGNORECASE)
+
+
+def _is_length(name: str, value: str) -> bool:
+    """Whether a header is the story's length, which may stand below a prompt without a time."""
+    return name == "length" and is_time(value)
 
 
 @dataclass
@@ -164,12 +169,10 @@ class _Reader:
                 self.left.behind.append(line.number)
             self.entries[-1].lines.append(line.text)
             self.entries[-1].numbers.append(line.number)
-        elif not self.lead and (header := match_header(line.text)):
+        elif (header := match_header(line.text)) and (not self.lead or _is_length(*header)):
             self.words.discard(line.number)
             self.headers.read(*header)
         else:
-            if self.lead and _is_length(line.text):
-                raise ScheduleError("'length:' stands before the first prompt, like every header: move it up.")
             self.lead.append((line.number, line.text))
 
     def _leave_heading(self, line: Line) -> None:
@@ -215,6 +218,7 @@ class _Reader:
         self._drop_preamble()
         if not self.entries:
             return self._made(self._untimed(), None)
+        without_list_marks(self.entries)
         entries = split_entries(self.entries)
         unwrap(entries, self.left)
         check_prompts(entries)
@@ -270,6 +274,8 @@ class _Reader:
         parts = [unquoted] if unquoted != text else [part.strip() for part in split_bars(text)]
         if len(parts) == 1:
             return [Segment(Time(0, "s"), self._lead_prompt())]
+        if any(_NUMERAL.fullmatch(part) for part in parts):
+            raise refuse_times(*self.lead[0])
         for number, part in enumerate(parts, 1):
             if not part:
                 raise ScheduleError(

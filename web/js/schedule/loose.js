@@ -142,6 +142,7 @@ class Sieve {
       this.odd ||= hasLeftovers(header.value);
       return;
     }
+    this.odd ||= header !== null && this.lead > 0;
     this.odd ||= FENCE.test(line) || RULE.test(line) || NEGATIVE.test(head) || TIMECODE.test(head);
     this.odd ||= (!(header && !this.entries) && HEADER.test(head)) || (this.entries > 0 && (this.blank || HEADING.test(line)));
     const sure = SURE.test(head);
@@ -174,7 +175,7 @@ class Sieve {
     if (this.entries < 2 && this.numbers + this.entries > 1) return true;
     const faint = !this.entries && isZero(this.faint[0]) ? this.faint : [];
     const loose = [...this.sure, ...faint];
-    if (loose.length && (this.entries + loose.length > 1 || isZero(loose[0]) || RANGE.test(loose[0]))) return true;
+    if (loose.length && (this.entries + loose.length > 1 || this.lead > 1 || isZero(loose[0]) || RANGE.test(loose[0]))) return true;
     // one prompt with times in it is refused
     return this.inline > (this.entries ? 0 : 1) && this.entries < 2 && !(this.entries && this.lead);
   }

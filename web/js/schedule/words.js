@@ -25,12 +25,13 @@ const TIMELY = new RegExp(
 );
 const DECADES = /(?<!\p{Nd})(?:\p{Nd}{0,3}[2-9]0|00)s(?!\p{L})/gu;
 const OWN_TIME = /^[([{<*_~`/|,;:=>\u2013\u2014\u2192 \t-]*\p{Nd}/u;
+const NUMERAL = /^[-+(]*[0-9]+(?:\.[0-9]*)?[)]*$/;
 const GROUPS = /\p{Nd}+(?:[.,:]\p{Nd}+)*|[\u4e00-\u5341]\u79d2/gu;
 const INNOCENT = /(?:^|[ \t])[0-9]{1,3}[.)][ \t]|:[0-9](?:\.[0-9]+)?[)\]>]/gm;
 
 /** Whether words begin as no prompt does without double quotes: with a mark, or with what may be a second time. @param {string} words */
 export function beginsOdd(words) {
-  return MARKED.test(words) || (OWN_TIME.test(words) && TIMELY.test(words.slice(0, 60))) || /^[[{<]?\p{Nd}+[\]}>:](?!\p{Nd})/u.test(words);
+  return MARKED.test(words) || NUMERAL.test(words) || (OWN_TIME.test(words) && TIMELY.test(words.slice(0, 60))) || /^[[{<]?\p{Nd}+[\]}>:](?!\p{Nd})/u.test(words);
 }
 
 /** Whether words hold what may be a time, wherever it stands. @param {string} words */
@@ -40,7 +41,7 @@ export function isTimely(words) {
 
 /** How many numbers stand in a text that may be times. @param {string} text */
 export function countNumbers(text) {
-  return count(GROUPS, text.replace(INNOCENT, " "));
+  return count(GROUPS, isTimely(text) ? text : text.replace(INNOCENT, " "));
 }
 
 /** How often a global pattern is found. @param {RegExp} pattern @param {string} text */
