@@ -90,7 +90,7 @@ def check_prompts(entries: Sequence[Entry]) -> None:
             continue
         if not text:
             raise ScheduleError(
-                f"line {entry.number}: there is no prompt behind the time: write it there or below, as in '0s: a prompt', "
+                f"line {entry.number}: there is no prompt behind the time: write it there or below, "
                 f'or "" for none; in front of its time it is not read.'
             )
         if _NUMBERS.fullmatch(text):
@@ -322,7 +322,8 @@ def without_repeats(entries: Sequence[Entry], prompts: Sequence[str], left: Left
     """Entries with their prompts, without those that only repeat the prompt before them."""
     kept: list[tuple[Entry, str]] = []
     for entry, prompt in zip(entries, prompts, strict=True):
-        if kept and entry.plain and prompt == kept[-1][1]:
+        again = kept and entry.plain and prompt == kept[-1][1]
+        if again and _is_before(kept[-1][0].start, entry.start):
             left.repeats += 1
         else:
             kept.append((entry, prompt))

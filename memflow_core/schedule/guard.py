@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from . import words
 from .errors import ScheduleError
@@ -36,6 +37,8 @@ LIST = "list"
 _SHORT_UNITS = "s sec secs sek seg segs ms 秒 초 с сек"
 _FRAME_UNITS = "f fr"
 _NEAR, _FEW = 40, 2
+# two are no prompt
+_ENOUGH = 3
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class _Sighting:
     after: str
     last: bool
 
-    @property
+    @cached_property
     def lead(self) -> str:
         """What stands before it, without tags and the words that belong to it, such as `at`."""
         return _LEADING.sub("", _TAGS.sub("", self.before)).rstrip("~\u2248 \t")
@@ -93,7 +96,7 @@ class _Sighting:
 
 
 def count_times(text: str, clock: bool = False) -> int:
-    """How many times stand in a text that can hardly be words of a sentence; none in one JSON string.
+    """How many times stand in a text that can hardly be words of a sentence, up to a few; none in one JSON string.
 
     clock   whether a clock time of 0:00 stands before the text.
 
@@ -108,13 +111,15 @@ def count_times(text: str, clock: bool = False) -> int:
     zeros = {one.kind for one in seen if one.zero and not (one.before.endswith("and ") or one.after.startswith("and "))}
     day = CLOCK in zeros
     zeros |= {CLOCK} if clock else set()
-    if clock or any(one.zero and one.opens for one in seen):
+    if clock or any(one.zero and (one.opens or (one.whole and " " not in one.before.strip())) for one in seen):
         zeros.add(LIST)
-    counted = (
-        sum(_counts(one, zeros) for one in sightings if day or not one.of_day) or int(_has_key(line))
-        for line, sightings in found
-    )
-    return sum(counted) or _count_chained(lines) or _count_rising(lines)
+    count = 0
+    for line, sightings in found:
+        counted = (one for one in sightings if (day or not one.of_day) and _counts(one, zeros))
+        count += sum(1 for _ in itertools.islice(counted, _ENOUGH)) or int(_has_key(line))
+        if count >= _ENOUGH:
+            return count
+    return count or _count_chained(lines) or _count_rising(lines)
 
 
 def holds_time(line: str, begins: bool, clock: bool, bracket: bool) -> bool:
@@ -209,12 +214,15 @@ def _sighting(line: str, at: int) -> tuple[_Sighting, int] | None:
         return None
     kind = CLOCK if stretch.kind == "clock" else SHORT if _is_short(stretch, line) else LONG
     is_range = stretch.is_range and not _WORDY.search(line[at : stretch.end])
+    long_s = stretch.last.number * stretch.last.scale - stretch.start.number * stretch.start.scale
+    if stretch.is_range and kind != CLOCK and long_s <= 0:
+        # the number of a label: 'Frame 1 - 0 seconds'
+        return None
     end = stretch.end if is_range else stretch.start.end
     if not is_range and (_is_decade(stretch, line[at:end]) or (kind == CLOCK and not stretch.start.tight)):
         return None
     is_pair = kind == CLOCK and _PAIR.match(line, end) is not None
-    is_sure = is_pair or (is_range and kind != LONG)
-    return _seen(line, at, end, kind, zero=not stretch.start.number, is_range=is_sure), end
+    return _seen(line, at, end, kind, zero=not stretch.start.number, is_range=is_pair or is_range), end
 
 
 def _seen(line: str, at: int, end: int, kind: str, *, zero: bool, is_range: bool) -> _Sighting:
@@ -289,7 +297,14 @@ def _counts(one: _Sighting, zeros: set[str]) -> bool:
         return one.opens or one.last or listed or {CLOCK, LIST} <= zeros
     if one.kind == LONG:
         if one.range:
-            return one.opens or one.apart or one.parted or one.keyed or _FROM.search(one.before) is not None
+            return (
+                LONG in zeros
+                or one.opens
+                or one.apart
+                or one.parted
+                or one.keyed
+                or _FROM.search(one.before) is not None
+            )
         in_bracket = one.lead[-1:] in ("(", "[", "|") and one.after[:1] in (")", "]", "|", ",")
         spans = _SPANNING.search(one.before) is not None
         begins = (one.opens or one.parted or one.lead != one.before.rstrip()) and one.keyed

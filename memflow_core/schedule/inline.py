@@ -136,7 +136,8 @@ _BEHIND_SPACE = r"(?:^|(?<=[ \t.!?;,|/*_\u3002\uff0c\uff1b]))"
 _NEXT_LABEL = re.compile(
     rf"(?:{_BEHIND_STOP}{words.one_of(words.TIME_WORDS)}"
     rf"|{_BEHIND_SPACE}(?:at|then|next|and|from|finally|dann|danach|puis|ensuite|luego|despu\u00e9s)"
-    rf"|{_BEHIND_SPACE}{words.PART}[ \t]?{words.PART_NUMBER}[ \t]?[-\u2013:]?"
+    rf"|{_BEHIND_SPACE}[*_]{{0,3}}{words.PART}[ \t]?{words.PART_NUMBER}[*_]{{0,3}}[ \t]?[-\u2013:]?"
+    rf"|{_BEHIND_SPACE}[*_]{{0,3}}[{words.CJK}]{{1,4}}[0-9]{{1,2}}[{words.CJK}]?[*_]{{0,3}}"
     rf"|{_BEHIND_STOP}[^\W\d]{{2,12}}[ \t]?[0-9]{{1,2}}[ \t]?[-\u2013:]?"
     r"|(?:^|(?<=[ \t]))[-*_@>\u2013\u2014\u2022\u00b7\u25aa\u25cf]{1,3})$",
     re.IGNORECASE,
@@ -148,13 +149,13 @@ _OPEN_EMPHASIS = re.compile(r"([*_]{1,3})[ \t]")
 def _trim(words: str, last: bool = False) -> str:
     """Words without what parts them from the times around: separators, bullets, emphasis, and the next one's label."""
     bare = words.strip()
-    opened = _OPEN_EMPHASIS.match(bare)
-    if opened and bare.count(opened[1]) % 2:
-        bare = bare[opened.end() :].lstrip()
     for _ in range(0 if last else 8):
         head, tail = bare[:-60], bare[-60:]
         shorter = (head + _NEXT_LABEL.sub("", tail)).rstrip(" \t,;|/\uff0c\uff1b")
         if shorter == bare:
             break
         bare = shorter
+    opened = _OPEN_EMPHASIS.match(bare)
+    if opened and bare.count(opened[1]) % 2:
+        bare = bare[opened.end() :].lstrip()
     return bare.rstrip(",;|/\uff0c\uff1b").rstrip()

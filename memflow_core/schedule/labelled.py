@@ -31,7 +31,7 @@ def match_labelled(line: str) -> LooseLine | None:
     for place in _PLACE.finditer(text, 1, _LONGEST_LABEL):
         label = text[: place.start()]
         stretch = _stretch_at(text, place.start())
-        if stretch is None or stretch.kind == "bare":
+        if stretch is None or stretch.kind == "bare" or _is_numbered(text, stretch, place):
             continue
         opened = label.rstrip(" \t*_")[-1:]
         closed = opened in _CLOSING and text[stretch.end :].lstrip(" \t*_")[:1] == _CLOSING[opened]
@@ -54,6 +54,12 @@ def _stretch_at(text: str, at: int) -> Stretch | None:
         return find_stretch(text, at)
     except ScheduleError:
         return None
+
+
+def _is_numbered(text: str, stretch: Stretch, place: re.Match[str]) -> bool:
+    """Whether a number belongs to the word before it, as in `Camera 2 - 4s`, and not to a range."""
+    spaced = re.match(r"[0-9]{1,3}[ \t]+[-\u2013\u2014]", text[place.start() :]) is not None
+    return stretch.is_range and spaced and re.search(r"[^\W\d]{2,20}[ \t]?$", text[: place.start()]) is not None
 
 
 def _is_label(label: str) -> bool:

@@ -70,7 +70,8 @@ def _read_line(line: str, number: int, first: bool) -> Line:
         except ScheduleError as error:
             loose_fault = error
     # the text form knows fewer units
-    if fault is not None and (loose is None or loose.options or loose.style[0] != "count"):
+    known = loose is not None and loose.strength != LABELLED and not loose.options and loose.style[0] == "count"
+    if fault is not None and not known:
         raise fault
     return Line(number, line, entry, loose, first, loose_fault)
 

@@ -81,7 +81,7 @@ def from_text(text: str) -> PromptSchedule:
     if not reader.entries:
         _check_comments(text)
     schedule = reader.schedule()
-    if len(schedule.segments) == 1 or not reader.entries:
+    if len(reader.entries) < 2 and (len(schedule.segments) < 2 or not reader.entries):
         _check_crowd([line for line in lines if line.number in reader.words or line.text[0] == "#"])
     return schedule
 

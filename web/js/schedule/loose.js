@@ -49,6 +49,8 @@ const NEGATIVE = /^[-+*#_~`>\u2022 \t"]*(?:neg|n_prompt|prompt n|avoid|do not in
 const HEADING = new RegExp(`^(?:#{2}|[*_]{2}|\\[|[^\\p{L}]{0,9}${oneOf(PART_WORDS)}[ \\t]?#?(?:[0-9\\u4e00-\\u9fff]|[ivx]{1,4}(?!\\p{L})|one|two|three|four|five|six))|[:\\uff1a][*_]{0,3}$|^[*_].*[*_]:?$`, "iu");
 /** Words that an answer ends with. */
 const ENDING = /^[#*_~` \t]*(?:let me|i (?:hope|can)|feel free|would you|do you want|want me|sag besch|soll ich|m\u00f6chtest|n['\u2019]h|souhaitez|voulez|\u00bf?quieres|quer que|gostaria|\u0445\u043e\u0442\u0438\u0442\u0435|\u3054\u5e0c\u671b|\u9700\u8981\u6211|total|note|tip|hinweis|nota|remarque|\u0437\u0430\u043c\u0435\u0442\u043a\u0430)/i;
+/** A part of `a | b` that is a number. */
+const NUMERAL = /^[ \t]*[0-9.,:]{1,12}[ \t]?[a-z]{0,7}[ \t]*$/i;
 const LISTED_LINE = /^(?:[-*] |[0-9]{1,3}[.)] )/;
 const NAMES =
   /(?:^|[,;\t|])\W{0,6}(?:time|start|from|begin|at|frame|key|second|sec|range|when|duration|length|\u65f6|\u5f00)[^,;\t|]{0,20}(?:[,;\t|]|$)/i;
@@ -82,9 +84,6 @@ class Sieve {
   /** @type {string[]} folded heads of those that hold one only if all lines do */
   faint = [];
   blank = true;
-  /** whether a time in seconds was read, and the last one in frames behind it */
-  seconds = false;
-  frames = 0;
   /** numbers in the words, which may be times */
   numbers = 0;
 
@@ -118,20 +117,8 @@ class Sieve {
     // words before a prompt at 0 are left out, or refused; numbers without a unit are told
     this.odd ||= (this.lead > 0 && !this.entries && (value === 0 || this.timely)) || (unit === "frames" && value > 0 && /[0-9.]/.test(line[timeEnd - 1]));
     this.optioned = options.length > 0;
-    this.noteUnit(value, unit);
     this.entries++;
     this.words.push(prompt);
-  }
-
-  /** Notice frames among seconds, which may lack their unit. @param {number} value @param {string} unit */
-  noteUnit(value, unit) {
-    if (unit === "s") {
-      this.odd ||= this.frames > 0 && this.frames < value;
-      this.seconds = true;
-    } else if (unit === "frames" && this.seconds) {
-      this.frames = value;
-      this.odd ||= value < 16;
-    }
   }
 
   /** Read a line without a time in the text form. @param {string} line */
@@ -165,6 +152,7 @@ class Sieve {
     const { keys, all } = inlineTimes(words);
     this.numbers += countNumbers(words);
     this.timely = isTimely(words);
+    this.odd ||= !this.entries && words.split("|").some((part, _, { length }) => length > 1 && NUMERAL.test(part));
     this.odd ||= hasLeftovers(words) || (this.entries > 0 && (beginsOdd(words) || this.timely || keys > 0));
     this.inline += all;
   }
