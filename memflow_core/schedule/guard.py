@@ -152,7 +152,9 @@ def begins_with_time(prompt: str) -> bool:
     behind = bare[stretch.end :].lstrip(" \t")
     if stretch.kind == "bare":
         # '(2) robots' and '16:9: a wide shot' are words
-        return (behind[:1] == ":" and not behind[1:2].isdigit()) or opened[-1:] in ("[", "{", "<")
+        return (behind[:1] == ":" and not behind[1:2].isdigit()) or (
+            opened[-1:] in ("[", "{", "<") and behind[:1] in ("]", "}", ">")
+        )
     if stretch.kind == "count" and not _is_short(stretch, bare) and not stretch.is_range:
         return behind[:1] in (":", ")", "]", "}")
     if stretch.kind == "clock":

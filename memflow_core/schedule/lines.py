@@ -120,12 +120,10 @@ _MORNING_S = 360
 def _with_labelled(timed: list[Line], labelled: list[Line]) -> list[Line]:
     """Lines with a time, and those whose time stands behind words if all together count up from 0 in one unit."""
     together = sorted([*timed, *labelled], key=lambda line: line.number)
-    starts = [line.entry.start if line.entry else line.loose.start for line in together if line.entry or line.loose]
-    rising = all(later.value > before.value for before, later in itertools.pairwise(starts))
-    kinds = {
-        line.entry.style[:2] if line.entry else line.loose.style[:2] for line in together if line.entry or line.loose
-    }
-    if labelled and len(together) > 1 and not starts[0].value and rising and len(kinds) == 1:
+    found = [one for line in together if (one := line.entry or line.loose)]
+    rising = all(later.start.value > before.start.value for before, later in itertools.pairwise(found))
+    alike = len({one.style[:2] for one in found}) == 1
+    if labelled and len(found) > 1 and not found[0].start.value and rising and alike:
         return together
     for line in labelled:
         line.loose = None

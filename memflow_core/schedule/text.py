@@ -11,8 +11,8 @@ r"""The text form of schedules: `from_text` reads it, `to_text` of `write` write
 
 Each change of prompt is a line `time options: prompt`, which holds until the next.
 
-time      `10s`, `2min`; `0:10`, `1:02.5` or `1:00:00` (minutes and seconds, hours before them); `160` or `160f`: a
-          video frame; `12c`: a chunk; `39l`: a latent frame; `50%` of the story.
+time      `10s`, `2min`; `0:10`, `1:02.5` or `1:00:00` (minutes and seconds, hours before them); `160f`: a video
+          frame, as is a bare `160`, which is told; `12c`: a chunk; `39l`: a latent frame; `50%` of the story.
 options   `[recache]`, `[soft]`, `[cut]`, `[blend]`: how the prompt takes over. A blend may name its length and its
           path: `[blend 6]` chunks (4 where none is named), `[blend 3s]`, `[blend 6 spherical]` (else linear).
           `[seed 7]`: the segment's seed. `[hero]`: the pin of that name stands in memory in this segment; there may be
@@ -27,9 +27,10 @@ headers   `global:` a prompt put before every other; `length:` a time; `pin:` th
 
 Text without any time is one prompt at 0, or, as `a | b | c`, prompts spread evenly over the story.
 
-Lines whose times are written in other ways are read as well, see `loose_line` and `inline`: ranges, brackets, list
-marks, dashes and arrows, full-width characters. What is left out then is noted. A text with two or more times that
-would come out as one prompt is refused.
+Lines whose times are written in other ways are read as well, see `loose_line`, `labelled` and `inline`: ranges,
+brackets, list marks, labels, dashes and arrows, full-width characters. What is left out then is noted. A text with two
+or more times that would come out as one prompt is refused (see `guard`), and so is a time left among the words of a
+prompt. The same prompt again without an option holds the one before it.
 """
 
 from __future__ import annotations

@@ -51,7 +51,6 @@ const HEADING = new RegExp(`^(?:#{2}|[*_]{2}|\\[|[^\\p{L}]{0,9}${oneOf(PART_WORD
 const ENDING = /^[#*_~` \t]*(?:let me|i (?:hope|can)|feel free|would you|do you want|want me|sag besch|soll ich|m\u00f6chtest|n['\u2019]h|souhaitez|voulez|\u00bf?quieres|quer que|gostaria|\u0445\u043e\u0442\u0438\u0442\u0435|\u3054\u5e0c\u671b|\u9700\u8981\u6211|total|note|tip|hinweis|nota|remarque|\u0437\u0430\u043c\u0435\u0442\u043a\u0430)/i;
 /** A part of `a | b` that is a number. */
 const NUMERAL = /^[ \t]*[0-9.,:]{1,12}[ \t]?[a-z]{0,7}[ \t]*$/i;
-const LISTED_LINE = /^(?:[-*] |[0-9]{1,3}[.)] )/;
 const NAMES =
   /(?:^|[,;\t|])\W{0,6}(?:time|start|from|begin|at|frame|key|second|sec|range|when|duration|length|\u65f6|\u5f00)[^,;\t|]{0,20}(?:[,;\t|]|$)/i;
 const SUBTITLE = /[0-9][ \t]{0,9}--?>/;
@@ -131,7 +130,7 @@ class Sieve {
     }
     this.odd ||= header !== null && this.lead > 0;
     this.odd ||= FENCE.test(line) || RULE.test(line) || NEGATIVE.test(head) || TIMECODE.test(head);
-    this.odd ||= (!(header && !this.entries) && HEADER.test(head)) || (this.entries > 0 && (this.blank || HEADING.test(line)));
+    this.odd ||= (!(header && !this.entries) && HEADER.test(head)) || (this.entries > 0 && (this.blank || HEADING.test(line) || ENDING.test(head)));
     const sure = SURE.test(head);
     if (sure && !DECADE.test(head)) this.sure.push(head);
     else if (sure || FAINT.test(head)) this.faint.push(head);
