@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from .crowd import begins_with_time, count_times
 from .errors import ScheduleError, shorten
 from .fold import unwrap_curly
+from .guard import begins_with_time, count_times, holds_time, looks_timed
 from .inline import InlineTime, count_quoted_keys, find_brackets, find_keys, split_line
 from .leftovers import EXPRESSION, NEGATIVE, without_leftovers
 from .line import Entry, quoted_string
 from .notes import Note, lines_left_out, listed, note
 from .schedule import Segment
-from .time import Time
-from .time_like import looks_timed
+from .time import Time, format_time
 
 Made = TypeVar("Made")
 
@@ -68,9 +69,16 @@ def clean_prompt(text: str, number: int, left: Left) -> str:
 
 def is_plain_prompt(prompt: str) -> bool:
     """Whether a prompt reads as itself without double quotes: it has no part that would be left out or split off."""
-    if is_single_quoted(prompt) or prompt[:1] in WRAPS or prompt[:1] in MARKS:
+    if (
+        is_single_quoted(prompt)
+        or prompt[:1] in WRAPS
+        or prompt[:1] in MARKS
+        or _is_sign(prompt[:1])
+        or _NUMBERS.fullmatch(prompt)
+    ):
         return False
     timed = _times_within(prompt) or sure_times(prompt) or count_times(prompt) or looks_timed(prompt)
+    timed = timed or holds_time(prompt, begins=False, clock=True, bracket=True)
     return clean_prompt(prompt, 0, Left()) == prompt and not (timed or begins_with_time(prompt))
 
 
@@ -81,15 +89,43 @@ def check_prompts(entries: Sequence[Entry]) -> None:
         if quoted_string(text) is not None:
             continue
         if not text:
-            raise ScheduleError(f'line {entry.number}: there is no prompt behind the time: write one, or "" for none.')
+            raise ScheduleError(
+                f"line {entry.number}: there is no prompt behind the time: write it there or below, "
+                f'or "" for none; in front of its time it is not read.'
+            )
+        if _NUMBERS.fullmatch(text):
+            raise ScheduleError(
+                f"line {entry.number}: {shorten(text)} is a number, no prompt: write words, or put it in double quotes."
+            )
         if any(time.stretch.kind == "count" and time.joint.strip() for time in find_keys(text)):
             raise refuse_times(entry.number, text)
         if begins_with_time(text):
             raise ScheduleError(
-                f"line {entry.number}: {shorten(text)} begins with a second time: write a range as in '0-3s: a "
-                "prompt', "
-                f"or put the prompt in double quotes if it means no time."
+                f"line {entry.number}: {shorten(text)} begins with a second time: write a range as in '0-3s: a', "
+                f"or, for words, double quotes as in {format_time(entry.start)}: {quoted(text)}."
             )
+
+
+# weights of another program's parameter, `0:(1.0), 16:(0.5)`
+_NUMBERS = re.compile(r"[-+(]*[0-9]+(?:\.[0-9]*)?[)]*")
+
+
+def quoted(prompt: str) -> str:
+    """A prompt in double quotes as an example, cut short."""
+    return json.dumps(prompt if len(prompt) <= 40 else prompt[:37] + "...", ensure_ascii=False)
+
+
+def check_strays(entries: Sequence[Entry]) -> None:
+    """Raise ScheduleError for a time that is left among the words of one of several prompts."""
+    if len(entries) < 2:
+        return
+    clock, bracket = entries[0].style[0] == "clock", bool(entries[0].style[2:] and entries[0].style[2])
+    for entry in entries:
+        if quoted_string(entry.text) is not None:
+            continue
+        for place, line in enumerate(entry.lines):
+            if holds_time(line, begins=place > 0, clock=clock, bracket=bracket):
+                raise refuse_times([entry.number, *entry.numbers][place], line)
 
 
 # marks that stand before every prompt of a list, or around it
@@ -103,7 +139,7 @@ def without_marks(texts: Sequence[str]) -> list[str]:
     if len(texts) < 2 or len(firsts) > 1:
         return list(texts)
     (first,) = firsts
-    if first in MARKS:
+    if first and (first in MARKS or _is_sign(first)):
         return [text.lstrip(first + "\ufe0f").strip() for text in texts]
     close = WRAPS.get(first)
     if close is None or any(len(text) < 3 or text[-1] != close for text in texts):
@@ -112,12 +148,27 @@ def without_marks(texts: Sequence[str]) -> list[str]:
     return list(texts) if any(first in text or close in text for text in inner) else inner
 
 
+def _is_sign(character: str) -> bool:
+    return bool(character) and unicodedata.category(character) in ("So", "Sm")
+
+
 _NAME = re.compile(
     r"(?:prompt|description|text|visual|action|in|mark|caption|content|提示词|画面)[ \t]{0,3}[:\uff1a][ \t]{0,9}",
     re.IGNORECASE,
 )
 # `<0-3s>a</0-3s>`
 _CLOSING = re.compile(r"[ \t]{0,3}[\[<]/[0-9][^\[\]<>]{0,30}[\]>]$")
+
+
+_LIST_MARK = re.compile(r"[-*\u2022][ \t]{1,9}")
+
+
+def without_list_marks(entries: Sequence[Entry]) -> None:
+    """Take the marks off the lines below a time where they are a list."""
+    for entry in entries:
+        first, *more = entry.lines
+        if entry.loose and not first and len(more) > 1 and all(_LIST_MARK.match(line) for line in more):
+            entry.lines = ["", *(_LIST_MARK.sub("", line, count=1) for line in more)]
 
 
 def unwrap(entries: Sequence[Entry], left: Left) -> None:
@@ -156,11 +207,11 @@ def check_units(entries: Sequence[Entry]) -> None:
 
 
 def unitless(entries: Sequence[Entry]) -> list[Note]:
-    """What is told of numbers without a unit in other shapes than the text form's, where they often mean seconds.
+    """What is told of numbers without a unit, which often mean seconds; a 0 alone means the same in both.
 
     Raises ScheduleError for one that is no whole number, since there is no such frame.
     """
-    bare = [entry for entry in entries if entry.loose and entry.style[0] == "bare" and entry.start.unit == "frames"]
+    bare = [entry for entry in entries if entry.style[0] == "bare" and entry.start.unit == "frames"]
     for entry in bare:
         if entry.start.value % 1:
             raise ScheduleError(
@@ -168,7 +219,16 @@ def unitless(entries: Sequence[Entry]) -> list[Note]:
                 "are whole: "
                 f"write '{entry.start.value:g}s' for seconds."
             )
-    return [note("numbers without a unit are video frames ({0})", listed([one.number for one in bare]))] if bare else []
+    if not any(entry.start.value or (entry.loose and entry.end) for entry in bare):
+        return []
+    return [note("numbers without a unit are video frames ({0})", listed([entry.number for entry in bare]))]
+
+
+def split_bars(text: str) -> list[str]:
+    """The parts of `a | b`; a bar within brackets, as in `{red|blue}`, parts nothing."""
+    depths = itertools.accumulate((one in "([{") - (one in ")]}") for one in text)
+    bars = [at for at, (one, depth) in enumerate(zip(text, depths, strict=True)) if one == "|" and depth == 0]
+    return [text[begin:end] for begin, end in zip([0, *(at + 1 for at in bars)], [*bars, len(text)], strict=True)]
 
 
 def is_single_quoted(text: str) -> bool:
@@ -262,7 +322,8 @@ def without_repeats(entries: Sequence[Entry], prompts: Sequence[str], left: Left
     """Entries with their prompts, without those that only repeat the prompt before them."""
     kept: list[tuple[Entry, str]] = []
     for entry, prompt in zip(entries, prompts, strict=True):
-        if kept and entry.plain and prompt == kept[-1][1]:
+        again = kept and entry.plain and prompt == kept[-1][1]
+        if again and _is_before(kept[-1][0].start, entry.start):
             left.repeats += 1
         else:
             kept.append((entry, prompt))

@@ -30,7 +30,7 @@ from .records import from_records, from_wrapped_records, is_records
 from .schedule import PromptSchedule, Segment
 from .scope import from_timeline
 from .subtitles import read_subtitles
-from .table_form import read_table
+from .table_form import columns_of, read_table
 from .text import from_text
 from .time import Time
 
@@ -107,6 +107,11 @@ def _read_fenced(found: Bare) -> PromptSchedule:
 def _read_lines(text: str) -> PromptSchedule:
     """Read the text form. Raises ScheduleError, also for a first time that is not 0, with what it may mean."""
     schedule = from_text(text)
+    if not schedule.segments and text.strip():
+        raise ScheduleError(
+            "the schedule is empty: all its lines are headers, comments or left out, so write a prompt, or put the "
+            "whole text in double quotes if it is one."
+        )
     first = schedule.segments[0].start if schedule.segments else Time(0, "s")
     if first.value:
         single = "" if len(schedule.segments) > 1 else "; a whole text in double quotes is one prompt"
@@ -173,4 +178,10 @@ def _read_prompts(source: Mapping[str, Any]) -> PromptSchedule:
         return from_prompt_map({"prompt_map": prompts, **others})
     if not isinstance(prompts, (list, tuple)) or not prompts:
         raise ScheduleError(f"'prompts' is {show(prompts)}, but must be a list of at least one prompt.")
+    timely = [key for key in source if key != "switch_frame_indices" and columns_of(["prompt", str(key).rstrip("s")])]
+    if timely and not isinstance(prompts[0], Mapping):
+        raise ScheduleError(
+            f"{show(timely[0])} stands beside 'prompts', but times of a list are written within it: write each as "
+            f'["3s", "a prompt"], or switch_frame_indices.'
+        )
     return from_timeline(prompts) if isinstance(prompts[0], Mapping) else from_memflow(source)

@@ -10,23 +10,24 @@ import itertools
 import re
 from dataclasses import dataclass
 
+from . import words
 from .errors import ScheduleError
 from .fold import fold
 from .limits import MOST_SEGMENTS
 from .moments import Stretch, find_stretch
 from .time import Time
 
-_UNITS = r"(?:s|secs?|seconds?|mins?|minutes?|ms|f|frames?|c|chunks?|l|latents?|秒|%)"
-_CLOCK = r"[0-9]{1,4}:[0-9]{2}(?::[0-9]{2})?(?:[.,][0-9]{1,6})?"
-_MOMENT = rf"(?:{_CLOCK}|[0-9]{{1,13}}(?:[.,][0-9]{{1,9}})?[ \t]?{_UNITS}?(?![A-Za-z0-9]))"
-_RANGE = rf"{_MOMENT}(?:[ \t]{{0,2}}(?:[-\u2013\u2014~]|->|to)[ \t]{{0,2}}{_MOMENT})?"
-_JOINT = r"(?:^|[,;|/.!?)\]\u3002\uff0c\uff1b]|->|\u2192|[ \t])[ \t]{0,2}"
-_KEY = re.compile(
-    rf"(?P<joint>{_JOINT})(?P<time>(?:frame[ \t])?{_RANGE})[ \t]{{0,2}}(?P<mark>:|=)(?!\d)", re.IGNORECASE
-)
+_MOMENT = rf"(?:{words.CLOCK}|{words.COUNT}|{words.NUMBER}(?![A-Za-z0-9]))"
+_RANGE = rf"(?:{words.NAMED_UNIT}[ \t])?{_MOMENT}(?:{words.JOIN}{_MOMENT})?"
+_JOINT = rf"(?:^|[,;|/.!?)\]\u3002\uff0c\uff1b]|{words.ARROW}|[ \t])[ \t]{{0,2}}"
+# `Scene 2 - 4s:`: its number is not the start of a range
+_OWN_LABEL = rf"(?:{words.PART}[ \t]?{words.PART_NUMBER}[ \t]{{0,2}}[-\u2013\u2014:.]?[ \t]{{0,2}})?"
+_KEY = re.compile(rf"(?P<joint>{_JOINT}){_OWN_LABEL}(?P<time>{_RANGE})[ \t]{{0,2}}(?P<mark>:|=)(?!\d)", re.IGNORECASE)
 _BRACKET = re.compile(rf"(?P<joint>[(\[<])[ \t]?(?P<time>{_RANGE})[ \t]?[)\]>][ \t]{{0,2}}(?P<mark>:)?", re.IGNORECASE)
 _QUOTED_KEY = re.compile("[\"'\u201c\u201d][0-9]{1,13}:?[\"'\u201c\u201d][ \t]{0,3}[:=\uff1a]")
-_WORD = re.compile(rf"(?P<joint>(?:[,;|.]|->|\u2192)[ \t]{{1,2}})(?P<time>{_RANGE})(?P<mark>[ \t]|$)", re.IGNORECASE)
+_WORD = re.compile(
+    rf"(?P<joint>(?:[,;|.]|{words.ARROW})[ \t]{{1,2}}){_OWN_LABEL}(?P<time>{_RANGE})(?P<mark>[ \t]|$)", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,8 @@ def split_line(prompt: str, start: Time, style: tuple[str, ...], weak: bool = Fa
         spans = [time.stretch.times() for time in times]
     except ScheduleError:
         return None
+    if any(_LASTING.search(prompt[max(0, time.begin - 40) : time.begin + len(time.joint)]) for time in times):
+        return None
     ends = [*(time.begin + _kept(time) for time in times[1:]), len(prompt)]
     pieces = [
         Piece(*span, _trim(prompt[time.end : end], end == len(prompt)))
@@ -127,19 +130,32 @@ def _kept(time: InlineTime) -> int:
     return 1 if time.joint[:1] in (".", "!", "?", ")", "]", "\u3002") else 0
 
 
+# at the end of words: what belongs to the time behind them
+_BEHIND_STOP = r"(?:^|(?<=[.!?;,|/\u3002\uff0c\uff1b]))[ \t]{0,3}"
+_BEHIND_SPACE = r"(?:^|(?<=[ \t.!?;,|/*_\u3002\uff0c\uff1b]))"
 _NEXT_LABEL = re.compile(
-    r"(?:(?:^|(?<=[.!?;,|/\u3002\uff0c\uff1b]))[ \t]{0,3}(?:and |then ){0,2}(?:at|from)"
-    r"|(?:^|(?<=[.!?;,|/ \t\u3002\uff0c\uff1b]))[ \t]{0,3}(?:scene|shot|clip|part|segment"
-    r"|beat)[ \t]?#?[0-9]{1,3}[ \t]?[-\u2013:]?"
-    r"|(?:^|(?<=[ \t]))[-*\u2013\u2014\u2022\u00b7\u25aa\u25cf]{1,3})$",
+    rf"(?:{_BEHIND_STOP}{words.one_of(words.TIME_WORDS)}"
+    rf"|{_BEHIND_SPACE}(?:at|then|next|and|from|finally|dann|danach|puis|ensuite|luego|despu\u00e9s)"
+    rf"|{_BEHIND_SPACE}[*_]{{0,3}}{words.PART}[ \t]?{words.PART_NUMBER}[*_]{{0,3}}[ \t]?[-\u2013:]?"
+    rf"|{_BEHIND_SPACE}[*_]{{0,3}}[{words.CJK}]{{1,4}}[0-9]{{1,2}}[{words.CJK}]?[*_]{{0,3}}"
+    rf"|{_BEHIND_STOP}[^\W\d]{{2,12}}[ \t]?[0-9]{{1,2}}[ \t]?[-\u2013:]?"
+    r"|(?:^|(?<=[ \t]))[-*_@>\u2013\u2014\u2022\u00b7\u25aa\u25cf]{1,3})$",
     re.IGNORECASE,
 )
+_LASTING = re.compile(words.LASTING, re.IGNORECASE)
+_OPEN_EMPHASIS = re.compile(r"([*_]{1,3})[ \t]")
 
 
 def _trim(words: str, last: bool = False) -> str:
-    """Words without what parts them from the next time: a separator, a bullet, or the next one's label."""
+    """Words without what parts them from the times around: separators, bullets, emphasis, and the next one's label."""
     bare = words.strip()
-    if not last:
+    for _ in range(0 if last else 8):
         head, tail = bare[:-60], bare[-60:]
-        bare = (head + _NEXT_LABEL.sub("", tail)).rstrip()
+        shorter = (head + _NEXT_LABEL.sub("", tail)).rstrip(" \t,;|/\uff0c\uff1b")
+        if shorter == bare:
+            break
+        bare = shorter
+    opened = _OPEN_EMPHASIS.match(bare)
+    if opened and bare.count(opened[1]) % 2:
+        bare = bare[opened.end() :].lstrip()
     return bare.rstrip(",;|/\uff0c\uff1b").rstrip()

@@ -62,6 +62,9 @@ def _cells(record: object, names: Sequence[str], columns: Columns) -> list[str]:
     if not isinstance(record, Mapping):
         raise ScheduleError(f"{show(record)} is not an object.")
     times = {columns.start: True, columns.end: True, columns.duration: columns.start is not None}
+    # other programs count frames there
+    if columns.duration is not None and names[columns.duration].lower() == "length":
+        times[columns.duration] = True
     cells = []
     for place, name in enumerate(names):
         if place in (columns.prompt, columns.start) and name not in record:

@@ -15,6 +15,9 @@ from ..config import SWITCHES
 from .entries import Left, at_line, read_ranges, refuse_times, segments_of, without_repeats
 from .errors import ScheduleError, shorten
 from .fold import fold
+from .guard import looks_timed
+from .headers import match_header
+from .leftovers import is_negative_line
 from .limits import check_count
 from .line import Entry
 from .loose_line import STRONG, match_loose_line
@@ -22,29 +25,32 @@ from .moments import Stretch, find_stretch
 from .notes import Note, note
 from .schedule import PromptSchedule
 from .time import Time
+from .words import UNIT
 
 _NAMES = {
-    "start": "time start starttime startzeit timestamp timecode timecodein intime from begin at t tc in frame frames "
-    "startframe keyframe second seconds sec range timerange when zeit zeitpunkt zeitstempel zeitcode beginn anfang ab "
-    "von temps début debut départ tiempo inicio comienzo desde tempo inizio início "
+    "start": "time start starttime startzeit timestamp timecode timecodein tcin intime from begin at t tc in frame "
+    "frames startframe keyframe second seconds sec range timerange when zeit zeitpunkt zeitstempel zeitcode beginn "
+    "anfang ab von temps début debut départ tiempo inicio comienzo desde tempo inizio início время начало "
     "时间 时间段 时间码 开始 开始时间 時間 開始 開始時間 時刻 タイムコード",
-    "end": "end endtime endtimecode timecodeout outtime out to until stop endframe finish ende endzeit bis fin hasta "
-    "fine fim 结束 结束时间 結束 終了 終了時間",
+    "end": "end endtime endtimecode timecodeout tcout outtime out to until stop endframe finish ende endzeit bis fin "
+    "hasta fine fim конец 结束 结束时间 結束 終了 終了時間",
     "duration": "duration length dauer länge durée duree duración duracion durata duração 时长 時長 持续时间 長さ",
     "prompt": "prompt prompts positive positiveprompt 提示词 提示詞 プロンプト",
     # where no column has one of the names above
     "words": "text description caption visual action content beschreibung bild bildbeschreibung texte visuel "
-    "descripción descripcion descrizione descrição 画面 画面描述 画面内容 描述 内容 説明 映像 場面",
+    "descripción descripcion descrizione descrição 画面 画面描述 画面内容 描述 内容 説明 映像 場面 visuals "
+    "shotdescription scenedescription videoprompt acción accion ação acao azione aktion описание действие",
+    # where no column has one of those either
+    "scene": "scene scenes shot szene scène escena cena сцена 场景 シーン",
     "seed": "seed",
     "switch": "switch",
 }
 _KINDS = {name: kind for kind, names in _NAMES.items() for name in names.split()}
-_UNIT = re.compile(r"(?:^|[(\[_, ]+)(seconds?|secs?|s|frames?|min|minutes|ms)[)\]]*$", re.IGNORECASE)
+_UNIT = re.compile(rf"(?:^|[(\[_, ]+)({UNIT})[)\]]*$", re.IGNORECASE)
 _NAME = re.compile(r"[^\w]+|_")
 _MOST_CELLS, _MOST_NAME = 60, 60
 _BAR = re.compile(r"(?<!\\)\|")
 _EMPHASIZED = re.compile(r"(\*{1,3}|`)([^*`]*)\1")
-_RULE = re.compile(r"[|:+\- \t]*-[|:+\- \t]*")
 _FRACTION = re.compile(r"[0-9]+[.,][0-9]+")
 # what Audacity writes are seconds
 _LABEL_TIME = re.compile(r"[0-9]+\.[0-9]{6}")
@@ -89,8 +95,13 @@ def read_table(text: str) -> PromptSchedule | None:
     lines = [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if len(lines) < 2:
         return None
+    within = _table_within(lines)
+    if within is not None:
+        rows = [Row(number, _cells(line)) for number, line in within[0] if line.strip("|:+- \t")]
+        found = (_with_names(rows, "") or _without_names(rows, "|")) if rows else None
+        return found and found.with_notes(within[1].notes())
     if all(line.startswith("|") for _, line in lines[:2]):
-        rows = [Row(number, _cells(line)) for number, line in lines if not _RULE.fullmatch(line) and line.strip("| \t")]
+        rows = [Row(number, _cells(line)) for number, line in lines if line.strip("|:+- \t")]
         return (_with_names(rows, "") or _without_names(rows, "|")) if rows else None
     for delimiter in ("\t", ",", ";", "|"):
         if delimiter not in lines[0][1]:
@@ -100,6 +111,26 @@ def read_table(text: str) -> PromptSchedule | None:
         if found is not None:
             return found
     return None
+
+
+def _table_within(lines: Sequence[tuple[int, str]]) -> tuple[list[tuple[int, str]], Left] | None:
+    """The rows of the only table in a text with other lines around it, and these lines; None where these hold times."""
+    rule = next((at for at, (_, line) in enumerate(lines) if at and _is_rule(line) and lines[at - 1][1][0] == "|"), 0)
+    if not rule:
+        return None
+    end = next((at for at in range(rule, len(lines)) if not lines[at][1].startswith("|")), len(lines))
+    around = [*lines[: rule - 1], *lines[end:]]
+    if not around or any("|" in line or looks_timed(line) or match_header(line) for _, line in around):
+        return None
+    left, negative = Left(), False
+    for number, line in around:
+        negative = is_negative_line(fold(line).text) or (negative and not line.startswith(("#", "*")))
+        (left.negatives if negative else left.lines).append(number)
+    return list(lines[rule - 1 : end]), left
+
+
+def _is_rule(line: str) -> bool:
+    return line.startswith("|") and "-" in line and not line.strip("|:+- \t")
 
 
 def _joint(delimiter: str) -> str:
@@ -149,8 +180,8 @@ def columns_of(names: Sequence[str]) -> Columns | None:
         kind = _kind(name) or (_kind(name.strip()[: unit.start()]) if unit else None)
         if kind is not None:
             found.setdefault(kind, place)
-    words = found.pop("words", None)
-    prompt = found.get("prompt", words)
+    scene, words = found.pop("scene", None), found.pop("words", None)
+    prompt = found.get("prompt", scene if words is None else words)
     start, duration = found.get("start"), found.get("duration")
     if prompt is None or (start is None and duration is None):
         return None

@@ -204,10 +204,22 @@ function leadSegment(prompt, start, lines) {
   return { start, prompt, switch: "recache", blend: null, seed: null, asks: [], lines, written: null };
 }
 
+/** The parts of `a | b`; a bar within brackets parts nothing. @param {string} text */
+function splitBars(text) {
+  const parts = [""];
+  let depth = 0;
+  for (const one of text) {
+    depth += Number("([{".includes(one)) - Number(")]}".includes(one));
+    if (one === "|" && depth === 0) parts.push("");
+    else parts[parts.length - 1] += one;
+  }
+  return parts;
+}
+
 /** One prompt, or several that share the story evenly. @param {string} text @param {number[]} lines */
 function untimed(text, lines) {
   const bare = unquote(text);
-  const parts = bare === text ? text.split("|").map(strip) : [bare];
+  const parts = bare === text ? splitBars(text).map(strip) : [bare];
   if (parts.length === 1) return [leadSegment(parts[0], { value: 0, unit: "s" }, lines)];
   const empty = parts.indexOf("");
   if (empty >= 0) throw new TextError(`Prompt ${empty + 1} of ${parts.length} is empty: write it, or leave out a "|".`);
