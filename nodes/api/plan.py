@@ -1,8 +1,8 @@
 """POST /memflow/plan: estimate a run before it is queued. GET /memflow/presets: named sets of values.
 
 Body    `{"schedule": text, "length": 81, "fps": 16, "width": 832, "height": 480, "steps": "1000, 750, 500, 250"}` in
-        UTF-8, at most SCHEDULE_BYTES. `schedule` is anything that MemFlow Prompt Schedule reads, or its list form. May be
-        left out: `"global_prompt"`, a text; `"memory"`, as MemFlow Memory has it, `{"preset": "Story"}` or
+        UTF-8, at most SCHEDULE_BYTES. `schedule` is anything that MemFlow Prompt Schedule reads, or its list form.
+        May be left out: `"global_prompt"`, a text; `"memory"`, as MemFlow Memory has it, `{"preset": "Story"}` or
         `{"preset": "Custom", "retrieval": "prompt", "bank_size": 3, ...}` with every setting, and either with
         `"cache": "fp8"` if it is set to that; `"model"`, `"1.3B"` or `"tiny"`; `"weights"`, `"fp8"` where the model's
         loader is set to that; `"streamed"`, false where the run ends in a latent; `"story"`, which one of a MemFlow

@@ -1,6 +1,7 @@
 """POST /memflow/schedule: read a schedule in any form that the nodes take, and answer with segments and text.
 
-Body    `{"text": "..."}` in UTF-8, at most SCHEDULE_BYTES. The text may be anything that the core's `read_schedule` reads.
+Body    `{"text": "..."}` in UTF-8, at most SCHEDULE_BYTES. The text may be anything that the core's `read_schedule`
+        reads.
         `"story": 2` chooses one of a MemFlow JSONL with several; 1 may be left out.
 Answer  `{"segments": [{"time": "10s", "prompt": "...", "switch": "cut", "seed": 7}, ...], "global_prompt": "...",
         "length": "60s" or null, "text": "..."}`, with `"pins"` where there are any. `text` is the same schedule in the
