@@ -88,14 +88,14 @@ def from_text(text: str) -> PromptSchedule:
     return schedule
 
 
-_KINDS = {("clock", "s"): CLOCK, ("count", "s"): SHORT}
+_KINDS = {"clock/s": CLOCK, "count/s": SHORT}
 
 
 def _check_crowd(lines: list[Line]) -> None:
     """Raise ScheduleError where the lines of one prompt, or of prompts that share the story, hold two times."""
     timed = [line.entry for line in lines if line.entry]
     texts = [line.entry.text if line.entry else line.text for line in lines]
-    kinds = [kind for entry in timed if not entry.start.value and (kind := _KINDS.get(entry.style[:2]))]
+    kinds = [_KINDS.get("/".join(entry.style[:2]), "") for entry in timed if not entry.start.value]
     count = count_times("\n".join(texts), "".join(kinds[:1]))
     odd = sum(looks_timed(line.text) for line in lines if not line.entry)
     if len(timed) + max(count, odd) > 1:
