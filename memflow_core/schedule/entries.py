@@ -18,6 +18,7 @@ from .leftovers import EXPRESSION, NEGATIVE, without_leftovers
 from .line import Entry, quoted_string
 from .notes import Note, lines_left_out, listed, note
 from .schedule import Segment
+from .sightings import SHORT
 from .time import Time, format_time
 
 Made = TypeVar("Made")
@@ -78,7 +79,7 @@ def is_plain_prompt(prompt: str) -> bool:
     ):
         return False
     timed = _times_within(prompt) or sure_times(prompt) or count_times(prompt) or looks_timed(prompt)
-    timed = timed or holds_time(prompt, begins=False, clock=True, bracket=True)
+    timed = timed or count_times(prompt, SHORT) or holds_time(prompt, begins=False, clock=True, bracket=True)
     return clean_prompt(prompt, 0, Left()) == prompt and not (timed or begins_with_time(prompt))
 
 

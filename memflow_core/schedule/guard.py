@@ -34,10 +34,10 @@ LIST = "list"
 _ENOUGH = 3
 
 
-def count_times(text: str, clock: bool = False) -> int:
+def count_times(text: str, start: str = "") -> int:
     """How many times stand in a text that can hardly be words of a sentence, up to a few; none in one JSON string.
 
-    clock   whether a clock time of 0:00 stands before the text.
+    start   the kind of a time of 0 that stands before the text, CLOCK or SHORT; empty for none.
 
     Looks at as many times of a line as a schedule may have.
     """
@@ -46,7 +46,7 @@ def count_times(text: str, clock: bool = False) -> int:
     lines = [plain(line) for line in _LINE_ENDS.split(text)]
     found = [(line, list(itertools.islice(sightings(line), MOST_SEGMENTS))) for line in lines]
     seen = [one for _, seen in found for one in seen]
-    zeros = _zeros(seen, clock)
+    zeros = _zeros(seen, start)
     day = any(one.kind == CLOCK and one.zero for one in seen)
     count = 0
     for line, those in found:
@@ -57,12 +57,12 @@ def count_times(text: str, clock: bool = False) -> int:
     return count or _count_chained(lines) or _count_rising(lines)
 
 
-def _zeros(seen: list[Sighting], clock: bool) -> set[str]:
-    """Kinds of times of which a 0 stands in a text, and LIST where one begins a line; clock as in `count_times`."""
+def _zeros(seen: list[Sighting], start: str) -> set[str]:
+    """Kinds of times of which a 0 stands in a text, and LIST where one begins a line; start as in `count_times`."""
     # '1s and 0s rain down'
     zeros = [one for one in seen if one.zero and not (one.before.endswith("and ") or one.after.startswith("and "))]
     begins = any(one.opens or (one.whole and " " not in one.before.strip()) for one in zeros)
-    return {one.kind for one in zeros} | ({CLOCK} if clock else set()) | ({LIST} if clock or begins else set())
+    return {one.kind for one in zeros} | ({start} if start else set()) | ({LIST} if start or begins else set())
 
 
 def holds_time(line: str, begins: bool, clock: bool, bracket: bool) -> bool:
@@ -81,7 +81,7 @@ def holds_time(line: str, begins: bool, clock: bool, bracket: bool) -> bool:
 
 def looks_timed(line: str) -> bool:
     """Whether a line holds what looks like a time, however it is written: `t0: a`, `<b>3s</b> a`, `a robot @3s`."""
-    return count_times(line, clock=True) > 0
+    return count_times(line, start=CLOCK) > 0
 
 
 def begins_with_time(prompt: str) -> bool:

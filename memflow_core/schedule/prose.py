@@ -14,8 +14,8 @@ _PREAMBLE = re.compile(
 # what answers end with; the first ones are no words of a prompt even right below one
 _FAREWELL = re.compile(
     r"(?:(?:let me know|i hope|feel free|would you like|do you want|want me to|i can also|sag bescheid)\b"
-    r"|soll ich\b|m\u00f6chtest du\b|n['\u2019]h\u00e9sitez|souhaitez-vous|voulez-vous|\u00bfquieres|quieres que"
-    r"|quer que|gostaria que|хотите|\u3054\u5e0c\u671b|\u9700\u8981\u6211|total (?:run|length|dur|time)"
+    r"|viel spa\u00df|soll ich\b|m\u00f6chtest du\b|n['\u2019]h\u00e9sitez|souhaitez-vous|voulez-vous|\u00bfquieres"
+    r"|quieres que|quer que|gostaria que|хотите|\u3054\u5e0c\u671b|\u9700\u8981\u6211|total (?:run|length|dur|time)"
     r"|(?:note|tip|hinweis|tipp|nota|remarque|заметка)\b[*_]{0,2} ?:)",
     re.IGNORECASE,
 )

@@ -66,6 +66,7 @@ from .lines import Line, choose, entry_of, headings_of, lines_of
 from .loose_line import match_loose_line
 from .prose import is_farewell, is_named, is_preamble, is_rule
 from .schedule import PromptSchedule, Segment
+from .sightings import CLOCK, SHORT
 from .time import Time
 
 
@@ -87,12 +88,15 @@ def from_text(text: str) -> PromptSchedule:
     return schedule
 
 
+_KINDS = {"clock/s": CLOCK, "count/s": SHORT}
+
+
 def _check_crowd(lines: list[Line]) -> None:
     """Raise ScheduleError where the lines of one prompt, or of prompts that share the story, hold two times."""
     timed = [line.entry for line in lines if line.entry]
     texts = [line.entry.text if line.entry else line.text for line in lines]
-    zero = any(entry.style[0] == "clock" and not entry.start.value for entry in timed)
-    count = count_times("\n".join(texts), zero)
+    kinds = [_KINDS.get("/".join(entry.style[:2]), "") for entry in timed if not entry.start.value]
+    count = count_times("\n".join(texts), "".join(kinds[:1]))
     odd = sum(looks_timed(line.text) for line in lines if not line.entry)
     if len(timed) + max(count, odd) > 1:
         last = [line for line in lines if line.entry or looks_timed(line.text)] or lines

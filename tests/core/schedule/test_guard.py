@@ -34,7 +34,7 @@ def test_times_count_where_lists_have_them(text, count):
 
 def test_a_clock_time_of_zero_before_the_text_counts_for_those_within():
     assert count_times("a fox, 0:05 the snow") == 0
-    assert count_times("a fox, 0:05 the snow", clock=True) == 1
+    assert count_times("a fox, 0:05 the snow", start="clock") == 1
 
 
 @pytest.mark.parametrize("text", ["<b>3s</b> a", "3s12f: a", "PT3S: a", "f3: a", "@48 a", "3' a", "a fox (3 seconds)"])

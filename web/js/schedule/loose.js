@@ -48,7 +48,7 @@ const NEGATIVE = /^[-+*#_~`>\u2022 \t"]*(?:neg|n_prompt|prompt n|avoid|do not in
 /** A heading, whose time may stand at its end. */
 const HEADING = new RegExp(`^(?:#{2}|[*_]{2}|\\[|[^\\p{L}]{0,9}${oneOf(PART_WORDS)}[ \\t]?#?(?:[0-9\\u4e00-\\u9fff]|[ivx]{1,4}(?!\\p{L})|one|two|three|four|five|six))|[:\\uff1a][*_]{0,3}$|^[*_].*[*_]:?$`, "iu");
 /** Words that an answer ends with. */
-const ENDING = /^[#*_~` \t]*(?:let me|i (?:hope|can)|feel free|would you|do you want|want me|sag besch|soll ich|m\u00f6chtest|n['\u2019]h|souhaitez|voulez|\u00bf?quieres|quer que|gostaria|\u0445\u043e\u0442\u0438\u0442\u0435|\u3054\u5e0c\u671b|\u9700\u8981\u6211|total|note|tip|hinweis|nota|remarque|\u0437\u0430\u043c\u0435\u0442\u043a\u0430)/i;
+const ENDING = /^[#*_~` \t]*(?:let me|i (?:hope|can)|feel free|would you|do you want|want me|sag besch|viel spa|soll ich|m\u00f6chtest|n['\u2019]h|souhaitez|voulez|\u00bf?quieres|quer que|gostaria|\u0445\u043e\u0442\u0438\u0442\u0435|\u3054\u5e0c\u671b|\u9700\u8981\u6211|total|note|tip|hinweis|nota|remarque|\u0437\u0430\u043c\u0435\u0442\u043a\u0430)/i;
 /** A part of `a | b` that is a number. */
 const NUMERAL = /^[ \t]*[0-9.,:]{1,12}[ \t]?[a-z]{0,7}[ \t]*$/i;
 const NAMES =
