@@ -24,6 +24,7 @@ _JOINT = rf"(?:^|[,;|/.!?)\]\u3002\uff0c\uff1b]|{words.ARROW}|[ \t])[ \t]{{0,2}}
 _OWN_LABEL = rf"(?:{words.PART}[ \t]?{words.PART_NUMBER}[ \t]{{0,2}}[-\u2013\u2014:.]?[ \t]{{0,2}})?"
 _KEY = re.compile(rf"(?P<joint>{_JOINT}){_OWN_LABEL}(?P<time>{_RANGE})[ \t]{{0,2}}(?P<mark>:|=)(?!\d)", re.IGNORECASE)
 _BRACKET = re.compile(rf"(?P<joint>[(\[<])[ \t]?(?P<time>{_RANGE})[ \t]?[)\]>][ \t]{{0,2}}(?P<mark>:)?", re.IGNORECASE)
+_ARROW = re.compile(rf"[ \t]{{0,2}}{words.ARROW}")
 _QUOTED_KEY = re.compile("[\"'\u201c\u201d][0-9]{1,13}:?[\"'\u201c\u201d][ \t]{0,3}[:=\uff1a]")
 _WORD = re.compile(
     rf"(?P<joint>(?:[,;|.]|{words.ARROW})[ \t]{{1,2}}){_OWN_LABEL}(?P<time>{_RANGE})(?P<mark>[ \t]|$)", re.IGNORECASE
@@ -71,12 +72,17 @@ def _find(pattern: re.Pattern[str], prompt: str) -> list[InlineTime]:
             stretch = find_stretch(found["time"], 0)
         except ScheduleError:
             continue
-        if stretch is not None and stretch.end == len(found["time"]):
+        if stretch is not None and stretch.end == len(found["time"]) and not _ends_range(folded.text, found):
             begin, end = folded.place(found.start("joint")), folded.place(found.end())
             times.append(InlineTime(stretch, begin, end, found["joint"]))
         if len(times) > MOST_SEGMENTS:
             break
     return times
+
+
+def _ends_range(text: str, found: re.Match[str]) -> bool:
+    """Whether an arrow stands between a number and the time, as in `4 -> 9s`."""
+    return _ARROW.match(found["joint"]) is not None and text[: found.start()].rstrip(" \t")[-1:].isdigit()
 
 
 @dataclass(frozen=True)
@@ -133,12 +139,13 @@ def _kept(time: InlineTime) -> int:
 # at the end of words: what belongs to the time behind them
 _BEHIND_STOP = r"(?:^|(?<=[.!?;,|/\u3002\uff0c\uff1b]))[ \t]{0,3}"
 _BEHIND_SPACE = r"(?:^|(?<=[ \t.!?;,|/*_\u3002\uff0c\uff1b]))"
+_LABEL_END = r"[-\u2013:\uff1a]?[*_]{0,3}"
 _NEXT_LABEL = re.compile(
     rf"(?:{_BEHIND_STOP}{words.one_of(words.TIME_WORDS)}"
     rf"|{_BEHIND_SPACE}(?:at|then|next|and|from|finally|dann|danach|puis|ensuite|luego|despu\u00e9s)"
-    rf"|{_BEHIND_SPACE}[*_]{{0,3}}{words.PART}[ \t]?{words.PART_NUMBER}[*_]{{0,3}}[ \t]?[-\u2013:]?"
-    rf"|{_BEHIND_SPACE}[*_]{{0,3}}[{words.CJK}]{{1,4}}[0-9]{{1,2}}[{words.CJK}]?[*_]{{0,3}}"
-    rf"|{_BEHIND_STOP}[^\W\d]{{2,12}}[ \t]?[0-9]{{1,2}}[ \t]?[-\u2013:]?"
+    rf"|{_BEHIND_SPACE}[*_]{{0,3}}{words.PART}[ \t]?{words.PART_NUMBER}[*_]{{0,3}}[ \t]?{_LABEL_END}"
+    rf"|{_BEHIND_SPACE}[*_]{{0,3}}[{words.CJK}]{{1,4}}[0-9]{{1,2}}[{words.CJK}]?[*_]{{0,3}}{_LABEL_END}"
+    rf"|{_BEHIND_STOP}[^\W\d]{{2,12}}[ \t]?[0-9]{{1,2}}[ \t]?{_LABEL_END}"
     r"|(?:^|(?<=[ \t]))[-*_@>\u2013\u2014\u2022\u00b7\u25aa\u25cf]{1,3})$",
     re.IGNORECASE,
 )
