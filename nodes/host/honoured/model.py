@@ -68,18 +68,15 @@ class ModelFindings:
 
 def inspect_model(model: Any) -> ModelFindings:
     """Look through a `MODEL`. Raises ValueError, naming the node or the part, for what cannot be streamed at all."""
-    with tree_to_load(model) as tree:
-        return _inspect(model, tree)
-
-
-def _inspect(model: Any, tree: WanTree) -> ModelFindings:
-    shift, shift_node = _shift(model)
     if "latent_format" in model.object_patches:
         raise ValueError(
             f"the model's latent format was changed to {type(model.object_patches['latent_format']).__name__}, but "
             f"MemFlow streams Wan 2.1's: take the node out that does so."
         )
-    return ModelFindings(shift, shift_node, one_a_node(_unused(model, tree)))
+    with tree_to_load(model) as tree:
+        unused = one_a_node(_unused(model, tree))
+    shift, shift_node = _shift(model)
+    return ModelFindings(shift, shift_node, unused)
 
 
 def _shift(model: Any) -> tuple[float | None, str]:
