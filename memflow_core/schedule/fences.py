@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from .headers import match_header
 from .loose_line import STRONG, match_loose_line
 from .prose import is_preamble
 
@@ -12,6 +13,7 @@ _FENCE = re.compile(r"(?:```|~~~)[ \t]{0,9}[\w.+-]{0,30}$")
 _ASSIGNED = re.compile(
     r"(?:(?:const|let|var)[ \t]+)?[A-Za-z_]\w{0,60}[ \t]{0,9}(?::[ \t]{0,9}[\w\[\], ]{1,40})?=[ \t\n]{0,9}(?=[\[{(])"
 )
+_TUPLE = re.compile(r"\(\s*[\"'\u201c\u2018(\[{]|\(\s*$")
 _STRUCTURE = re.compile(r"\{\s*(?:[\"'\u201c\u2018}/#]|[0-9A-Za-z_]+\s*[:=])|\[\s*[\[{(\"'\u201c\u2018\]]|\[\s*$")
 
 
@@ -60,6 +62,14 @@ def _is_timed(line: str) -> bool:
     return found is not None and found.strength == STRONG
 
 
+def _is_assignment(line: str, after: str) -> bool:
+    """Whether a line gives a name to a list or an object that begins there or in the next: `x = {"0": "a"}`."""
+    if match_header(line) or not _ASSIGNED.match(f"{line}\n{after}"):
+        return False
+    value = f"{line.partition('=')[2].strip()}\n{after}".lstrip()
+    return starts_structure(value) or _TUPLE.match(value) is not None
+
+
 def _without_preamble(lines: list[str]) -> tuple[list[str], list[int]]:
     """Lines without those that introduce JSON, which are blank instead, and the numbers of these."""
     before = []
@@ -67,7 +77,7 @@ def _without_preamble(lines: list[str]) -> tuple[list[str], list[int]]:
         bare = line.strip()
         if not bare:
             continue
-        assigned = _ASSIGNED.match(bare + "\n" + "".join(lines[number + 1 : number + 2]).strip())
+        assigned = _is_assignment(bare, "".join(lines[number + 1 : number + 2]).strip())
         if starts_structure(bare) or assigned:
             kept = [*([""] * number), *lines[number:]]
             if assigned:

@@ -184,4 +184,7 @@ def _read_prompts(source: Mapping[str, Any]) -> PromptSchedule:
             f"{show(timely[0])} stands beside 'prompts', but times of a list are written within it: write each as "
             f'["3s", "a prompt"], or switch_frame_indices.'
         )
-    return from_timeline(prompts) if isinstance(prompts[0], Mapping) else from_memflow(source)
+    if not isinstance(prompts[0], Mapping):
+        return from_memflow(source)
+    wrapped = None if "startTime" in prompts[0] else from_wrapped_records(source)
+    return from_timeline(prompts) if wrapped is None else wrapped

@@ -67,7 +67,7 @@ def from_prompt_map(source: Mapping[str, Any]) -> PromptSchedule:
         frames = {key: f"{_prompt(prompt).rstrip(' ,')}, {tail}" for key, prompt in frames.items()}
     schedule = from_frames_object(frames)
     others = [key for key in source if key not in _SETTINGS]
-    told = [note("other settings than prompts left out: {0}", ", ".join(shorten(key, 20) for key in others[:6]))]
+    told = [note("other settings than prompts left out: {0}", ", ".join(shorten(str(key), 20) for key in others[:6]))]
     made = PromptSchedule(schedule.segments, head.strip(), schedule.length, notes=schedule.notes)
     return made.with_notes(told if others else [])
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from .entries import at_line, refuse_times
 from .errors import ScheduleError
 from .guard import looks_timed
+from .headers import match_header, match_pin
 from .inline import split_line
 from .labelled import match_labelled
 from .line import Entry, make_entry, match_entry
@@ -175,5 +176,8 @@ def headings_of(lines: list[Line], timed: set[int]) -> set[int]:
     return {
         line.number
         for line, after in itertools.pairwise(lines)
-        if after.number in timed and line.number not in timed and is_heading(line.text)
+        if after.number in timed
+        and line.number not in timed
+        and is_heading(line.text)
+        and not (match_header(line.text) or match_pin(line.text))
     }

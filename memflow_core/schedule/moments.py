@@ -96,7 +96,13 @@ def find_stretch(text: str, at: int) -> Stretch | None:
         start = _with_tail(text, start)
         return Stretch(start, start)
     last = _with_tail(text, last)
-    return _joined(start, last, spaced=join[0].strip() != join[0] and not named) or Stretch(start, start)
+    # 'segundo 0 a 24:' is a range, 'frame 24 a 40 year old man' none
+    wordy = join[0].strip().lower() in ("a", "and") and not _SEPARATED.match(text, last.end)
+    spaced = join[0].strip() != join[0] and (not named or wordy)
+    return _joined(start, last, spaced) or Stretch(start, start)
+
+
+_SEPARATED = re.compile(r"[ \t]{0,3}(?:[:)\]|=,;\u2013\u2014-]|$)")
 
 
 def _with_tail(text: str, moment: Moment) -> Moment:
@@ -166,14 +172,13 @@ def _clock(text: str, at: int) -> Moment | None:
 def _compound(text: str, at: int) -> Moment | None:
     """Several counts of falling units of time, as in `1h2m3s` or `1 min 30 s`."""
     total, below, end, parts = 0.0, 1e9, at, 0
-    while found := _COUNT.match(text, end):
+    while found := _COUNT.match(text, at):
         word = (found[3] or "").lower()
         unit, scale = ("s", 60.0) if word == "m" else UNITS.get(word, (None, 0.0))
         if unit != "s" or not 1 <= scale < below:
             break
         total, below, end, parts = total + _number(found[1]) * scale, scale, found.end(), parts + 1
-        while text[end : end + 1] == " " and text[end + 1 : end + 2].isdigit():
-            end += 1
+        at = end + len(text[end : end + 3]) - len(text[end : end + 3].lstrip(" "))
     return Moment(total, 1.0, "s", "count", end) if parts > 1 else None
 
 

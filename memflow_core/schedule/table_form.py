@@ -48,7 +48,7 @@ _NAMES = {
 _KINDS = {name: kind for kind, names in _NAMES.items() for name in names.split()}
 _UNIT = re.compile(rf"(?:^|[(\[_, ]+)({UNIT})[)\]]*$", re.IGNORECASE)
 _NAME = re.compile(r"[^\w]+|_")
-_MOST_CELLS, _MOST_NAME = 60, 60
+_MOST_CELLS, _MOST_NAME, _MOST_DIGITS = 60, 60, 20
 _BAR = re.compile(r"(?<!\\)\|")
 _EMPHASIZED = re.compile(r"(\*{1,3}|`)([^*`]*)\1")
 _FRACTION = re.compile(r"[0-9]+[.,][0-9]+")
@@ -150,6 +150,10 @@ def _without_emphasis(cell: str) -> str:
     return found[2].strip() if found else cell
 
 
+# '#' alone is the name of a column, and '#1' a number
+_COMMENT = re.compile(r"[ \t]{0,99}#(?:[^\W\d]|[ \t#].)")
+
+
 def _csv_rows(text: str, delimiter: str) -> list[Row]:
     """Rows with the number of their first line; empty where the text is no CSV."""
     # lines keep their ends: a cell in quotes may hold some
@@ -157,7 +161,7 @@ def _csv_rows(text: str, delimiter: str) -> list[Row]:
     rows, begin = [], 1
     try:
         for cells in reader:
-            if any(cell.strip() for cell in cells) and not cells[0].lstrip().startswith("#"):
+            if any(cell.strip() for cell in cells) and not _COMMENT.match(cells[0]):
                 rows.append(Row(begin, [" ".join(cell.split()) if "\n" in cell else cell.strip() for cell in cells]))
             begin = reader.line_num + 1
     except csv.Error:
@@ -248,15 +252,19 @@ def entry_of(row: Row, columns: Columns, before: Time | None, delimiter: str) ->
         stretch = _cell_time(cells, columns.start, columns)
         start, end = stretch.times()
         style = (stretch.kind, stretch.start.unit or "", "")
+    # a number alone counts what the start beside it does
+    usual = "s" if columns.start is None else style[1]
     if columns.end is not None and columns.end < len(cells) and cells[columns.end]:
-        end = _cell_time(cells, columns.end, columns).start.time()
+        end = _cell_time(cells, columns.end, columns, usual).start.time()
     elif columns.duration is not None and start is not None:
-        span = _cell_time(cells, columns.duration, columns, usual="s" if columns.start is None else "")
+        span = _cell_time(cells, columns.duration, columns, usual)
         if span.is_range:
             start, end = span.times() if columns.start is None else (start, end)
         else:
             long = span.start.time()
-            end = Time(start.value + long.value, start.unit) if long.unit == start.unit else None
+            if long.unit != start.unit:
+                raise ScheduleError(f"this row starts at {start} and lasts {long}: write both in one unit.")
+            end = Time(start.value + long.value, start.unit)
     if start is None:
         raise ScheduleError("this row has no start: write one, or durations that follow one another.")
     entry = Entry(row.number, start, [prompt], style, end=end, loose=True)
@@ -298,7 +306,7 @@ def _take_option(entry: Entry, kind: str, cell: str) -> None:
     if cell in ("", "-", "None"):
         return
     if kind == "seed":
-        if not (cell.isascii() and cell.isdigit()):
+        if not (cell.isascii() and cell.isdigit() and len(cell) <= _MOST_DIGITS):
             raise ScheduleError(f"{shorten(cell)} in the column of seeds is no whole number.")
         entry.seed = int(cell)
     elif cell in SWITCHES:

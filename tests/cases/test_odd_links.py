@@ -198,6 +198,9 @@ def test_looking_at_a_model_leaves_its_modules_as_they_were(graphs):
     graphs.tiny.nodes.host.inspect_model(other)
     assert [dict(vars(module)) for module in blocks.modules()] == before
     assert isinstance(blocks[0].self_attn, Wrapped) and not isinstance(blocks[1].ffn, Wrapped)
+    # as long as its patches lie on the model, ComfyUI finds no weights under the places that they cover
+    comfy.model_management.unload_all_models()
+    assert not isinstance(blocks[0].self_attn, Wrapped)
 
 
 def test_a_patch_at_a_place_that_does_not_exist_is_refused(graphs):

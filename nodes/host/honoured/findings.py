@@ -62,7 +62,10 @@ def _origins(value: Any, depth: int) -> Iterator[tuple[str, str]]:
         yield value.__module__ or "", value.__qualname__
         # ComfyUI wraps some functions in a lambda of its own
         for cell in (value.__closure__ or ()) if depth < 3 else ():
-            inside = cell.cell_contents
+            try:
+                inside = cell.cell_contents
+            except ValueError:  # of a variable that was deleted
+                continue
             if callable(inside):
                 yield from _origins(inside, depth + 1)
     else:

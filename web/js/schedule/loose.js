@@ -58,12 +58,13 @@ const SUBTITLE = /[0-9][ \t]{0,9}--?>/;
 /** Whether a text holds JSON or a literal of Python, whose braces mean no choices. @param {string} text */
 export function isStructure(text) {
   const lines = text.split("\n");
+  const braces = /[[{]/.test(text);
   return lines.some((raw, number) => {
     const line = strip(raw.slice(0, LONG_LINE));
     if (STRUCTURE.test(line) || QUOTED.test(line) || BARE.test(line)) return true;
     // a list goes on in the next line
     const listed = line.endsWith(",") ? `${line} ${strip((lines[number + 1] ?? "").slice(0, HEAD))}` : line;
-    return LISTED.test(listed) || (ASSIGNED.test(line) && /[[{]/.test(text));
+    return LISTED.test(listed) || (braces && ASSIGNED.test(line));
   });
 }
 

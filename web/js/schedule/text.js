@@ -1,7 +1,7 @@
 // @ts-check
 // The text form of schedules, read line by line so that an edit can leave every other line as it is.
 // The grammar is that of memflow_core's schedule; tests compare the two.
-import { TextError } from "./errors.js";
+import { TextError, UnitError } from "./errors.js";
 import { leadingOption, misplacedOption, readHeader, readTimedLine, unquote } from "./line.js";
 import { isLoose, isStructure } from "./loose.js";
 import { OPTION_LIKE, SPACE, blendOf, checkPinName, strip } from "./options.js";
@@ -48,7 +48,7 @@ export function isForeign(text) {
     return isLoose(linesOf(text));
   } catch (error) {
     // a fault of the text form, which is told where it is read
-    if (error instanceof TextError) return error.message.includes("its unit");
+    if (error instanceof TextError) return error instanceof UnitError;
     throw error;
   }
 }
@@ -209,7 +209,8 @@ function splitBars(text) {
   const parts = [""];
   let depth = 0;
   for (const one of text) {
-    depth += Number("([{".includes(one)) - Number(")]}".includes(one));
+    // a ")" that closes nothing is part of a smile
+    depth = Math.max(0, depth + Number("([{".includes(one)) - Number(")]}".includes(one)));
     if (one === "|" && depth === 0) parts.push("");
     else parts[parts.length - 1] += one;
   }

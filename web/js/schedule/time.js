@@ -1,6 +1,6 @@
 // @ts-check
 // Times of the text form: 10s, 0:10, 160f, 12c. The rules are memflow_core's.
-import { TextError } from "./errors.js";
+import { TextError, UnitError } from "./errors.js";
 import { CHUNK_LATENTS, chunkAtOrAfter, startFrame } from "./grid.js";
 import { UNIT_WORDS } from "./vocabulary.js";
 
@@ -58,7 +58,7 @@ export function findCount(text) {
   if (space && word && !known) return null;
   const time = () => {
     if (!word) return checkedTime(Number(number), "frames");
-    if (!known) throw new TextError(`${source} looks like a time, but its unit ${word} is unknown.`);
+    if (!known) throw new UnitError(`${source} looks like a time, but its unit ${word} is unknown.`);
     return checkedTime(Number(number) * known[1], known[0]);
   };
   return { end: source.length, word, time };
