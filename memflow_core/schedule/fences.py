@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from .headers import match_header
-from .loose_line import STRONG, match_loose_line
+from .loose_line import is_timed
 from .prose import is_preamble
 
 _FENCE = re.compile(r"(?:```|~~~)[ \t]{0,9}[\w.+-]{0,30}$")
@@ -42,7 +42,7 @@ def unfence(text: str) -> Bare:
         inside = _inside(fences, len(lines)) if len(fences) > 1 else set(range(len(lines)))
         outside = [number for number in range(len(lines)) if number not in inside and number not in fenced]
         # where times stand around fences, each prompt has one of its own
-        if not any(_is_timed(lines[number]) for number in outside):
+        if not any(is_timed(lines[number].strip()) for number in outside):
             left = [number for number in outside if lines[number].strip()]
         dropped = {*left, *fenced}
         lines = ["" if number in dropped else line for number, line in enumerate(lines)]
@@ -55,11 +55,6 @@ def _inside(fences: list[int], count: int) -> set[int]:
     for opened, closed in zip(fences[::2], [*fences[1::2], count], strict=False):
         inside.update(range(opened + 1, closed))
     return inside
-
-
-def _is_timed(line: str) -> bool:
-    found = match_loose_line(line.strip()) if line.strip() else None
-    return found is not None and found.strength == STRONG
 
 
 def _is_assignment(line: str, after: str) -> bool:

@@ -23,7 +23,7 @@ from .frames_form import from_frames_object, from_frames_text, from_prompt_map, 
 from .json_form import from_list, from_object, is_list_form
 from .json_text import load_json
 from .limits import check_count, check_text_size
-from .loose_line import STRONG, match_loose_line
+from .loose_line import is_timed
 from .memflow_jsonl import add_braces, check_strings, choose_story, from_memflow, split_stories
 from .notes import lines_left_out, note
 from .records import from_records, from_wrapped_records, is_records
@@ -135,8 +135,8 @@ def _read_structure(text: str) -> PromptSchedule:
 
 def _read_strings(prompts: Sequence[str]) -> PromptSchedule:
     """Read a list of prompts, which share the story evenly, or of lines with times."""
-    lines = [match_loose_line(prompt) for prompt in prompts if prompt.strip()]
-    if len(lines) > 1 and all(line is not None and line.strength == STRONG for line in lines):
+    lines = [prompt for prompt in prompts if prompt.strip()]
+    if len(lines) > 1 and all(map(is_timed, lines)):
         return from_text("\n".join(prompts))
     check_strings(prompts)
     count = len(prompts)

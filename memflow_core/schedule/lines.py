@@ -84,7 +84,8 @@ def choose(lines: list[Line]) -> list[Line]:
     """
     timed = [line for line in lines if line.entry or (line.loose and line.loose.strength == STRONG)]
     timed = _with_labelled(timed, [line for line in lines if line.loose and line.loose.strength == LABELLED])
-    soft = [line for line in lines if line.loose and line.loose.strength < STRONG and line not in timed]
+    chosen = {line.number for line in timed}
+    soft = [line for line in lines if line.loose and line.loose.strength < STRONG and line.number not in chosen]
     if not timed and soft:
         timed, soft = _counting_up(soft) if len(soft) > 1 else _parted(soft)
     weak = [

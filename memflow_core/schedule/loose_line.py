@@ -100,6 +100,20 @@ def match_loose_line(line: str) -> LooseLine | None:
     return LooseLine(start, end, options, prompt, strength, style, head.labelled, head.closed)
 
 
+def loose_or_none(line: str) -> LooseLine | None:
+    """The same for a line that may be anything: None where its time is none, as in `7-3: the final score`."""
+    try:
+        return match_loose_line(line)
+    except ScheduleError:
+        return None
+
+
+def is_timed(line: str) -> bool:
+    """Whether a line starts with a time that is surely one, in any shape."""
+    found = loose_or_none(line) if line.strip() else None
+    return found is not None and found.strength == STRONG
+
+
 _HEADING = re.compile(
     rf"#{{2,6}}[ \t]|[*_]{{2}}[^*]{{1,100}}[*_]{{2}}:?$|[*_\[( \t]{{0,4}}{words.PART}[ \t]?{words.PART_NUMBER}",
     re.IGNORECASE,

@@ -12,7 +12,7 @@ from .errors import ScheduleError
 from .fold import fold
 from .limits import check_count
 from .line import Entry
-from .loose_line import STRONG, match_loose_line
+from .loose_line import is_timed
 from .moments import Stretch, find_stretch
 from .notes import note
 from .schedule import PromptSchedule
@@ -115,8 +115,7 @@ def _check_words(words: list[str], first: int) -> None:
 def _check_stamps(lines: list[str], first: int) -> None:
     """Raise ScheduleError for a line that starts with a time, the first of them having this number."""
     for number, line in enumerate(lines, first):
-        found = match_loose_line(line) if line else None
-        if (found is not None and found.strength == STRONG) or _STAMP.match(fold(line).text):
+        if is_timed(line) or _STAMP.match(fold(line).text):
             raise refuse_times(number, line)
 
 

@@ -20,7 +20,7 @@ from .headers import match_header
 from .leftovers import is_negative_line
 from .limits import check_count
 from .line import Entry
-from .loose_line import STRONG, match_loose_line
+from .loose_line import STRONG, is_timed, loose_or_none
 from .moments import Stretch, find_stretch
 from .notes import Note, note
 from .schedule import PromptSchedule
@@ -342,7 +342,7 @@ def _without_names(rows: Sequence[Row], delimiter: str) -> PromptSchedule | None
     entries, bare = [], False
     for row in rows:
         entry = at_line(row.number, lambda row=row: _entry_without_names(row, delimiter, ends))
-        if _is_timed(entry.text):
+        if is_timed(entry.text[:200]):
             raise refuse_times(row.number, delimiter.join(row.cells))
         bare = bare or entry.style[0] == "bare"
         entries.append(entry)
@@ -364,18 +364,12 @@ def _entry_without_names(row: Row, delimiter: str, ends: bool) -> Entry:
     return Entry(row.number, start, [prompt], (stretch.kind, stretch.start.unit or "", ""), end=end, loose=True)
 
 
-def _is_timed(prompt: str) -> bool:
-    """Whether a prompt begins with a time that is surely one: it is the end of a range, or the row is none."""
-    line = match_loose_line(prompt[:200])
-    return line is not None and line.strength == STRONG
-
-
 def _is_row(row: Row, delimiter: str) -> bool:
     cells = row.cells
     if len(cells) < 2 or not (_whole_time(cells[0]) or _FRACTION.fullmatch(cells[0])):
         return False
     # in '2,5s: a' and '00:00:03,500 a' the comma is one of decimals
-    line = match_loose_line(f"{cells[0]}{delimiter}{cells[1]}"[:200])
+    line = loose_or_none(f"{cells[0]}{delimiter}{cells[1]}"[:200])
     if line is None or delimiter != "," or line.prompt.startswith(cells[1][:100]):
         return True
     return line.strength < STRONG and line.style[0] != "count" and not (":" in cells[0] and _DECIMALS.match(cells[1]))

@@ -37,6 +37,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from .entries import (
     Left,
@@ -63,7 +64,7 @@ from .headers import Headers, is_time, match_header, match_pin
 from .leftovers import is_negative_line
 from .line import OPTION, OPTION_LIKE, Entry, misplaced_option, quoted_string, unknown_option, unquote
 from .lines import Line, choose, entry_of, headings_of, lines_of
-from .loose_line import match_loose_line
+from .loose_line import loose_or_none
 from .prose import is_farewell, is_named, is_preamble, is_rule
 from .schedule import PromptSchedule, Segment
 from .sightings import CLOCK, SHORT
@@ -108,7 +109,7 @@ def _check_comments(text: str) -> None:
     times = []
     for number, written in enumerate(text.split("\n"), 1):
         line = written.strip()
-        found = match_loose_line(line.lstrip("# ")) if line.startswith("#") and len(times) < 2 else None
+        found = loose_or_none(line.lstrip("# ")) if line.startswith("#") and len(times) < 2 else None
         if found and found.style[0] != "bare":
             times.append((number, line))
     if len(times) > 1:
@@ -170,7 +171,7 @@ class _Reader:
                     f"'{header[0]}:' stands before the first prompt, like every header: move it up, or put the prompt "
                     f"that goes on here in double quotes."
                 )
-            if line.first and self.entries[-1].text:
+            if line.first and any(self.entries[-1].lines):
                 self.left.behind.append(line.number)
             self.entries[-1].lines.append(line.text)
             self.entries[-1].numbers.append(line.number)
@@ -199,6 +200,10 @@ class _Reader:
         self.left.behind = []
         self.entries.append(entry)
 
+    @cached_property
+    def _last_timed(self) -> int:
+        return max(self.timed, default=0)
+
     def _is_left_out(self, line: Line) -> bool:
         """Whether a line is no part of a prompt: a negative prompt, a rule, words around a schedule."""
         folded = fold(line.text).text
@@ -208,7 +213,7 @@ class _Reader:
             self.skipping = ""
         if is_negative_line(folded):
             self.skipping = "negative"
-        elif self.entries and line.number > max(self.timed) and is_farewell(folded, apart=line.first):
+        elif self.entries and line.number > self._last_timed and is_farewell(folded, apart=line.first):
             self.skipping = "farewell"
         elif self.skipping == "negative" and is_named(folded):
             self.skipping = ""
