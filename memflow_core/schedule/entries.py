@@ -19,6 +19,7 @@ from .line import Entry, quoted_string
 from .notes import Note, lines_left_out, listed, note
 from .schedule import Segment
 from .sightings import SHORT
+from .spans import find_lengths
 from .time import Time, format_time
 
 Made = TypeVar("Made")
@@ -80,6 +81,7 @@ def is_plain_prompt(prompt: str) -> bool:
         return False
     timed = _times_within(prompt) or sure_times(prompt) or count_times(prompt) or looks_timed(prompt)
     timed = timed or count_times(prompt, SHORT) or holds_time(prompt, begins=False, clock=True, bracket=True)
+    timed = timed or find_lengths(prompt) is not None
     return clean_prompt(prompt, 0, Left()) == prompt and not (timed or begins_with_time(prompt))
 
 
@@ -347,6 +349,14 @@ def at_line(number: int, make: Callable[[], Made]) -> Made:
         return make()
     except ScheduleError as error:
         raise ScheduleError(f"line {number}: {error}") from None
+
+
+def refuse_lengths(number: int, line: str) -> ScheduleError:
+    """The error of how long a shot lasts in the place of a time."""
+    return ScheduleError(
+        f"line {number}: {shorten(line)} says how long a prompt lasts: write the start of each prompt, not how long it "
+        f"lasts, as in '0s: a prompt'; a whole text in double quotes is one prompt."
+    )
 
 
 def refuse_times(number: int, line: str) -> ScheduleError:

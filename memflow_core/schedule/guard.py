@@ -26,6 +26,7 @@ from .sightings import (
     sightings,
     stretch_at,
 )
+from .spans import count_spans, is_length
 
 _LINE_ENDS = re.compile(r"[\n\r\u2028\u2029\x85\x0b\x0c]|<br ?/?>|\\n")
 # a text whose times begin with 0 at the start of a line
@@ -54,15 +55,28 @@ def count_times(text: str, start: str = "") -> int:
         count += sum(1 for _ in itertools.islice(counted, _ENOUGH)) or int(_has_key(line))
         if count >= _ENOUGH:
             return count
-    return count or _count_chained(lines) or _count_rising(lines)
+    count += _count_alone(found, zeros)
+    return max(count or _count_chained(lines) or _count_rising(lines), count_spans(lines))
+
+
+def _count_alone(found: list[tuple[str, list[Sighting]]], zeros: set[str]) -> int:
+    """How many lines hold nothing but a time such as `3 seconds`, or `Clip 1 second 3`, where others hold words."""
+    if all(is_length(line) for line, _ in found if line):
+        return 0
+    alone = [seen[0] for _, seen in found if len(seen) == 1 and seen[0].kind == LONG and seen[0].last]
+    return sum((one.opens or one.named) and not _counts(one, zeros) for one in alone)
 
 
 def _zeros(seen: list[Sighting], start: str) -> set[str]:
     """Kinds of times of which a 0 stands in a text, and LIST where one begins a line; start as in `count_times`."""
     # '1s and 0s rain down'
-    zeros = [one for one in seen if one.zero and not (one.before.endswith("and ") or one.after.startswith("and "))]
+    zeros = [one for one in seen if one.zero and (_FROM.search(one.before) or not _is_joined(one))]
     begins = any(one.opens or (one.whole and " " not in one.before.strip()) for one in zeros)
     return {one.kind for one in zeros} | ({start} if start else set()) | ({LIST} if start or begins else set())
+
+
+def _is_joined(one: Sighting) -> bool:
+    return one.before.endswith("and ") or one.after.startswith("and ")
 
 
 def holds_time(line: str, begins: bool, clock: bool, bracket: bool) -> bool:
@@ -123,8 +137,8 @@ def _counts(one: Sighting, zeros: set[str]) -> bool:
 def _clock_counts(one: Sighting, zeros: set[str]) -> bool:
     """Of `0:05`: one that a sentence says, `at 0:05 it rains`, counts only where it cannot be an hour of the day."""
     if _OF_SENTENCES.search(one.before) and not (one.early and LIST in zeros):
-        return one.of_film and one.after[:1] in (",", ":")
-    listed = CLOCK in zeros and (LIST in zeros or one.parted or one.keyed or one.early)
+        return one.of_film and (one.after[:1] in (",", ":") or one.lead[-1:] == ";")
+    listed = CLOCK in zeros and (LIST in zeros or one.parted or one.keyed or one.early or one.named)
     return one.opens or one.last or listed
 
 
@@ -214,11 +228,12 @@ _UNKNOWN_KEYS = re.compile(
     rf"""
     [^\w<]{{0,20}}                                               # marks
     (?: (?:start|begin|from|time|timestamp|duration|frame)["']?[ \t]?[:=][ \t]?["']?[0-9]   # start: 0
-      | t[ \t]?[:=+_]?[ \t]?{words.NUMBER}[ \t]{{0,3}}[])>:|/*=,;.\u2013\u2014\u2192<-]   # t0: a
+      | t[ \t]?[:=+_]?[ \t]?{words.NUMBER}[ \t]{{0,3}}[])>:|*=\u2013\u2014\u2192]   # t0: a
       | f[0-9]{{1,6}}(?:\]|[ \t]?:|[ \t])                              # f3: a
       | pt[0-9]{{1,5}}[sm]\b                                     # PT3S: a
       | (?<=@)[0-9]{{1,6}}[ \t]                                  # @48 a
       | [0-9]{{1,3}}(?:['"\u2032\u2033]|[.][0-9]{{1,3}}[ \t])    # 3' a, 0.5 a
+      | [0-9]{{1,3}}(?:-[^\W\d]{{1,2}}|\.|st|nd|rd|th)[ \t]{words.NAMED_UNIT}[ \t]?[:,\u2013\u2014]  # 3rd second: a
       | (?:[a-z]{{1,6}}[ \t]){{0,2}}[0-9]{{1,5}}[ \t-]?{words.NAMED_UNIT}(?:\(s\))?(?:[ \t]mark)?[,:]
       | {words.NAMED_UNIT}[ \t]?[0-9]{{1,6}}[ \t]?[])]?[ \t]?[:.,)\u2013\u2014-]           # Bild 3: a
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from . import words
 from .errors import ScheduleError
@@ -126,9 +126,26 @@ def split_line(prompt: str, start: Time, style: tuple[str, ...], weak: bool = Fa
         for span, time, end in zip(spans, times, ends, strict=True)
     ]
     first = _trim(prompt[: times[0].begin + _kept(times[0])])
+    first, pieces = _without_numbers(first, pieces)
     values = [start.value, *(piece.start.value for piece in pieces)]
     rising = all(later > before for before, later in itertools.pairwise(values))
     return (first, pieces) if rising and first and all(piece.prompt for piece in pieces) else None
+
+
+def _without_numbers(first: str, pieces: list[Piece]) -> tuple[str, list[Piece]]:
+    """Words without the numbers of the list that stand before the times: `1. (0s) a 2. (3s) b`."""
+    prompts = [first, *(piece.prompt for piece in pieces)]
+    found = [_LIST_NUMBER.search(prompt) for prompt in prompts[:-1]]
+    if any(number is None or int(number[1]) != place for place, number in enumerate(found, 2)):
+        return first, pieces
+    bare = [
+        *(prompt[: number.start()].rstrip(" \t,;|/") for prompt, number in zip(prompts, found, strict=False) if number),
+        prompts[-1],
+    ]
+    return bare[0], [replace(piece, prompt=prompt) for piece, prompt in zip(pieces, bare[1:], strict=True)]
+
+
+_LIST_NUMBER = re.compile(r"[ \t|,;/]\(?#?([0-9]{1,3})[.)]?$")
 
 
 def _kept(time: InlineTime) -> int:

@@ -20,6 +20,7 @@ from .line import Entry, make_entry, match_entry
 from .loose_line import FAINT, LABELLED, STRONG, WEAK, LooseLine, match_loose_line
 from .moments import is_timecode
 from .prose import is_heading
+from .slips import is_odd_time
 
 
 @dataclass
@@ -93,7 +94,8 @@ def choose(lines: list[Line]) -> list[Line]:
     ]
     _check_faults(lines, len(timed) + len(weak))
     if weak and len(timed) + len(weak) > 1:
-        raise refuse_times(weak[0].number, weak[0].text)
+        wrong = next((line for line in lines if is_odd_time(line.text)), weak[0])
+        raise refuse_times(wrong.number, wrong.text)
     for line in soft:
         line.loose = None
     if len(timed) == 1 and (loose := timed[0].loose) and loose.start.value and not _goes_on(timed[0], lines):

@@ -11,6 +11,14 @@ _PREAMBLE = re.compile(
     r"|prompts?|schedule|timeline|storyboard|video prompts?|好的|当然|以下|下面|这是|标题)\b",
     re.IGNORECASE,
 )
+# before a time that is not 0 only what can be no prompt
+_TITLE = re.compile(
+    r"(?:title|\u6807\u9898|titre|titel|t\u00edtulo)[ \t]?[:\uff1a]"
+    r"|(?:sure|certainly|of course|absolutely|okay|ok|great|got it|\u597d\u7684)[!,.:]"
+    r"|here(?:'s|\u2019s| is| are| you go)\b"
+    r"|an? [0-9]{1,4}[ -](?:s|sec|second|minute)s?\b[^.]{0,30}\b(?:film|video|clip|movie|story)\b[^.]{0,20}$",
+    re.IGNORECASE,
+)
 # what answers end with; the first ones are no words of a prompt even right below one
 _FAREWELL = re.compile(
     r"(?:(?:let me know|i hope|feel free|would you like|do you want|want me to|i can also|sag bescheid)\b"
@@ -41,6 +49,11 @@ def is_preamble(line: str) -> bool:
     """Whether a line before the first prompt introduces a schedule: it ends with a colon, or starts as answers do."""
     bare = line.strip("#*_~` \t")
     return not bare or bare[-1] in ":\uff1a" or bool(_PREAMBLE.match(bare)) or is_rule(line) or line.startswith("##")
+
+
+def is_title(line: str) -> bool:
+    """Whether a line before a time names the whole or speaks to the reader: `Title: Foxes`, `Sure!`."""
+    return bool(_TITLE.match(line.strip("#*_~` \t")))
 
 
 def is_farewell(line: str, apart: bool) -> bool:

@@ -21,7 +21,8 @@ _NEAR, _FEW = 40, 2
 
 # part of no word, of no larger number, of no price; its unit may stand before it
 _NUMBER = re.compile(
-    rf"(?<![0-9A-Za-z.$\u20ac])(?<![0-9]:)(?:{words.NAMED_UNIT}[ \t]?)?(?:(?<![0-9],)[0-9]|(?={words.CLOCK})[0-9])",
+    rf"(?<![0-9A-Za-z.$\u20ac])(?<![A-Za-z]_)(?<![0-9]:)(?:{words.NAMED_UNIT}[ \t]?)?"
+    rf"(?:(?<![0-9],)[0-9]|(?={words.CLOCK})[0-9])",
     re.IGNORECASE,
 )
 _CHINESE_SECONDS = re.compile(rf"[{words.CHINESE_DIGITS}]{{1,3}}(?=\u79d2)")
@@ -32,6 +33,9 @@ _MARKS = "-+*>#|_~`([{<\"' \t\u2022\u00b7\u25aa\u25cf\u300c\u300e\u00ab\u2502"
 _BRACKETS = "|@#([{<\"'`*_\u300c\u300e\u00ab\u2502\u2192"
 _STOPS = ",;:/=>\u3002\u3001\u2022.!?"
 _KEY_SIGNS = ":|)]}<>=\u2192\u300d\u300f\u00bb\"'`*\u2502\u2022-\u2013\u2014"
+_NAMED_PART = re.compile(
+    r"(?:^|[;,|.\t])[^\w]{0,6}(?:[^\W\d_]{1,12}[ \t_]?|#)[0-9]{1,3}(?:/[0-9]{1,3})?[^\w]{1,4}(?:[^\W\d]{2,7}[ \t])?$"
+)
 _TAGS = re.compile(r"</?[A-Za-z][^<>]{0,30}>")
 # words that belong to the time behind them
 _LEADING = re.compile(
@@ -96,6 +100,11 @@ class Sighting:
         return self.lead != self.before.rstrip()
 
     @property
+    def named(self) -> bool:
+        """Whether the name of a part and its number stand before it, and nothing else: `Kamera 2 0:03`."""
+        return self.whole and _NAMED_PART.search(self.before) is not None
+
+    @property
     def early(self) -> bool:
         """Whether a few words at most stand before it in its line: `Finally 0:07`."""
         return self.whole and len(self.before.split()) <= _FEW
@@ -137,6 +146,9 @@ def sightings(line: str) -> Iterator[Sighting]:
 def _sighting(line: str, at: int) -> tuple[Sighting, int] | None:
     """The time at a place of a line, and where it ends; None for no time."""
     stretch = stretch_at(line, at)
+    if stretch is not None and _NUMBERED_UNIT.match(line, at):
+        # 'Camera 1 Second 0' has its time behind its number
+        return None
     if stretch is None or stretch.kind == "bare":
         # '0:75' is none, but meant as one
         broken = _BROKEN_CLOCK.match(line, at)
@@ -173,6 +185,7 @@ def _seen(line: str, at: int, end: int, kind: str, *, zero: bool, is_range: bool
     )
 
 
+_NUMBERED_UNIT = re.compile(rf"[0-9]{{1,3}}[ \t]{words.NAMED_UNIT}[ \t][0-9]", re.IGNORECASE)
 _BROKEN_CLOCK = re.compile(rf"{words.CLOCK}(?P<join>{words.JOIN}{words.CLOCK})?")
 HOUR_OF_DAY = re.compile(r"(?:0?[6-9]|1[0-9]|2[0-3]):[0-9]{2}(?![0-9:.,])")
 # '5s and 6s' are two

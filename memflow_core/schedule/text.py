@@ -47,6 +47,7 @@ from .entries import (
     check_units,
     clean_prompt,
     read_ranges,
+    refuse_lengths,
     refuse_times,
     segments_of,
     split_bars,
@@ -57,7 +58,7 @@ from .entries import (
     without_list_marks,
     without_repeats,
 )
-from .errors import ScheduleError
+from .errors import ScheduleError, shorten
 from .fold import fold
 from .guard import count_times, looks_timed
 from .headers import Headers, is_time, match_header, match_pin
@@ -65,9 +66,11 @@ from .leftovers import is_negative_line
 from .line import OPTION, OPTION_LIKE, Entry, misplaced_option, quoted_string, unknown_option, unquote
 from .lines import Line, choose, entry_of, headings_of, lines_of
 from .loose_line import loose_or_none
-from .prose import is_farewell, is_named, is_preamble, is_rule
+from .prose import is_farewell, is_named, is_preamble, is_rule, is_title
 from .schedule import PromptSchedule, Segment
-from .sightings import CLOCK, SHORT
+from .sightings import CLOCK, SHORT, is_timely
+from .slips import hides_time, is_odd_time, is_slip
+from .spans import find_lengths
 from .time import Time
 
 
@@ -78,11 +81,12 @@ def from_text(text: str) -> PromptSchedule:
         return PromptSchedule((Segment(Time(0, "s"), whole),))
     lines = list(lines_of(text))
     timed = {line.number for line in choose(lines)}
-    reader = _Reader(timed=timed, headings=headings_of(lines, timed))
+    reader = _Reader(timed=timed, headings=headings_of(lines, timed), texts={line.number: line.text for line in lines})
     for line in lines:
         at_line(line.number, lambda line=line: reader.read(line))
     if not reader.entries:
         _check_comments(text)
+    _check_slips(lines, reader)
     schedule = reader.schedule()
     if len(reader.entries) < 2 and (len(schedule.segments) < 2 or not reader.entries):
         _check_crowd([line for line in lines if line.number in reader.words or line.text[0] == "#"])
@@ -97,10 +101,15 @@ def _check_crowd(lines: list[Line]) -> None:
     timed = [line.entry for line in lines if line.entry]
     texts = [line.entry.text if line.entry else line.text for line in lines]
     kinds = [_KINDS.get("/".join(entry.style[:2]), "") for entry in timed if not entry.start.value]
-    count = count_times("\n".join(texts), "".join(kinds[:1]))
+    words = "\n".join(texts)
+    lasting = None if timed or quoted_string(words) is not None else find_lengths(words)
+    if lasting is not None:
+        raise refuse_lengths(lines[lasting].number, lines[lasting].text)
+    count = count_times(words, "".join(kinds[:1]))
     odd = sum(looks_timed(line.text) for line in lines if not line.entry)
     if len(timed) + max(count, odd) > 1:
-        last = [line for line in lines if line.entry or looks_timed(line.text)] or lines
+        last = [line for line in lines if line.entry or looks_timed(line.text)]
+        last = last or [line for line in lines if is_timely(line.text)] or lines
         raise refuse_times(last[-1].number, last[-1].text)
 
 
@@ -116,12 +125,40 @@ def _check_comments(text: str) -> None:
         raise refuse_times(*times[0])
 
 
+def _check_slips(lines: list[Line], reader: _Reader) -> None:
+    """Raise ScheduleError for a line that was meant to begin a prompt: the words behind a slip, or one left out."""
+    ranges = any(entry.end for entry in reader.entries)
+    bullets = any(line.text[0] in "-*\u2022" for line in lines if line.number in reader.timed)
+    literal = {
+        number
+        for entry in reader.entries
+        if quoted_string(entry.text) is not None
+        for number in [entry.number, *entry.numbers]
+    }
+    inner = {number for entry in reader.entries for number in entry.numbers}
+    inner |= {number for number, _ in reader.lead} if reader.entries else set()
+    for line in lines:
+        if line.number in literal:
+            continue
+        slip = line.number in inner and is_slip(line.text, ranges, bullets)
+        slip = slip or (line.number in reader.timed and is_odd_time(line.text))
+        if slip or (line.number in reader.left.lines and line.number in reader.headed and hides_time(line.text)):
+            raise refuse_times(line.number, line.text)
+
+
+_STYLE = re.compile(r"(?:style|genre|mood|tone|look|\u98ce\u683c|stil)[ \t]?[:\uff1a]", re.IGNORECASE)
 _NUMERAL = re.compile(r"[0-9.,:]{1,12}[ \t]?[a-z]{0,7}", re.IGNORECASE)
 
 
 def _is_length(name: str, value: str) -> bool:
     """Whether a header is the story's length, which may stand below a prompt without a time."""
     return name == "length" and is_time(value)
+
+
+def _is_row(line: str) -> bool:
+    """Whether a bar stands within a line, but not at an end of it, where it parts it from the next."""
+    first, *more = split_bars(line)
+    return bool(more and first.strip() and more[-1].strip())
 
 
 @dataclass
@@ -133,6 +170,8 @@ class _Reader:
     lead     lines of prompt before the first time, with their numbers.
     skipping whether lines belong to a negative prompt, or to words behind the schedule, until a time follows.
     words    numbers of the lines that hold a time or words of a prompt.
+    texts    all lines by their numbers.
+    headed   numbers of the lines that are left out as headings.
     """
 
     timed: set[int]
@@ -143,6 +182,8 @@ class _Reader:
     left: Left = field(default_factory=Left)
     skipping: str = ""
     words: set[int] = field(default_factory=set)
+    texts: dict[int, str] = field(default_factory=dict)
+    headed: set[int] = field(default_factory=set)
 
     def read(self, line: Line) -> None:
         """Read one line. Raises ScheduleError."""
@@ -155,6 +196,7 @@ class _Reader:
             self._begin(entry, line)
         elif line.number in self.headings:
             self.left.lines.append(line.number)
+            self.headed.add(line.number)
             self.words.discard(line.number)
         elif self._is_left_out(line):
             self.words.discard(line.number)
@@ -185,6 +227,7 @@ class _Reader:
         """Leave out a heading without a time; one of a negative prompt with the words below it."""
         negative = is_negative_line(fold(line.text).text)
         self.skipping = "heading" if negative else ""
+        self.headed.add(line.number)
         (self.left.negatives if negative else self.left.lines).append(line.number)
 
     def _begin(self, entry: Entry, line: Line) -> None:
@@ -259,7 +302,10 @@ class _Reader:
 
     def _drop_preamble(self) -> None:
         """Leave out words that introduce the schedule. Raises ScheduleError for others before a time of 0."""
-        if not self.lead or not self.entries or self.entries[0].start.value:
+        if not self.lead or not self.entries:
+            return
+        if self.entries[0].start.value:
+            self._drop_titles()
             return
         for number, line in self.lead:
             if not is_preamble(line):
@@ -269,6 +315,18 @@ class _Reader:
                 )
         self.left.lines += [number for number, _ in self.lead]
         self.lead = []
+
+    def _drop_titles(self) -> None:
+        """Leave out what can be no prompt at 0. Raises ScheduleError for a style alone, which is meant for all."""
+        titles = [number for number, line in self.lead if is_title(line)]
+        self.left.lines += titles
+        self.lead = [(number, line) for number, line in self.lead if number not in titles]
+        if self.lead and all(_STYLE.match(line) for _, line in self.lead):
+            number, line = self.lead[0]
+            raise ScheduleError(
+                f"line {number}: {shorten(line)} stands before the first time: write 'global: ...' if it belongs to "
+                f"every prompt, or '0s: ...' if it is the first."
+            )
 
     def _lead_prompt(self) -> str:
         return clean_prompt(" ".join(line for _, line in self.lead), self.lead[0][0], self.left)
@@ -280,10 +338,20 @@ class _Reader:
         text = " ".join(line for _, line in self.lead)
         if sure_times(text) > 1:
             raise refuse_times(*next((line for line in self.lead if sure_times(line[1])), self.lead[0]))
+        if self.left.lines and all(is_farewell(fold(line).text, apart=True) for _, line in self.lead):
+            raise refuse_times(self.left.lines[0], self.texts[self.left.lines[0]])
         unquoted = unquote(text)
         parts = [unquoted] if unquoted != text else [part.strip() for part in split_bars(text)]
         if len(parts) == 1:
             return [Segment(Time(0, "s"), self._lead_prompt())]
+        rows = [(number, line) for number, line in self.lead if _is_row(line)]
+        if len(rows) > 1 and unquoted == text and count_times("\n".join(line for _, line in rows)) > 1:
+            raise refuse_times(*rows[0])
+        if len(rows) > 1 and unquoted == text:
+            raise ScheduleError(
+                f"line {rows[0][0]}: {shorten(rows[0][1])} is one of several rows with a '|': write each prompt as in "
+                f"'4s: a prompt', or all of them in one line as in 'a | b'."
+            )
         if any(_NUMERAL.fullmatch(part) for part in parts):
             raise refuse_times(*self.lead[0])
         for number, part in enumerate(parts, 1):

@@ -40,6 +40,7 @@ const BARE = /^(?:prompt_map\s*[:=]\s*\{|[0-9][\w.%]{0,20}(?:[ \t]{0,3}[-\u2013~
 const LISTED =
   /^[0-9][\w.%]{0,20}(?:[ \t]{0,3}[-\u2013~][ \t]{0,3}[0-9][\w.%]{0,20})?\s*[:\uff1a]\s*["'\u201c\u2018].*,[ \t]{0,20}["'\u201c]?[0-9][\w.% \u2013~-]{0,40}["'\u201d]?[ \t]{0,9}[:=\uff1a][ \t]{0,9}["'\u201c\u2018]/;
 const LONG_LINE = 20_000;
+const SLIP_HEAD = 80;
 const ASSIGNED = /^(?:(?:const|let|var)[ \t]+)?[A-Za-z_]\w{0,60}[ \t]{0,9}(?::[ \t]{0,9}[\w[\], ]{1,40})?=[ \t]{0,9}(?:[[{(]|$)/;
 const FENCE = /^(?:`{3}|~{3})/;
 const RULE = /^([-=*_~])\1\1+$/;
@@ -49,6 +50,11 @@ const NEGATIVE = /^[-+*#_~`>\u2022 \t"]*(?:neg|n_prompt|prompt n|avoid|do not in
 const HEADING = new RegExp(`^(?:#{2}|[*_]{2}|\\[|[^\\p{L}]{0,9}${oneOf(PART_WORDS)}[ \\t]?#?(?:[0-9\\u4e00-\\u9fff]|[ivx]{1,4}(?!\\p{L})|one|two|three|four|five|six))|[:\\uff1a][*_]{0,3}$|^[*_].*[*_]:?$`, "iu");
 /** Words that an answer ends with. */
 const ENDING = /^[#*_~` \t]*(?:let me|i (?:hope|can)|feel free|would you|do you want|want me|sag besch|viel spa|soll ich|m\u00f6chtest|n['\u2019]h|souhaitez|voulez|\u00bf?quieres|quer que|gostaria|\u0445\u043e\u0442\u0438\u0442\u0435|\u3054\u5e0c\u671b|\u9700\u8981\u6211|total|note|tip|hinweis|nota|remarque|\u0437\u0430\u043c\u0435\u0442\u043a\u0430)/i;
+/** What a slip holds that begins a line like a time: `[4]`, `three seconds:`, `O:03`. */
+const SLIP =
+  /^[^\p{L}]{0,40}\p{N}|\p{N}[^\p{N}]+\p{N}|[^\p{L}\p{N} \t,.'-][ \t]{0,3}\p{N}|(?:^|[ \t])(?:at|after|and|then|next|now)[ \t].{0,20}\p{N}|sec|minute|[a-z]\p{N}|O[ .]{0,2}[:;]/iu;
+/** Words before the first time that may be no prompt. */
+const TITLE = /[:!\uff1a]|^[*#_~` \t]*(?:sure|certainly|of course|absolutely|ok|great|got it|here|\u597d|an? [0-9])/i;
 /** A part of `a | b` that is a number. */
 const NUMERAL = /^[ \t]*[0-9.,:]{1,12}[ \t]?[a-z]{0,7}[ \t]*$/i;
 const NAMES =
@@ -76,6 +82,11 @@ class Sieve {
   entries = 0;
   /** lines of prompt before them */
   lead = 0;
+  /** whether a line without a time may begin with a slip */
+  slipped = false;
+  /** lines of prompt before the first time with a bar, and whether one may be a title */
+  bars = 0;
+  titled = false;
   /** times within prompts, and in comments */
   inline = 0;
   commented = 0;
@@ -135,7 +146,12 @@ class Sieve {
     const sure = SURE.test(head);
     if (sure && !DECADE.test(head)) this.sure.push(head);
     else if (sure || FAINT.test(head)) this.faint.push(head);
-    if (!this.entries) this.lead++;
+    this.slipped ||= SLIP.test(line.slice(0, SLIP_HEAD)) && !DECADE.test(line);
+    if (!this.entries) {
+      this.lead++;
+      this.bars += Number(line.includes("|"));
+      this.titled ||= TITLE.test(line);
+    }
     this.words.push(line);
   }
 
@@ -160,6 +176,7 @@ class Sieve {
   /** Whether only the server reads the lines. */
   get found() {
     if (this.odd || (!this.entries && this.commented > 1)) return true;
+    if (this.entries ? this.slipped || (this.lead > 0 && this.titled) : this.bars > 1) return true;
     if (this.entries < 2 && this.numbers + this.entries > 1) return true;
     const faint = !this.entries && isZero(this.faint[0]) ? this.faint : [];
     const loose = [...this.sure, ...faint];
