@@ -35,10 +35,11 @@ LIST = "list"
 _ENOUGH = 3
 
 
-def count_times(text: str, start: str = "") -> int:
+def count_times(text: str, start: str = "", begun: bool = False) -> int:
     """How many times stand in a text that can hardly be words of a sentence, up to a few; none in one JSON string.
 
     start   the kind of a time of 0 that stands before the text, CLOCK or SHORT; empty for none.
+    begun   whether any time does: what its first line begins with is then no time of its own.
 
     Looks at as many times of a line as a schedule may have.
     """
@@ -50,9 +51,9 @@ def count_times(text: str, start: str = "") -> int:
     zeros = _zeros(seen, start)
     day = any(one.kind == CLOCK and one.zero for one in seen)
     count = 0
-    for line, those in found:
+    for number, (line, those) in enumerate(found):
         counted = (one for one in those if (day or not one.of_day) and _counts(one, zeros))
-        count += sum(1 for _ in itertools.islice(counted, _ENOUGH)) or int(_has_key(line))
+        count += sum(1 for _ in itertools.islice(counted, _ENOUGH)) or int((number or not begun) and _has_key(line))
         if count >= _ENOUGH:
             return count
     count += _count_alone(found, zeros)
@@ -228,7 +229,7 @@ _UNKNOWN_KEYS = re.compile(
     rf"""
     [^\w<]{{0,20}}                                               # marks
     (?: (?:start|begin|from|time|timestamp|duration|frame)["']?[ \t]?[:=][ \t]?["']?[0-9]   # start: 0
-      | t[ \t]?[:=+_]?[ \t]?{words.NUMBER}[ \t]{{0,3}}[])>:|*=\u2013\u2014\u2192]   # t0: a
+      | t[ \t]?[:=+_]?[ \t]?{words.NUMBER}[ \t]{{0,3}}[])>:|=\u2013\u2014\u2192]   # t0: a
       | f[0-9]{{1,6}}(?:\]|[ \t]?:|[ \t])                              # f3: a
       | pt[0-9]{{1,5}}[sm]\b                                     # PT3S: a
       | (?<=@)[0-9]{{1,6}}[ \t]                                  # @48 a

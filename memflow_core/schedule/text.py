@@ -105,7 +105,7 @@ def _check_crowd(lines: list[Line]) -> None:
     lasting = None if timed or quoted_string(words) is not None else find_lengths(words)
     if lasting is not None:
         raise refuse_lengths(lines[lasting].number, lines[lasting].text)
-    count = count_times(words, "".join(kinds[:1]))
+    count = count_times(words, "".join(kinds[:1]), begun=bool(lines and lines[0].entry))
     odd = sum(looks_timed(line.text) for line in lines if not line.entry)
     if len(timed) + max(count, odd) > 1:
         last = [line for line in lines if line.entry or looks_timed(line.text)]

@@ -95,6 +95,7 @@ NEWER_TEXTS = [
 
 # what is told, refused with more than the page knows, or read by the server alone
 LEFT = {
+    "pinned: a note\n5s: b",
     "0: a\n160: b\n320f: c\n400 frames : d",
     "3x: city",
     "0s: a\n[soft] walks",

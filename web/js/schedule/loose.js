@@ -55,6 +55,8 @@ const SLIP =
   /^[^\p{L}]{0,40}\p{N}|\p{N}[^\p{N}]+\p{N}|[^\p{L}\p{N} \t,.'-][ \t]{0,3}\p{N}|(?:^|[ \t])(?:at|after|and|then|next|now)[ \t].{0,20}\p{N}|sec|minute|[a-z]\p{N}|O[ .]{0,2}[:;]/iu;
 /** Words before the first time that may be no prompt. */
 const TITLE = /[:!\uff1a]|^[*#_~` \t]*(?:sure|certainly|of course|absolutely|ok|great|got it|here|\u597d|an? [0-9])/i;
+/** A line with a bar within it, not at an end, where it parts it from the next. */
+const ROW = /^[^|].*\|.*[^|]$/;
 /** A part of `a | b` that is a number. */
 const NUMERAL = /^[ \t]*[0-9.,:]{1,12}[ \t]?[a-z]{0,7}[ \t]*$/i;
 const NAMES =
@@ -149,7 +151,7 @@ class Sieve {
     this.slipped ||= SLIP.test(line.slice(0, SLIP_HEAD)) && !DECADE.test(line);
     if (!this.entries) {
       this.lead++;
-      this.bars += Number(line.includes("|"));
+      this.bars += Number(ROW.test(line));
       this.titled ||= TITLE.test(line);
     }
     this.words.push(line);
