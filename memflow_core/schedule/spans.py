@@ -44,7 +44,7 @@ def count_spans(lines: list[str]) -> int:
 
 def _follow(group: list[re.Match[str]]) -> bool:
     """Whether stretches begin at 0, and each where the one before it ends, or later; those of measures do not count."""
-    counted = [_COUNTED.search(one.string[: one.start()].lower()) for one in group]
+    counted = [_COUNTED.search(one.string[max(0, one.start() - 24) : one.start()].lower()) for one in group]
     alike = len(group) > 1 and len({one and one[0] for one in counted}) == 1 and counted[0] is not None
     if alike or any(_MEASURE.match(one.string, one.end()) for one in group):
         return False
