@@ -12,14 +12,14 @@ import re
 from . import words
 from .sightings import plain
 
-_MARKS = r"[^\w\n$\u20ac]{0,16}"
+_MARKS = r"(?:[^\w\n$\u20ac]|_){0,16}"
 _LABEL = (
     rf"(?:(?:{words.PART}[ \t]?{words.PART_NUMBER}|[^\W\d_]{{1,12}}[ \t_]?[0-9]{{1,3}}(?:/[0-9]{{1,3}})?"
     rf"|#?[0-9]{{1,3}}[.)]|#[0-9]{{1,3}})[^\w\n]{{1,6}}|[^\W\d_]{{1,9}}[ \t]?:[ \t]?)"
 )
 _PAIR = (
-    r"(?<![\w.:/$\u20ac-])([0-9]{1,4}(?:\.[0-9]{1,2})?)[ \t]?[-\u2013\u2014~][ \t]?"
-    r"([0-9]{1,4}(?:\.[0-9]{1,2})?)s?(?![\w/%-]|[:.][0-9])"
+    r"(?<![^\W_])(?<![.:/$\u20ac-])([0-9]{1,4}(?:\.[0-9]{1,2})?)[ \t]?[-\u2013\u2014~][ \t]?"
+    r"([0-9]{1,4}(?:\.[0-9]{1,2})?)s?(?![^\W_]|[/%-]|[:.][0-9])"
 )
 _HEAD_PAIR = re.compile(rf"{_MARKS}{_LABEL}{{0,2}}{_MARKS}{_PAIR}", re.IGNORECASE)
 _LAST_PAIR = re.compile(rf"{_PAIR}[^\w\n]{{0,4}}$")
@@ -44,7 +44,7 @@ def count_spans(lines: list[str]) -> int:
 
 def _follow(group: list[re.Match[str]]) -> bool:
     """Whether stretches begin at 0, and each where the one before it ends, or later; those of measures do not count."""
-    counted = [_COUNTED.search(one.string[: one.start()].lower()) for one in group]
+    counted = [_COUNTED.search(one.string[max(0, one.start() - 24) : one.start()].lower()) for one in group]
     alike = len(group) > 1 and len({one and one[0] for one in counted}) == 1 and counted[0] is not None
     if alike or any(_MEASURE.match(one.string, one.end()) for one in group):
         return False

@@ -318,8 +318,8 @@ class _Reader:
 
     def _drop_titles(self) -> None:
         """Leave out what can be no prompt at 0. Raises ScheduleError for a style alone, which is meant for all."""
-        titles = [number for number, line in self.lead if is_title(line)]
-        self.left.lines += titles
+        titles = {number for number, line in self.lead if is_title(line)}
+        self.left.lines += sorted(titles)
         self.lead = [(number, line) for number, line in self.lead if number not in titles]
         if self.lead and all(_STYLE.match(line) for _, line in self.lead):
             number, line = self.lead[0]
