@@ -231,7 +231,7 @@ def split_bars(text: str) -> list[str]:
     """The parts of `a | b`; a bar within brackets, as in `{red|blue}`, parts nothing."""
     steps = ((one in "([{") - (one in ")]}") for one in text)
     # a ')' that closes nothing is part of a smile
-    depths = itertools.accumulate(steps, lambda depth, step: max(0, depth + step))
+    _, *depths = itertools.accumulate(steps, lambda depth, step: max(0, depth + step), initial=0)
     bars = [at for at, (one, depth) in enumerate(zip(text, depths, strict=True)) if one == "|" and depth == 0]
     return [text[begin:end] for begin, end in zip([0, *(at + 1 for at in bars)], [*bars, len(text)], strict=True)]
 

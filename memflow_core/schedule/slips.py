@@ -38,8 +38,9 @@ _CLOCK_SLIP = (
 )
 _CLOCK = re.compile(rf"{_LEAD}(?:(?<=[^\w:])|^)(?:t[ \t]?=[ \t]?)?{_CLOCK_SLIP}", re.IGNORECASE)
 # in timed lines, whose time would be taken from a part of it
+# no e: 5e-3 is a number
 _READ = re.compile(
-    rf"{_MARKS}(?:{_LABEL})?{_MARKS}(?:[0-9]{{1,3}}_[0-9]{{1,3}}|[0-9]/[0-9]s\b|[0-9]{{1,4}}[abdegijknopqrt-z]-[0-9]"
+    rf"{_MARKS}(?:{_LABEL})?{_MARKS}(?:[0-9]{{1,3}}_[0-9]{{1,3}}|[0-9]/[0-9]s\b|[0-9]{{1,4}}[abdgijknopqrt-z]-[0-9]"
     r"|[0-9Oo]{1,2};[0-9Oo]{2}(?![0-9])|[0-9Oo]{1,2}:(?:[Oo][0-9]|[0-9][Oo])(?![0-9A-Za-z]))",
     re.IGNORECASE,
 )
