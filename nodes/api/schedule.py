@@ -55,7 +55,7 @@ def describe(text: str, story: int = 1) -> dict[str, Any]:
 def _read_body(body: bytes) -> tuple[str, int]:
     asked = read_object(body, USAGE)
     if unknown := [name for name in asked if name not in ("text", "story")]:
-        raise BadBody(f"{show(unknown[0])} means nothing here: use text, story.")
+        raise BadBody(f'{show(unknown[0])} means nothing here: the body is {{"text": ..., "story": ...}}.')
     text, story = asked.get("text"), asked.get("story", 1)
     if not isinstance(text, str):
         raise BadBody(USAGE)
