@@ -17,7 +17,6 @@ from .inline import InlineTime, count_quoted_keys, find_brackets, find_keys, spl
 from .leftovers import EXPRESSION, NEGATIVE, without_leftovers
 from .line import Entry, quoted_string
 from .notes import Note, lines_left_out, listed, note
-from .schedule import Segment
 from .sightings import SHORT
 from .spans import find_lengths
 from .time import Time, format_time
@@ -181,11 +180,12 @@ def unwrap(entries: Sequence[Entry], left: Left) -> None:
         texts = [text.removesuffix(",")[1:-1] for text in texts]
     found = [_NAME.match(text) for text in texts]
     names = {name[0].lower() if name else "" for name in found}
-    if len(entries) > 1 and len(names) == 1 and "" not in names and all(entry.loose for entry in entries):
+    loose = len(entries) > 1 and all(entry.loose for entry in entries)
+    if loose and len(names) == 1 and "" not in names:
         texts = [text[name.end() :] for text, name in zip(texts, found, strict=True) if name]
         left.labels += [entry.number for entry in entries]
     texts = without_marks(texts)
-    if len(texts) > 1 and all(_CLOSING.search(text) for text in texts):
+    if loose and all(_CLOSING.search(text) for text in texts):
         texts = [_CLOSING.sub("", text) for text in texts]
     for entry, text in zip(entries, texts, strict=True):
         if text != entry.text:
@@ -204,8 +204,7 @@ def check_units(entries: Sequence[Entry]) -> None:
         if seconds and (between or goes_on or value < 16):
             raise ScheduleError(
                 f"line {entry.number}: {value:g} has no unit, so it counts video frames among seconds: write "
-                f"'{value:g}s' "
-                f"for seconds, or '{value:g}f' for frames."
+                f"'{value:g}s' for seconds, or '{value:g}f' for frames."
             )
 
 
@@ -218,9 +217,8 @@ def unitless(entries: Sequence[Entry]) -> list[Note]:
     for entry in bare:
         if entry.start.value % 1:
             raise ScheduleError(
-                f"line {entry.number}: {entry.start.value:g} has no unit, so it would count video frames, which "
-                "are whole: "
-                f"write '{entry.start.value:g}s' for seconds."
+                f"line {entry.number}: {entry.start.value:g} has no unit, so it would count video frames, which are "
+                f"whole: write '{entry.start.value:g}s' for seconds."
             )
     if not any(entry.start.value or (entry.loose and entry.end) for entry in bare):
         return []
@@ -259,7 +257,7 @@ def split_entries(entries: Sequence[Entry]) -> list[Entry]:
     for entry, after in zip(entries, [*entries[1:], None], strict=True):
         text = entry.text
         found = None if quoted_string(text) is not None else split_line(text, entry.start, entry.style, entry.weak)
-        if found is None or (after is not None and not _is_before(found[1][-1].start, after.start)):
+        if found is None or (after is not None and not is_before(found[1][-1].start, after.start)):
             parted.append(entry)
             continue
         first, pieces = found
@@ -270,7 +268,8 @@ def split_entries(entries: Sequence[Entry]) -> list[Entry]:
     return parted
 
 
-def _is_before(time: Time, later: Time) -> bool:
+def is_before(time: Time, later: Time) -> bool:
+    """Whether a time is earlier than another in the same unit."""
     return time.unit == later.unit and time.value < later.value
 
 
@@ -288,59 +287,6 @@ def _is_enclosed(prompt: str) -> bool:
         if depth == 0:
             return place == len(prompt) - 1 and prompt[0] == "("
     return False
-
-
-# -- ranges -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Ranges:
-    """What the ends of ranges say: the story's length, and what is told of gaps and overlaps."""
-
-    length: Time | None
-    notes: tuple[Note, ...]
-
-
-def read_ranges(spans: Sequence[tuple[Time, Time | None]]) -> Ranges:
-    """Compare the ends of ranges with the starts that follow them."""
-    gaps, overlaps = [], []
-    for number, ((_, end), (start, _)) in enumerate(itertools.pairwise(spans), 1):
-        if end is None or end.unit != start.unit:
-            continue
-        # the last frame may be counted in: 0-39, then 40-79
-        slack = 1 if end.unit == "frames" else 1e-3
-        if start.value > end.value + slack:
-            gaps.append(f"{end} - {start}")
-        elif start.value < end.value - slack:
-            overlaps.append(number + 1)
-    told = []
-    if gaps:
-        more = ", ..." if len(gaps) > 4 else ""
-        told.append(note("no prompt for {0}: the one before goes on", ", ".join(gaps[:4]) + more))
-    if overlaps:
-        told.append(note("ranges overlap: the later start counts (prompt {0})", listed(overlaps)))
-    length = spans[-1][1] if spans else None
-    return Ranges(None if length is None or length.unit == "percent" else length, tuple(told))
-
-
-def without_repeats(entries: Sequence[Entry], prompts: Sequence[str], left: Left) -> list[tuple[Entry, str]]:
-    """Entries with their prompts, without those that only repeat the prompt before them."""
-    kept: list[tuple[Entry, str]] = []
-    for entry, prompt in zip(entries, prompts, strict=True):
-        again = kept and entry.plain and prompt == kept[-1][1]
-        if again and _is_before(kept[-1][0].start, entry.start):
-            left.repeats += 1
-        else:
-            kept.append((entry, prompt))
-    return kept
-
-
-def segments_of(entries: Sequence[Entry], prompts: Sequence[str]) -> list[Segment]:
-    """The segments of entries. Raises ScheduleError with the number of the line."""
-    return [
-        at_line(entry.number, lambda e=entry, p=prompt: e.segment(p))
-        for entry, prompt in zip(entries, prompts, strict=True)
-    ]
 
 
 def at_line(number: int, make: Callable[[], Made]) -> Made:

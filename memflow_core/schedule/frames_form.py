@@ -11,7 +11,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .entries import Left, read_ranges, without_repeats
+from .assembly import read_ranges, without_repeats
+from .entries import Left
 from .errors import ScheduleError, check_text, require, shorten, show
 from .fold import fold
 from .limits import check_count

@@ -13,6 +13,7 @@ import re
 from . import words
 from .limits import MOST_SEGMENTS
 from .line import quoted_string
+from .moments import stretch_at
 from .sightings import (
     CLOCK,
     HOUR_OF_DAY,
@@ -24,7 +25,6 @@ from .sightings import (
     is_timely,
     plain,
     sightings,
-    stretch_at,
 )
 from .spans import count_spans, is_length
 

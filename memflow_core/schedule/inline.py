@@ -14,7 +14,7 @@ from . import words
 from .errors import ScheduleError
 from .fold import fold
 from .limits import MOST_SEGMENTS
-from .moments import Stretch, find_stretch
+from .moments import Stretch, stretch_at
 from .time import Time
 
 _MOMENT = rf"(?:{words.CLOCK}|{words.COUNT}|{words.NUMBER}(?![A-Za-z0-9]))"
@@ -68,10 +68,7 @@ def _find(pattern: re.Pattern[str], prompt: str) -> list[InlineTime]:
         return []
     times = []
     for found in pattern.finditer(folded.text):
-        try:
-            stretch = find_stretch(found["time"], 0)
-        except ScheduleError:
-            continue
+        stretch = stretch_at(found["time"], 0)
         if stretch is not None and stretch.end == len(found["time"]) and not _ends_range(folded.text, found):
             begin, end = folded.place(found.start("joint")), folded.place(found.end())
             times.append(InlineTime(stretch, begin, end, found["joint"]))

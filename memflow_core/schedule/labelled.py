@@ -12,7 +12,7 @@ from . import words
 from .errors import ScheduleError
 from .fold import fold
 from .loose_line import LABELLED, LooseLine, prompt_behind
-from .moments import Stretch, find_stretch
+from .moments import Stretch, stretch_at
 
 _PLACE = re.compile(rf"(?<![0-9A-Za-z.,$\u20ac])(?<![0-9]:)(?:{words.NAMED_UNIT}[ \t]{{0,2}})?[0-9]", re.IGNORECASE)
 _LONGEST_LABEL, _MOST_WORDS = 70, 8
@@ -30,7 +30,7 @@ def match_labelled(line: str) -> LooseLine | None:
     text = folded.text
     for place in _PLACE.finditer(text, 1, _LONGEST_LABEL):
         label = text[: place.start()]
-        stretch = _stretch_at(text, place.start())
+        stretch = stretch_at(text, place.start())
         if stretch is None or stretch.kind == "bare" or _is_numbered(text, stretch, place):
             continue
         opened = label.rstrip(" \t*_")[-1:]
@@ -47,13 +47,6 @@ def match_labelled(line: str) -> LooseLine | None:
         prompt = prompt_behind(line, folded, separator.end(), _emphasis(label))
         return LooseLine(start, until, [], prompt, LABELLED, style, True)
     return None
-
-
-def _stretch_at(text: str, at: int) -> Stretch | None:
-    try:
-        return find_stretch(text, at)
-    except ScheduleError:
-        return None
 
 
 def _is_numbered(text: str, stretch: Stretch, place: re.Match[str]) -> bool:

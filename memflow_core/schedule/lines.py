@@ -106,10 +106,11 @@ def choose(lines: list[Line]) -> list[Line]:
 
 
 def _goes_on(line: Line, lines: list[Line]) -> bool:
-    """Whether the only time of a text is a second prompt's: it has a unit, a colon and words before it."""
+    """Whether the only time of a text is a second prompt's: it has a unit, and a line of prompt stands before it."""
     loose = line.loose
     sure = loose is not None and loose.strength == STRONG and loose.style[0] == "count" and not loose.labelled
-    return sure and line.number != lines[0].number and bool(line.loose and line.loose.prompt)
+    led = any(not match_header(before.text) for before in lines if before.number < line.number)
+    return sure and led and bool(line.loose and line.loose.prompt)
 
 
 def _is_of_day(loose: LooseLine) -> bool:

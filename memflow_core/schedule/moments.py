@@ -105,6 +105,14 @@ def find_stretch(text: str, at: int) -> Stretch | None:
 _SEPARATED = re.compile(r"[ \t]{0,3}(?:[:)\]|=,;\u2013\u2014-]|$)")
 
 
+def stretch_at(text: str, at: int) -> Stretch | None:
+    """The same; None also for what looks like a time and is wrong."""
+    try:
+        return find_stretch(text, at)
+    except ScheduleError:
+        return None
+
+
 def _with_tail(text: str, moment: Moment) -> Moment:
     """A time with the word behind it that belongs to it: `5秒まで`, `00:05 Uhr`."""
     tail = _TAIL.match(text, moment.end) if moment.kind != "bare" else None

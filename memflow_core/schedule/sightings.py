@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from . import words
-from .errors import ScheduleError
 from .fold import fold
-from .moments import Stretch, find_stretch
+from .moments import Stretch, stretch_at
 
 CLOCK, SHORT, LONG = "clock", "short", "long"
 _SHORT_UNITS = "s sec secs sek seg segs ms 秒 초 с сек"
@@ -122,14 +121,6 @@ def plain(line: str) -> str:
         folded = _CHINESE_SECONDS.sub(lambda digits: "0" if digits[0] == "零" else "1", folded)
         folded = "".join(str(unicodedata.decimal(one)) if one.isdecimal() else one for one in folded)
     return _QUOTED.sub("", folded) if '"' in folded else folded
-
-
-def stretch_at(line: str, at: int) -> Stretch | None:
-    """The stretch of time at a place; None for none, also for what looks like one and is wrong."""
-    try:
-        return find_stretch(line, at)
-    except ScheduleError:
-        return None
 
 
 def sightings(line: str) -> Iterator[Sighting]:

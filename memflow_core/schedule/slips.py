@@ -11,7 +11,8 @@ import unicodedata
 
 from . import words
 from .guard import looks_timed
-from .sightings import HOUR_OF_DAY, is_decade, is_short, plain, stretch_at
+from .moments import stretch_at
+from .sightings import HOUR_OF_DAY, is_decade, is_short, plain
 
 # characters of a line that are looked at
 _HEAD = 80
@@ -21,8 +22,7 @@ _N = r"(?<![#\w.])[0-9]{1,4}(?:[.,][0-9]{1,3})?"
 _SPAN = rf"{_N}(?:[ \t]?(?:[-\u2013\u2014~_]|to|bis)[ \t]?[0-9]{{1,4}})?"
 _SIGN = rf"(?:[:=|;]|{words.ARROW}|>|[-\u2013\u2014](?=[ \t]))"
 _LABEL = (
-    rf"(?:{words.PART}[ \t]?{words.PART_NUMBER}|[^\W\d_]{{1,12}}[ \t_]?[0-9]{{1,3}}(?:/[0-9]{{1,3}})?"
-    r"|#?[0-9]{1,3}[.)]|#[0-9]{1,3})"
+    rf"{words.NUMBERED_PART}"
     r"(?:[*_)\]]{0,3}[ \t]{0,2}[-:.,|\u2013\u2014\u2192][ \t]{0,2}|[*_)\]]{0,3}[ \t]{1,2})"
 )
 _LEAD = rf"[#>*\-\[(_ \t]{{0,8}}{_MARKS}(?:{_LABEL}){{0,2}}{_MARKS}"
@@ -82,58 +82,16 @@ _BEFORE = re.compile(
 
 _ALONE = re.compile(rf"{_LEAD}(?:{words.COUNT}|{words.NAMED_UNIT}[ \t][0-9]{{1,4}})[^\w\n]{{0,9}}$", re.IGNORECASE)
 
+# units that a slip may be made in, and those whose slips are one letter
 _UNIT_WORDS = [
-    "second",
-    "seconds",
-    "sekunde",
-    "sekunden",
-    "seconde",
-    "secondes",
-    "segundo",
-    "segundos",
-    "minute",
-    "minutes",
-    "секунда",
-    "секунды",
-    "секунд",
+    word for word, (unit, scale) in words.UNITS.items() if unit == "s" and scale in (1, 60) and len(word) > 4
 ]
 _SHORT_WORDS = ["sec", "secs", "sek"]
-# behind a number they mean no time
-_NO_UNITS = frozenset(
-    [
-        "k",
-        "d",
-        "mm",
-        "cm",
-        "m",
-        "km",
-        "mp",
-        "th",
-        "st",
-        "nd",
-        "rd",
-        "p",
-        "px",
-        "fps",
-        "x",
-        "am",
-        "pm",
-        "kg",
-        "g",
-        "hz",
-        "b",
-        "v",
-        "w",
-        "in",
-        "ft",
-        "to",
-        "of",
-        "or",
-        "is",
-    ]
-)
-
-_LENGTHS = frozenset(["mm", "cm", "m", "km", "kg", "p", "px", "pm", "am"])
+# behind a number they mean no time; behind a range only the lengths among them do not
+_LENGTH_WORDS = "mm cm m km kg p px pm am"
+_OTHER_WORDS = "k d mp th st nd rd fps x g hz b v w in ft to of or is"
+_LENGTHS = frozenset(_LENGTH_WORDS.split())
+_NO_UNITS = _LENGTHS | frozenset(_OTHER_WORDS.split())
 
 
 def is_slip(line: str, ranges: bool = False, bullets: bool = False) -> bool:

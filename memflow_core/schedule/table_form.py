@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..config import SWITCHES
-from .entries import Left, at_line, read_ranges, refuse_times, segments_of, without_repeats
+from .assembly import assemble
+from .entries import Left, at_line, refuse_times
 from .errors import ScheduleError, shorten
 from .fold import fold
 from .guard import looks_timed
@@ -21,7 +22,7 @@ from .leftovers import is_negative_line
 from .limits import check_count
 from .line import Entry
 from .loose_line import STRONG, is_timed, loose_or_none
-from .moments import Stretch, find_stretch
+from .moments import Stretch, find_stretch, stretch_at
 from .notes import Note, note
 from .schedule import PromptSchedule
 from .time import Time
@@ -377,10 +378,7 @@ def _is_row(row: Row, delimiter: str) -> bool:
 
 def _whole_time(cell: str) -> bool:
     folded = fold(cell).text
-    try:
-        stretch = find_stretch(folded, 0)
-    except ScheduleError:
-        return False
+    stretch = stretch_at(folded, 0)
     return stretch is not None and stretch.end == len(folded) and len(cell) < 100
 
 
@@ -388,10 +386,6 @@ def schedule_of(entries: list[Entry], told: list[Note], bare: bool) -> PromptSch
     """The schedule of entries. bare: some times have no unit."""
     left = Left()
     prompts = [left.take(entry.text, entry.number) for entry in entries]
-    spans = [(entry.start, entry.end) for entry in entries]
-    ranges = read_ranges(spans)
-    kept = without_repeats(entries, prompts, left)
-    segments = segments_of([entry for entry, _ in kept], [prompt for _, prompt in kept])
-    if bare and any(segment.start.unit == "frames" for segment in segments):
+    if bare and any(entry.start.unit == "frames" for entry in entries):
         told = [*told, note("numbers without a unit are video frames")]
-    return PromptSchedule(tuple(segments), length=ranges.length, notes=(*told, *left.notes(), *ranges.notes))
+    return assemble(entries, prompts, left, told)

@@ -20,7 +20,8 @@ options   `[recache]`, `[soft]`, `[cut]`, `[blend]`: how the prompt takes over. 
 prompt    the rest of the line. A line without a time goes on with the prompt before it, joined by a space; text before
           the first time starts at 0. A prompt in double quotes is a JSON string: `"\n"` is a new line in it, `"\""`
           a quote. Quotes are needed where a prompt is empty, starts with a quote or a bracket, or holds line breaks or
-          spaces at its ends; in any other prompt all characters stand for themselves.
+          spaces at its ends; in any other prompt all characters stand for themselves, but
+          for what the model cannot take (see `leftovers`), which is left out and told.
 headers   `global:` a prompt put before every other; `length:` a time; `pin:` the time of a moment that memory keeps for
           good, and `pin hero:` of one that it keeps for the segments with `[hero]`, both as often as needed. Headers
           stand before the first prompt. A name is one word of letters, digits, `_` and `-` that starts with a letter.
@@ -39,6 +40,7 @@ import re
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from .assembly import read_ranges, segments_of, without_repeats
 from .entries import (
     Left,
     at_line,
@@ -46,17 +48,14 @@ from .entries import (
     check_strays,
     check_units,
     clean_prompt,
-    read_ranges,
     refuse_lengths,
     refuse_times,
-    segments_of,
     split_bars,
     split_entries,
     sure_times,
     unitless,
     unwrap,
     without_list_marks,
-    without_repeats,
 )
 from .errors import ScheduleError, shorten
 from .fold import fold
@@ -198,7 +197,7 @@ class _Reader:
             self.left.lines.append(line.number)
             self.headed.add(line.number)
             self.words.discard(line.number)
-        elif self._is_left_out(line):
+        elif self._leave_out(line):
             self.words.discard(line.number)
         elif OPTION_LIKE.match(line.text):
             raise ScheduleError(
@@ -247,8 +246,8 @@ class _Reader:
     def _last_timed(self) -> int:
         return max(self.timed, default=0)
 
-    def _is_left_out(self, line: Line) -> bool:
-        """Whether a line is no part of a prompt: a negative prompt, a rule, words around a schedule."""
+    def _leave_out(self, line: Line) -> bool:
+        """Leave out a line that is no part of a prompt, and say so: a negative prompt, a rule, words around it."""
         folded = fold(line.text).text
         if self.skipping == "heading":
             self.skipping = "negative"

@@ -96,3 +96,8 @@ LASTING = rf"\b{one_of(LASTING_WORDS)}[ \t:]{{0,3}}$"
 LABEL = one_of(LABEL_WORDS)
 PART = one_of(PART_WORDS)
 PART_NUMBER = rf"#?(?:[0-9]{{1,3}}(?![0-9.A-Za-z%]|:[0-9])|[{CHINESE_DIGITS}]{{1,3}})"
+# `Shot 2`, `Kamera 2/3`, `1.`, `#4`: the name of a part of any story
+NUMBERED_PART = (
+    rf"(?:{PART}[ \t]?{PART_NUMBER}|[^\W\d_]{{1,12}}[ \t_]?[0-9]{{1,3}}(?:/[0-9]{{1,3}})?"
+    r"|#?[0-9]{1,3}[.)]|#[0-9]{1,3})"
+)
