@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 UNUSED = "unused"
 INSERTED = "inserted"
 KEYFRAMES = "keyframes"
+_BLOCK = re.compile(r"\.\d+\b")
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,11 @@ def one_a_node(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     for finding in findings:
         first.setdefault((finding.kind, finding.node or finding.option), finding)
     return tuple(first.values())
+
+
+def unused_at(place: str, value: Any) -> Finding:
+    """What a stream makes nothing of at a place of the model; most nodes do the same to every block."""
+    return Finding(UNUSED, _BLOCK.sub(".*", place), node_behind(value))
 
 
 def node_behind(value: Any) -> str | None:

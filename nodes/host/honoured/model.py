@@ -15,7 +15,7 @@ from comfy_api.torch_helpers.torch_compile import COMPILE_KEY, TORCH_COMPILE_KWA
 from ....memflow_core.model import WanTree
 from ....memflow_core.stream import FlowSchedule
 from .code import uncalled_code
-from .findings import INSERTED, UNUSED, Finding, node_behind, one_a_node
+from .findings import INSERTED, UNUSED, Finding, node_behind, one_a_node, unused_at
 from .patches import misfit_patches
 from .tree import tree_to_load
 
@@ -192,5 +192,4 @@ def _node(place: str, value: Any) -> str | None:
 def _objects(model: Any) -> Iterator[Finding]:
     for place, value in model.object_patches.items():
         if place not in ("model_sampling", "latent_format") and not _USED_OBJECTS.fullmatch(place):
-            # most nodes do the same to every block
-            yield Finding(UNUSED, re.sub(r"\.\d+\b", ".*", place), node_behind(value))
+            yield unused_at(place, value)
