@@ -1,8 +1,8 @@
 """The Wan 2.1 layout and one forward through it: patches, blocks, RoPE, head."""
 
 from . import fp8
-from .backbone import Attend, Backbone, Compiler, sdpa, sinusoid
-from .block import AttentionBackend, TextKV
+from .backbone import Attend, Backbone, Compiler, TimestepModulation, sdpa, sinusoid
+from .block import AttentionBackend, TextKV, post_attention, pre_attention, project_kv
 from .functional import widest
 from .rope import THETA, Rope, Rotation
 from .sizes import ModelSize, fp8_bytes_of, weights_of
@@ -19,10 +19,14 @@ __all__ = [
     "Rope",
     "Rotation",
     "TextKV",
+    "TimestepModulation",
     "WanModel",
     "WanTree",
     "fp8",
     "fp8_bytes_of",
+    "post_attention",
+    "pre_attention",
+    "project_kv",
     "sdpa",
     "sinusoid",
     "weights_of",
