@@ -1,8 +1,17 @@
 """The Wan 2.1 layout and one forward through it: patches, blocks, RoPE, head."""
 
 from . import fp8
-from .backbone import Attend, Backbone, Compiler, WeightSets, sdpa, sinusoid
-from .block import AttentionBackend, CrossAttention, OwnCrossAttention, PassListener, TextKV
+from .backbone import Attend, Backbone, Compiler, TimestepModulation, WeightSets, sdpa, sinusoid
+from .block import (
+    AttentionBackend,
+    CrossAttention,
+    OwnCrossAttention,
+    PassListener,
+    TextKV,
+    post_attention,
+    pre_attention,
+    project_kv,
+)
 from .functional import replaced_forward, widest
 from .rope import THETA, Rope, Rotation
 from .sizes import ModelSize, fp8_bytes_of, weights_of
@@ -22,11 +31,15 @@ __all__ = [
     "Rope",
     "Rotation",
     "TextKV",
+    "TimestepModulation",
     "WanModel",
     "WanTree",
     "WeightSets",
     "fp8",
     "fp8_bytes_of",
+    "post_attention",
+    "pre_attention",
+    "project_kv",
     "replaced_forward",
     "sdpa",
     "sinusoid",
