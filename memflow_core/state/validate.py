@@ -41,7 +41,8 @@ def check_state(tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
         waiting = _check_candidates(state)
         pins = _check_pins(state)
         _check_changes(state, pins)
-        _check_provenance(state, held=banked | waiting | pins.kept, latents=latents)
+        archived = _check_archive(state)
+        _check_provenance(state, held=banked | waiting | pins.kept | archived, latents=latents)
         _check_keys(state)
         _check_trace(tensors["trace"])
     unknown = [name for name in tensors if name not in state.known and not name.startswith(DECODER)]
@@ -203,7 +204,8 @@ def _check_candidates(state: _Checked) -> set[int]:
         _need(_whole(frame, -MAX_COUNT, state.end - 1), f"frame {frame!r} waits for the bank")
         _need(_whole(prompt, 0, state.meta["prompts"] - 1), f"a frame was made under prompt {prompt!r}")
         _need(isinstance(stored, bool), "a frame that waits for the bank is described wrongly")
-        waiting |= {frame} if stored else set()
+        # what is read alone needs its write, too
+        waiting |= {frame} if stored or state.memory.bank_keys == "alone" else set()
     if state.published:
         promised = state.meta["promised"]
         _need(_whole(promised, 0, MAX_COUNT), f"{promised!r} frames are promised a slot")
@@ -274,6 +276,29 @@ def _check_changes(state: _Checked, pins: _CheckedPins) -> None:
         _need(_whole(blend["done"], 1, blend["chunks"] - 1), f"its blend is at {blend['done']!r} chunks")
 
 
+def _check_archive(state: _Checked) -> set[int]:
+    """The latent frames in the archive."""
+    if state.memory.archive == "off":
+        return set()
+    meta, batch = state.meta, state.shape.batch
+    frames = [frame for frame, _ in meta["archive"]]
+    for frame, prompt in meta["archive"]:
+        _need(_whole(frame, 0, state.end - 1), f"frame {frame!r} is in its archive")
+        _need(_whole(prompt, 0, meta["prompts"] - 1), f"a frame was made under prompt {prompt!r}")
+    _need(len(set(frames)) == len(frames), "a frame stands twice in its archive")
+    _need(set(meta["banned"]) <= set(frames), "it bans frames that are not in its archive")
+    _need(isinstance(meta["choice_due"], bool), "choice_due is neither true nor false")
+    chosen = meta["chosen"]
+    _need(isinstance(chosen, list) and len(chosen) == batch, "what was chosen from its archive is described wrongly")
+    _need(len({len(row) for row in chosen}) == 1, "what was chosen from its archive is described wrongly")
+    _need(len(chosen[0]) <= state.memory.bank_slots, "more was chosen from its archive than the bank can hold")
+    _need({frame for row in chosen for frame in row} <= set(frames), "it chose frames that are not in its archive")
+    if frames:
+        heads, width = state.tensors["archive.keys"].shape[-2:]
+        state.finite("archive.keys", (len(frames), state.layers, batch, heads, width))
+    return set(frames)
+
+
 def _check_provenance(state: _Checked, held: set[int], latents: set[int]) -> None:
     """held: frames outside sink and window that need a write; latents: frames whose latents the state has."""
     ledger = state.meta["ledger"]
@@ -294,9 +319,10 @@ def _check_write(state: _Checked, write: dict[str, Any], latents: set[int]) -> N
     start, frames, timestep = write["start"], write["frames"], write["timestep"]
     _need(write["kind"] in WRITES, f"a write is of kind {write['kind']!r}")
     picture, unknown = (write["kind"] == kind for kind in ("picture", UNKNOWN))
+    single = picture or unknown or write["kind"] == "alone"
     _need(not unknown or state.meta["content"] == EXACT, "it has to make keys again that nothing is known of")
     in_range = _whole(start, -MAX_COUNT, -2) if picture else _whole(start, 0, state.end)
-    _need(in_range and _whole(frames, 1, 1 if picture or unknown else state.longest), "a write is out of range")
+    _need(in_range and _whole(frames, 1, 1 if single else state.longest), "a write is out of range")
     _need(picture or start + frames <= state.end, "a write is out of range")
     _need(_whole(write["unwritten"], 0, frames - 1), "a write leaves nothing")
     state.check_text_number(write["text"])

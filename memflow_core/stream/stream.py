@@ -15,19 +15,11 @@ from torch import Tensor
 
 from ..attention import AttentionPass, AttentionShareMeter, MemoryAttention
 from ..config import MAX_ABSOLUTE_FRAMES, LatentShape, MemoryConfig, SamplingConfig, check_fit, check_switch
-from ..memory import (
-    KINDS,
-    FrameSpan,
-    KVProvenance,
-    KVWrite,
-    LayerHook,
-    MemoryPolicy,
-    Trace,
-    make_memory,
-)
+from ..memory import KINDS, FrameSpan, KVProvenance, KVWrite, LayerHook, MemoryPolicy, Trace, make_memory
 from ..model import Backbone
 from .chunk import Chunk, ForwardPass
 from .flow import FlowSchedule, denoising_timesteps
+from .moments import StreamMoments
 from .noise import Noise, SeededNoise, draws_on
 from .parts import make_attention, make_cache
 from .progress import Progress
@@ -97,7 +89,14 @@ class Stream:
 
     def _make_memory(self, pin_device: torch.device) -> MemoryPolicy:
         config, frames = self.memory_config, self.sampling.chunk_frames
-        return make_memory(self.cache, config, trace=self.trace, chunk_frames=frames, pin_device=pin_device)
+        return make_memory(
+            self.cache,
+            config,
+            trace=self.trace,
+            chunk_frames=frames,
+            pin_device=pin_device,
+            moments=StreamMoments(self),
+        )
 
     def _make_attention(self) -> MemoryAttention:
         return make_attention(
@@ -169,6 +168,10 @@ class Stream:
         if self.waiting is not None:
             self.waiting = replace(self.waiting, recall=tuple(name for name in self.waiting.recall if name != pin))
         self.settle_provenance()
+
+    def ban(self, frame: int) -> None:
+        """Never recall a latent frame again. Raises ValueError for one that is pinned or not in the archive."""
+        self.memory.ban(self.progress.chunk, frame)
 
     @property
     def pins(self) -> list[tuple[int, str | None]]:
@@ -392,4 +395,4 @@ class Stream:
 
     def settle_provenance(self) -> None:
         """Keep the latents and prompts behind what sink, window and bank hold, and no others."""
-        self.provenance.settle(self.cache.layout, self.memory.copied)
+        self.provenance.settle(self.cache.layout, self.memory.copied, self.memory.read_alone)
