@@ -99,6 +99,9 @@ class MemoryLog:
                 scores.add(record)
                 candidates.add(record["candidate"])
                 self._hold(record)
+            elif record["event"] == "choose":
+                scores.add_choice(record)
+                self._hold(record)
             elif record["event"] == "record":
                 recorded.append(record["frame"])
             elif record["event"] == "pin":
@@ -159,6 +162,12 @@ class _Scores:
         for frames, scores in zip(_flat(record["before"]), _flat(record["scores"]), strict=True):
             # a candidate that competes has its score behind the others
             for frame, score in zip((*frames, record["candidate"]), scores, strict=False):
+                self._scores.setdefault(frame, []).append(score)
+
+    def add_choice(self, record: Record) -> None:
+        """Add the scores of a `choose` record."""
+        for scores in record["scores"]:
+            for frame, score in zip(record["frames"], scores, strict=True):
                 self._scores.setdefault(frame, []).append(score)
 
     def mean(self, frame: int) -> float | None:
