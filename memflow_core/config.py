@@ -177,6 +177,16 @@ class MemoryConfig:
             f"memory archive is {self.archive!r}, but there is no bank to recall frames into: make bank_frames at "
             f"least 1 with a retrieval other than 'none', or set archive to 'off'.",
         )
+        _require(
+            self.bank_keys == "made" or self.bank_slots > 0,
+            "memory bank_keys is 'alone', but there is no bank whose frames could be read so: make bank_frames at "
+            "least 1 with a retrieval other than 'none', or set bank_keys to 'made'.",
+        )
+        _require(
+            self.archive != "off" or self.archive_rule == ARCHIVE_RULES[0],
+            f"memory archive_rule is {self.archive_rule!r}, but archive is 'off', so there is nothing to choose from: "
+            f"set archive to 'latents', or archive_rule to {ARCHIVE_RULES[0]!r}.",
+        )
 
     def _check_top_k(self) -> None:
         if self.top_k is None:

@@ -67,14 +67,18 @@ class Estimate:
 
     chunks, video_frames, seconds   of video made in this run.
     denoise, context, recache       passes through the model.
+    moments                         passes over a single frame that enters the bank read alone: exact without pins and
+                                    archive, else at most.
     sink_bytes, bank_bytes, window_bytes   the KV cache, with the mean keys and tables of each part.
     candidate_bytes                 frames on their way to the bank, at most.
     pin_bytes                       named pins, on whichever device they are kept.
-    prompt_bytes                    cross-attention keys and values, of the old prompt and the new.
+    prompt_bytes                    cross-attention keys and values, of the old prompt and the new, and of the one that
+                                    a frame is read alone under.
     activation_bytes                peak of one pass, see the module.
     state_bytes                     an exact state after the last chunk, in RAM or in a file. Left out are its trace,
-                                    and prompts and latents behind the frames it holds: about a hundredth. Where the
-                                    end is open, at most.
+                                    and prompts and latents behind the frames it holds, but for the archive's: about a
+                                    hundredth. Where the end is open, at most.
+    archived, archive_bytes         frames in the archive at the end, and their bytes in RAM.
     cache                           precision of the KV cache, as in `MemoryConfig`.
     """
 
@@ -95,10 +99,13 @@ class Estimate:
     activation_bytes: int
     state_bytes: int
     cache: str = "model"
+    moments: int = 0
+    archived: int = 0
+    archive_bytes: int = 0
 
     @property
     def forwards(self) -> int:
-        return self.denoise + self.context + self.recache
+        return self.denoise + self.context + self.recache + self.moments
 
     @property
     def cache_bytes(self) -> int:
@@ -136,6 +143,8 @@ def estimate(
     frame = _frame_bytes(model, shape, memory)
     tables = 2 * INT64 * model.layers * shape.batch * memory.bank_slots
     video_frames = plan.grid.px_frames(plan.chunks) - plan.grid.px_frames(done)
+    archive = counts.archived * _archived_bytes(model, shape, memory)
+    texts = 3 if memory.bank_keys == "alone" else 2
     return Estimate(
         chunks=chunks,
         video_frames=video_frames,
@@ -150,10 +159,13 @@ def estimate(
         window_bytes=memory.window_frames * frame,
         candidate_bytes=counts.candidates * frame,
         pin_bytes=counts.named * frame,
-        prompt_bytes=4 * model.layers * shape.batch * model.text_length * model.dim * model.dtype_bytes,
+        prompt_bytes=2 * texts * model.layers * shape.batch * model.text_length * model.dim * model.dtype_bytes,
         activation_bytes=_activation_bytes(model, shape, memory, plan, counts.span),
-        state_bytes=_state_bytes(model, shape, memory, plan, counts),
+        state_bytes=_state_bytes(model, shape, memory, plan, counts) + archive,
         cache=memory.cache,
+        moments=counts.moments,
+        archived=counts.archived,
+        archive_bytes=archive,
     )
 
 
@@ -167,6 +179,8 @@ class _Counts:
     named       named pins.
     candidates  most frames that have buffers of their own on the way to the bank: an upper bound.
     waiting     such frames at the end; where that is open, after any chunk at most.
+    moments     passes over a single frame, as in `Estimate`.
+    archived    frames in the archive at the end.
     """
 
     recaches: int
@@ -175,19 +189,24 @@ class _Counts:
     named: int
     candidates: int
     waiting: int
+    moments: int
+    archived: int
 
 
 def _counts(plan: Plan, memory: MemoryConfig, done: int, open_end: bool) -> _Counts:
     pinned = {*memory.pins, *(pin.frame for pin in plan.pins if pin.name is None)}
     named = {pin.name: pin.frame for pin in plan.pins if pin.name is not None}
-    forecast = memory_forecast(memory, plan.grid.latent_frames, pinned)
-    recaches = [0]
+    forecast = memory_forecast(memory, plan.grid.latent_frames, pinned=pinned, named=set(named.values()))
+    recaches, read = [0], 0
     for segment in plan.segments:
         forecast.on_prompt_change({named[name] for name in segment.recall})
         if segment.switch == "cut":
             forecast.on_cut()
         if segment.switch == "recache" and segment.start_chunk >= done:
             recaches.append(forecast.recache_frames())
+        if segment.start_chunk < done <= segment.end_chunk:
+            forecast.advance(done)
+            read = forecast.moments
         forecast.advance(segment.end_chunk)
     return _Counts(
         recaches=sum(frames > 0 for frames in recaches),
@@ -196,6 +215,8 @@ def _counts(plan: Plan, memory: MemoryConfig, done: int, open_end: bool) -> _Cou
         named=len(named),
         candidates=forecast.most_buffers,
         waiting=forecast.most_waiting if open_end else forecast.waiting,
+        moments=forecast.moments - read,
+        archived=forecast.archived,
     )
 
 
@@ -215,6 +236,12 @@ def _frame_bytes(model: ModelSize, shape: LatentShape, memory: MemoryConfig) -> 
     scales = 2 * model.heads if in_fp8 else 0
     number_bytes = FP8 if in_fp8 else model.dtype_bytes
     return model.layers * shape.batch * (numbers * number_bytes + (scales + model.dim) * FLOAT32)
+
+
+def _archived_bytes(model: ModelSize, shape: LatentShape, memory: MemoryConfig) -> int:
+    """Count the bytes of an archived frame in RAM: its latents, and its mean keys where it is chosen by them."""
+    keys = model.layers * model.dim if memory.archive_rule == "keys" else 0
+    return FLOAT32 * shape.batch * (model.channels * shape.rows * shape.columns + keys)
 
 
 def _activation_bytes(model: ModelSize, shape: LatentShape, memory: MemoryConfig, plan: Plan, span: int) -> int:
@@ -337,9 +364,10 @@ class Footprint:
 
     @property
     def ram_bytes(self) -> int:
-        """Peak in RAM beside the models' own files: the state, named pins that are kept there, and pictures."""
+        """Peak in RAM beside the models' own files: the state, named pins and the archive, kept there, and pictures."""
         carry = 0 if self.decode is None else self.decode.carry
-        return self.estimate.state_bytes + self.estimate.pin_bytes + self.picture_bytes + carry
+        kept = self.estimate.pin_bytes + self.estimate.archive_bytes
+        return self.estimate.state_bytes + kept + self.picture_bytes + carry
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers for programs, fit for JSON."""

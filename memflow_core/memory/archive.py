@@ -35,11 +35,13 @@ class Moments(Protocol):
 class Archive:
     """Recorded frames, oldest first.
 
+    rule     one of ARCHIVE_RULES, which they are chosen by.
     prompts  number of the prompt that each frame was made under.
-    keys     mean key of each when it was made, [layers, B, heads, head_dim] float32 on the CPU.
+    keys     mean key of each when it was made, [layers, B, heads, head_dim] float32 on the CPU; rule `keys` alone.
     banned   frames that are never recalled.
     """
 
+    rule: str
     prompts: dict[int, int] = field(default_factory=dict)
     keys: dict[int, Tensor] = field(default_factory=dict)
     banned: set[int] = field(default_factory=set)
@@ -48,27 +50,27 @@ class Archive:
         """Keep a frame for good; one that is kept already stays as it is."""
         if frame not in self.prompts:
             self.prompts[frame] = prompt
-            self.keys[frame] = mean_k.float().cpu()
+            if self.rule == "keys":
+                self.keys[frame] = mean_k.float().cpu()
 
     def scores(
-        self, rule: str, frames: Sequence[int], item: int, *, coming: PromptKeys, text: Callable[[int], Tensor]
+        self, frames: Sequence[int], item: int, *, coming: PromptKeys, text: Callable[[int], Tensor]
     ) -> list[float]:
-        """Score frames for the coming prompt of one batch item, by one of ARCHIVE_RULES.
+        """Score frames for the coming prompt of one batch item.
 
         text  gives the embedding [B, length, text_dim] of a frame.
         """
-        if rule == "keys":
+        if self.rule == "keys":
             stored = torch.stack([self.keys[frame][:, item] for frame in frames])
             return recall.keys(coming.own_k[:, item].cpu(), stored).tolist()
         first_of = {self.prompts[frame]: frame for frame in reversed(frames)}
         past = [text(frame)[item].cpu() for frame in first_of.values()]
-        score = recall.words if rule == "words" else recall.similarity
+        score = recall.words if self.rule == "words" else recall.similarity
         by_prompt = dict(zip(first_of, score(coming.text[item].cpu(), past).tolist(), strict=True))
         return [by_prompt[self.prompts[frame]] for frame in frames]
 
     def choose(
         self,
-        rule: str,
         frames: Sequence[int],
         places: int,
         item: int,
@@ -79,18 +81,18 @@ class Archive:
         """Choose at most `places` of some frames for one batch item. Returns (chosen, the scores of all)."""
         if not frames:
             return [], []
-        scores = self.scores(rule, frames, item, coming=coming, text=text)
+        scores = self.scores(frames, item, coming=coming, text=text)
         chosen = recall.choose(scores, [self.prompts[frame] for frame in frames], places)
         return [frames[index] for index in chosen], scores
 
     def state_dict(self) -> StateDict:
-        """Frames with their prompts, bans, and mean keys."""
+        """Frames with their prompts, bans, and mean keys where the rule reads them."""
         meta = {"archive": [list(entry) for entry in self.prompts.items()], "banned": sorted(self.banned)}
         return StateDict({"archive.keys": torch.stack(list(self.keys.values()))} if self.keys else {}, meta)
 
     def load_state_dict(self, state: StateDict) -> None:
         """Read back what `state_dict` gave."""
         self.prompts = dict(state.meta["archive"])
-        keys = state.tensors["archive.keys"].unbind() if self.prompts else ()
-        self.keys = dict(zip(self.prompts, keys, strict=True))
+        keys = state.tensors["archive.keys"].unbind() if self.prompts and self.rule == "keys" else ()
+        self.keys = dict(zip(self.prompts, keys, strict=False))
         self.banned = set(state.meta["banned"])

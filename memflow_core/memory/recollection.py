@@ -20,6 +20,9 @@ from .state_dict import StateDict
 from .trace import Trace
 
 
+MOST_TRACED = 64  # archived frames whose scores a decision leaves in the trace
+
+
 class Recollection:
     """Reads frames anew, and fills a bank from the archive.
 
@@ -32,8 +35,7 @@ class Recollection:
         self.bank = bank
         self.moments = moments
         self.trace = trace
-        self.archive = Archive()
-        self.rule = config.archive_rule
+        self.archive = Archive(config.archive_rule)
         self.reads_alone = config.bank_keys == "alone"
         self.has_archive = config.archive != "off"
         self.due = False
@@ -76,7 +78,9 @@ class Recollection:
         """Whether a frame that leaves the window has a chance to enter beside what the prompt asked for."""
         if frame in self.archive.banned:
             return False
-        return not self.has_archive or frame in protected or self.chosen.shape[1] < self.bank.slots
+        # a place that is kept for a pin to come may be used until then
+        taken = min(self.bank.cache.layout.bank, self.chosen.shape[1] + len(protected))
+        return not self.has_archive or frame in protected or taken < self.bank.slots
 
     def asked_for(self, frames: Tensor) -> Tensor:
         """Which of frames [layers, B, n] the current prompt asked for, bool alike."""
@@ -103,15 +107,23 @@ class Recollection:
         free = [f for f in archive.prompts if f not in archive.banned and f not in pinned and may_return(f)]
         chosen, scores = [], []
         for item in range(self.bank.cache.batch):
-            found, item_scores = archive.choose(self.rule, free, places, item, coming=prompt, text=self.moments.text)
+            found, item_scores = archive.choose(free, places, item, coming=prompt, text=self.moments.text)
             chosen.append(found)
             scores.append(item_scores)
         before = self.bank.listed_frames().clone()
         self._fill([[*sorted(pinned), *found] for found in chosen], kept)
         self.chosen = _table(chosen).to(self.bank.cache.device)
         self.due = False
-        fields = {"rule": self.rule, "frames": free, "scores": scores, "first_layer": 0}
-        self.trace.add("choose", chunk, **fields, before=before, after=self.bank.listed_frames())
+        self.trace.add(
+            "choose",
+            chunk,
+            rule=archive.rule,
+            archived=len(archive.prompts),
+            **_best(free, scores),
+            first_layer=0,
+            before=before,
+            after=self.bank.listed_frames(),
+        )
 
     def _fill(self, frames: list[list[int]], kept: Mapping[int, Candidate]) -> None:
         """Put frames, a list for each batch item, into the bank; those that are not there yet are read alone."""
@@ -153,6 +165,18 @@ class Recollection:
         self.archive.load_state_dict(state)
         self.chosen = _table(state.meta["chosen"]).to(self.bank.cache.device)
         self.due = state.meta["choice_due"]
+
+
+def _best(frames: list[int], scores: list[list[float]]) -> dict[str, list]:
+    """The frames that scored best for any batch item, with their scores [B][n]: a trace must not grow with its square.
+
+    frames  oldest first, with scores [B][frames].
+    """
+    places = sorted(range(len(frames)), key=lambda place: -max(row[place] for row in scores))[:MOST_TRACED]
+    return {
+        "frames": [frames[place] for place in places],
+        "scores": [[row[place] for place in places] for row in scores],
+    }
 
 
 def _table(rows: list[list[int]]) -> Tensor:

@@ -306,7 +306,7 @@ def _check_archive(state: _Checked) -> set[int]:
         return set()
     batch = state.shape.batch
     frames = check_archive(state.meta, end=state.end, batch=batch, places=state.memory.bank_slots)
-    if frames:
+    if frames and state.memory.archive_rule == "keys":
         heads, width = state.tensors["archive.keys"].shape[-2:]
         state.finite("archive.keys", (len(frames), state.layers, batch, heads, width))
     return set(frames)
