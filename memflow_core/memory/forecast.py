@@ -13,7 +13,6 @@ from ..config import MemoryConfig
 from .layout import SlotLayout
 from .reference import published_span
 
-
 READ_BUFFERS = 2  # of a frame that is read anew: where the pass writes it, and the bank's copy
 
 

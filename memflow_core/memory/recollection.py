@@ -19,7 +19,6 @@ from .prompt_keys import PromptKeys
 from .state_dict import StateDict
 from .trace import Trace
 
-
 MOST_TRACED = 64  # archived frames whose scores a decision leaves in the trace
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
 from memflow_core.config import ARCHIVE_RULES, MemoryConfig
-from memflow_core.memory import recall
+from memflow_core.memory import recall, recollection
 from memflow_core.play import MemoryLog
 from memflow_core.schedule import ChunkGrid
 from memflow_core.state import StreamState, capture, resume
@@ -198,12 +200,89 @@ def test_the_memory_log_shows_what_was_chosen_with_its_score(make_stream, play, 
     assert len(shown) == 2 and all(frame.score is not None and frame.layers == 1 for frame in shown)
 
 
+def test_a_long_story_leaves_its_best_scores_alone_in_the_trace(make_stream, play, prompt, monkeypatch):
+    monkeypatch.setattr(recollection, "MOST_TRACED", 2)
+    stream = make_stream(**ARCHIVE)
+    play(stream, BACK + 1, story(prompt))
+    choice = [record for record in stream.trace.records if record["event"] == "choose"][-1]
+    assert choice["archived"] == BACK == len(stream.memory.recollection.archive.prompts) - 1
+    assert len(choice["frames"]) == len(choice["scores"][0]) == 2
+    assert set(choice["frames"]) <= HERO_FRAMES and choice["scores"][0] == sorted(choice["scores"][0], reverse=True)
+
+
+def test_only_the_rule_that_reads_keys_keeps_them(make_stream, play, prompt):
+    for rule in ARCHIVE_RULES:
+        stream = make_stream(**ARCHIVE, archive_rule=rule)
+        play(stream, 6, story(prompt))
+        assert len(stream.memory.recollection.archive.keys) == (6 if rule == "keys" else 0)
+        assert ("archive.keys" in capture(stream).tensors) == (rule == "keys")
+
+
+def test_moments_are_read_with_the_weights_of_their_prompt(make_stream, prompt, backbone):
+    asked = []
+
+    class Sets:
+        def select(self, name):
+            asked.append(name)
+
+    backbone._weight_sets = Sets()
+    stream = make_stream(**ARCHIVE)
+    for shot, number in enumerate((HERO, *OTHERS, HERO)):
+        stream.set_prompt(prompt(number), weights="hero" if shot == 0 else "others")
+        for _ in range(CHUNKS):
+            before = len(asked)
+            next(stream)
+    assert any(write.weights == "hero" for write in stream.provenance.writes)
+    stream.set_prompt(prompt(HERO), weights="others")
+    stream.memory.recollection.archive.banned.clear()
+    before = len(asked)
+    stream.memory.recollection.moments.read_alone(3)
+    assert asked[before:] == ["hero", "others"]
+    backbone._weight_sets = None
+
+
+@pytest.mark.parametrize("content", ["exact", "compact"])
+def test_the_best_prompt_is_found_after_a_resume_too(make_stream, play, prompt, backbone, tmp_path, content):
+    stream = make_stream(**ARCHIVE)
+    play(stream, BACK, story(prompt))
+    state = capture(stream)
+    (state if content == "exact" else state.compact()).save(tmp_path / "state.safetensors")
+    resumed = resume(StreamState.load(tmp_path / "state.safetensors"), backbone)
+    log = MemoryLog(ChunkGrid(fps=16.0))
+    log.skip(resumed.trace.records)
+    [chunk] = play(resumed, 1, story(prompt))
+    archive = log.chunk(chunk).archive
+    assert archive is not None and archive.moments == BACK
+    assert {frame.chunk for frame in archive.recalled} <= set(range(CHUNKS)) and archive.recalled
+
+
+def test_a_damaged_choice_in_a_trace_is_refused(make_stream, play, prompt, tmp_path):
+    stream = make_stream(**ARCHIVE)
+    play(stream, BACK + 1, story(prompt))
+    state = capture(stream)
+    for wrong in (
+        {"scores": [[1.0]]},
+        {"frames": "all"},
+        {"archived": -1},
+        {"after": [[[0] * 9]]},
+        {"rule": None},
+    ):
+        records = [record | wrong if record["event"] == "choose" else record for record in state.trace]
+        text = torch.frombuffer(bytearray(json.dumps(records).encode()), dtype=torch.uint8)
+        StreamState({**state.tensors, "trace": text}, state.meta).save(tmp_path / "state.safetensors")
+        with pytest.raises(ValueError, match="cannot be continued: record"):
+            StreamState.load(tmp_path / "state.safetensors")
+
+
 @pytest.mark.parametrize(
     "settings, message",
     [
         ({"archive": "latents"}, "set bank_keys to 'alone'"),
         ({"archive": "latents", "bank_keys": "alone", "retrieval": "none"}, "there is no bank"),
         ({"bank_keys": "alone", "retrieval": "reference"}, "published code's very numbers"),
+        ({"bank_keys": "alone", "retrieval": "none"}, "there is no bank"),
+        ({"bank_keys": "alone", "bank_frames": 0}, "there is no bank"),
+        ({"archive_rule": "similarity"}, "archive is 'off', so there is nothing to choose from"),
         ({"archive": "keys"}, "must be one of off, latents"),
         ({"archive_rule": "luck"}, "must be one of " + ", ".join(ARCHIVE_RULES)),
     ],
