@@ -51,13 +51,14 @@ def rms_norm(norm: Layer, x: Tensor) -> Tensor:
 def feed_forward(ffn: nn.Sequential, x: Tensor) -> Tensor:
     """Linear, GELU (tanh), Linear over x [B, L, dim] -> as x.
 
-    The module runs itself where it can: a plain `Sequential`, one whose forward was made for its own Linears, and one
-    whose forward was replaced. A forward that folds the GELU into the call of its second Linear would fail on a Linear
-    of another package, as GGUF loaders bring, so there the three steps are called one by one.
+    The module runs itself where it can: a plain `Sequential`, one whose forward was made for its own Linears, one whose
+    forward was replaced, and any other module in its place. A forward that folds the GELU into the call of its second
+    Linear would fail on a Linear of another package, as GGUF loaders bring, so there the three steps are called one by
+    one.
     """
-    widen, _, narrow = ffn
-    if replaced_forward(ffn) is not None:
+    if not isinstance(ffn, nn.Sequential) or len(ffn) != 3 or replaced_forward(ffn) is not None:
         return ffn(x)
+    widen, _, narrow = ffn
     if type(widen) is nn.Linear and _bypasses_torch(x) and torch.backends.mkldnn.is_available():
         # a GELU on its own takes two fifths of the time of the product before it
         return narrow(torch.ops.mkldnn._linear_pointwise(x, widen.weight, widen.bias, "gelu", [], "tanh"))

@@ -61,9 +61,11 @@ def read_story(text: str, story: int = 1) -> PromptSchedule:
     """
     count = len(split_stories(_checked(text).strip()))
     if count > 1:
-        require(1 <= story <= count, f"story is {story}, but the text holds {count} stories: choose 1 to {count}.")
+        require(
+            1 <= story <= count, f"story is {show(story)}, but the text holds {count} stories: choose 1 to {count}."
+        )
         return read_schedule(text, story).with_notes([note("story {0} of {1}", story, count)])
-    require(story == 1, f"story is {story}, but the text holds one schedule: set story to 1.")
+    require(story == 1, f"story is {show(story)}, but the text holds one schedule: set story to 1.")
     return read_schedule(text)
 
 

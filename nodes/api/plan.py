@@ -45,7 +45,7 @@ from ..run import (
 from .bodies import BadBody, answer_with, read_object
 
 PATH, PRESETS_PATH = "/memflow/plan", "/memflow/presets"
-MAX_BYTES = 256 * 1024
+MAX_BYTES = 8 * 2**20  # as many characters as the node takes, each written as \uXXXX
 REQUIRED = ("schedule", "length", "fps", "width", "height", "steps")
 OPTIONAL = {"global_prompt": "", "memory": None, "model": USUAL, "weights": "model", "streamed": True, "story": 1}
 

@@ -23,7 +23,7 @@ from ..run import note_message
 from .bodies import BadBody, answer_with, read_object
 
 PATH = "/memflow/schedule"
-MAX_BYTES = 256 * 1024
+MAX_BYTES = 8 * 2**20  # as many characters as the node takes, each written as \uXXXX
 USAGE = 'the body must be JSON of the form {"text": "0s: a prompt"}.'
 
 

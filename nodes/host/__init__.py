@@ -20,7 +20,9 @@ from .files import (
 from .honoured.attention import attention_of
 from .honoured.conditioning import Spoken, read_conditioning
 from .honoured.findings import INSERTED, KEYFRAMES, UNUSED, Finding, one_a_node
-from .honoured.model import ModelFindings, inspect_model, wan_tree
+from .honoured.model import ModelFindings, inspect_model
+from .honoured.patches import misfit_hooks
+from .honoured.tree import wan_tree
 from .honoured.weights import HookedWeights, WeightHooks, hooks_of_clip, model_for_hooks
 from .models import (
     DTYPES,

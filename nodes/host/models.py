@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...memflow_core.model import ModelSize
-from .honoured.model import wan_tree
+from .honoured.tree import tree_to_load
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
@@ -56,22 +56,24 @@ def weight_bytes_of(model: Any) -> int:
 
 def latent_channels_of(model: Any) -> int:
     """Channels of the latents that a `MODEL` makes."""
-    return wan_tree(model).patch_embedding.weight.shape[1]
+    with tree_to_load(model) as tree:
+        return tree.patch_embedding.weight.shape[1]
 
 
 def size_of(model: Any, embeddings: Sequence[Tensor]) -> ModelSize:
     """Sizes of a `MODEL` that reads these prompt embeddings, [1, length, text_dim] each, for an estimate."""
-    tree = cast(Any, wan_tree(model))
-    return ModelSize(
-        layers=len(tree.blocks),
-        dim=tree.dim,
-        heads=tree.num_heads,
-        ffn_dim=tree.blocks[0].ffn[0].out_features,
-        text_dim=embeddings[0].shape[-1],
-        text_length=max(embedding.shape[1] for embedding in embeddings),
-        channels=latent_channels_of(model),
-        dtype_bytes=dtype_of(model).itemsize,
-    )
+    with tree_to_load(model) as loaded:
+        tree = cast(Any, loaded)
+        return ModelSize(
+            layers=len(tree.blocks),
+            dim=tree.dim,
+            heads=tree.num_heads,
+            ffn_dim=tree.ffn_dim,
+            text_dim=embeddings[0].shape[-1],
+            text_length=max(embedding.shape[1] for embedding in embeddings),
+            channels=tree.patch_embedding.weight.shape[1],
+            dtype_bytes=dtype_of(model).itemsize,
+        )
 
 
 def wan_model(
@@ -114,7 +116,8 @@ def with_lora(model: Any, lora: dict[str, Tensor], strength: float) -> Any:
 
 def check_text_width(model: Any, embeddings: Sequence[Tensor]) -> None:
     """Raise ValueError unless prompt embeddings, [1, length, text_dim] each, are as wide as a `MODEL` reads them."""
-    width = wan_tree(model).text_embedding[0].in_features
+    with tree_to_load(model) as tree:
+        width = tree.text_embedding[0].in_features
     for embedding in embeddings:
         if embedding.ndim != 3 or embedding.shape[-1] != width:
             raise ValueError(

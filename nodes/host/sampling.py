@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...memflow_core.model import Backbone, Compiler
 from .honoured.attention import AttentionOptions, attention_of, cross_attention_of, has_override, reader_of
-from .honoured.model import wan_tree
+from .honoured.tree import wan_tree
 from .honoured.weights import HookedWeights
 
 

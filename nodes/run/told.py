@@ -21,7 +21,9 @@ def told(request: Request) -> list[Message]:
             message("The state was made under LoRA hooks that the schedule lacks: it goes on without them.")
         )
     unused = [*found.unused, *request.schedule.unused, *(() if state is None else state.unused)]
-    if not request.schedule.hooks_by_name:
+    hooks = request.schedule.hooks_by_name
+    unused += host.misfit_hooks(request.model, [hooked.group for hooked in hooks.values()])
+    if not hooks:
         # else it is the one that the schedule was read with
         unused += host.hooks_of_clip(request.clip)
     sentences += [_sentence(finding) for finding in host.one_a_node(unused)]

@@ -96,7 +96,7 @@ WRONG = [
 WRONG += ["../../etc/passwd", "%s%n{0}", [], {}, [[]] * 50, {"a": {"b": []}}, "1" * 5000, "٣٣", "0s: a\n" * 3000]
 # what only a program would say, or only this machine
 INSIDE = re.compile(r"Traceback|\b[A-Z]\w*(?:Error|Exception)\b|\.py\b|/tmp/|site-packages|<class|object at 0x")
-LIVE_MOST, OTHERS_MOST = 64 * 1024, 256 * 1024
+LIVE_MOST, OTHERS_MOST = 64 * 1024, 8 * 2**20
 
 
 def ask(comfy, path: str, body: bytes, headers: dict[str, str] = JSON, method: str = "POST") -> tuple[int, dict]:

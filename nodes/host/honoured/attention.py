@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
+from inspect import Parameter, signature
 from typing import Any
 
+import comfy.ldm.modules.attention
+import comfy.ldm.wan.model
 import torch
-from comfy.ldm.modules.attention import optimized_attention
 from torch import Tensor
 
 from ....memflow_core.model import CrossAttention, WanTree, replaced_forward
 from .model import ATTENTION_OVERRIDE, TRANSFORMER_OPTIONS
 
 TRAIN_STEPS = 1000
+_COMFY = comfy.ldm.modules.attention.__name__
 
 
 class AttentionOptions:
@@ -48,19 +51,21 @@ class AttentionOptions:
 def attention_of(model: Any, options: dict[str, Any] | None = None) -> Callable[..., Tensor]:
     """ComfyUI's attention, with any override that a node put on the model: q, k, v [B, heads, L, head_dim] -> same.
 
+    It is the one that ComfyUI's Wan model calls, which some packs replace.
+
     options  what an override reads; None: the model's `transformer_options`.
     """
+    attention = _attend_with(comfy.ldm.wan.model.optimized_attention)
     if not has_override(model):
-        # always the same object, so that it is timed once
-        return _comfy_attention
+        return attention
     told = model.model_options[TRANSFORMER_OPTIONS] if options is None else options
     # the options change from block to block, which no compiled code can follow
-    return torch.compiler.disable(partial(_comfy_attention, transformer_options=told))
+    return torch.compiler.disable(partial(attention, transformer_options=told))
 
 
 def reader_of(model: Any) -> str:
-    """How attention reads the frames that SMA chose: `fastest`, or `gather`, through a node's override on the model."""
-    return "gather" if has_override(model) else "fastest"
+    """How attention reads the frames that SMA chose: `fastest`, or `gather`, through an attention of other code."""
+    return "gather" if has_override(model) or _is_foreign(comfy.ldm.wan.model.optimized_attention) else "fastest"
 
 
 def has_override(model: Any) -> bool:
@@ -90,5 +95,28 @@ def _as_in_wan(forward: Callable[..., Tensor], options: dict[str, Any]) -> Cross
     return attend
 
 
-def _comfy_attention(q: Tensor, k: Tensor, v: Tensor, **options: Any) -> Tensor:
-    return optimized_attention(q, k, v, heads=q.shape[1], skip_reshape=True, skip_output_reshape=True, **options)
+@cache
+def _attend_with(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A function with the arguments of ComfyUI's attention, as one of q, k, v [B, heads, L, head_dim] -> same.
+
+    Always the same object for the same function, so that it is timed once.
+    """
+    asked = {"skip_reshape": True}
+    if keeps_heads := _takes(function, "skip_output_reshape"):
+        asked["skip_output_reshape"] = True
+
+    def attend(q: Tensor, k: Tensor, v: Tensor, **options: Any) -> Tensor:
+        out = function(q, k, v, heads=q.shape[1], **asked, **options)
+        return out if keeps_heads else out.unflatten(-1, (q.shape[1], -1)).transpose(1, 2)
+
+    return torch.compiler.disable(attend) if _is_foreign(function) else attend
+
+
+def _takes(function: Callable[..., Tensor], name: str) -> bool:
+    parameters = signature(function).parameters
+    return name in parameters or any(kind.kind is Parameter.VAR_KEYWORD for kind in parameters.values())
+
+
+def _is_foreign(function: Any) -> bool:
+    """Whether an attention is not ComfyUI's own, which may be asked for by a launch option."""
+    return getattr(function, "__module__", None) != _COMFY

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from comfy.hooks import HookGroup
 from torch import Tensor
 
@@ -127,6 +128,10 @@ def _check_embedding(embedding: Any) -> None:
         wrong = f"has the shape {list(embedding.shape)}, but a prompt's is [1, length, width]"
     elif not embedding.is_floating_point():
         wrong = f"holds {str(embedding.dtype).removeprefix('torch.')} numbers, but a prompt's are floating point"
+    elif embedding.itemsize == 1:
+        wrong = f"holds {str(embedding.dtype).removeprefix('torch.')} numbers, but a prompt's have 16 bits or more"
+    elif embedding.layout != torch.strided:
+        wrong = "is sparse, but a prompt's is not"
     elif embedding.is_meta:
         wrong = "has a shape, but holds no numbers"
     if wrong:

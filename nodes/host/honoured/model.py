@@ -5,22 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from comfy.model_sampling import CONST
 from comfy.patcher_extension import CallbacksMP
 from comfy_api.torch_helpers.torch_compile import COMPILE_KEY, TORCH_COMPILE_KWARGS
-from torch import nn
 
 from ....memflow_core.model import WanTree
 from ....memflow_core.stream import FlowSchedule
+from .code import uncalled_code
 from .findings import INSERTED, UNUSED, Finding, node_behind, one_a_node
-from .patches import misfit_patches, uncalled_code
+from .patches import misfit_patches
+from .tree import tree_to_load
 
 ATTENTION_OVERRIDE = "optimized_attention_override"
 TRANSFORMER_OPTIONS = "transformer_options"
-CHANNELS, SPATIAL = 16, 8
 
 # parts of the tree that a stream calls, or reads; `forward` of cross-attention is called where it was replaced
 _WHOLE = r"(\..+)?"
@@ -42,10 +42,6 @@ _USED_CALLBACKS = {
     CallbacksMP.ON_APPLY_HOOKS,
     CallbacksMP.ON_REGISTER_ALL_HOOK_PATCHES,
 }
-# of these a stream reads all; an entry of another name in the same place is one that it does not know
-_TREE_PARTS = {"patch_embedding", "text_embedding", "time_embedding", "time_projection", "blocks", "head"}
-_BLOCK_PARTS = {"norm1", "self_attn", "norm3", "cross_attn", "norm2", "ffn", "modulation"}
-_ATTENTION_PARTS = {"q", "k", "v", "o", "norm_q", "norm_k"}
 # options whose values do not say which node they come from
 _NODES = {
     "context_handler": "Context Windows",
@@ -70,68 +66,20 @@ class ModelFindings:
     unused: tuple[Finding, ...]
 
 
-def wan_tree(model: Any) -> WanTree:
-    """The Wan-layout module tree inside a `MODEL`. Raises ValueError, naming what it found, for anything else."""
-    # an attribute of the model, or what a node puts in its place when the model is loaded
-    tree = model.get_model_object("diffusion_model")
-    found = type(model.model).__name__
-    if not all(hasattr(tree, part) for part in _TREE_PARTS):
-        raise ValueError(
-            f"the model is a {found}, but MemFlow needs a Wan 2.1 text-to-video model: load MemFlow, "
-            f"Self-Forcing, LongLive or Causal Forcing weights of the 1.3B layout."
-        )
-    channels = tree.patch_embedding.weight.shape[1]
-    if getattr(tree, "img_emb", None) is not None or channels != tree.out_dim:
-        raise ValueError(
-            f"the model is a {found} with {channels} input channels, but MemFlow needs a text-to-video model "
-            f"with {tree.out_dim}: image-to-video and control models cannot be streamed."
-        )
-    spatial = getattr(model.model.latent_format, "spacial_downscale_ratio", SPATIAL)
-    if channels != CHANNELS or spatial != SPATIAL:
-        raise ValueError(
-            f"the model is a {found} with {channels} latent channels for {spatial} x {spatial} pixels, as Wan 2.2 5B, "
-            f"but MemFlow streams models with {CHANNELS} for {SPATIAL} x {SPATIAL}: load a model of the 1.3B or 14B "
-            f"text-to-video layout."
-        )
-    extra = next(_foreign_parts(tree), None)
-    if extra is not None:
-        raise ValueError(
-            f"the model is a {found}, whose {extra} a stream would leave out: VACE, speech, camera, animation and "
-            f"reference models cannot be streamed; load a plain text-to-video model."
-        )
-    return cast(WanTree, tree)
-
-
 def inspect_model(model: Any) -> ModelFindings:
     """Look through a `MODEL`. Raises ValueError, naming the node or the part, for what cannot be streamed at all."""
-    wan_tree(model)
+    with tree_to_load(model) as tree:
+        return _inspect(model, tree)
+
+
+def _inspect(model: Any, tree: WanTree) -> ModelFindings:
     shift, shift_node = _shift(model)
     if "latent_format" in model.object_patches:
         raise ValueError(
             f"the model's latent format was changed to {type(model.object_patches['latent_format']).__name__}, but "
             f"MemFlow streams Wan 2.1's: take the node out that does so."
         )
-    return ModelFindings(shift, shift_node, one_a_node(_unused(model)))
-
-
-def _foreign_parts(tree: Any) -> Iterator[str]:
-    """Parts with weights that a stream would never call, by their place in the tree."""
-    yield from _unknown(tree, _TREE_PARTS, "")
-    for number, block in enumerate(tree.blocks):
-        yield from _unknown(block, _BLOCK_PARTS, f"blocks.{number}.")
-        for name in ("self_attn", "cross_attn"):
-            yield from _unknown(getattr(block, name), _ATTENTION_PARTS, f"blocks.{number}.{name}.")
-
-
-def _unknown(module: Any, known: set[str], place: str) -> Iterator[str]:
-    if not isinstance(module, nn.Module):
-        return
-    for name, part in module.named_children():
-        if name not in known and next(part.parameters(), None) is not None:
-            yield f"{place}{name}"
-    for name, _ in module.named_parameters(recurse=False):
-        if name not in known:
-            yield f"{place}{name}"
+    return ModelFindings(shift, shift_node, one_a_node(_unused(model, tree)))
 
 
 def _shift(model: Any) -> tuple[float | None, str]:
@@ -172,7 +120,7 @@ def _sampling_name(sampling: Any) -> str:
     return "ModelSamplingAuraFlow" if node == "ModelSamplingSD3" and sampling.multiplier == 1 else node
 
 
-def _unused(model: Any) -> Iterator[Finding]:
+def _unused(model: Any, tree: WanTree) -> Iterator[Finding]:
     options = dict(model.model_options)
     inner = options.pop(TRANSFORMER_OPTIONS, {})
     options.pop(TORCH_COMPILE_KWARGS, None)
@@ -186,7 +134,7 @@ def _unused(model: Any) -> Iterator[Finding]:
         *_leaves({"additional_models": model.additional_models}, ""),
         *_objects(model),
         *misfit_patches(model),
-        *uncalled_code(wan_tree(model), _USED_OBJECTS.fullmatch),
+        *uncalled_code(model.model, tree, _USED_OBJECTS.fullmatch),
     ]
     yield from found
     yield from _leaves({"injections": model.injections}, "", INSERTED)

@@ -1,35 +1,56 @@
-"""Patches on a MODEL that change nothing: weights of another size, and code of modules that a stream never calls."""
+"""Patches of weights that change nothing, since their sizes are not the model's: LoRAs and the like."""
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Callable, Iterator, Sequence
+import logging
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import torch
+from comfy.hooks import HookGroup
+from comfy.lora import load_lora, model_lora_keys_unet
 from comfy.utils import get_attr
-from comfy.weight_adapter import LoHaAdapter, LoRAAdapter
+from comfy.weight_adapter import WeightAdapterBase
 from torch import Tensor
 
-from .findings import UNUSED, Finding, node_behind
-
-_FORWARDS = ("forward", "_forward", "forward_orig")
-_BLOCK = re.compile(r"\.\d+\b")
+from .findings import UNUSED, Finding
 
 
 def misfit_patches(model: Any) -> Iterator[Finding]:
     """One finding where patches, as of a LoRA, have other sizes than their weights, for which ComfyUI skips them."""
-    misfits = sum(not _fits(model, key, patches) for key, patches in model.patches.items())
-    if misfits:
-        yield Finding(UNUSED, f"a LoRA of other sizes than the model's, for {misfits} of {len(model.patches)} weights")
+    fits = [
+        _fits(model, key, [(value, offset) for _, value, _, offset, *_ in patches])
+        for key, patches in model.patches.items()
+    ]
+    yield from _misfits(fits)
 
 
-def _fits(model: Any, key: str | tuple, patches: Sequence[tuple]) -> bool:
+def misfit_hooks(model: Any, groups: Iterable[HookGroup]) -> Iterator[Finding]:
+    """One finding where weights of LoRA hooks have other sizes than the model's, or none of them is for the model."""
+    keys = model_lora_keys_unet(model.model, {})
+    for hook in (hook for group in groups for hook in group.hooks):
+        weights = load_lora(hook.weights, keys, log_missing=False) if hook.need_weight_init else hook.weights
+        if not weights:
+            yield Finding(UNUSED, "hooks: a LoRA without weights for this model")
+        parts = [key if isinstance(key, tuple) else (key, None) for key in weights]
+        yield from _misfits(
+            [_fits(model, part[0], [(weights[key], part[1])]) for key, part in zip(weights, parts, strict=True)]
+        )
+
+
+def _misfits(fits: Sequence[bool]) -> Iterator[Finding]:
+    if not all(fits):
+        yield Finding(UNUSED, f"a LoRA of other sizes than the model's, for {fits.count(False)} of {len(fits)} weights")
+
+
+def _fits(model: Any, key: str | tuple, patches: Sequence[tuple[Any, tuple[int, int, int] | None]]) -> bool:
+    """Whether patches, with the parts of the weight that they are for, have the weight's size."""
     try:
         shape = list(get_attr(model.model, key if isinstance(key, str) else key[0]).shape)
     except AttributeError:
         return True
-    return all(_has_size(value, _narrowed(shape, offset)) for _, value, _, offset, *_ in patches)
+    return all(_has_size(value, _narrowed(shape, offset)) for value, offset in patches)
 
 
 def _narrowed(shape: list[int], offset: tuple[int, int, int] | None) -> list[int]:
@@ -39,37 +60,43 @@ def _narrowed(shape: list[int], offset: tuple[int, int, int] | None) -> list[int
 
 def _has_size(value: Any, shape: list[int]) -> bool:
     """Whether a patch has the numbers of a weight of this shape; true for kinds of patches that are not known."""
-    if isinstance(value, LoRAAdapter):
-        up, down, _, mid, _, reshape = value.weights[:6]
-        if mid is not None or reshape is not None:
-            return True
-        rows, columns = up.flatten(start_dim=1), down.flatten(start_dim=1)
-        return rows.shape[1] == columns.shape[0] and rows.shape[0] * columns.shape[1] == math.prod(shape)
-    if isinstance(value, LoHaAdapter):
-        first, second, tucker = value.weights[0], value.weights[1], value.weights[5]
-        return tucker is not None or first.shape[0] * second.shape[1] == math.prod(shape)
+    if isinstance(value, WeightAdapterBase):
+        return _changes(value, torch.empty(shape, device="meta"))
     kind, numbers = value if isinstance(value, tuple) and len(value) == 2 else ("diff", value)
+    if kind == "set" and list(numbers[0].shape) != shape:
+        raise ValueError(
+            f"a LoRA sets weights of the shape {list(numbers[0].shape)} where the model has {shape}: take the LoRA out."
+        )
     if kind != "diff" or not isinstance(numbers, tuple) or not isinstance(numbers[0], Tensor):
         return True
     padded = len(numbers) > 1 and numbers[1].get("pad_weight")
     return bool(padded) or list(numbers[0].shape) == shape
 
 
-def uncalled_code(tree: Any, is_used: Callable[[str], object]) -> Iterator[Finding]:
-    """Findings of code that stands on the modules of a tree themselves, where a stream calls none of it.
+def _changes(adapter: WeightAdapterBase, weight: Tensor) -> bool:
+    """Whether ComfyUI's own code for LoRA, LoKr, OFT and the like changes a weight: tried on shapes without numbers.
 
-    is_used  whether a stream calls, or reads, what stands at a place such as `diffusion_model.head.forward`.
+    It logs an error, and leaves the weight as it is, where the sizes differ.
     """
-    for name, module in getattr(tree, "_orig_mod", tree).named_modules():
-        place = f"diffusion_model.{name}".rstrip(".")
-        for attribute in _FORWARDS:
-            if attribute in vars(module) and not is_used(f"{place}.{attribute}"):
-                yield _finding(f"{place}.{attribute}", vars(module)[attribute])
-        hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
-        if hooks and not is_used(place):
-            yield _finding(f"{place}: forward hook", hooks[0])
+    # a limit of 0 is one that OFT need not compare numbers for
+    shapes = [
+        part.to("meta") if isinstance(part, Tensor) else 0.0 if isinstance(part, float) else part
+        for part in adapter.weights
+    ]
+    twin = type(adapter)(adapter.loaded_keys, shapes)
+    before = weight._version
+    logging.getLogger().addFilter(_is_no_error)
+    try:
+        changed = twin.calculate_weight(weight, "", 1.0, 1.0, None, lambda change: change)
+    except NotImplementedError:
+        return True
+    except (RuntimeError, IndexError, ValueError):
+        return False
+    finally:
+        logging.getLogger().removeFilter(_is_no_error)
+    return changed is None or changed is not weight or weight._version > before
 
 
-def _finding(place: str, code: Any) -> Finding:
-    # most nodes do the same to every block
-    return Finding(UNUSED, _BLOCK.sub(".*", place), node_behind(code))
+def _is_no_error(record: logging.LogRecord) -> bool:
+    """ComfyUI tells each misfit when it loads the weights; once is enough."""
+    return record.levelno < logging.ERROR or record.thread != threading.get_ident()
