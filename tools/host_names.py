@@ -10,11 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 
 # top-level modules of ComfyUI that a pack may bind
 PACKAGES = ("comfy", "comfy_api", "comfy_execution", "folder_paths", "latent_preview", "nodes", "server")
 # bases from elsewhere that bring no name that is looked up here
 PLAIN_BASES = {"ABC", "Enum", "Generic", "Module", "Protocol", "object", "str"}
+# what Python itself gives every module that is read from a file
+OF_EVERY_MODULE = {*dir(ModuleType("any")), "__file__"}
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 # names that lead to one another in a circle
 MOST_STEPS = 40
@@ -112,7 +115,7 @@ class Sources:
             other = self.module(_absolute(module, star))
             if other is not None and (found := self._of_module(other, name, steps + 1)):
                 return found
-        return None
+        return VALUE if name in OF_EVERY_MODULE else None
 
     def _bound(self, module: Module, node: ast.AST, name: str, steps: int) -> Found | None:
         if isinstance(node, (ast.Import, ast.ImportFrom)):

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from .crowd import begins_with_time, count_times
 from .errors import ScheduleError, shorten
 from .fold import unwrap_curly
+from .guard import begins_with_time, count_times, holds_time, looks_timed
 from .inline import InlineTime, count_quoted_keys, find_brackets, find_keys, split_line
 from .leftovers import EXPRESSION, NEGATIVE, without_leftovers
 from .line import Entry, quoted_string
 from .notes import Note, lines_left_out, listed, note
-from .schedule import Segment
-from .time import Time
-from .time_like import looks_timed
+from .sightings import SHORT
+from .spans import find_lengths
+from .time import Time, format_time
 
 Made = TypeVar("Made")
 
@@ -68,9 +70,17 @@ def clean_prompt(text: str, number: int, left: Left) -> str:
 
 def is_plain_prompt(prompt: str) -> bool:
     """Whether a prompt reads as itself without double quotes: it has no part that would be left out or split off."""
-    if is_single_quoted(prompt) or prompt[:1] in WRAPS or prompt[:1] in MARKS:
+    if (
+        is_single_quoted(prompt)
+        or prompt[:1] in WRAPS
+        or prompt[:1] in MARKS
+        or _is_sign(prompt[:1])
+        or _NUMBERS.fullmatch(prompt)
+    ):
         return False
     timed = _times_within(prompt) or sure_times(prompt) or count_times(prompt) or looks_timed(prompt)
+    timed = timed or count_times(prompt, SHORT) or holds_time(prompt, begins=False, clock=True, bracket=True)
+    timed = timed or find_lengths(prompt) is not None
     return clean_prompt(prompt, 0, Left()) == prompt and not (timed or begins_with_time(prompt))
 
 
@@ -81,15 +91,43 @@ def check_prompts(entries: Sequence[Entry]) -> None:
         if quoted_string(text) is not None:
             continue
         if not text:
-            raise ScheduleError(f'line {entry.number}: there is no prompt behind the time: write one, or "" for none.')
+            raise ScheduleError(
+                f"line {entry.number}: there is no prompt behind the time: write it there or below, "
+                f'or "" for none; in front of its time it is not read.'
+            )
+        if _NUMBERS.fullmatch(text):
+            raise ScheduleError(
+                f"line {entry.number}: {shorten(text)} is a number, no prompt: write words, or put it in double quotes."
+            )
         if any(time.stretch.kind == "count" and time.joint.strip() for time in find_keys(text)):
             raise refuse_times(entry.number, text)
         if begins_with_time(text):
             raise ScheduleError(
-                f"line {entry.number}: {shorten(text)} begins with a second time: write a range as in '0-3s: a "
-                "prompt', "
-                f"or put the prompt in double quotes if it means no time."
+                f"line {entry.number}: {shorten(text)} begins with a second time: write a range as in '0-3s: a', "
+                f"or, for words, double quotes as in {format_time(entry.start)}: {quoted(text)}."
             )
+
+
+# weights of another program's parameter, `0:(1.0), 16:(0.5)`
+_NUMBERS = re.compile(r"[-+(]*[0-9]+(?:\.[0-9]*)?[)]*")
+
+
+def quoted(prompt: str) -> str:
+    """A prompt in double quotes as an example, cut short."""
+    return json.dumps(prompt if len(prompt) <= 40 else prompt[:37] + "...", ensure_ascii=False)
+
+
+def check_strays(entries: Sequence[Entry]) -> None:
+    """Raise ScheduleError for a time that is left among the words of one of several prompts."""
+    if len(entries) < 2:
+        return
+    clock, bracket = entries[0].style[0] == "clock", bool(entries[0].style[2:] and entries[0].style[2])
+    for entry in entries:
+        if quoted_string(entry.text) is not None:
+            continue
+        for place, line in enumerate(entry.lines):
+            if holds_time(line, begins=place > 0, clock=clock, bracket=bracket):
+                raise refuse_times([entry.number, *entry.numbers][place], line)
 
 
 # marks that stand before every prompt of a list, or around it
@@ -103,13 +141,17 @@ def without_marks(texts: Sequence[str]) -> list[str]:
     if len(texts) < 2 or len(firsts) > 1:
         return list(texts)
     (first,) = firsts
-    if first in MARKS:
+    if first and (first in MARKS or _is_sign(first)):
         return [text.lstrip(first + "\ufe0f").strip() for text in texts]
     close = WRAPS.get(first)
     if close is None or any(len(text) < 3 or text[-1] != close for text in texts):
         return list(texts)
     inner = [text.lstrip(first).rstrip(close) for text in texts]
     return list(texts) if any(first in text or close in text for text in inner) else inner
+
+
+def _is_sign(character: str) -> bool:
+    return bool(character) and unicodedata.category(character) in ("So", "Sm")
 
 
 _NAME = re.compile(
@@ -120,6 +162,17 @@ _NAME = re.compile(
 _CLOSING = re.compile(r"[ \t]{0,3}[\[<]/[0-9][^\[\]<>]{0,30}[\]>]$")
 
 
+_LIST_MARK = re.compile(r"[-*\u2022][ \t]{1,9}")
+
+
+def without_list_marks(entries: Sequence[Entry]) -> None:
+    """Take the marks off the lines below a time where they are a list."""
+    for entry in entries:
+        first, *more = entry.lines
+        if entry.loose and not first and len(more) > 1 and all(_LIST_MARK.match(line) for line in more):
+            entry.lines = ["", *(_LIST_MARK.sub("", line, count=1) for line in more)]
+
+
 def unwrap(entries: Sequence[Entry], left: Left) -> None:
     """Take off what stands around every prompt alike: quotes, marks, closing tags, or a word such as `Prompt:`."""
     texts = [entry.text for entry in entries]
@@ -127,11 +180,12 @@ def unwrap(entries: Sequence[Entry], left: Left) -> None:
         texts = [text.removesuffix(",")[1:-1] for text in texts]
     found = [_NAME.match(text) for text in texts]
     names = {name[0].lower() if name else "" for name in found}
-    if len(entries) > 1 and len(names) == 1 and "" not in names and all(entry.loose for entry in entries):
+    loose = len(entries) > 1 and all(entry.loose for entry in entries)
+    if loose and len(names) == 1 and "" not in names:
         texts = [text[name.end() :] for text, name in zip(texts, found, strict=True) if name]
         left.labels += [entry.number for entry in entries]
     texts = without_marks(texts)
-    if len(texts) > 1 and all(_CLOSING.search(text) for text in texts):
+    if loose and all(_CLOSING.search(text) for text in texts):
         texts = [_CLOSING.sub("", text) for text in texts]
     for entry, text in zip(entries, texts, strict=True):
         if text != entry.text:
@@ -150,25 +204,34 @@ def check_units(entries: Sequence[Entry]) -> None:
         if seconds and (between or goes_on or value < 16):
             raise ScheduleError(
                 f"line {entry.number}: {value:g} has no unit, so it counts video frames among seconds: write "
-                f"'{value:g}s' "
-                f"for seconds, or '{value:g}f' for frames."
+                f"'{value:g}s' for seconds, or '{value:g}f' for frames."
             )
 
 
 def unitless(entries: Sequence[Entry]) -> list[Note]:
-    """What is told of numbers without a unit in other shapes than the text form's, where they often mean seconds.
+    """What is told of numbers without a unit, which often mean seconds; a 0 alone means the same in both.
 
     Raises ScheduleError for one that is no whole number, since there is no such frame.
     """
-    bare = [entry for entry in entries if entry.loose and entry.style[0] == "bare" and entry.start.unit == "frames"]
+    bare = [entry for entry in entries if entry.style[0] == "bare" and entry.start.unit == "frames"]
     for entry in bare:
         if entry.start.value % 1:
             raise ScheduleError(
-                f"line {entry.number}: {entry.start.value:g} has no unit, so it would count video frames, which "
-                "are whole: "
-                f"write '{entry.start.value:g}s' for seconds."
+                f"line {entry.number}: {entry.start.value:g} has no unit, so it would count video frames, which are "
+                f"whole: write '{entry.start.value:g}s' for seconds."
             )
-    return [note("numbers without a unit are video frames ({0})", listed([one.number for one in bare]))] if bare else []
+    if not any(entry.start.value or (entry.loose and entry.end) for entry in bare):
+        return []
+    return [note("numbers without a unit are video frames ({0})", listed([entry.number for entry in bare]))]
+
+
+def split_bars(text: str) -> list[str]:
+    """The parts of `a | b`; a bar within brackets, as in `{red|blue}`, parts nothing."""
+    steps = ((one in "([{") - (one in ")]}") for one in text)
+    # a ')' that closes nothing is part of a smile
+    _, *depths = itertools.accumulate(steps, lambda depth, step: max(0, depth + step), initial=0)
+    bars = [at for at, (one, depth) in enumerate(zip(text, depths, strict=True)) if one == "|" and depth == 0]
+    return [text[begin:end] for begin, end in zip([0, *(at + 1 for at in bars)], [*bars, len(text)], strict=True)]
 
 
 def is_single_quoted(text: str) -> bool:
@@ -194,7 +257,7 @@ def split_entries(entries: Sequence[Entry]) -> list[Entry]:
     for entry, after in zip(entries, [*entries[1:], None], strict=True):
         text = entry.text
         found = None if quoted_string(text) is not None else split_line(text, entry.start, entry.style, entry.weak)
-        if found is None or (after is not None and not _is_before(found[1][-1].start, after.start)):
+        if found is None or (after is not None and not is_before(found[1][-1].start, after.start)):
             parted.append(entry)
             continue
         first, pieces = found
@@ -205,7 +268,8 @@ def split_entries(entries: Sequence[Entry]) -> list[Entry]:
     return parted
 
 
-def _is_before(time: Time, later: Time) -> bool:
+def is_before(time: Time, later: Time) -> bool:
+    """Whether a time is earlier than another in the same unit."""
     return time.unit == later.unit and time.value < later.value
 
 
@@ -225,64 +289,20 @@ def _is_enclosed(prompt: str) -> bool:
     return False
 
 
-# -- ranges -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Ranges:
-    """What the ends of ranges say: the story's length, and what is told of gaps and overlaps."""
-
-    length: Time | None
-    notes: tuple[Note, ...]
-
-
-def read_ranges(spans: Sequence[tuple[Time, Time | None]]) -> Ranges:
-    """Compare the ends of ranges with the starts that follow them."""
-    gaps, overlaps = [], []
-    for number, ((_, end), (start, _)) in enumerate(itertools.pairwise(spans), 1):
-        if end is None or end.unit != start.unit:
-            continue
-        # the last frame may be counted in: 0-39, then 40-79
-        slack = 1 if end.unit == "frames" else 1e-3
-        if start.value > end.value + slack:
-            gaps.append(f"{end} - {start}")
-        elif start.value < end.value - slack:
-            overlaps.append(number + 1)
-    told = []
-    if gaps:
-        more = ", ..." if len(gaps) > 4 else ""
-        told.append(note("no prompt for {0}: the one before goes on", ", ".join(gaps[:4]) + more))
-    if overlaps:
-        told.append(note("ranges overlap: the later start counts (prompt {0})", listed(overlaps)))
-    length = spans[-1][1] if spans else None
-    return Ranges(None if length is None or length.unit == "percent" else length, tuple(told))
-
-
-def without_repeats(entries: Sequence[Entry], prompts: Sequence[str], left: Left) -> list[tuple[Entry, str]]:
-    """Entries with their prompts, without those that only repeat the prompt before them."""
-    kept: list[tuple[Entry, str]] = []
-    for entry, prompt in zip(entries, prompts, strict=True):
-        if kept and entry.plain and prompt == kept[-1][1]:
-            left.repeats += 1
-        else:
-            kept.append((entry, prompt))
-    return kept
-
-
-def segments_of(entries: Sequence[Entry], prompts: Sequence[str]) -> list[Segment]:
-    """The segments of entries. Raises ScheduleError with the number of the line."""
-    return [
-        at_line(entry.number, lambda e=entry, p=prompt: e.segment(p))
-        for entry, prompt in zip(entries, prompts, strict=True)
-    ]
-
-
 def at_line(number: int, make: Callable[[], Made]) -> Made:
     """What `make` returns; its ScheduleError is raised anew with the number of the line."""
     try:
         return make()
     except ScheduleError as error:
         raise ScheduleError(f"line {number}: {error}") from None
+
+
+def refuse_lengths(number: int, line: str) -> ScheduleError:
+    """The error of how long a shot lasts in the place of a time."""
+    return ScheduleError(
+        f"line {number}: {shorten(line)} says how long a prompt lasts: write the start of each prompt, not how long it "
+        f"lasts, as in '0s: a prompt'; a whole text in double quotes is one prompt."
+    )
 
 
 def refuse_times(number: int, line: str) -> ScheduleError:

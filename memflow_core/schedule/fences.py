@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .loose_line import STRONG, match_loose_line
+from .headers import match_header
+from .loose_line import is_timed
 from .prose import is_preamble
 
 _FENCE = re.compile(r"(?:```|~~~)[ \t]{0,9}[\w.+-]{0,30}$")
 _ASSIGNED = re.compile(
     r"(?:(?:const|let|var)[ \t]+)?[A-Za-z_]\w{0,60}[ \t]{0,9}(?::[ \t]{0,9}[\w\[\], ]{1,40})?=[ \t\n]{0,9}(?=[\[{(])"
 )
+_TUPLE = re.compile(r"\(\s*[\"'\u201c\u2018(\[{]|\(\s*$")
 _STRUCTURE = re.compile(r"\{\s*(?:[\"'\u201c\u2018}/#]|[0-9A-Za-z_]+\s*[:=])|\[\s*[\[{(\"'\u201c\u2018\]]|\[\s*$")
 
 
@@ -40,7 +42,7 @@ def unfence(text: str) -> Bare:
         inside = _inside(fences, len(lines)) if len(fences) > 1 else set(range(len(lines)))
         outside = [number for number in range(len(lines)) if number not in inside and number not in fenced]
         # where times stand around fences, each prompt has one of its own
-        if not any(_is_timed(lines[number]) for number in outside):
+        if not any(is_timed(lines[number].strip()) for number in outside):
             left = [number for number in outside if lines[number].strip()]
         dropped = {*left, *fenced}
         lines = ["" if number in dropped else line for number, line in enumerate(lines)]
@@ -55,9 +57,12 @@ def _inside(fences: list[int], count: int) -> set[int]:
     return inside
 
 
-def _is_timed(line: str) -> bool:
-    found = match_loose_line(line.strip()) if line.strip() else None
-    return found is not None and found.strength == STRONG
+def _is_assignment(line: str, after: str) -> bool:
+    """Whether a line gives a name to a list or an object that begins there or in the next: `x = {"0": "a"}`."""
+    if match_header(line) or not _ASSIGNED.match(f"{line}\n{after}"):
+        return False
+    value = f"{line.partition('=')[2].strip()}\n{after}".lstrip()
+    return starts_structure(value) or _TUPLE.match(value) is not None
 
 
 def _without_preamble(lines: list[str]) -> tuple[list[str], list[int]]:
@@ -67,7 +72,7 @@ def _without_preamble(lines: list[str]) -> tuple[list[str], list[int]]:
         bare = line.strip()
         if not bare:
             continue
-        assigned = _ASSIGNED.match(bare + "\n" + "".join(lines[number + 1 : number + 2]).strip())
+        assigned = _is_assignment(bare, "".join(lines[number + 1 : number + 2]).strip())
         if starts_structure(bare) or assigned:
             kept = [*([""] * number), *lines[number:]]
             if assigned:

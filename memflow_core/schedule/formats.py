@@ -23,14 +23,14 @@ from .frames_form import from_frames_object, from_frames_text, from_prompt_map, 
 from .json_form import from_list, from_object, is_list_form
 from .json_text import load_json
 from .limits import check_count, check_text_size
-from .loose_line import STRONG, match_loose_line
+from .loose_line import is_timed
 from .memflow_jsonl import add_braces, check_strings, choose_story, from_memflow, split_stories
 from .notes import lines_left_out, note
 from .records import from_records, from_wrapped_records, is_records
 from .schedule import PromptSchedule, Segment
 from .scope import from_timeline
 from .subtitles import read_subtitles
-from .table_form import read_table
+from .table_form import columns_of, read_table
 from .text import from_text
 from .time import Time
 
@@ -107,6 +107,11 @@ def _read_fenced(found: Bare) -> PromptSchedule:
 def _read_lines(text: str) -> PromptSchedule:
     """Read the text form. Raises ScheduleError, also for a first time that is not 0, with what it may mean."""
     schedule = from_text(text)
+    if not schedule.segments and text.strip():
+        raise ScheduleError(
+            "the schedule is empty: all its lines are headers, comments or left out, so write a prompt, or put the "
+            "whole text in double quotes if it is one."
+        )
     first = schedule.segments[0].start if schedule.segments else Time(0, "s")
     if first.value:
         single = "" if len(schedule.segments) > 1 else "; a whole text in double quotes is one prompt"
@@ -130,8 +135,8 @@ def _read_structure(text: str) -> PromptSchedule:
 
 def _read_strings(prompts: Sequence[str]) -> PromptSchedule:
     """Read a list of prompts, which share the story evenly, or of lines with times."""
-    lines = [match_loose_line(prompt) for prompt in prompts if prompt.strip()]
-    if len(lines) > 1 and all(line is not None and line.strength == STRONG for line in lines):
+    lines = [prompt for prompt in prompts if prompt.strip()]
+    if len(lines) > 1 and all(map(is_timed, lines)):
         return from_text("\n".join(prompts))
     check_strings(prompts)
     count = len(prompts)
@@ -173,4 +178,13 @@ def _read_prompts(source: Mapping[str, Any]) -> PromptSchedule:
         return from_prompt_map({"prompt_map": prompts, **others})
     if not isinstance(prompts, (list, tuple)) or not prompts:
         raise ScheduleError(f"'prompts' is {show(prompts)}, but must be a list of at least one prompt.")
-    return from_timeline(prompts) if isinstance(prompts[0], Mapping) else from_memflow(source)
+    timely = [key for key in source if key != "switch_frame_indices" and columns_of(["prompt", str(key).rstrip("s")])]
+    if timely and not isinstance(prompts[0], Mapping):
+        raise ScheduleError(
+            f"{show(timely[0])} stands beside 'prompts', but times of a list are written within it: write each as "
+            f'["3s", "a prompt"], or switch_frame_indices.'
+        )
+    if not isinstance(prompts[0], Mapping):
+        return from_memflow(source)
+    wrapped = None if "startTime" in prompts[0] else from_wrapped_records(source)
+    return from_timeline(prompts) if wrapped is None else wrapped

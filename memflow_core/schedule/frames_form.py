@@ -11,7 +11,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .entries import Left, read_ranges, without_repeats
+from .assembly import read_ranges, without_repeats
+from .entries import Left
 from .errors import ScheduleError, check_text, require, shorten, show
 from .fold import fold
 from .limits import check_count
@@ -67,7 +68,7 @@ def from_prompt_map(source: Mapping[str, Any]) -> PromptSchedule:
         frames = {key: f"{_prompt(prompt).rstrip(' ,')}, {tail}" for key, prompt in frames.items()}
     schedule = from_frames_object(frames)
     others = [key for key in source if key not in _SETTINGS]
-    told = [note("other settings than prompts left out: {0}", ", ".join(shorten(key, 20) for key in others[:6]))]
+    told = [note("other settings than prompts left out: {0}", ", ".join(shorten(str(key), 20) for key in others[:6]))]
     made = PromptSchedule(schedule.segments, head.strip(), schedule.length, notes=schedule.notes)
     return made.with_notes(told if others else [])
 

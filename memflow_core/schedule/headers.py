@@ -29,7 +29,7 @@ def match_header(line: str) -> tuple[str, str] | None:
     if not found:
         return None
     name, value = "global" if found[1].lower().startswith("global") else "length", found[2].strip()
-    return (name, value) if name == "global" or _is_time(value) else None
+    return (name, value) if name == "global" or is_time(value) else None
 
 
 def match_pin(line: str) -> tuple[str | None, str] | None:
@@ -37,10 +37,11 @@ def match_pin(line: str) -> tuple[str | None, str] | None:
     if found := _PIN.match(line):
         return found[1], found[2].strip()
     found = _LOOSE_PIN.match(line)
-    return (found[1], found[2].strip()) if found and _is_time(found[2].strip()) else None
+    return (found[1], found[2].strip()) if found and is_time(found[2].strip()) else None
 
 
-def _is_time(text: str) -> bool:
+def is_time(text: str) -> bool:
+    """Whether a text is a time of the text form."""
     try:
         parse_time(text)
     except ScheduleError:

@@ -8,25 +8,27 @@ from __future__ import annotations
 
 import itertools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from . import words
 from .errors import ScheduleError
 from .fold import fold
 from .limits import MOST_SEGMENTS
-from .moments import Stretch, find_stretch
+from .moments import Stretch, stretch_at
 from .time import Time
 
-_UNITS = r"(?:s|secs?|seconds?|mins?|minutes?|ms|f|frames?|c|chunks?|l|latents?|秒|%)"
-_CLOCK = r"[0-9]{1,4}:[0-9]{2}(?::[0-9]{2})?(?:[.,][0-9]{1,6})?"
-_MOMENT = rf"(?:{_CLOCK}|[0-9]{{1,13}}(?:[.,][0-9]{{1,9}})?[ \t]?{_UNITS}?(?![A-Za-z0-9]))"
-_RANGE = rf"{_MOMENT}(?:[ \t]{{0,2}}(?:[-\u2013\u2014~]|->|to)[ \t]{{0,2}}{_MOMENT})?"
-_JOINT = r"(?:^|[,;|/.!?)\]\u3002\uff0c\uff1b]|->|\u2192|[ \t])[ \t]{0,2}"
-_KEY = re.compile(
-    rf"(?P<joint>{_JOINT})(?P<time>(?:frame[ \t])?{_RANGE})[ \t]{{0,2}}(?P<mark>:|=)(?!\d)", re.IGNORECASE
-)
+_MOMENT = rf"(?:{words.CLOCK}|{words.COUNT}|{words.NUMBER}(?![A-Za-z0-9]))"
+_RANGE = rf"(?:{words.NAMED_UNIT}[ \t])?{_MOMENT}(?:{words.JOIN}{_MOMENT})?"
+_JOINT = rf"(?:^|(?<![0-9])\.|[,;|/!?)\]\u3002\uff0c\uff1b]|{words.ARROW}|[ \t])[ \t]{{0,2}}"
+# `Scene 2 - 4s:`: its number is not the start of a range
+_OWN_LABEL = rf"(?:{words.PART}[ \t]?{words.PART_NUMBER}[ \t]{{0,2}}[-\u2013\u2014:.]?[ \t]{{0,2}})?"
+_KEY = re.compile(rf"(?P<joint>{_JOINT}){_OWN_LABEL}(?P<time>{_RANGE})[ \t]{{0,2}}(?P<mark>:|=)(?!\d)", re.IGNORECASE)
 _BRACKET = re.compile(rf"(?P<joint>[(\[<])[ \t]?(?P<time>{_RANGE})[ \t]?[)\]>][ \t]{{0,2}}(?P<mark>:)?", re.IGNORECASE)
+_ARROW = re.compile(rf"[ \t]{{0,2}}{words.ARROW}")
 _QUOTED_KEY = re.compile("[\"'\u201c\u201d][0-9]{1,13}:?[\"'\u201c\u201d][ \t]{0,3}[:=\uff1a]")
-_WORD = re.compile(rf"(?P<joint>(?:[,;|.]|->|\u2192)[ \t]{{1,2}})(?P<time>{_RANGE})(?P<mark>[ \t]|$)", re.IGNORECASE)
+_WORD = re.compile(
+    rf"(?P<joint>(?:[,;|.]|{words.ARROW})[ \t]{{1,2}}){_OWN_LABEL}(?P<time>{_RANGE})(?P<mark>[ \t]|$)", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -66,16 +68,18 @@ def _find(pattern: re.Pattern[str], prompt: str) -> list[InlineTime]:
         return []
     times = []
     for found in pattern.finditer(folded.text):
-        try:
-            stretch = find_stretch(found["time"], 0)
-        except ScheduleError:
-            continue
-        if stretch is not None and stretch.end == len(found["time"]):
+        stretch = stretch_at(found["time"], 0)
+        if stretch is not None and stretch.end == len(found["time"]) and not _ends_range(folded.text, found):
             begin, end = folded.place(found.start("joint")), folded.place(found.end())
             times.append(InlineTime(stretch, begin, end, found["joint"]))
         if len(times) > MOST_SEGMENTS:
             break
     return times
+
+
+def _ends_range(text: str, found: re.Match[str]) -> bool:
+    """Whether an arrow stands between a number and the time, as in `4 -> 9s`."""
+    return _ARROW.match(found["joint"]) is not None and text[: found.start()].rstrip(" \t")[-1:].isdigit()
 
 
 @dataclass(frozen=True)
@@ -111,15 +115,34 @@ def split_line(prompt: str, start: Time, style: tuple[str, ...], weak: bool = Fa
         spans = [time.stretch.times() for time in times]
     except ScheduleError:
         return None
+    if any(_LASTING.search(prompt[max(0, time.begin - 40) : time.begin + len(time.joint)]) for time in times):
+        return None
     ends = [*(time.begin + _kept(time) for time in times[1:]), len(prompt)]
     pieces = [
         Piece(*span, _trim(prompt[time.end : end], end == len(prompt)))
         for span, time, end in zip(spans, times, ends, strict=True)
     ]
     first = _trim(prompt[: times[0].begin + _kept(times[0])])
+    first, pieces = _without_numbers(first, pieces)
     values = [start.value, *(piece.start.value for piece in pieces)]
     rising = all(later > before for before, later in itertools.pairwise(values))
     return (first, pieces) if rising and first and all(piece.prompt for piece in pieces) else None
+
+
+def _without_numbers(first: str, pieces: list[Piece]) -> tuple[str, list[Piece]]:
+    """Words without the numbers of the list that stand before the times: `1. (0s) a 2. (3s) b`."""
+    prompts = [first, *(piece.prompt for piece in pieces)]
+    found = [_LIST_NUMBER.search(prompt) for prompt in prompts[:-1]]
+    if any(number is None or int(number[1]) != place for place, number in enumerate(found, 2)):
+        return first, pieces
+    bare = [
+        *(prompt[: number.start()].rstrip(" \t,;|/") for prompt, number in zip(prompts, found, strict=False) if number),
+        prompts[-1],
+    ]
+    return bare[0], [replace(piece, prompt=prompt) for piece, prompt in zip(pieces, bare[1:], strict=True)]
+
+
+_LIST_NUMBER = re.compile(r"[ \t|,;/]\(?#?([0-9]{1,3})[.)]?$")
 
 
 def _kept(time: InlineTime) -> int:
@@ -127,19 +150,33 @@ def _kept(time: InlineTime) -> int:
     return 1 if time.joint[:1] in (".", "!", "?", ")", "]", "\u3002") else 0
 
 
+# at the end of words: what belongs to the time behind them
+_BEHIND_STOP = r"(?:^|(?<=[.!?;,|/\u3002\uff0c\uff1b]))[ \t]{0,3}"
+_BEHIND_SPACE = r"(?:^|(?<=[ \t.!?;,|/*_\u3002\uff0c\uff1b]))"
+_LABEL_END = r"[-\u2013:\uff1a]?[*_]{0,3}"
 _NEXT_LABEL = re.compile(
-    r"(?:(?:^|(?<=[.!?;,|/\u3002\uff0c\uff1b]))[ \t]{0,3}(?:and |then ){0,2}(?:at|from)"
-    r"|(?:^|(?<=[.!?;,|/ \t\u3002\uff0c\uff1b]))[ \t]{0,3}(?:scene|shot|clip|part|segment"
-    r"|beat)[ \t]?#?[0-9]{1,3}[ \t]?[-\u2013:]?"
-    r"|(?:^|(?<=[ \t]))[-*\u2013\u2014\u2022\u00b7\u25aa\u25cf]{1,3})$",
+    rf"(?:{_BEHIND_STOP}{words.one_of(words.TIME_WORDS)}"
+    rf"|{_BEHIND_SPACE}(?:at|then|next|and|from|finally|dann|danach|puis|ensuite|luego|despu\u00e9s)"
+    rf"|{_BEHIND_SPACE}[*_]{{0,3}}{words.PART}[ \t]?{words.PART_NUMBER}[*_]{{0,3}}[ \t]?{_LABEL_END}"
+    rf"|{_BEHIND_SPACE}[*_]{{0,3}}[{words.CJK}]{{1,4}}[0-9]{{1,2}}[{words.CJK}]?[*_]{{0,3}}{_LABEL_END}"
+    rf"|{_BEHIND_STOP}[^\W\d]{{2,12}}[ \t]?[0-9]{{1,2}}[ \t]?{_LABEL_END}"
+    r"|(?:^|(?<=[ \t]))[-*_@>\u2013\u2014\u2022\u00b7\u25aa\u25cf]{1,3})$",
     re.IGNORECASE,
 )
+_LASTING = re.compile(words.LASTING, re.IGNORECASE)
+_OPEN_EMPHASIS = re.compile(r"([*_]{1,3})[ \t]")
 
 
 def _trim(words: str, last: bool = False) -> str:
-    """Words without what parts them from the next time: a separator, a bullet, or the next one's label."""
+    """Words without what parts them from the times around: separators, bullets, emphasis, and the next one's label."""
     bare = words.strip()
-    if not last:
+    for _ in range(0 if last else 8):
         head, tail = bare[:-60], bare[-60:]
-        bare = (head + _NEXT_LABEL.sub("", tail)).rstrip()
+        shorter = (head + _NEXT_LABEL.sub("", tail)).rstrip(" \t,;|/\uff0c\uff1b")
+        if shorter == bare:
+            break
+        bare = shorter
+    opened = _OPEN_EMPHASIS.match(bare)
+    if opened and bare.count(opened[1]) % 2:
+        bare = bare[opened.end() :].lstrip()
     return bare.rstrip(",;|/\uff0c\uff1b").rstrip()

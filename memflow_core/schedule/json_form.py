@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .errors import ScheduleError, require, show
+from .notes import Note, listed, note
 from .schedule import Blend, Pin, PromptSchedule, Segment
 from .time import Time, parse_time
 
@@ -33,8 +34,15 @@ def is_list_form(entries: object) -> bool:
 
 
 def from_list(entries: Sequence[Any]) -> PromptSchedule:
-    """Read the list form. Raises ScheduleError, naming the entry."""
-    return PromptSchedule(_segments(entries))
+    """Read the list form; a number as `time` is told, since it often means seconds. Raises ScheduleError."""
+    return PromptSchedule(_segments(entries), notes=tuple(_told(entries)))
+
+
+def _told(entries: Sequence[Any]) -> list[Note]:
+    """What is told of times without a unit that count video frames; a 0 alone means the same in both."""
+    times = [entry.get("time") for entry in entries if isinstance(entry, Mapping)]
+    bare = [number for number, time in enumerate(times, 1) if isinstance(time, (int, float)) and time]
+    return [note("numbers without a unit are video frames ({0})", listed(bare))] if bare else []
 
 
 def from_object(source: Mapping[str, Any]) -> PromptSchedule:

@@ -11,7 +11,8 @@ _FLAG = re.compile(r"(?:^|(?<=\s))--(?:neg|negative|no)(?![\w-])", re.IGNORECASE
 _EXPRESSION = re.compile(r":?`([^`\n]*)`")
 _MATHS = re.compile(r"[0-9+*/()=<>^%]|\bmax_f\b|\b[a-z]+_[a-z0-9]+\b|^\s*-?[tx]\s*$")
 _NEGATIVE_LINE = re.compile(
-    r"(?:negative(?:[ _-]?prompts?)?|neg(?:[ _-]?prompts?)?|n_prompt"
+    r"(?:negative(?:[ _-]?prompts?)?(?:[ \t](?:\([^()\n]{1,30}\)|for [^:\n]{1,30}))?|avoid|(?:do not|don't) include"
+    r"|neg(?:[ _-]?prompts?)?|n_prompt"
     r"|prompt n[ée]gatif|(?:negativer|negatives) prompt|prompt negativo"
     r"|负面提示词?|反向提示词?|负向提示词?|負面提示詞?|反向提示詞)[ \t]{0,3}(?:[:=]|$)"
     r"|--(?:neg|negative|no)(?![\w-])",
@@ -20,7 +21,7 @@ _NEGATIVE_LINE = re.compile(
 # `fox. Negative: bad.`; a negative image is a word
 _WITHIN = re.compile(
     r"(?:[|.;,\u3002\uff0c\uff1b][ \t]{0,3}"
-    r"|[ \t]?[(\[][ \t]?)[*_]{0,3}negative(?:[ _-]?prompts?)?[*_]{0,3}[ \t]{0,3}[:\uff1a]",
+    r"|[ \t]?[(\[][ \t]?)[*_]{0,3}(?:negative(?:[ _-]?prompts?)?|avoid|do not include)[*_]{0,3}[ \t]{0,3}[:\uff1a]",
     re.IGNORECASE,
 )
 # the line of settings that image programs write below prompts

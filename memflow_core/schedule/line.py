@@ -27,6 +27,8 @@ class Entry:
     end    of a range; None where none is written.
     loose  whether the time is written in another shape than the text form's.
     weak   whether it stands in front of words without a colon.
+    numbers  of the lines behind its first.
+    optioned  whether options are written with it.
     """
 
     number: int
@@ -40,6 +42,8 @@ class Entry:
     end: Time | None = None
     loose: bool = False
     weak: bool = False
+    numbers: list[int] = field(default_factory=list)
+    optioned: bool = False
 
     @property
     def text(self) -> str:
@@ -49,7 +53,7 @@ class Entry:
     @property
     def plain(self) -> bool:
         """Whether the same prompt before it makes it do nothing: it has no switch, seed or pins of its own."""
-        return self.switch == "recache" and self.seed is None and not self.recall
+        return self.switch == "recache" and self.seed is None and not self.recall and not self.optioned
 
     def segment(self, prompt: str) -> Segment:
         """Return the segment with this prompt. Raises ScheduleError."""
@@ -122,7 +126,7 @@ def make_entry(start: Time, options: list[str], text: str, number: int, style: t
     text = text.strip()
     if OPTION_LIKE.match(text):
         raise misplaced_option(text)
-    entry = Entry(number, start, [text], style)
+    entry = Entry(number, start, [text], style, optioned=bool(options))
     kinds = set()
     for option in options:
         kind = entry.take_option(option)

@@ -6,7 +6,7 @@ STRONG  in brackets, in front of a colon or arrow, or alone on its line.
 WEAK    a clock time or a count with its unit, and then words: `0:05 a robot`.
 FAINT   what starts many sentences: `80s neon`, `(1) a`, `16:9 wide`, `3 seconds later`.
 
-The last two are read where a whole text is written so, and counts up from 0.
+The last two are read where a whole text is written so, and counts up from 0; so are those of `labelled`, LABELLED.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from . import words
 from .errors import ScheduleError
 from .fold import HEAD, Folded, fold, unwrap_curly
 from .line import OPTION, OPTION_LIKE
 from .moments import Stretch, find_stretch
 from .time import Time
 
-FAINT, WEAK, STRONG = 1, 2, 3
+LABELLED, FAINT, WEAK, STRONG = 0, 1, 2, 3
 
 _BRACKETS = {"(": ")", "[": "]", "{": "}", "<": ">", '"': '"', "'": "'"}
 _MARK = re.compile(
     r"[ \t]{0,20}(?:(?:[-+*>|\u2013\u2014]|#{2,6}|[0-9]{1,3}[.)]|\[[ xX]?\])[ \t]{1,20}"
     r"|[\u2022\u00b7\u25aa\u25cf\u25e6\u2023\u2460-\u249b\u2776-\u2793]|[0-9]{1,3}\u3001|[*_~`]{1,3}|\|)"
 )
+_COUNTER = "[个個镜鏡场場片段幕分]"
 _LABEL = re.compile(
-    r"(?:scene|shot|segment|clip|part|prompt|beat|act|step|keyframe|caption|chapter|镜头|鏡頭|场景|場景|片段|分镜"
-    r"|提示词|第(?=[0-9\u4e00二三四五六七八九十]{1,3}[ \t]?[个個镜鏡场場片段幕分]))[ \t]{0,3}"
-    r"(?:#?(?:[0-9]{1,3}(?![0-9.A-Za-z%]|:[0-9])|[\u4e00二三四五六七八九十]{1,3}))?"
+    rf"(?:{words.LABEL}|第(?=[0-9{words.CHINESE_DIGITS}]{{1,3}}[ \t]?{_COUNTER}))[ \t]{{0,3}}(?:{words.PART_NUMBER})?"
     r"(?:[个個]?(?:镜头|鏡頭|场景|片段|幕|段|场))?"
     r"[ \t]{0,3}(?:[-\u2013\u2014:.,|][ \t]{0,3})?[*_~`]{0,3}[ \t]{0,3}",
     re.IGNORECASE,
 )
 _CLOSE = re.compile(r"[ \t]{0,3}[*_~`]{0,3}[ \t]{0,3}")
 _SEPARATOR = re.compile(
-    r"[ \t]{0,20}[*_~`]{0,3}[ \t]{0,20}(?:(?P<sure>[.)\]]?:|[-=]{1,2}>|\u2192|\u21d2|\u279c|\||;|=|\t)"
-    r"|(?P<soft>[,/\\]|[.)](?=[ \t])|[-\u2013\u2014\u2015]{1,2}(?=[ \t])|[\u2014>]))"
+    rf"[ \t]{{0,20}}[*_~`]{{0,3}}[ \t]{{0,20}}(?:(?P<sure>[.)\]]?:|{words.ARROW}|\||;|=|\t)"
+    rf"|(?P<soft>[,/\\]|[.)](?=[ \t])|{words.DASH}{{1,2}}(?=[ \t])|[\u2014>]))"
 )
 _EMPHASIS = re.compile(r"[ \t]{0,3}(?:\*{1,3}|_{1,3}|~~|`)")
 
@@ -50,7 +50,7 @@ class LooseLine:
     start, end  end is None where none is written.
     options     as they stand in brackets.
     prompt      its words, as they are written.
-    strength    STRONG, WEAK or FAINT.
+    strength    STRONG, WEAK, FAINT or LABELLED.
     style       how the time is written, alike in all lines of one list.
     labelled    whether words such as `Scene 1` stand before the time, which are left out.
     readable    False where more than a time stands in the brackets, as in `(0-3s, wide)`.
@@ -94,16 +94,28 @@ def match_loose_line(line: str) -> LooseLine | None:
     strength = _strength(folded.text, head, separator, at)
     if strength is None:
         return None
-    prompt = _prompt(line, folded, separator.end() if separator else at, head.emphasis)
+    prompt = prompt_behind(line, folded, separator.end() if separator else at, head.emphasis)
     start, end = _times(head.stretch, strength)
     style = (head.stretch.kind, head.stretch.start.unit or "", head.opened)
     return LooseLine(start, end, options, prompt, strength, style, head.labelled, head.closed)
 
 
+def loose_or_none(line: str) -> LooseLine | None:
+    """The same for a line that may be anything: None where its time is none, as in `7-3: the final score`."""
+    try:
+        return match_loose_line(line)
+    except ScheduleError:
+        return None
+
+
+def is_timed(line: str) -> bool:
+    """Whether a line starts with a time that is surely one, in any shape."""
+    found = loose_or_none(line) if line.strip() else None
+    return found is not None and found.strength == STRONG
+
+
 _HEADING = re.compile(
-    r"#{2,6}[ \t]|[*_]{2}[^*]{1,100}[*_]{2}:?$|[*_\[( \t]{0,4}(?:scene|shot|segment|clip|part|beat|act|step"
-    r"|chapter|镜头|场景)[ \t]?#?"
-    r"(?:[0-9]{1,3}|[一二三四五六七八九十]{1,3})",
+    rf"#{{2,6}}[ \t]|[*_]{{2}}[^*]{{1,100}}[*_]{{2}}:?$|[*_\[( \t]{{0,4}}{words.PART}[ \t]?{words.PART_NUMBER}",
     re.IGNORECASE,
 )
 _BEFORE = re.compile(r"[(\[{|\u2013\u2014:,]|(?<=[ \t])-(?=[ \t])|[ \t](?=[0-9])")
@@ -118,7 +130,7 @@ def _match_heading(text: str) -> LooseLine | None:
         if stretch is None or stretch.kind == "bare" or text[stretch.end :].strip(" \t)]}*_:.#"):
             continue
         # of the words of a sentence only a range, or what stands apart, is a time
-        if stretch.is_range or (stretch.start.tight and before[0].strip()):
+        if stretch.is_range or ((stretch.start.tight or text[0] == "#") and before[0].strip()):
             start, end = stretch.times()
             style = (stretch.kind, stretch.start.unit or "", "(")
             return LooseLine(start, end, [], "", STRONG, style, True)
@@ -223,7 +235,7 @@ def _is_decade(stretch: Stretch) -> bool:
     return start.kind == "count" and not stretch.is_range and start.number >= 50 and start.number % 10 == 0
 
 
-def _prompt(line: str, folded: Folded, at: int, emphasis: str) -> str:
+def prompt_behind(line: str, folded: Folded, at: int, emphasis: str) -> str:
     """The words behind the separator, without the emphasis that began before the time."""
     rest = line[folded.place(at) :].strip()
     if emphasis:

@@ -11,8 +11,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .crowd import count_times
 from .errors import ScheduleError, require, shorten, show
+from .guard import count_times
 from .json_text import load_json
 from .schedule import PromptSchedule, Segment
 from .time import Time

@@ -8,50 +8,26 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+from . import words
 from .errors import ScheduleError
 from .time import Time, parse_time
+from .words import UNITS
 
-_SECONDS = (
-    "s sec secs second seconds sek sekunde sekunden seg segundo segundos seconde secondes secondo secondi "
-    "秒 秒钟 秒鐘 \ucd08 \u0441 \u0441\u0435\u043a \u0441\u0435\u043a\u0443\u043d\u0434 "
-    "\u0441\u0435\u043a\u0443\u043d\u0434\u0430 \u0441\u0435\u043a\u0443\u043d\u0434\u044b"
-)
-_UNITS = {
-    word: unit
-    for unit, words in {
-        ("s", 1.0): _SECONDS,
-        ("s", 0.001): "ms msec milliseconds 毫秒",
-        ("s", 60.0): "min mins minute minutes 分 分钟 分鐘 \ubd84",
-        ("s", 3600.0): "h hr hrs hour hours 小时 小時 時間",
-        ("frames", 1.0): "f fr frame frames 帧 幀 \u30d5\u30ec\u30fc\u30e0",
-        ("chunks", 1.0): "c chunk chunks",
-        ("latent", 1.0): "l latent latents",
-        ("percent", 1.0): "% percent",
-    }.items()
-    for word in words.split()
-}
-_CJK = "\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af"
 _COUNT = re.compile(
-    rf"([0-9]{{1,13}}(?:[.,][0-9]{{1,9}})?|\.[0-9]{{1,9}})([ \t]{{0,3}})"
-    rf"([A-Za-z]{{1,12}}|[\u0400-\u04ff]{{1,12}}|%|[{_CJK}]{{1,4}})?"
+    rf"({words.NUMBER})([ \t]{{0,3}})([A-Za-z]{{1,12}}|[{words.CYRILLIC}]{{1,12}}|%|[{words.CJK}]{{1,4}})?"
 )
-_CLOCK = re.compile(r"[0-9]{1,4}:[0-9]{1,2}(?::[0-9]{1,2})?(?:[.,][0-9]{1,6})?(?![0-9])")
+_CLOCK = re.compile(words.LOOSE_CLOCK)
 _TIMECODE = re.compile(r"([0-9]{1,2}:[0-9]{2}:[0-9]{2})[:;]([0-9]{2})(?![0-9])")
 _TWO = re.compile(r":[0-9]{2}(?![0-9])")
 _CLOCK_UNIT = re.compile(r"[ \t]?(?:s|sec|seconds|min|m)(?![A-Za-z])")
 _PREFIX = re.compile(
-    r"(?:(?:at|from|between|de|von|ab|time|timestamp|timecode|t(?=[ \t]{0,3}[=+]))(?![A-Za-z0-9])"
-    r"[ \t]{0,3}[=:@+]?[ \t]{0,3}"
+    rf"(?:(?:{words.one_of(words.TIME_WORDS)}|t(?=[ \t]{{0,3}}[=+]))(?![A-Za-z0-9])[ \t]{{0,3}}[=:@+]?[ \t]{{0,3}}"
     r"|@[ \t]{0,3}|第[ \t]{0,3})?"
-    r"(?:(frames?|chunks?|latents?|seconds?|secs?)[ \t]{0,3}[=:#]?[ \t]{0,3})?",
+    rf"(?:(?P<unit>{words.NAMED_UNIT})[ \t]{{0,3}}[=:#]?[ \t]{{0,3}})?",
     re.IGNORECASE,
 )
-_JOIN = re.compile(
-    r"[ \t]{0,3}(?:-->|<?[-=\u2013\u2014\u2015]{1,2}>|[-\u2013\u2014\u2015~]{1,2}|\.{2,3}|\u2026|\u2192|\u21d2|\u279c|>"
-    r"|[至到]第?)[ \t]{0,3}"
-    r"|[ \t]{1,3}(?:to|until|till|through|and|bis|\u00e0|a)[ \t]{1,3}",
-    re.IGNORECASE,
-)
+_JOIN = re.compile(words.JOIN, re.IGNORECASE)
+_TAIL = re.compile(words.TAIL)
 
 
 @dataclass(frozen=True)
@@ -110,15 +86,37 @@ def find_stretch(text: str, at: int) -> Stretch | None:
     start = find_moment(text, prefix.end() if prefix else at)
     if start is None:
         return None
-    if prefix and prefix[1] and start.kind == "bare":
-        unit, scale = _UNITS[prefix[1].lower()]
+    named = prefix["unit"].rstrip(".").lower() if prefix and prefix["unit"] else ""
+    if named and start.kind == "bare":
+        unit, scale = UNITS[named]
         start = replace(start, unit=unit, scale=scale, kind="count")
     join = _JOIN.match(text, start.end)
     last = _range_end(text, join.end()) if join else None
     if join is None or last is None:
+        start = _with_tail(text, start)
         return Stretch(start, start)
-    named = bool(prefix and prefix[1])
-    return _joined(start, last, spaced=join[0].strip() != join[0] and not named) or Stretch(start, start)
+    last = _with_tail(text, last)
+    # 'segundo 0 a 24:' is a range, 'frame 24 a 40 year old man' none
+    wordy = join[0].strip().lower() in ("a", "and") and not _SEPARATED.match(text, last.end)
+    spaced = join[0].strip() != join[0] and (not named or wordy)
+    return _joined(start, last, spaced) or Stretch(start, start)
+
+
+_SEPARATED = re.compile(r"[ \t]{0,3}(?:[:)\]|=,;\u2013\u2014-]|$)")
+
+
+def stretch_at(text: str, at: int) -> Stretch | None:
+    """The same; None also for what looks like a time and is wrong."""
+    try:
+        return find_stretch(text, at)
+    except ScheduleError:
+        return None
+
+
+def _with_tail(text: str, moment: Moment) -> Moment:
+    """A time with the word behind it that belongs to it: `5秒まで`, `00:05 Uhr`."""
+    tail = _TAIL.match(text, moment.end) if moment.kind != "bare" else None
+    return replace(moment, end=tail.end()) if tail else moment
 
 
 def _joined(start: Moment, last: Moment, spaced: bool) -> Stretch | None:
@@ -182,14 +180,13 @@ def _clock(text: str, at: int) -> Moment | None:
 def _compound(text: str, at: int) -> Moment | None:
     """Several counts of falling units of time, as in `1h2m3s` or `1 min 30 s`."""
     total, below, end, parts = 0.0, 1e9, at, 0
-    while found := _COUNT.match(text, end):
+    while found := _COUNT.match(text, at):
         word = (found[3] or "").lower()
-        unit, scale = ("s", 60.0) if word == "m" else _UNITS.get(word, (None, 0.0))
+        unit, scale = ("s", 60.0) if word == "m" else UNITS.get(word, (None, 0.0))
         if unit != "s" or not 1 <= scale < below:
             break
         total, below, end, parts = total + _number(found[1]) * scale, scale, found.end(), parts + 1
-        while text[end : end + 1] == " " and text[end + 1 : end + 2].isdigit():
-            end += 1
+        at = end + len(text[end : end + 3]) - len(text[end : end + 3].lstrip(" "))
     return Moment(total, 1.0, "s", "count", end) if parts > 1 else None
 
 
@@ -208,9 +205,9 @@ def _count(text: str, at: int) -> Moment | None:
 def _unit_of(word: str) -> tuple[str, tuple[str, float]] | None:
     """The unit that a word is; in Chinese or Japanese, that it starts with."""
     if word < "\u3000":
-        return (word, _UNITS[word.lower()]) if word.lower() in _UNITS else None
+        return (word, UNITS[word.lower()]) if word.lower() in UNITS else None
     starts = (word[:length] for length in range(len(word), 0, -1))
-    return next(((start, _UNITS[start]) for start in starts if start in _UNITS), None)
+    return next(((start, UNITS[start]) for start in starts if start in UNITS), None)
 
 
 def _bare(found: re.Match[str]) -> Moment | None:

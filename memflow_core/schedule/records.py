@@ -15,7 +15,7 @@ from .limits import check_count
 from .notes import note
 from .schedule import PromptSchedule
 from .table_form import Columns, Row, columns_of, entry_of, schedule_of
-from .time import Time
+from .time import MAX_TIME, Time
 
 
 def is_records(value: object) -> bool:
@@ -62,11 +62,18 @@ def _cells(record: object, names: Sequence[str], columns: Columns) -> list[str]:
     if not isinstance(record, Mapping):
         raise ScheduleError(f"{show(record)} is not an object.")
     times = {columns.start: True, columns.end: True, columns.duration: columns.start is not None}
+    # other programs count frames there
+    if columns.duration is not None and names[columns.duration].lower() == "length":
+        times[columns.duration] = True
     cells = []
     for place, name in enumerate(names):
         if place in (columns.prompt, columns.start) and name not in record:
             raise ScheduleError(f"{name!r} is missing.")
         value = record.get(name, "")
+        if value is None and place in (columns.end, columns.duration):
+            value = ""
+        if isinstance(value, int) and abs(value) > MAX_TIME:
+            raise ScheduleError(f"{name!r} is {show(value)}, but must be at most {MAX_TIME}.")
         if place in times or place == columns.prompt:
             if place in times and isinstance(value, (int, float)) and times[place] and place not in columns.units:
                 raise ScheduleError(
@@ -74,6 +81,7 @@ def _cells(record: object, names: Sequence[str], columns: Columns) -> list[str]:
                     f'"frame {value}".'
                 )
             if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-                raise ScheduleError(f"{name!r} is {show(value)}, but must be a text.")
+                written = "null" if value is None else show(value)
+                raise ScheduleError(f"{name!r} is {written}, but must be a text, or a number with its unit in a text.")
         cells.append(value if isinstance(value, str) else str(value))
     return cells

@@ -215,7 +215,9 @@ class PromptSchedule:
         pins = self._place_pins(chunks, grid)
         self._check_recalls(starts, pins, grid)
         segments = tuple(self._place_segments(starts, requested, chunks, grid))
-        return Plan(segments, chunks, grid, pins, self.notes)
+        told = [note("the first prompt follows none: its [{0}] does nothing", self.segments[0].switch)]
+        idle = self.segments[0].switch != "recache"
+        return Plan(segments, chunks, grid, pins, (*self.notes, *(told if idle else [])))
 
     def within(self, grid: ChunkGrid, chunks: int) -> PromptSchedule:
         """The schedule without what lies beyond the first `chunks` chunks, which is noted.

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import re
 
-from .entries import Left, at_line, read_ranges, refuse_times, segments_of, without_repeats
+from .assembly import assemble
+from .entries import Left, at_line, refuse_times
 from .errors import ScheduleError
 from .fold import fold
 from .limits import check_count
 from .line import Entry
-from .loose_line import STRONG, match_loose_line
+from .loose_line import is_timed
 from .moments import Stretch, find_stretch
 from .notes import note
 from .schedule import PromptSchedule
-from .time import Time
 
 _ARROW = re.compile(r"[0-9:.,]{4,13}[ \t]{0,9}--?>")
 # where a cue stands on the picture
@@ -37,7 +37,7 @@ _STAMP = re.compile(r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?[.,][0-9]{2,3}|.{0,40}-->
 def read_subtitles(text: str) -> PromptSchedule | None:
     """Read subtitles; None for a text that is none. Raises ScheduleError with the line."""
     lines = [_SBV.sub(r"\1 --> \2", line.strip()) for line in text.split("\n")]
-    if not any("->" in line or "-\u2192" in line for line in lines):
+    if not any("->" in line for line in lines):
         return None
     cues = [(number, found) for number, line in enumerate(lines) if (found := _cue(line, number + 1))]
     if not cues:
@@ -59,7 +59,8 @@ def read_subtitles(text: str) -> PromptSchedule | None:
         entries.append(Entry(number + 1, start, [], end=until, loose=True))
         _check_words(words, number + 2)
         prompts.append(left.take(_plain(words, number + 2, left), number + 1))
-    return _schedule(entries, prompts, left, [line for line in head if line and not line.startswith("WEBVTT")])
+    above = any(line and not line.startswith("WEBVTT") for line in head)
+    return assemble(entries, prompts, left, [note("lines before the first cue left out")] if above else [])
 
 
 def _cue(line: str, number: int) -> Stretch | None:
@@ -115,15 +116,5 @@ def _check_words(words: list[str], first: int) -> None:
 def _check_stamps(lines: list[str], first: int) -> None:
     """Raise ScheduleError for a line that starts with a time, the first of them having this number."""
     for number, line in enumerate(lines, first):
-        found = match_loose_line(line) if line else None
-        if (found is not None and found.strength == STRONG) or _STAMP.match(fold(line).text):
+        if is_timed(line) or _STAMP.match(fold(line).text):
             raise refuse_times(number, line)
-
-
-def _schedule(entries: list[Entry], prompts: list[str], left: Left, head: list[str]) -> PromptSchedule:
-    spans: list[tuple[Time, Time | None]] = [(entry.start, entry.end) for entry in entries]
-    ranges = read_ranges(spans)
-    kept = without_repeats(entries, prompts, left)
-    segments = segments_of([entry for entry, _ in kept], [prompt for _, prompt in kept])
-    told = [note("lines before the first cue left out")] if head else []
-    return PromptSchedule(tuple(segments), length=ranges.length, notes=(*told, *left.notes(), *ranges.notes))

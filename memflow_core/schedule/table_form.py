@@ -12,39 +12,46 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..config import SWITCHES
-from .entries import Left, at_line, read_ranges, refuse_times, segments_of, without_repeats
+from .assembly import assemble
+from .entries import Left, at_line, refuse_times
 from .errors import ScheduleError, shorten
 from .fold import fold
+from .guard import looks_timed
+from .headers import match_header
+from .leftovers import is_negative_line
 from .limits import check_count
 from .line import Entry
-from .loose_line import STRONG, match_loose_line
-from .moments import Stretch, find_stretch
+from .loose_line import STRONG, is_timed, loose_or_none
+from .moments import Stretch, find_stretch, stretch_at
 from .notes import Note, note
 from .schedule import PromptSchedule
 from .time import Time
+from .words import UNIT
 
 _NAMES = {
-    "start": "time start starttime startzeit timestamp timecode timecodein intime from begin at t tc in frame frames "
-    "startframe keyframe second seconds sec range timerange when zeit zeitpunkt zeitstempel zeitcode beginn anfang ab "
-    "von temps début debut départ tiempo inicio comienzo desde tempo inizio início "
+    "start": "time start starttime startzeit timestamp timecode timecodein tcin intime from begin at t tc in frame "
+    "frames startframe keyframe second seconds sec range timerange when zeit zeitpunkt zeitstempel zeitcode beginn "
+    "anfang ab von temps début debut départ tiempo inicio comienzo desde tempo inizio início время начало "
     "时间 时间段 时间码 开始 开始时间 時間 開始 開始時間 時刻 タイムコード",
-    "end": "end endtime endtimecode timecodeout outtime out to until stop endframe finish ende endzeit bis fin hasta "
-    "fine fim 结束 结束时间 結束 終了 終了時間",
+    "end": "end endtime endtimecode timecodeout tcout outtime out to until stop endframe finish ende endzeit bis fin "
+    "hasta fine fim конец 结束 结束时间 結束 終了 終了時間",
     "duration": "duration length dauer länge durée duree duración duracion durata duração 时长 時長 持续时间 長さ",
     "prompt": "prompt prompts positive positiveprompt 提示词 提示詞 プロンプト",
     # where no column has one of the names above
     "words": "text description caption visual action content beschreibung bild bildbeschreibung texte visuel "
-    "descripción descripcion descrizione descrição 画面 画面描述 画面内容 描述 内容 説明 映像 場面",
+    "descripción descripcion descrizione descrição 画面 画面描述 画面内容 描述 内容 説明 映像 場面 visuals "
+    "shotdescription scenedescription videoprompt acción accion ação acao azione aktion описание действие",
+    # where no column has one of those either
+    "scene": "scene scenes shot szene scène escena cena сцена 场景 シーン",
     "seed": "seed",
     "switch": "switch",
 }
 _KINDS = {name: kind for kind, names in _NAMES.items() for name in names.split()}
-_UNIT = re.compile(r"(?:^|[(\[_, ]+)(seconds?|secs?|s|frames?|min|minutes|ms)[)\]]*$", re.IGNORECASE)
+_UNIT = re.compile(rf"(?:^|[(\[_, ]+)({UNIT})[)\]]*$", re.IGNORECASE)
 _NAME = re.compile(r"[^\w]+|_")
-_MOST_CELLS, _MOST_NAME = 60, 60
+_MOST_CELLS, _MOST_NAME, _MOST_DIGITS = 60, 60, 20
 _BAR = re.compile(r"(?<!\\)\|")
 _EMPHASIZED = re.compile(r"(\*{1,3}|`)([^*`]*)\1")
-_RULE = re.compile(r"[|:+\- \t]*-[|:+\- \t]*")
 _FRACTION = re.compile(r"[0-9]+[.,][0-9]+")
 # what Audacity writes are seconds
 _LABEL_TIME = re.compile(r"[0-9]+\.[0-9]{6}")
@@ -89,8 +96,13 @@ def read_table(text: str) -> PromptSchedule | None:
     lines = [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if len(lines) < 2:
         return None
+    within = _table_within(lines)
+    if within is not None:
+        rows = [Row(number, _cells(line)) for number, line in within[0] if line.strip("|:+- \t")]
+        found = (_with_names(rows, "") or _without_names(rows, "|")) if rows else None
+        return found and found.with_notes(within[1].notes())
     if all(line.startswith("|") for _, line in lines[:2]):
-        rows = [Row(number, _cells(line)) for number, line in lines if not _RULE.fullmatch(line) and line.strip("| \t")]
+        rows = [Row(number, _cells(line)) for number, line in lines if line.strip("|:+- \t")]
         return (_with_names(rows, "") or _without_names(rows, "|")) if rows else None
     for delimiter in ("\t", ",", ";", "|"):
         if delimiter not in lines[0][1]:
@@ -100,6 +112,26 @@ def read_table(text: str) -> PromptSchedule | None:
         if found is not None:
             return found
     return None
+
+
+def _table_within(lines: Sequence[tuple[int, str]]) -> tuple[list[tuple[int, str]], Left] | None:
+    """The rows of the only table in a text with other lines around it, and these lines; None where these hold times."""
+    rule = next((at for at, (_, line) in enumerate(lines) if at and _is_rule(line) and lines[at - 1][1][0] == "|"), 0)
+    if not rule:
+        return None
+    end = next((at for at in range(rule, len(lines)) if not lines[at][1].startswith("|")), len(lines))
+    around = [*lines[: rule - 1], *lines[end:]]
+    if not around or any("|" in line or looks_timed(line) or match_header(line) for _, line in around):
+        return None
+    left, negative = Left(), False
+    for number, line in around:
+        negative = is_negative_line(fold(line).text) or (negative and not line.startswith(("#", "*")))
+        (left.negatives if negative else left.lines).append(number)
+    return list(lines[rule - 1 : end]), left
+
+
+def _is_rule(line: str) -> bool:
+    return line.startswith("|") and "-" in line and not line.strip("|:+- \t")
 
 
 def _joint(delimiter: str) -> str:
@@ -119,6 +151,10 @@ def _without_emphasis(cell: str) -> str:
     return found[2].strip() if found else cell
 
 
+# '#' alone is the name of a column, and '#1' a number
+_COMMENT = re.compile(r"[ \t]{0,99}#(?:[^\W\d]|[ \t#].)")
+
+
 def _csv_rows(text: str, delimiter: str) -> list[Row]:
     """Rows with the number of their first line; empty where the text is no CSV."""
     # lines keep their ends: a cell in quotes may hold some
@@ -126,7 +162,7 @@ def _csv_rows(text: str, delimiter: str) -> list[Row]:
     rows, begin = [], 1
     try:
         for cells in reader:
-            if any(cell.strip() for cell in cells) and not cells[0].lstrip().startswith("#"):
+            if any(cell.strip() for cell in cells) and not _COMMENT.match(cells[0]):
                 rows.append(Row(begin, [" ".join(cell.split()) if "\n" in cell else cell.strip() for cell in cells]))
             begin = reader.line_num + 1
     except csv.Error:
@@ -149,8 +185,8 @@ def columns_of(names: Sequence[str]) -> Columns | None:
         kind = _kind(name) or (_kind(name.strip()[: unit.start()]) if unit else None)
         if kind is not None:
             found.setdefault(kind, place)
-    words = found.pop("words", None)
-    prompt = found.get("prompt", words)
+    scene, words = found.pop("scene", None), found.pop("words", None)
+    prompt = found.get("prompt", scene if words is None else words)
     start, duration = found.get("start"), found.get("duration")
     if prompt is None or (start is None and duration is None):
         return None
@@ -217,15 +253,19 @@ def entry_of(row: Row, columns: Columns, before: Time | None, delimiter: str) ->
         stretch = _cell_time(cells, columns.start, columns)
         start, end = stretch.times()
         style = (stretch.kind, stretch.start.unit or "", "")
+    # a number alone counts what the start beside it does
+    usual = "s" if columns.start is None else style[1]
     if columns.end is not None and columns.end < len(cells) and cells[columns.end]:
-        end = _cell_time(cells, columns.end, columns).start.time()
+        end = _cell_time(cells, columns.end, columns, usual).start.time()
     elif columns.duration is not None and start is not None:
-        span = _cell_time(cells, columns.duration, columns, usual="s" if columns.start is None else "")
+        span = _cell_time(cells, columns.duration, columns, usual)
         if span.is_range:
             start, end = span.times() if columns.start is None else (start, end)
         else:
             long = span.start.time()
-            end = Time(start.value + long.value, start.unit) if long.unit == start.unit else None
+            if long.unit != start.unit:
+                raise ScheduleError(f"this row starts at {start} and lasts {long}: write both in one unit.")
+            end = Time(start.value + long.value, start.unit)
     if start is None:
         raise ScheduleError("this row has no start: write one, or durations that follow one another.")
     entry = Entry(row.number, start, [prompt], style, end=end, loose=True)
@@ -267,7 +307,7 @@ def _take_option(entry: Entry, kind: str, cell: str) -> None:
     if cell in ("", "-", "None"):
         return
     if kind == "seed":
-        if not (cell.isascii() and cell.isdigit()):
+        if not (cell.isascii() and cell.isdigit() and len(cell) <= _MOST_DIGITS):
             raise ScheduleError(f"{shorten(cell)} in the column of seeds is no whole number.")
         entry.seed = int(cell)
     elif cell in SWITCHES:
@@ -303,7 +343,7 @@ def _without_names(rows: Sequence[Row], delimiter: str) -> PromptSchedule | None
     entries, bare = [], False
     for row in rows:
         entry = at_line(row.number, lambda row=row: _entry_without_names(row, delimiter, ends))
-        if _is_timed(entry.text):
+        if is_timed(entry.text[:200]):
             raise refuse_times(row.number, delimiter.join(row.cells))
         bare = bare or entry.style[0] == "bare"
         entries.append(entry)
@@ -325,18 +365,12 @@ def _entry_without_names(row: Row, delimiter: str, ends: bool) -> Entry:
     return Entry(row.number, start, [prompt], (stretch.kind, stretch.start.unit or "", ""), end=end, loose=True)
 
 
-def _is_timed(prompt: str) -> bool:
-    """Whether a prompt begins with a time that is surely one: it is the end of a range, or the row is none."""
-    line = match_loose_line(prompt[:200])
-    return line is not None and line.strength == STRONG
-
-
 def _is_row(row: Row, delimiter: str) -> bool:
     cells = row.cells
     if len(cells) < 2 or not (_whole_time(cells[0]) or _FRACTION.fullmatch(cells[0])):
         return False
     # in '2,5s: a' and '00:00:03,500 a' the comma is one of decimals
-    line = match_loose_line(f"{cells[0]}{delimiter}{cells[1]}"[:200])
+    line = loose_or_none(f"{cells[0]}{delimiter}{cells[1]}"[:200])
     if line is None or delimiter != "," or line.prompt.startswith(cells[1][:100]):
         return True
     return line.strength < STRONG and line.style[0] != "count" and not (":" in cells[0] and _DECIMALS.match(cells[1]))
@@ -344,10 +378,7 @@ def _is_row(row: Row, delimiter: str) -> bool:
 
 def _whole_time(cell: str) -> bool:
     folded = fold(cell).text
-    try:
-        stretch = find_stretch(folded, 0)
-    except ScheduleError:
-        return False
+    stretch = stretch_at(folded, 0)
     return stretch is not None and stretch.end == len(folded) and len(cell) < 100
 
 
@@ -355,10 +386,6 @@ def schedule_of(entries: list[Entry], told: list[Note], bare: bool) -> PromptSch
     """The schedule of entries. bare: some times have no unit."""
     left = Left()
     prompts = [left.take(entry.text, entry.number) for entry in entries]
-    spans = [(entry.start, entry.end) for entry in entries]
-    ranges = read_ranges(spans)
-    kept = without_repeats(entries, prompts, left)
-    segments = segments_of([entry for entry, _ in kept], [prompt for _, prompt in kept])
-    if bare and any(segment.start.unit == "frames" for segment in segments):
+    if bare and any(entry.start.unit == "frames" for entry in entries):
         told = [*told, note("numbers without a unit are video frames")]
-    return PromptSchedule(tuple(segments), length=ranges.length, notes=(*told, *left.notes(), *ranges.notes))
+    return assemble(entries, prompts, left, told)

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from .errors import ScheduleError, show
+from .words import TEXT_UNITS
 
 MAX_TIME = 10**12
 
@@ -54,18 +55,6 @@ _CLOCK = re.compile(r"([0-9]+):(?:([0-9]{1,2}):)?([0-9]{1,2}(?:\.[0-9]*)?)")
 _COUNT = re.compile(rf"({_NUMBER})([ \t]*)([A-Za-z%]*)")
 
 _SUFFIXES = {"s": "s", "frames": "", "chunks": "c", "latent": "l", "percent": "%"}
-_UNITS = {
-    word: unit
-    for unit, words in {
-        ("s", 1): "s sec secs second seconds",
-        ("s", 60): "min mins minute minutes",
-        ("frames", 1): "f frame frames",
-        ("chunks", 1): "c chunk chunks",
-        ("latent", 1): "l latent latents",
-        ("percent", 1): "% percent",
-    }.items()
-    for word in words.split()
-}
 
 
 def parse_time(text: str) -> Time:
@@ -115,11 +104,12 @@ class CountMatch:
 
     def time(self) -> Time:
         """Return them as a time; without a unit they count video frames. Raises ScheduleError."""
-        unit, factor = ("frames", 1) if not self.word else _UNITS.get(self.word.lower(), (None, 1))
+        unit, factor = ("frames", 1) if not self.word else TEXT_UNITS.get(self.word.lower(), (None, 1))
         if unit is None:
             raise ScheduleError(
                 f"{self.source[:40]!r} looks like a time, but its unit {self.word[:20]!r} is unknown: "
-                f"write {TIME_EXAMPLES}, or put the prompt in double quotes after its time."
+                f"write {TIME_EXAMPLES}, or put the prompt in double quotes after its time, or the whole "
+                f"text if it holds no time."
             )
         return Time(self.value * factor, unit)
 
@@ -130,6 +120,6 @@ def match_count(line: str) -> CountMatch | None:
     if not found:
         return None
     # '3 robots: ...' is a prompt, '3x: ...' a slip
-    if found[2] and found[3] and found[3].lower() not in _UNITS:
+    if found[2] and found[3] and found[3].lower() not in TEXT_UNITS:
         return None
     return CountMatch(value=float(found[1]), word=found[3], end=found.end(), source=found[0])

@@ -22,12 +22,14 @@ def to_text(schedule: PromptSchedule, notes: bool = False) -> str:
     for pin in schedule.pins:
         header = "pin" if pin.name is None else f"pin {pin.name}"
         lines.append(f"{header}: {format_time(pin.time)}")
-    # among seconds a number without a unit reads as a slip
-    mixed = any(segment.start.unit == "s" for segment in schedule.segments)
+    before = None
     for segment in schedule.segments:
-        unit = "f" if mixed and segment.start.unit == "frames" and segment.start.value else ""
-        options = "".join(f" [{option}]" for option in _options_of(segment))
+        # a number without a unit is told, and the same prompt again without an option only holds the one before it
+        unit = "f" if segment.start.unit == "frames" and segment.start.value else ""
+        written = _options_of(segment) or (["recache"] if segment.prompt == before else [])
+        options = "".join(f" [{option}]" for option in written)
         lines.append(f"{format_time(segment.start)}{unit}{options}: {_quote(segment.prompt)}")
+        before = segment.prompt
     return "\n".join(lines)
 
 

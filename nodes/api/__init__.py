@@ -9,12 +9,12 @@ status 200.
 | POST /memflow/plan                       | 200    | `{"summary", "lines", "said", "plan"}`, or an error: what   |
 |                                          |        | is described cannot be run                                  |
 |                                          | 400    | error: the body is of another form                          |
-|                                          | 413    | error: the body is larger than 8 MiB                        |
+|                                          | 413    | error: the body is larger than 12 MB                        |
 | POST /memflow/schedule                   | 200    | `{"segments", "global_prompt", "length", "text", "pins"}`,  |
 |                                          |        | `pins` only if there are any; or an error: the text is no   |
 |                                          |        | schedule                                                    |
 |                                          | 400    | error: the body is of another form                          |
-|                                          | 413    | error: the body is larger than 8 MiB                        |
+|                                          | 413    | error: the body is larger than 12 MB                        |
 | GET /memflow/live/{prompt_id}/{node_id}  | 200    | `{"state": {...}}`                                          |
 |                                          | 404    | error: no such run                                          |
 | POST /memflow/live/{prompt_id}/{node_id} | 200    | `{"state": {...}}`, and `number` for a prompt               |

@@ -6,8 +6,11 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ...memflow_core.schedule import show
+from ...memflow_core.schedule import MOST_CHARACTERS, show
 from .. import host
+
+# a schedule of as many characters as the node takes, each as JSON may escape it
+SCHEDULE_BYTES = 12 * MOST_CHARACTERS + 1024
 
 
 class BadBody(ValueError):

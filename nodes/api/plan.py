@@ -1,8 +1,8 @@
 """POST /memflow/plan: estimate a run before it is queued. GET /memflow/presets: named sets of values.
 
 Body    `{"schedule": text, "length": 81, "fps": 16, "width": 832, "height": 480, "steps": "1000, 750, 500, 250"}` in
-        UTF-8, at most MAX_BYTES. `schedule` is anything that MemFlow Prompt Schedule reads, or its list form. May be
-        left out: `"global_prompt"`, a text; `"memory"`, as MemFlow Memory has it, `{"preset": "Story"}` or
+        UTF-8, at most SCHEDULE_BYTES. `schedule` is anything that MemFlow Prompt Schedule reads, or its list form.
+        May be left out: `"global_prompt"`, a text; `"memory"`, as MemFlow Memory has it, `{"preset": "Story"}` or
         `{"preset": "Custom", "retrieval": "prompt", "bank_size": 3, ...}` with every setting, and either with
         `"cache"`, `"bank_keys"`, `"archive"` and `"archive_rule"` where these have other values than their defaults;
         `"model"`, `"1.3B"` or `"tiny"`; `"weights"`, `"fp8"` where the model's loader is set to that; `"streamed"`,
@@ -42,10 +42,9 @@ from ..run import (
     plan_json,
     usual_model,
 )
-from .bodies import BadBody, answer_with, read_object
+from .bodies import SCHEDULE_BYTES, BadBody, answer_with, read_object
 
 PATH, PRESETS_PATH = "/memflow/plan", "/memflow/presets"
-MAX_BYTES = 8 * 2**20  # as many characters as the node takes, each written as \uXXXX
 REQUIRED = ("schedule", "length", "fps", "width", "height", "steps")
 OPTIONAL = {"global_prompt": "", "memory": None, "model": USUAL, "weights": "model", "streamed": True, "story": 1}
 
@@ -120,6 +119,6 @@ def _is_number(value: Any) -> bool:
 
 def add_routes() -> None:
     """Serve POST at PATH and GET at PRESETS_PATH."""
-    host.add_post_route(PATH, answer, most_bytes=MAX_BYTES, in_thread=True)
+    host.add_post_route(PATH, answer, most_bytes=SCHEDULE_BYTES, in_thread=True)
     values = presets()
     host.add_get_route(PRESETS_PATH, lambda: (200, values))

@@ -1,6 +1,7 @@
 """POST /memflow/schedule: read a schedule in any form that the nodes take, and answer with segments and text.
 
-Body    `{"text": "..."}` in UTF-8, at most MAX_BYTES. The text may be anything that the core's `read_schedule` reads.
+Body    `{"text": "..."}` in UTF-8, at most SCHEDULE_BYTES. The text may be anything that the core's `read_schedule`
+        reads.
         `"story": 2` chooses one of a MemFlow JSONL with several; 1 may be left out.
 Answer  `{"segments": [{"time": "10s", "prompt": "...", "switch": "cut", "seed": 7}, ...], "global_prompt": "...",
         "length": "60s" or null, "text": "..."}`, with `"pins"` where there are any. `text` is the same schedule in the
@@ -20,16 +21,15 @@ from typing import Any
 from ...memflow_core.schedule import ScheduleError, Segment, format_time, read_story, show, to_text
 from .. import host
 from ..run import note_message
-from .bodies import BadBody, answer_with, read_object
+from .bodies import SCHEDULE_BYTES, BadBody, answer_with, read_object
 
 PATH = "/memflow/schedule"
-MAX_BYTES = 8 * 2**20  # as many characters as the node takes, each written as \uXXXX
 USAGE = 'the body must be JSON of the form {"text": "0s: a prompt"}.'
 
 
 def add_routes() -> None:
     """Serve POST at PATH."""
-    host.add_post_route(PATH, answer, most_bytes=MAX_BYTES, in_thread=True)
+    host.add_post_route(PATH, answer, most_bytes=SCHEDULE_BYTES, in_thread=True)
 
 
 def answer(body: bytes) -> host.Answer:
@@ -55,7 +55,7 @@ def describe(text: str, story: int = 1) -> dict[str, Any]:
 def _read_body(body: bytes) -> tuple[str, int]:
     asked = read_object(body, USAGE)
     if unknown := [name for name in asked if name not in ("text", "story")]:
-        raise BadBody(f"{show(unknown[0])} means nothing here: use text, story.")
+        raise BadBody(f'{show(unknown[0])} means nothing here: the body is {{"text": ..., "story": ...}}.')
     text, story = asked.get("text"), asked.get("story", 1)
     if not isinstance(text, str):
         raise BadBody(USAGE)

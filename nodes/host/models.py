@@ -41,7 +41,8 @@ def usual_vae_dtype() -> torch.dtype:
 
 def dtype_of(model: Any) -> torch.dtype:
     """Precision in which a `MODEL` computes, or will once it is loaded."""
-    return model.object_patches.get("manual_cast_dtype") or model.model.get_dtype_inference()
+    # not get_dtype_inference: a clone that was sampled with may have left a patch of its own there
+    return model.get_model_object("manual_cast_dtype") or model.model.get_dtype()
 
 
 def device_of(model: Any) -> torch.device:

@@ -22,7 +22,7 @@ def parse_steps(text: str) -> tuple[int, ...]:
     numbers = _numbers(text)
     if len(numbers) == 1 and numbers[0] <= MOST_STEPS:
         return evenly(_count(numbers[0]))
-    if numbers and numbers[0] <= NOISE // 2:
+    if numbers and max(numbers) <= NOISE // 2:
         raise ValueError(
             f"denoising steps are {shorten(text)}, but a chunk starts from noise, at {NOISE}: write timesteps as "
             f"{EXAMPLE}, or how many steps there are to be, up to {MOST_STEPS}."

@@ -168,7 +168,16 @@ def test_a_disk_that_is_full_while_a_state_is_saved_keeps_no_half_of_it(number, 
     assert [file.name for file in tmp_path.iterdir()] == ["whole.safetensors"]
 
 
+@pytest.fixture
+def heeds_ctrl_c():
+    """Programs that are started here heed Ctrl-C, also where the tests run in a shell's background, which does not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("heeds_ctrl_c")
 def test_ctrl_c_during_a_run_ends_the_server_as_it_ends_without_one(comfy_path, tmp_path, read_pictures):
     """Exit code 0, and a film that plays: Python may not end the thread that samples by force."""
     workflow = json.loads((ROOT / "workflows" / "tiny_story.json").read_text())

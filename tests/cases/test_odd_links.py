@@ -198,6 +198,9 @@ def test_looking_at_a_model_leaves_its_modules_as_they_were(graphs):
     graphs.tiny.nodes.host.inspect_model(other)
     assert [dict(vars(module)) for module in blocks.modules()] == before
     assert isinstance(blocks[0].self_attn, Wrapped) and not isinstance(blocks[1].ffn, Wrapped)
+    # as long as its patches lie on the model, ComfyUI finds no weights under the places that they cover
+    comfy.model_management.unload_all_models()
+    assert not isinstance(blocks[0].self_attn, Wrapped)
 
 
 def test_a_patch_at_a_place_that_does_not_exist_is_refused(graphs):
@@ -205,6 +208,26 @@ def test_a_patch_at_a_place_that_does_not_exist_is_refused(graphs):
     model.add_object_patch("diffusion_model.blocks.99.ffn", torch.nn.Identity())
     with pytest.raises(ValueError, match=r"^a node puts a Identity at diffusion_model.blocks.99.ffn of the model"):
         graphs.run(model)
+
+
+def test_an_attribute_that_a_patch_makes_is_told_and_goes_with_it(graphs):
+    """As Flux KV Cache puts one on any model."""
+    import comfy.model_management
+
+    model = graphs.tiny.model.clone()
+    model.add_object_patch("diffusion_model.default_ref_method", "index_timestep_zero")
+    told = [f"diffusion_model.default_ref_method {NOT_USED}"]
+    for _ in range(2):
+        made, said = graphs.run(model)
+        assert said == told and torch.equal(made, graphs.plain)
+    tree = graphs.tiny.model.model.diffusion_model
+    assert tree.default_ref_method and graphs.run()[1] == [] and not hasattr(tree, "default_ref_method")
+    graphs.tiny.nodes.host.inspect_model(model)
+    assert not hasattr(tree, "default_ref_method")
+    comfy.model_management.load_models_gpu([model])
+    graphs.tiny.nodes.host.inspect_model(graphs.tiny.model)
+    assert tree.default_ref_method == "index_timestep_zero"
+    comfy.model_management.unload_all_models()
 
 
 def test_a_lora_that_sets_weights_of_another_size_is_refused(graphs):

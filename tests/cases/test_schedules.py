@@ -193,5 +193,5 @@ def test_more_than_a_schedule_may_hold_is_refused(text, message):
 
 
 def test_as_much_as_a_schedule_may_hold_is_read():
-    assert len(read_schedule("\n".join(f"{n}s: a" for n in range(MOST_SEGMENTS))).segments) == MOST_SEGMENTS
+    assert len(read_schedule("\n".join(f"{n}s: a{n}" for n in range(MOST_SEGMENTS))).segments) == MOST_SEGMENTS
     assert read_schedule("a" * MOST_CHARACTERS).segments[0].prompt == "a" * MOST_CHARACTERS

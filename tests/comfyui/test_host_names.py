@@ -56,6 +56,14 @@ def test_every_name_is_there(comfy_path):
     assert problems == [] and count > 150
 
 
+def test_a_module_has_the_names_that_python_gives_it_and_no_others(tmp_path):
+    (tmp_path / "comfy").mkdir()
+    (tmp_path / "comfy" / "__init__.py").write_text("")
+    found = Sources(tmp_path)
+    assert found.find(("comfy", "__name__")) and found.find(("comfy", "__file__"))
+    assert found.find(("comfy", "__version__")) is None
+
+
 @pytest.mark.parametrize("change", CHANGES, ids=[words for *_, words in CHANGES])
 def test_a_change_is_found_and_named(sources, change):
     name, old, new, words = change

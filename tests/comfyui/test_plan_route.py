@@ -122,12 +122,12 @@ def test_a_body_of_another_form_is_refused(comfy, body):
 
 
 def test_a_large_body_is_refused(comfy):
-    assert ask(comfy, schedule="a" * 300_000)[0] == 413
+    assert ask(comfy, schedule="a" * 13_000_000)[0] == 413
 
 
 def test_a_day_of_video_is_told_as_well(comfy):
     assert ask(comfy, schedule="0s: a", length=1_000_000)[1]["plan"]["chunks"] == 83334
-    changing = "\n".join(f"{4000 * number}c: {number}" for number in range(20))
+    changing = "\n".join(f"{4000 * number}c: robot number {number}" for number in range(20))
     plan = ask(comfy, schedule=changing, length=1_000_000)[1]["plan"]
     assert (plan["chunks"], plan["recache"], len(plan["switches"])) == (83334, 19, 19)
 
@@ -142,7 +142,7 @@ def test_thousands_of_segments_and_pins_are_told_as_well(comfy):
 
 
 def test_more_than_a_schedule_may_hold_is_refused(comfy):
-    changes = "\n".join(f"{number}c: b" for number in range(2001))
+    changes = "\n".join(f"{number}c: robot number {number}" for number in range(2001))
     assert "2,001 prompts, but may have 2,000" in ask(comfy, schedule=changes, length=1_000_000)[1]["error"]
 
 
@@ -150,10 +150,8 @@ def test_what_is_left_out_is_told(comfy):
     said = ask(comfy, schedule="**0-2s:** a\n**2-60s:** b\n**60-70s:** c\n\nLet me know!", length=81)[1]
     assert "The schedule: 1 line left out (5)." in said["lines"]
     assert "The schedule: the story ends at 5.06 s: later prompts left out (1)." in said["lines"]
-    assert said["said"][-1] == [
-        "The schedule: {0}.",
-        ["the story ends at {0} s: later prompts left out ({1})", "5.06", 1],
-    ]
+    later = ["the story ends at {0} s: later prompts left out ({1})", "5.06", 1]
+    assert ["The schedule: {0}.", later] in said["said"]
 
 
 def test_the_presets_are_those_of_the_nodes(comfy, pack):

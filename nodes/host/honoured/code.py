@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from types import FunctionType
 from typing import Any
 
-from .findings import UNUSED, Finding, node_behind
+from .findings import Finding, unused_at
 
 _FORWARDS = ("forward", "_forward", "forward_orig")
-_BLOCK = re.compile(r"\.\d+\b")
 _WAN = "comfy.ldm.wan."
 
 
@@ -29,7 +27,7 @@ def uncalled_code(root: Any, tree: Any, is_used: Callable[[str], object]) -> Ite
         yield from _on_class(kind)
     for name, code in vars(root).items():
         if callable(code) and hasattr(type(root), name) and not _is_own(code, root, name):
-            yield _finding(name, code)
+            yield unused_at(name, code)
     yield from _other_classes(tree)
 
 
@@ -37,10 +35,10 @@ def _on_module(place: str, module: Any, is_used: Callable[[str], object]) -> Ite
     for attribute in _FORWARDS:
         code = vars(module).get(attribute)
         if code is not None and not _is_own(code, module, attribute) and not is_used(f"{place}.{attribute}"):
-            yield _finding(f"{place}.{attribute}", code)
+            yield unused_at(f"{place}.{attribute}", code)
     hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
     if hooks and not is_used(place):
-        yield _finding(f"{place}: forward hook", hooks[0])
+        yield unused_at(f"{place}: forward hook", hooks[0])
 
 
 def _on_class(kind: type) -> Iterator[Finding]:
@@ -51,7 +49,7 @@ def _on_class(kind: type) -> Iterator[Finding]:
         code = vars(kind).get(attribute)
         home = code.__globals__.get("__name__") if isinstance(code, FunctionType) else type(code).__module__
         if code is not None and home != kind.__module__:
-            yield _finding(f"{kind.__name__}.{attribute}", code)
+            yield unused_at(f"{kind.__name__}.{attribute}", code)
 
 
 def _other_classes(tree: Any) -> Iterator[Finding]:
@@ -62,15 +60,10 @@ def _other_classes(tree: Any) -> Iterator[Finding]:
         parts |= {at: block, f"{at}.self_attn": block.self_attn, f"{at}.cross_attn": block.cross_attn}
     for place, part in parts.items():
         if part is not None and not type(part).__module__.startswith("comfy."):
-            yield _finding(f"diffusion_model.{place}", part)
+            yield unused_at(f"diffusion_model.{place}", part)
 
 
 def _is_own(code: Any, owner: Any, attribute: str) -> bool:
     """Whether code is the owner's own method, which ComfyUI leaves on it when it takes an object patch back."""
     own = getattr(type(owner), attribute, None)
     return getattr(code, "__self__", None) is owner and getattr(code, "__func__", None) is own
-
-
-def _finding(place: str, code: Any) -> Finding:
-    # most nodes do the same to every block
-    return Finding(UNUSED, _BLOCK.sub(".*", place), node_behind(code))

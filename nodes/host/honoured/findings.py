@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 UNUSED = "unused"
 INSERTED = "inserted"
 KEYFRAMES = "keyframes"
+_BLOCK = re.compile(r"\.\d+\b")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,11 @@ def one_a_node(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(first.values())
 
 
+def unused_at(place: str, value: Any) -> Finding:
+    """What a stream makes nothing of at a place of the model; most nodes do the same to every block."""
+    return Finding(UNUSED, _BLOCK.sub(".*", place), node_behind(value))
+
+
 def node_behind(value: Any) -> str | None:
     """Display name of the node whose code made a callable or an object; None if it is not a node's."""
     for module, name in _origins(value, depth=0):
@@ -62,7 +69,10 @@ def _origins(value: Any, depth: int) -> Iterator[tuple[str, str]]:
         yield value.__module__ or "", value.__qualname__
         # ComfyUI wraps some functions in a lambda of its own
         for cell in (value.__closure__ or ()) if depth < 3 else ():
-            inside = cell.cell_contents
+            try:
+                inside = cell.cell_contents
+            except ValueError:  # of a variable that was deleted
+                continue
             if callable(inside):
                 yield from _origins(inside, depth + 1)
     else:

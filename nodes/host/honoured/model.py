@@ -15,7 +15,7 @@ from comfy_api.torch_helpers.torch_compile import COMPILE_KEY, TORCH_COMPILE_KWA
 from ....memflow_core.model import WanTree
 from ....memflow_core.stream import FlowSchedule
 from .code import uncalled_code
-from .findings import INSERTED, UNUSED, Finding, node_behind, one_a_node
+from .findings import INSERTED, UNUSED, Finding, node_behind, one_a_node, unused_at
 from .patches import misfit_patches
 from .tree import tree_to_load
 
@@ -68,18 +68,15 @@ class ModelFindings:
 
 def inspect_model(model: Any) -> ModelFindings:
     """Look through a `MODEL`. Raises ValueError, naming the node or the part, for what cannot be streamed at all."""
-    with tree_to_load(model) as tree:
-        return _inspect(model, tree)
-
-
-def _inspect(model: Any, tree: WanTree) -> ModelFindings:
-    shift, shift_node = _shift(model)
     if "latent_format" in model.object_patches:
         raise ValueError(
             f"the model's latent format was changed to {type(model.object_patches['latent_format']).__name__}, but "
             f"MemFlow streams Wan 2.1's: take the node out that does so."
         )
-    return ModelFindings(shift, shift_node, one_a_node(_unused(model, tree)))
+    with tree_to_load(model) as tree:
+        unused = one_a_node(_unused(model, tree))
+    shift, shift_node = _shift(model)
+    return ModelFindings(shift, shift_node, unused)
 
 
 def _shift(model: Any) -> tuple[float | None, str]:
@@ -129,7 +126,8 @@ def _unused(model: Any, tree: WanTree) -> Iterator[Finding]:
         *_leaves(options, ""),
         *_leaves({name: value for name, value in inner.items() if name not in (ATTENTION_OVERRIDE, "callbacks")}, ""),
         *_leaves({"wrappers": _without_compiler(model.wrappers)}, ""),
-        *_leaves({"callbacks": _uncalled(model.callbacks) | _uncalled(inner.get("callbacks", {}))}, ""),
+        *_leaves({"callbacks": _uncalled(model.callbacks)}, ""),
+        *_leaves({"callbacks": _uncalled(inner.get("callbacks", {}))}, ""),
         *_leaves({"attachments": model.attachments}, ""),
         *_leaves({"additional_models": model.additional_models}, ""),
         *_objects(model),
@@ -194,5 +192,4 @@ def _node(place: str, value: Any) -> str | None:
 def _objects(model: Any) -> Iterator[Finding]:
     for place, value in model.object_patches.items():
         if place not in ("model_sampling", "latent_format") and not _USED_OBJECTS.fullmatch(place):
-            # most nodes do the same to every block
-            yield Finding(UNUSED, re.sub(r"\.\d+\b", ".*", place), node_behind(value))
+            yield unused_at(place, value)

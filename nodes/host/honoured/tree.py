@@ -7,12 +7,15 @@ from contextlib import ExitStack, contextmanager
 from types import MethodType
 from typing import Any, cast
 
+import comfy.utils
 from comfy.utils import get_attr
 from torch import nn
 
 from ....memflow_core.model import WanTree
 
 CHANNELS, SPATIAL = 16, 8
+# what ComfyUI keeps as the former value of an attribute that a patch made
+_UNSET: Any = getattr(comfy.utils, "ATTR_UNSET", object())
 
 # of these a stream reads all; an entry of another name in the same place is one that it does not know
 _TREE_PARTS = {"patch_embedding", "text_embedding", "time_embedding", "time_projection", "blocks", "head"}
@@ -48,11 +51,14 @@ def _put(stack: ExitStack, root: nn.Module, place: str, value: Any) -> None:
     """Set an attribute until the stack closes."""
     parent, _, name = place.rpartition(".")
     owner = get_attr(root, parent) if parent else root
-    now = getattr(owner, name)
+    now = getattr(owner, name, _UNSET)
     if now is value or (isinstance(value, MethodType) and now == value):
         return
     held = name in vars(owner) or any(name in vars(owner).get(kind, ()) for kind in ("_modules", "_parameters"))
-    setattr(owner, name, value)
+    if value is _UNSET:
+        delattr(owner, name)
+    else:
+        setattr(owner, name, value)
     stack.callback(*((setattr, owner, name, now) if held else (delattr, owner, name)))
 
 

@@ -133,7 +133,7 @@ def _name(group: HookGroup) -> str:
 def _add(digest: Any, value: Any) -> None:
     """Add weights to a digest: the names and shapes of all, and some of the numbers of each."""
     if isinstance(value, Mapping):
-        for name in sorted(value):
+        for name in sorted(value, key=str):
             digest.update(str(name).encode())
             _add(digest, value[name])
     elif isinstance(value, (list, tuple)):

@@ -74,7 +74,7 @@ def test_a_prompt_is_split_at_the_cursor(timeline):
     timeline.page.mouse.click(timeline.x_of(2), timeline.ruler_y())
     assert timeline.message.inner_text() == "3 prompts in 9.56 s, cursor at 2.06 s"
     timeline.button("Split").click()
-    assert timeline.lines[1:3] == ["0s: a robot walks", "2.06s: a robot walks"]
+    assert timeline.lines[1:3] == ["0s: a robot walks", "2.06s [recache]: a robot walks"]
 
 
 def test_the_buttons_do_what_they_say(timeline):
@@ -120,7 +120,7 @@ def test_everything_is_done_by_keyboard(timeline):
     timeline.press("End", "Delete")
     assert timeline.prompts == ["a robot walks", "an empty beach"]
     timeline.press("Home", "Control+ArrowRight", "Control+ArrowRight", "s")
-    assert timeline.lines[2] == "1.31s: a robot walks"
+    assert timeline.lines[2] == "1.31s [recache]: a robot walks"
     timeline.press("d", "F2")
     timeline.page.keyboard.type("copy")
     timeline.press("Enter")

@@ -22,7 +22,7 @@ PASTE = """text => {
     [
         (JSONL, "0l: a meadow\n18l: a beach"),
         ('{"prompts": [{"startTime": 0, "endTime": 5, "prompts": [{"text": "a"}]}]}', "length: 5s\n0s: a"),
-        ('"0": "a", "24": "b",', "0: a\n24: b"),
+        ('"0": "a", "24": "b",', "0: a\n24f: b"),
         ("a | b", "a | b"),
         ("# mine\n0s: a", "# mine\n0s: a"),
     ],

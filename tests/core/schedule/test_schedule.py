@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from memflow_core.config import MemoryConfig
-from memflow_core.schedule import Blend, ChunkGrid, Pin, PromptSchedule, ScheduleError, Segment, Time
+from memflow_core.schedule import Blend, ChunkGrid, Pin, PromptSchedule, ScheduleError, Segment, Time, read_schedule
 
 
 def schedule(*starts: tuple[float, str], **fields) -> PromptSchedule:
@@ -380,3 +380,8 @@ def test_the_package_loads_without_torch():
     root = Path(__file__).parents[3]
     done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_switch_of_the_first_prompt_is_told():
+    plan = read_schedule("0s [blend 99]: a\n4s [cut]: b").place(ChunkGrid(fps=16), Time(9, "s"))
+    assert [str(told) for told in plan.notes] == ["the first prompt follows none: its [blend] does nothing"]

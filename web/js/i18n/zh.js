@@ -203,6 +203,7 @@ export const CHINESE = {
   "negative prompts left out, since the model takes none ({0})": "略去负面提示词，因为模型不接受（第 {0} 处）",
   "expressions in backticks left out ({0})": "略去反引号中的表达式（第 {0} 处）",
   "words before the times left out ({0})": "略去时间之前的文字（第 {0} 处）",
+  "the first prompt follows none: its [{0}] does nothing": "第一条提示词之前没有别的提示词：它的 [{0}] 不起作用",
   "prompts that repeat the one before them only hold it: {0}": "与前一条相同的提示词只是延续它：{0} 条",
   "no prompt for {0}: the one before goes on": "{0} 没有提示词：延续前一条",
   "ranges overlap: the later start counts (prompt {0})": "时间段重叠：以较晚的开始为准（第 {0} 条提示词）",

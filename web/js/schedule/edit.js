@@ -114,7 +114,10 @@ export function insert(text, after, time, prompt, options = []) {
   const document = readText(text);
   const last = /** @type {number} */ (document.segments[after].lines.at(-1));
   const indent = /^[ \t]*/.exec(document.lines[firstLine(document, after).line])?.[0] ?? "";
-  document.lines.splice(last + 1, 0, `${indent}${time}${bracketed(options)}: ${quote(prompt)}`);
+  // without an option the same prompt again only holds the one before it
+  const repeats = [after, after + 1].some((index) => document.segments[index]?.prompt === prompt);
+  const put = repeats && !options.length ? ["recache"] : options;
+  document.lines.splice(last + 1, 0, `${indent}${time}${bracketed(put)}: ${quote(prompt)}`);
   return document.lines.join("\n");
 }
 

@@ -4,15 +4,15 @@
 import { HEAD, fold } from "./fold.js";
 import { readHeader, readTimedLine, unquote } from "./line.js";
 import { strip } from "./options.js";
-import { JOIN, KNOWN, NUMBER, UNIT, beginsOdd, countNumbers, hasLeftovers, inlineTimes } from "./words.js";
+import { LABEL_WORDS, PART_WORDS, TIME_WORDS, UNITS, oneOf } from "./vocabulary.js";
+import { JOIN, KNOWN, NUMBER, UNIT, beginsOdd, countNumbers, hasLeftovers, inlineTimes, isTimely } from "./words.js";
 
 const MARKS =
   "(?:[ \\t]*(?:[-+*>|\\u2022\\u00b7\\u25aa\\u25cf\\u25e6\\u2023\\u2013\\u2014\\u2460-\\u249b\\u2776-\\u2793#_~`]|[0-9]{1,3}(?:[.)](?=[ \\t])|\\u3001)|\\[[ xX]?\\])){0,16}[ \\t]*";
-const LABEL =
-  "(?:(?:scene|shot|segment|clip|part|prompt|beat|act|step|keyframe|caption|chapter|[\\u4e00-\\u9fff]{1,3})[^\\n]{0,24}?)?";
+const LABEL = `(?:(?:${oneOf(LABEL_WORDS)}|[\\u4e00-\\u9fff]{1,3})[^\\n]{0,24}?)?`;
 const OPEN = "[([{<\"']?[ *_]{0,9}";
-const WHEN = "(?:(?:at|from|between|de|von|ab|time|timestamp|timecode|t|@|\\u7b2c)[ \\t=:@+]{0,7})?";
-const NAMED = "(?:frames?|chunks?|latents?|seconds?|secs?)[ \\t=:#]{0,7}";
+const WHEN = `(?:(?:${oneOf(TIME_WORDS)}|t|@|\\u7b2c)[ \\t=:@+]{0,7})?`;
+const NAMED = `${oneOf(UNITS)}\\.?[ \\t=:#]{0,7}`;
 const PREFIX = `${WHEN}(?:${NAMED})?`;
 const CLOCK = "[0-9]{1,4}:[0-9]{1,2}";
 const BEHIND = "[ \\t]{0,20}[*_~`\"')\\]}>]{0,4}[ \\t]{0,20}";
@@ -40,27 +40,25 @@ const BARE = /^(?:prompt_map\s*[:=]\s*\{|[0-9][\w.%]{0,20}(?:[ \t]{0,3}[-\u2013~
 const LISTED =
   /^[0-9][\w.%]{0,20}(?:[ \t]{0,3}[-\u2013~][ \t]{0,3}[0-9][\w.%]{0,20})?\s*[:\uff1a]\s*["'\u201c\u2018].*,[ \t]{0,20}["'\u201c]?[0-9][\w.% \u2013~-]{0,40}["'\u201d]?[ \t]{0,9}[:=\uff1a][ \t]{0,9}["'\u201c\u2018]/;
 const LONG_LINE = 20_000;
+const SLIP_HEAD = 80;
 const ASSIGNED = /^(?:(?:const|let|var)[ \t]+)?[A-Za-z_]\w{0,60}[ \t]{0,9}(?::[ \t]{0,9}[\w[\], ]{1,40})?=[ \t]{0,9}(?:[[{(]|$)/;
 const FENCE = /^(?:`{3}|~{3})/;
 const RULE = /^([-=*_~])\1\1+$/;
 const HEADER = /^(?:global(?:[ _]prompt)?|total|(?:total )?(?:length|duration)|pin(?:[ \t]+[^\s:\uff1a]{1,60})?)[ \t]{0,9}[:\uff1a]/i;
-const NEGATIVE = /^[-+*#_~`>\u2022 \t"]*(?:neg|n_prompt|prompt n|--|steps: [0-9]|[\u8d1f\u53cd\u8ca0])/i;
+const NEGATIVE = /^[-+*#_~`>\u2022 \t"]*(?:neg|n_prompt|prompt n|avoid|do not inc|don't inc|--|steps: [0-9]|[\u8d1f\u53cd\u8ca0])/i;
 /** A heading, whose time may stand at its end. */
-const HEADING =
-  /^(?:#{2}|[*_]{2}|[*_[( ]{0,4}(?:scene|shot|segment|clip|part|beat|act|step|chapter|\u955c\u5934|\u573a\u666f)[ \t]?#?[0-9\u4e00-\u9fff]).*[0-9]/i;
-const CLOCK_LIKE =
-  /^(?:[^A-Za-z0-9]{0,20}[0-9]{1,3}(?::[0-9]{2}(?![0-9])|[.][0-9]{1,3}[ \t]|['"\u2032\u2033])|Dialogue:.{0,20}[0-9]:[0-9]{2}|<p begin=)/;
-const TIME =
-  "(?:[0-9]{1,3}(?::[0-9]{2}){1,3}(?:[.,][0-9]{1,3})?|[0-9]{1,5}(?:[.,][0-9]{1,3})?[ \\t]?(?:s|secs?|seconds?|mins?|minutes?|frames?))(?![A-Za-z0-9])";
-const SPAN = `${TIME}(?:[ \\t]{0,2}(?:-{1,2}>?|\\u2013|\\u2014|~|to|until|\\u2192)[ \\t]{0,2}${TIME})?[ \\t]{0,3}`;
-const TAGS = "(?:<[/A-Za-z][^<>\\n]{0,40}>[^A-Za-z0-9<]{0,5}){0,3}";
-const NAMED_TIME = "[tT][ \\t]?[:=+_]?[ \\t]?[0-9]{1,6}(?:[.,][0-9]{1,3})?[ \\t]{0,3}";
-/** What looks like a time at the start or the end of a line: `t0: a`, `<b>3s</b> a`, `a robot @3s`. */
-const TIMED_HEAD = new RegExp(`^[^A-Za-z0-9<]{0,20}${TAGS}(?:${SPAN}|${NAMED_TIME})(?:[\\])>:|/*=,;.\\u2013\\u2014\\u2192<-]|$)`);
-const TIMED_TAIL = new RegExp(
-  `(?:@|[(\\[{|\\u2013\\u2014\\u2192]|(?<=\\s)-(?=\\s))[ \\t]{0,3}${SPAN}[\\])}]?[*_]{0,2}[.,;]?$`,
-);
-const LONGEST_TAIL = 60;
+const HEADING = new RegExp(`^(?:#{2}|[*_]{2}|\\[|[^\\p{L}]{0,9}${oneOf(PART_WORDS)}[ \\t]?#?(?:[0-9\\u4e00-\\u9fff]|[ivx]{1,4}(?!\\p{L})|one|two|three|four|five|six))|[:\\uff1a][*_]{0,3}$|^[*_].*[*_]:?$`, "iu");
+/** Words that an answer ends with. */
+const ENDING = /^[#*_~` \t]*(?:let me|i (?:hope|can)|feel free|would you|do you want|want me|sag besch|viel spa|soll ich|m\u00f6chtest|n['\u2019]h|souhaitez|voulez|\u00bf?quieres|quer que|gostaria|\u0445\u043e\u0442\u0438\u0442\u0435|\u3054\u5e0c\u671b|\u9700\u8981\u6211|total|note|tip|hinweis|nota|remarque|\u0437\u0430\u043c\u0435\u0442\u043a\u0430)/i;
+/** What a slip holds that begins a line like a time: `[4]`, `three seconds:`, `O:03`. */
+const SLIP =
+  /^[^\p{L}]{0,40}\p{N}|\p{N}[^\p{N}]+\p{N}|[^\p{L}\p{N} \t,.'-][ \t]{0,3}\p{N}|(?:^|[ \t])(?:at|after|and|then|next|now)[ \t].{0,20}\p{N}|sec|minute|[a-z]\p{N}|O[ .]{0,2}[:;]/iu;
+/** Words before the first time that may be no prompt. */
+const TITLE = /[:!\uff1a]|^[*#_~` \t]*(?:sure|certainly|of course|absolutely|ok|great|got it|here|\u597d|an? [0-9])/i;
+/** A line with a bar within it, not at an end, where it parts it from the next. */
+const ROW = /^[^|].*\|.*[^|]$/;
+/** A part of `a | b` that is a number. */
+const NUMERAL = /^[ \t]*[0-9.,:]{1,12}[ \t]?[a-z]{0,7}[ \t]*$/i;
 const NAMES =
   /(?:^|[,;\t|])\W{0,6}(?:time|start|from|begin|at|frame|key|second|sec|range|when|duration|length|\u65f6|\u5f00)[^,;\t|]{0,20}(?:[,;\t|]|$)/i;
 const SUBTITLE = /[0-9][ \t]{0,9}--?>/;
@@ -68,12 +66,13 @@ const SUBTITLE = /[0-9][ \t]{0,9}--?>/;
 /** Whether a text holds JSON or a literal of Python, whose braces mean no choices. @param {string} text */
 export function isStructure(text) {
   const lines = text.split("\n");
+  const braces = /[[{]/.test(text);
   return lines.some((raw, number) => {
     const line = strip(raw.slice(0, LONG_LINE));
     if (STRUCTURE.test(line) || QUOTED.test(line) || BARE.test(line)) return true;
     // a list goes on in the next line
     const listed = line.endsWith(",") ? `${line} ${strip((lines[number + 1] ?? "").slice(0, HEAD))}` : line;
-    return LISTED.test(listed) || (ASSIGNED.test(line) && /[[{]/.test(text));
+    return LISTED.test(listed) || (braces && ASSIGNED.test(line));
   });
 }
 
@@ -85,6 +84,11 @@ class Sieve {
   entries = 0;
   /** lines of prompt before them */
   lead = 0;
+  /** whether a line without a time may begin with a slip */
+  slipped = false;
+  /** lines of prompt before the first time with a bar, and whether one may be a title */
+  bars = 0;
+  titled = false;
   /** times within prompts, and in comments */
   inline = 0;
   commented = 0;
@@ -92,50 +96,42 @@ class Sieve {
   sure = [];
   /** @type {string[]} folded heads of those that hold one only if all lines do */
   faint = [];
-  /** lines that look timed, however they are written */
-  timed = 0;
   blank = true;
-  /** whether a time in seconds was read, and the last one in frames behind it */
-  seconds = false;
-  frames = 0;
   /** numbers in the words, which may be times */
   numbers = 0;
 
   /** @type {string[]} lines of the prompt that is being read */
   words = [];
+  /** whether words may hold a time */
+  timely = false;
+  /** whether options stand with it */
+  optioned = false;
+  /** @type {string | null} the prompt before it */
+  before = null;
 
   /** Read the next line. Throws TextError. @param {string} raw */
   read(raw) {
     const line = strip(raw);
     // headings and tags are left out, which is told
-    if (/^#(?:#|\p{L})/u.test(line)) this.odd = true;
+    if (/^#[#\p{L}\p{Nd}]/u.test(line)) this.odd = true;
     if (line.startsWith("#")) {
       this.commented += Number(SURE.test(fold(line.slice(0, HEAD).replace(/^[# ]+/, ""))));
     } else if (line) {
       const timed = TIMECODE.test(line) ? null : readTimedLine(line);
-      if (timed) this.begin(strip(line.slice(timed.colon + 1)), timed.time);
+      if (timed) this.begin(strip(line.slice(timed.colon + 1)), timed, line);
       else this.readOther(line);
     }
     this.blank = !line;
   }
 
-  /** Read a line in the text form. @param {string} prompt @param {import("./time.js").Time} time */
-  begin(prompt, { value, unit }) {
+  /** Read a line in the text form. @param {string} prompt @param {import("./line.js").TimedLine} timed @param {string} line */
+  begin(prompt, { time: { value, unit }, timeEnd, options }, line) {
     this.endWords();
-    this.noteUnit(value, unit);
+    // words before a prompt at 0 are left out, or refused; numbers without a unit are told
+    this.odd ||= (this.lead > 0 && !this.entries && (value === 0 || this.timely)) || (unit === "frames" && value > 0 && /[0-9.]/.test(line[timeEnd - 1]));
+    this.optioned = options.length > 0;
     this.entries++;
     this.words.push(prompt);
-  }
-
-  /** Notice frames among seconds, which may lack their unit. @param {number} value @param {string} unit */
-  noteUnit(value, unit) {
-    if (unit === "s") {
-      this.odd ||= this.frames > 0 && this.frames < value;
-      this.seconds = true;
-    } else if (unit === "frames" && this.seconds) {
-      this.frames = value;
-      this.odd ||= value < 16;
-    }
   }
 
   /** Read a line without a time in the text form. @param {string} line */
@@ -146,13 +142,18 @@ class Sieve {
       this.odd ||= hasLeftovers(header.value);
       return;
     }
+    this.odd ||= header !== null && this.lead > 0;
     this.odd ||= FENCE.test(line) || RULE.test(line) || NEGATIVE.test(head) || TIMECODE.test(head);
-    this.odd ||= (!(header && !this.entries) && HEADER.test(head)) || (this.entries > 0 && (this.blank || HEADING.test(line)));
-    const sure = SURE.test(head) || CLOCK_LIKE.test(head);
-    this.timed += Number(sure || TIMED_HEAD.test(head) || TIMED_TAIL.test(fold(line.slice(-LONGEST_TAIL)).trimEnd()));
+    this.odd ||= (!(header && !this.entries) && HEADER.test(head)) || (this.entries > 0 && (this.blank || HEADING.test(line) || ENDING.test(head)));
+    const sure = SURE.test(head);
     if (sure && !DECADE.test(head)) this.sure.push(head);
     else if (sure || FAINT.test(head)) this.faint.push(head);
-    if (!this.entries) this.lead++;
+    this.slipped ||= SLIP.test(line.slice(0, SLIP_HEAD)) && !DECADE.test(line);
+    if (!this.entries) {
+      this.lead++;
+      this.bars += Number(ROW.test(line));
+      this.titled ||= TITLE.test(line);
+    }
     this.words.push(line);
   }
 
@@ -162,21 +163,26 @@ class Sieve {
     this.words = [];
     // a time has no prompt
     if (!words && this.entries) this.odd = true;
+    // the same prompt again holds the one before it
+    this.odd ||= this.entries > 1 && !this.optioned && unquote(words) === this.before;
+    this.before = unquote(words);
     if (!words || unquote(words) !== words) return;
     const { keys, all } = inlineTimes(words);
     this.numbers += countNumbers(words);
-    this.odd ||= hasLeftovers(words) || (this.entries > 0 && beginsOdd(words)) || (this.entries > 0 && keys > 0);
+    this.timely = isTimely(words);
+    this.odd ||= !this.entries && words.split("|").some((part, _, { length }) => length > 1 && NUMERAL.test(part));
+    this.odd ||= hasLeftovers(words) || (this.entries > 0 && (beginsOdd(words) || this.timely || keys > 0));
     this.inline += all;
   }
 
   /** Whether only the server reads the lines. */
   get found() {
     if (this.odd || (!this.entries && this.commented > 1)) return true;
+    if (this.entries ? this.slipped || (this.lead > 0 && this.titled) : this.bars > 1) return true;
     if (this.entries < 2 && this.numbers + this.entries > 1) return true;
-    if (this.entries < 2 && this.timed + this.entries > 1) return true;
     const faint = !this.entries && isZero(this.faint[0]) ? this.faint : [];
     const loose = [...this.sure, ...faint];
-    if (loose.length && (this.entries + loose.length > 1 || isZero(loose[0]) || RANGE.test(loose[0]))) return true;
+    if (loose.length && (this.entries + loose.length > 1 || this.lead > 1 || isZero(loose[0]) || RANGE.test(loose[0]))) return true;
     // one prompt with times in it is refused
     return this.inline > (this.entries ? 0 : 1) && this.entries < 2 && !(this.entries && this.lead);
   }

@@ -1,7 +1,7 @@
 // @ts-check
 // The text form of schedules, read line by line so that an edit can leave every other line as it is.
 // The grammar is that of memflow_core's schedule; tests compare the two.
-import { TextError } from "./errors.js";
+import { TextError, UnitError } from "./errors.js";
 import { leadingOption, misplacedOption, readHeader, readTimedLine, unquote } from "./line.js";
 import { isLoose, isStructure } from "./loose.js";
 import { OPTION_LIKE, SPACE, blendOf, checkPinName, strip } from "./options.js";
@@ -48,7 +48,7 @@ export function isForeign(text) {
     return isLoose(linesOf(text));
   } catch (error) {
     // a fault of the text form, which is told where it is read
-    if (error instanceof TextError) return error.message.includes("its unit");
+    if (error instanceof TextError) return error instanceof UnitError;
     throw error;
   }
 }
@@ -204,10 +204,23 @@ function leadSegment(prompt, start, lines) {
   return { start, prompt, switch: "recache", blend: null, seed: null, asks: [], lines, written: null };
 }
 
+/** The parts of `a | b`; a bar within brackets parts nothing. @param {string} text */
+function splitBars(text) {
+  const parts = [""];
+  let depth = 0;
+  for (const one of text) {
+    // a ")" that closes nothing is part of a smile
+    depth = Math.max(0, depth + Number("([{".includes(one)) - Number(")]}".includes(one)));
+    if (one === "|" && depth === 0) parts.push("");
+    else parts[parts.length - 1] += one;
+  }
+  return parts;
+}
+
 /** One prompt, or several that share the story evenly. @param {string} text @param {number[]} lines */
 function untimed(text, lines) {
   const bare = unquote(text);
-  const parts = bare === text ? text.split("|").map(strip) : [bare];
+  const parts = bare === text ? splitBars(text).map(strip) : [bare];
   if (parts.length === 1) return [leadSegment(parts[0], { value: 0, unit: "s" }, lines)];
   const empty = parts.indexOf("");
   if (empty >= 0) throw new TextError(`Prompt ${empty + 1} of ${parts.length} is empty: write it, or leave out a "|".`);

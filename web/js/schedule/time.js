@@ -1,9 +1,10 @@
 // @ts-check
 // Times of the text form: 10s, 0:10, 160f, 12c. The rules are memflow_core's.
-import { TextError } from "./errors.js";
+import { TextError, UnitError } from "./errors.js";
 import { CHUNK_LATENTS, chunkAtOrAfter, startFrame } from "./grid.js";
+import { UNIT_WORDS } from "./vocabulary.js";
 
-/** @typedef {"s" | "frames" | "chunks" | "latent" | "percent"} Unit */
+/** @typedef {import("./vocabulary.js").Unit} Unit */
 /** @typedef {{value: number, unit: Unit}} Time a point of the story, or a length */
 /** @typedef {{time: Time, end: number, clock: boolean, word: string}} FoundTime a time at the start of a text */
 
@@ -12,17 +13,8 @@ const MAX_TIME = 1e12;
 const CLOCK = /^([0-9]+):(?:([0-9]{1,2}):)?([0-9]{1,2}(?:\.[0-9]*)?)/;
 const COUNT = /^([-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)([ \t]*)([A-Za-z%]*)/;
 
-/** @type {[Unit, number, string][]} */
-const WORDS = [
-  ["s", 1, "s sec secs second seconds"],
-  ["s", 60, "min mins minute minutes"],
-  ["frames", 1, "f frame frames"],
-  ["chunks", 1, "c chunk chunks"],
-  ["latent", 1, "l latent latents"],
-  ["percent", 1, "% percent"],
-];
 /** @type {Map<string, [Unit, number]>} */
-const UNITS = new Map(WORDS.flatMap(([unit, factor, words]) => words.split(" ").map((word) => [word, [unit, factor]])));
+const UNITS = new Map(UNIT_WORDS.flatMap(([unit, scale, words]) => words.split(" ").map((word) => [word, [unit, scale]])));
 
 /** @param {number} value @param {Unit} unit @returns {Time} */
 function checkedTime(value, unit) {
@@ -66,7 +58,7 @@ export function findCount(text) {
   if (space && word && !known) return null;
   const time = () => {
     if (!word) return checkedTime(Number(number), "frames");
-    if (!known) throw new TextError(`${source} looks like a time, but its unit ${word} is unknown.`);
+    if (!known) throw new UnitError(`${source} looks like a time, but its unit ${word} is unknown.`);
     return checkedTime(Number(number) * known[1], known[0]);
   };
   return { end: source.length, word, time };
