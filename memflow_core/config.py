@@ -46,6 +46,9 @@ RECORDS = ("interval", "latest")
 SWITCHES = ("recache", "soft", "cut", "blend")
 BLEND_PATHS = ("linear", "spherical")
 CACHES = ("model", "fp8")
+BANK_KEYS = ("made", "alone")
+ARCHIVES = ("off", "latents")
+ARCHIVE_RULES = ("words", "similarity", "keys")
 
 
 def _require(condition: bool, message: str) -> None:
@@ -110,6 +113,11 @@ class MemoryConfig:
                    single-prompt one, which offers every chunk and only fills the bank at the interval.
     cache          precision of the keys and values that are kept: the `model`'s own, or `fp8`, half of bfloat16.
                    Frames are chosen by the keys before they are rounded.
+    bank_keys      keys and values of frames in the bank: `made` by their chunk's context pass, which saw sink, window
+                   and bank, as published; or made anew when a frame enters, reading it `alone`.
+    archive        `off`: what the bank drops is forgotten, as in the paper. `latents`: clean latents and prompt of each
+                   recorded frame are kept, and the bank is chosen anew from them at each prompt change.
+    archive_rule   one of ARCHIVE_RULES: how frames are chosen from the archive, see `memflow_core.memory.recall`.
 
     Raises ValueError for values that are out of range or do not fit together.
     """
@@ -125,9 +133,13 @@ class MemoryConfig:
     global_sink: bool = True
     record: str = "interval"
     cache: str = "model"
+    bank_keys: str = "made"
+    archive: str = "off"
+    archive_rule: str = "words"
 
     def __post_init__(self) -> None:
         choices = {"retrieval": RETRIEVALS, "positions": POSITIONS, "record": RECORDS, "cache": CACHES}
+        choices |= {"bank_keys": BANK_KEYS, "archive": ARCHIVES, "archive_rule": ARCHIVE_RULES}
         for name, allowed in choices.items():
             value = getattr(self, name)
             _require(value in allowed, f"memory {name} is {value!r}, but must be one of {', '.join(allowed)}.")
@@ -145,8 +157,36 @@ class MemoryConfig:
             f"memory cache is {self.cache!r}, but retrieval 'reference' stands for the published code's very numbers: "
             f"choose another retrieval, or cache 'model'.",
         )
+        self._check_archive()
         self._check_top_k()
         self._check_pins()
+
+    def _check_archive(self) -> None:
+        _require(
+            self.bank_keys == "made" or self.retrieval != "reference",
+            "memory bank_keys is 'alone', but retrieval 'reference' stands for the published code's very numbers: "
+            "choose another retrieval, or bank_keys 'made'.",
+        )
+        _require(
+            self.archive == "off" or self.bank_keys == "alone",
+            f"memory archive is {self.archive!r}, whose frames come back by reading them alone, but bank_keys is "
+            f"{self.bank_keys!r}: set bank_keys to 'alone', or archive to 'off'.",
+        )
+        _require(
+            self.archive == "off" or self.bank_slots > 0,
+            f"memory archive is {self.archive!r}, but there is no bank to recall frames into: make bank_frames at "
+            f"least 1 with a retrieval other than 'none', or set archive to 'off'.",
+        )
+        _require(
+            self.bank_keys == "made" or self.bank_slots > 0,
+            "memory bank_keys is 'alone', but there is no bank whose frames could be read so: make bank_frames at "
+            "least 1 with a retrieval other than 'none', or set bank_keys to 'made'.",
+        )
+        _require(
+            self.archive != "off" or self.archive_rule == ARCHIVE_RULES[0],
+            f"memory archive_rule is {self.archive_rule!r}, but archive is 'off', so there is nothing to choose from: "
+            f"set archive to 'latents', or archive_rule to {ARCHIVE_RULES[0]!r}.",
+        )
 
     def _check_top_k(self) -> None:
         if self.top_k is None:

@@ -6,9 +6,9 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..memflow_core.config import CACHES, MEMORIES, MemoryConfig
+from ..memflow_core.config import MEMORIES, MemoryConfig
 from .io_types import CATEGORY, MemoryType
-from .run import CUSTOM, CUSTOM_VALUES, MEMORY_OPTIONS, REASONS, memory_of, memory_words
+from .run import CUSTOM, CUSTOM_VALUES, MEMORY_OPTIONS, REASONS, SHARED_VALUES, memory_of, memory_words
 
 
 def _whole_number(name: str, default: int, tooltip: str) -> io.Int.Input:
@@ -82,17 +82,44 @@ def _cache_inputs() -> list[io.Input]:
     ]
 
 
-def _precision_input() -> io.Combo.Input:
+def _shared_input(name: str, tooltip: str) -> io.Combo.Input:
     return io.Combo.Input(
-        "cache",
-        options=list(CACHES),
-        default=MemoryConfig().cache,
+        name,
+        options=list(SHARED_VALUES[name]),
+        default=getattr(MemoryConfig(), name),
         optional=True,
         advanced=True,
-        tooltip="Precision of what is remembered. model (default): the model's own, as it was trained. fp8: half the "
-        "VRAM of bf16, for cards of 8 GB; pictures come out a little different, and which moments are kept is decided "
-        "as before. Not with retrieval 'reference'.",
+        tooltip=tooltip,
     )
+
+
+def _shared_inputs() -> list[io.Combo.Input]:
+    return [
+        _shared_input(
+            "cache",
+            "Precision of what is remembered. model (default): the model's own, as it was trained. fp8: half the "
+            "VRAM of bf16, for cards of 8 GB; pictures come out a little different, and which moments are kept is "
+            "decided as before. Not with retrieval 'reference'.",
+        ),
+        _shared_input(
+            "bank_keys",
+            "How the bank's moments are read. made (default): as they were when they were made, like the published "
+            "code. alone: anew, each by itself, when it enters the bank: one short pass more for each. Not with "
+            "retrieval 'reference'.",
+        ),
+        _shared_input(
+            "archive",
+            "What becomes of moments that leave the bank. off (default): they are forgotten, like in the paper. "
+            "latents: every recorded moment is kept in RAM, and at each new prompt the bank is chosen from all of "
+            "them. Needs bank_keys alone.",
+        ),
+        _shared_input(
+            "archive_rule",
+            "Only with an archive: which moments come back at a new prompt. words (default): those whose prompts share "
+            "its rare words, such as a character's name. similarity: those made under a similar prompt. keys: "
+            "MemFlow's own score, for models that were trained for it.",
+        ),
+    ]
 
 
 def _preset_input() -> io.DynamicCombo.Input:
@@ -116,7 +143,7 @@ class MemFlowMemory(io.ComfyNode):
             description="How a stream remembers: the start of the video (sink), the last seconds (window), and a "
             "bank of past moments that fit the coming prompt.",
             search_aliases=["memory bank", "NAM", "SMA", "consistent characters", "long video", "sink", "longlive"],
-            inputs=[_preset_input(), _precision_input()],
+            inputs=[_preset_input(), *_shared_inputs()],
             outputs=[
                 MemoryType.Output(
                     display_name="memory",
@@ -126,5 +153,13 @@ class MemFlowMemory(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, preset: dict[str, Any], cache: str = "model") -> io.NodeOutput:
-        return io.NodeOutput(memory_of(preset, cache))
+    def execute(
+        cls,
+        preset: dict[str, Any],
+        cache: str = "model",
+        bank_keys: str = "made",
+        archive: str = "off",
+        archive_rule: str = "words",
+    ) -> io.NodeOutput:
+        shared = {"cache": cache, "bank_keys": bank_keys, "archive": archive, "archive_rule": archive_rule}
+        return io.NodeOutput(memory_of(preset, **shared))

@@ -14,12 +14,14 @@ by a higher number. Another VAE, or a better checkpoint of the same one, may be 
 Stories are drawn and encoded while training goes on, a few at a time, and kept under --latents: about 0.7 CPU-seconds
 each at first, fewer later.
 
-Measured on one CPU core with AMX, shared with other work: preset small, 8 samples of 3 noisy copies a step, 0.8 s a
-step, 0.5 s with --fuse (which first compiles for 4 minutes, once); a step with roll-outs 2 times that. Two processes
-under torchrun on two such cores: 1.2 steps of 16 samples a second, roll-outs included. Guess for a GPU, not measured:
---preset large --batch 128 --fuse, 20 steps a second, 20000 steps in half an hour, drawing and encoding included.
+Each step streams one more story of random ones, as `plan_memory` lays it out, and trains on chunks of the last
+--streams of them.
 
-The bundled model was made so, in two processes, each run from the files before it, all but the first with --calm 0:
+Measured on one CPU core with AMX, little else running: preset small, 12 samples of 3 noisy copies a step, 0.8 s to
+1.3 s a step, of which the story takes 0.3 s; a step with roll-outs 2 times that.
+
+The bundled model was made by an earlier form of this (bank frames read alone or with the sink, window frames with
+what the target saw) so, in two processes, each run from the files before it, all but the first with --calm 0:
 
 1. --steps 5370 --focus 0 --marks 0; 1.5 hours
 2. --steps 3600 --marks 0 --own 0.5 --lr 0.0025 --lr-rest 0.0008; 1 hour; till here jumps drawn as often as anything
@@ -45,9 +47,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from memflow_core.weights import ASSETS, TINY_GENERATOR, TINY_TEXT, TINY_VAE
+from memflow_core.weights import ASSETS, END, TINY_GENERATOR, TINY_TEXT, TINY_VAE, read_text_encoder
 
-from .generator import PRESETS, DeviceLatents, Generator, GeneratorSettings, GeneratorTrainer, LatentStore
+from .generator import PRESETS, TEXT, DeviceLatents, Generator, GeneratorSettings, GeneratorTrainer, LatentStore
 from .trainer import Pace, init_distributed, read_settings
 from .vae import Codec
 
@@ -100,9 +102,21 @@ def export(generator: Generator, folder: Path) -> list[Path]:
 
 
 def read_exported(folder: Path) -> dict[str, Tensor]:
-    """Read the weights of a `Generator`, float16, from the files that `export` wrote into a folder."""
+    """Read the weights of a `Generator`, float16, from the files that `export` wrote into a folder.
+
+    Words that its text encoder did not know yet get zeros.
+    """
     files = {"tree": TINY_GENERATOR, "text": TINY_TEXT}
-    return {f"{part}.{key}": value for part, name in files.items() for key, value in load_file(folder / name).items()}
+    loaded = {part: load_file(folder / name) for part, name in files.items()}
+    weights = {f"{part}.{key}": value for part, found in loaded.items() for key, value in found.items()}
+    known, words = read_text_encoder(folder / TINY_TEXT).config.words, TEXT.words
+    old = weights["text.embedding.weight"]
+    rows = old.new_zeros(len(words) + 1, old.shape[1])
+    rows[END] = old[END]
+    for token, word in enumerate(words, start=END + 1):
+        if word in known:
+            rows[token] = old[known.index(word) + END + 1]
+    return weights | {"text.embedding.weight": rows}
 
 
 def mean_weights(models: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -116,7 +130,7 @@ def main() -> None:
     parser.add_argument("--vae", type=Path, default=ASSETS / TINY_VAE, help="the VAE to train with")
     parser.add_argument("--latents", type=Path, default=Path(".train/latents"), help="where encoded stories are kept")
     parser.add_argument("--preset", choices=PRESETS, help=f"size of the model ({GeneratorSettings.preset})")
-    for name in ("steps", "batch", "copies", "stories", "first_stories", "steps_a_story", "seed"):
+    for name in ("steps", "batch", "copies", "stories", "first_stories", "steps_a_story", "seed", "streams"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=f"({getattr(GeneratorSettings, name)})")
     for name in ("lr", "lr_rest", "align", "focus", "marks", "unknown", "calm", "own"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, help=f"({getattr(GeneratorSettings, name)})")

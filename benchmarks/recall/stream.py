@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from memflow_core.config import RETRIEVALS, LatentShape, MemoryConfig
+from memflow_core.config import ARCHIVE_RULES, RETRIEVALS, LatentShape, MemoryConfig
 from memflow_core.model import Attend, Backbone, TextKV, WanModel
 from memflow_core.stream import Draw, FlowSchedule, ForwardPass, SeededNoise, Stream
 from memflow_core.weights import TINY_GENERATOR, TINY_TEXT, TINY_VAE, TextEncoder, read_generator, read_text_encoder
@@ -42,6 +42,9 @@ class Models:
             return torch.cat([self.text(self.text.config.ids(prompt)) for prompt in prompts])
 
 
+_ARCHIVE = {"bank_keys": "alone", "archive": "latents"}
+
+
 @dataclass(frozen=True)
 class Policy:
     """Memory to measure.
@@ -66,6 +69,8 @@ def policies(frames: int) -> dict[str, Policy]:
         "full": MemoryConfig(retrieval="none", window_frames=frames),
         **{f"{name}+sma": replace(kinds[name], top_k=3) for name in ("prompt", "attention")},
         "prompt+fp8": replace(kinds["prompt"], cache="fp8"),
+        "prompt+alone": replace(kinds["prompt"], bank_keys="alone"),
+        **{f"archive+{rule}": MemoryConfig(**_ARCHIVE, archive_rule=rule) for rule in ARCHIVE_RULES},
     }
     return {name: Policy(name, memory) for name, memory in memories.items()} | {
         "swapped": Policy("swapped", kinds["prompt"], swapped=True)
@@ -116,11 +121,16 @@ class GeneratedStories:
     """Result of a stream.
 
     latents  float32 [B, frames, C, h, w] in the model's space, true ones included.
-    bank     int64 [layers, B, n]: latent frames in the bank in the last segment's first chunk; None without a bank.
+    banks    int64 [layers, B, n]: latent frames in the bank in each segment's first chunk; none without a bank.
     """
 
     latents: Tensor
-    bank: Tensor | None = None
+    banks: list[Tensor] = field(default_factory=list)
+
+    @property
+    def bank(self) -> Tensor | None:
+        """The bank in the last segment's first chunk; None without one."""
+        return self.banks[-1] if self.banks else None
 
 
 @dataclass
@@ -150,7 +160,7 @@ class StoryStreamer:
             frames=CHUNK_LATENTS * end_chunk,
             on_forward=backbone.on_forward,
         )
-        latents, bank = [], None
+        latents, banks = [], []
         for number, segment in enumerate(segments):
             if segment.start_chunk >= end_chunk:
                 break
@@ -161,10 +171,10 @@ class StoryStreamer:
             for chunk in range(segment.start_chunk, min(segment.end_chunk, end_chunk)):
                 backbone.target = self._true_chunk(chunk) if chunk < true_chunks else None
                 latents.append(next(stream).latents.movedim(2, 1))
-                if last and chunk == segment.start_chunk and policy.memory.bank_slots:
+                if chunk == segment.start_chunk and policy.memory.bank_slots:
                     filled = slice(stream.cache.layout.bank_slots - stream.cache.layout.bank, None)
-                    bank = stream.cache.frames[:, :, filled].clone()
-        return GeneratedStories(torch.cat(latents, 1), bank)
+                    banks.append(stream.cache.frames[:, :, filled].clone())
+        return GeneratedStories(torch.cat(latents, 1), banks)
 
     def _true_chunk(self, chunk: int) -> Tensor:
         start = CHUNK_LATENTS * chunk

@@ -1,5 +1,6 @@
 """KV cache slots, the memory bank and its retrieval policies (NAM), pins, provenance, trace."""
 
+from .archive import Archive, Moments
 from .bank import MemoryBank
 from .cache import KVCache, part_names
 from .factory import make_memory
@@ -21,6 +22,7 @@ __all__ = [
     "MASS_TILE",
     "UNKNOWN",
     "WRITES",
+    "Archive",
     "Candidate",
     "EmbeddingTable",
     "FrameKV",
@@ -31,6 +33,7 @@ __all__ = [
     "LayerHook",
     "MemoryBank",
     "MemoryPolicy",
+    "Moments",
     "NamedPin",
     "NarrativeMemory",
     "Pins",

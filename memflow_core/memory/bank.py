@@ -115,6 +115,24 @@ class MemoryBank:
             tags[row, item, slot] = torch.where(wanted, tag, tags[row, item, slot])
         self._list_last(torch.where(wanted, place, self.slots - 1), layers)
 
+    def assign(self, frames: Tensor, prompts: Tensor) -> None:
+        """Say which frames stand in the bank from now on, the same in all layers; `put` writes their keys.
+
+        frames, prompts  [B, n] int64, n at most `slots`.
+        """
+        count = frames.shape[1]
+        self.cache.layout.bank = count
+        self.cache.order.copy_(torch.arange(self.slots - 1, -1, -1, device=self.cache.order.device))
+        for tags, values in ((self.cache.frames, frames), (self.prompts, prompts)):
+            tags.fill_(-1)
+            tags[:, :, self.slots - count :] = values.flip(-1).to(tags.device)
+
+    def put(self, frame: int, kv: FrameKV) -> None:
+        """Write a frame's keys into every slot that is said to hold it."""
+        for layer, item, slot in (self.cache.frames == frame).nonzero().tolist():
+            for name, part in self.cache.parts.items():
+                part[layer, item, :, slot] = kv.parts[name][layer, item]
+
     def state_dict(self) -> StateDict:
         """Prompt numbers of the slots; keys, values and frames are the cache's."""
         return StateDict({"prompts": self.prompts})

@@ -13,6 +13,8 @@ from ..config import MemoryConfig
 from .layout import SlotLayout
 from .reference import published_span
 
+READ_BUFFERS = 2  # of a frame that is read anew: where the pass writes it, and the bank's copy
+
 
 class ReferenceForecast:
     """Count what `ReferenceMemory` holds.
@@ -23,6 +25,7 @@ class ReferenceForecast:
     """
 
     waiting = most_waiting = most_buffers = 1
+    moments = archived = 0
 
     def __init__(self, memory: MemoryConfig, chunk_frames: int):
         self.layout = SlotLayout(memory.sink_frames, memory.window_frames, memory.bank_slots)
@@ -30,7 +33,7 @@ class ReferenceForecast:
         self._chunk_frames = chunk_frames
 
     def on_prompt_change(self, recalled: Collection[int]) -> None:
-        """There are no pins to recall."""
+        """There are no pins to recall, and there is no archive."""
 
     def on_cut(self) -> None:
         """Forget sink and window."""
@@ -59,15 +62,22 @@ class NarrativeForecast:
     sink gets buffers at a cut alone. A named pin gets buffers when a prompt recalls it and the bank does not hold it.
     With retrieval `attention`, frames that enter a full bank keep their buffers until the chunk's first pass.
 
+    With `bank_keys` `alone`, candidates have no buffers: a frame is read anew when it enters. With an archive, a prompt
+    change fills the bank from all that was ever recorded.
+
     pinned        latent frames of unnamed pins.
+    named         latent frames of named pins.
     layout        of the cache, at the end of the last segment.
     most_waiting  most candidates with buffers after a chunk.
     most_buffers  most frames with buffers at once, an upper bound. It is exact where no pin is recalled, else at most
                   one too many. With `attention` it takes every frame that enters from the sink and by recall to find
                   the bank full, and can be too many by as many frames.
+    moments       passes that read one frame anew: exact without pins and archive, else at most.
     """
 
-    def __init__(self, memory: MemoryConfig, chunk_frames: int, pinned: Collection[int]):
+    def __init__(
+        self, memory: MemoryConfig, chunk_frames: int, *, pinned: Collection[int] = (), named: Collection[int] = ()
+    ):
         self.layout = SlotLayout(memory.sink_frames, memory.window_frames, memory.bank_slots)
         self.most_waiting = 0
         self.most_buffers = 0
@@ -76,12 +86,20 @@ class NarrativeForecast:
         self._interval = memory.record_every * chunk_frames
         self._pins = sorted(frame for frame in set(pinned) if frame % self._interval)
         self._one_at_a_time = memory.retrieval != "attention"
+        self._alone = memory.bank_keys == "alone"
+        self._has_archive = memory.archive != "off"
+        self._named = sorted(set(named))
+        self._pinned = bool(pinned)
+        self._due = False  # whether the bank is to be chosen from the archive
+        self._room = True  # whether a frame that leaves the window has a chance to enter
+        self._read = 0  # passes over frames that entered the bank
         self._recalled: Collection[int] = ()
         self._entered: set[int] = set()  # recalled pins that entered the bank, perhaps ahead of their turn
 
     def on_prompt_change(self, recalled: Collection[int]) -> None:
         """Let named pins, by latent frame, stand in the bank until the next change."""
         self._recalled = recalled
+        self._due = True
 
     def on_cut(self) -> None:
         """Let all candidates and recalled pins into the bank, and forget sink and window."""
@@ -89,7 +107,12 @@ class NarrativeForecast:
         in_sink = self._candidates(layout.origin, layout.origin + layout.sink)
         self._count_buffers(entering=in_sink + len(self._recalled))
         self._entered.update(self._recalled)
+        left = self._left
         layout.origin = layout.end
+        if self._due and self._has_archive:
+            self._choose(self._left)
+        else:
+            self._count_read(left)
 
     def recache_frames(self) -> int:
         """Return how many latent frames a recache before the next chunk reads again; 0: there is no recache."""
@@ -97,26 +120,42 @@ class NarrativeForecast:
 
     def advance(self, end_chunk: int) -> None:
         """Go on to the end of a segment."""
-        layout = self.layout
+        layout, left = self.layout, self._left
+        if self._due and self._has_archive:
+            left = self._left_before(layout.first_seen_after(self._chunk_frames))
+            self._choose(left)
         for chunk in self._fullest_chunks(layout.end, end_chunk):
             layout.end = (chunk + 1) * self._chunk_frames
             self._count_buffers(entering=len(self._recalled))
         layout.end = end_chunk * self._chunk_frames
+        self._count_read(left)
         self._entered.update(frame for frame in self._recalled if not layout.holds(frame))
 
     @property
     def waiting(self) -> int:
         """Candidates with buffers of their own."""
-        return self._candidates(self.layout.window_start, self.layout.end)
+        return 0 if self._alone else self._candidates(self.layout.window_start, self.layout.end)
+
+    @property
+    def moments(self) -> int:
+        """Passes that read one frame anew, so far: one for each that entered the bank, and for each named pin."""
+        return self._read + bisect_left(self._named, self.layout.end) if self._alone else 0
+
+    @property
+    def archived(self) -> int:
+        """Frames in the archive."""
+        if not self._has_archive:
+            return 0
+        named = [frame for frame in self._named if frame < self.layout.end and not self._candidates(frame, frame + 1)]
+        return self._candidates(0, self.layout.end) + len(named)
 
     @property
     def banked(self) -> int:
         """Frames in the bank."""
         layout = self.layout
-        left = self._candidates(0, layout.origin) + self._candidates(layout.origin + layout.sink, layout.window_start)
         ahead = [frame for frame in self._entered if layout.holds(frame) or not self._candidates(frame, frame + 1)]
         # a bank with an empty slot has kept every frame that entered, and took each once
-        return min(layout.bank_slots, left + len(ahead))
+        return min(layout.bank_slots, self._left + len(ahead))
 
     def _fullest_chunks(self, start: int, end_chunk: int) -> Iterator[int]:
         """Yield the chunks of a segment from latent frame `start` on, after one of which most candidates wait.
@@ -134,10 +173,42 @@ class NarrativeForecast:
     def _last_recorded(self, end_chunk: int) -> int:
         return (end_chunk - 1) // self._record_every * self._record_every
 
+    @property
+    def _left(self) -> int:
+        """Candidates that are neither in sink nor in window."""
+        return self._left_before(self.layout.window_start)
+
+    def _left_before(self, frame: int) -> int:
+        """The same, where the window starts at a latent frame."""
+        layout = self.layout
+        behind_sink = layout.origin + layout.sink
+        end = max(behind_sink, min(frame, layout.end))
+        return self._candidates(0, layout.origin) + self._candidates(behind_sink, end)
+
+    def _choose(self, recallable: int) -> None:
+        """Fill the bank from the archive, of which the coming chunk does not see so many candidates."""
+        slots = self.layout.bank_slots
+        self._due = False
+        # places are kept for pins to come, and used until then
+        self._room = recallable < slots or bool(self._pinned or self._named)
+        self._read += min(slots, recallable + bisect_left(self._named, self.layout.end))
+        # those that stay are put aside meanwhile, beside the one that is read
+        self.most_buffers = max(self.most_buffers, min(slots, recallable) + READ_BUFFERS)
+
+    def _count_read(self, left: int) -> None:
+        """Count the candidates that left sink and window since there were `left` of them."""
+        if self._alone and self._room:
+            self._read += self._left - left
+
     def _count_buffers(self, entering: int) -> None:
-        waiting = self.waiting
-        self.most_waiting = max(self.most_waiting, waiting)
-        self.most_buffers = max(self.most_buffers, waiting + (min(entering, 1) if self._one_at_a_time else entering))
+        waiting = self._candidates(self.layout.window_start, self.layout.end)
+        if not self._alone:
+            self.most_waiting = max(self.most_waiting, waiting)
+        else:
+            # those that are read at once: one, or with `attention` all that leave
+            entering, waiting = entering + READ_BUFFERS, 0 if self._one_at_a_time else waiting
+        at_once = min(entering, READ_BUFFERS if self._alone else 1) if self._one_at_a_time else entering
+        self.most_buffers = max(self.most_buffers, waiting + at_once)
 
     def _candidates(self, start: int, end: int) -> int:
         """Count the candidates from latent frame `start` up to, not including, `end`."""
@@ -151,9 +222,12 @@ class NarrativeForecast:
 
 
 def memory_forecast(
-    memory: MemoryConfig, chunk_frames: int, pinned: Collection[int]
+    memory: MemoryConfig, chunk_frames: int, *, pinned: Collection[int] = (), named: Collection[int] = ()
 ) -> NarrativeForecast | ReferenceForecast:
-    """Return the forecast of the memory that these settings stand for, before its first chunk."""
+    """Return the forecast of the memory that these settings stand for, before its first chunk.
+
+    pinned, named  latent frames of unnamed and of named pins.
+    """
     if memory.retrieval == "reference":
         return ReferenceForecast(memory, chunk_frames)
-    return NarrativeForecast(memory, chunk_frames, pinned)
+    return NarrativeForecast(memory, chunk_frames, pinned=pinned, named=named)

@@ -8,12 +8,13 @@ for all layers and batch items side by side, and left in the trace.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
 
 from ..config import MemoryConfig
+from .archive import Moments
 from .bank import MemoryBank
 from .cache import KVCache
 from .frame_kv import Candidate, FrameKV, RebuiltKV, candidates_state, read_candidates
@@ -23,6 +24,7 @@ from .pins import NamedPin, Pins
 from .policy import LayerHook
 from .prompt_keys import PromptKeys
 from .provenance import KVProvenance
+from .recollection import Recollection
 from .state_dict import StateDict
 from .trace import Trace
 
@@ -44,6 +46,7 @@ class NarrativeMemory:
     candidates  recorded frames that are still in sink or window.
     undecided   candidates that wait for the coming chunk's queries.
     pooled      [B, text_dim] float32: pooled embedding of every prompt so far, by number.
+    recollection  reads frames anew, and chooses the bank from the archive, where the settings ask for it.
     """
 
     reads_empty_sink = False
@@ -56,6 +59,7 @@ class NarrativeMemory:
         trace: Trace,
         chunk_frames: int,
         pin_device: torch.device,
+        moments: Moments,
     ):
         self.bank = MemoryBank(cache)
         self.config = config
@@ -66,6 +70,7 @@ class NarrativeMemory:
         self.candidates: deque[Candidate] = deque()
         self.undecided: list[Candidate] = []
         self.pooled: list[Tensor] = []
+        self.recollection = Recollection(self.bank, config, moments=moments, trace=trace)
         self._entered: set[int] = set()  # recalled frames that were put into the bank or found there
 
     @property
@@ -73,11 +78,19 @@ class NarrativeMemory:
         """Latent frames whose keys were copied for the bank, or will be. Waits for the device."""
         kept = {pin.frame for pin in self.pins.named.values() if pin.kept is not None}
         waiting = {candidate.frame for candidate in (*self.candidates, *self.undecided)}
-        return kept | waiting | set(self.bank.listed_frames().unique().tolist())
+        return (
+            kept | waiting | set(self.bank.listed_frames().unique().tolist()) | self.recollection.archive.prompts.keys()
+        )
+
+    @property
+    def read_alone(self) -> set[int]:
+        """Those of `copied` whose keys are made anew: all of them, or none."""
+        return {frame for frame in self.copied if frame >= 0} if self.recollection.reads_alone else set()
 
     # -- moments of a chunk -------------------------------------------------------------------------------------------
 
     def on_prompt_change(self, chunk: int, recall: Sequence[str]) -> None:
+        self.recollection.due = self.recollection.has_archive
         if tuple(recall) == self.pins.recalled:
             return
         self.pins.recalled = tuple(recall)
@@ -88,11 +101,14 @@ class NarrativeMemory:
     def on_cut(self, chunk: int, prompt: PromptKeys) -> None:
         """All candidates that wait in sink and window meet the bank now."""
         self._remember(prompt)
+        if self.recollection.due:
+            # they are in the archive, and `before_chunk` chooses from it
+            self.candidates.clear()
+            self._choose_anew(chunk, prompt, lambda frame: True)
+            return
         self._recall_into_bank(chunk, self.pins.recalled_frames, prompt)
         while self.candidates:
             candidate = self.candidates.popleft()
-            if candidate.kv is None:
-                candidate = Candidate(candidate.frame, candidate.prompt, self.bank.copy_frame(candidate.frame))
             self._leave_window(chunk, candidate, prompt)
 
     def before_chunk(self, chunk: int, first_frame: int, prompt: PromptKeys) -> None:
@@ -102,7 +118,12 @@ class NarrativeMemory:
         oldest = first_frame + self.chunk_frames - self.config.window_frames
         gone = {frame for frame in self.pins.recalled_frames if frame < max(oldest, layout.origin)}
         self._recall_into_bank(chunk, {frame for frame in gone if not layout.in_sink(frame)}, prompt)
-        due = [candidate for candidate in self.candidates if candidate.kv is not None and candidate.frame < oldest]
+        due = [one for one in self.candidates if one.frame < oldest and not layout.in_sink(one.frame)]
+        if self.recollection.due:
+            self.candidates = deque(one for one in self.candidates if one not in due)
+            seen_from = max(oldest, layout.origin)
+            self._choose_anew(chunk, prompt, lambda frame: frame < seen_from and not layout.in_sink(frame))
+            return
         for candidate in due:
             self.candidates.remove(candidate)
             self._leave_window(chunk, candidate, prompt)
@@ -189,6 +210,15 @@ class NarrativeMemory:
         self._entered &= self.pins.recalled_frames
         self.trace.add("unpin", chunk, frame=frame, name=pin if isinstance(pin, str) else None)
 
+    def ban(self, chunk: int, frame: int) -> None:
+        """Never recall a frame again; one that is in the bank leaves it before the next chunk.
+
+        Raises ValueError for a frame that is pinned or not in the archive.
+        """
+        if frame in self.pins.frames | {pin.frame for pin in self.pins.named.values()}:
+            raise ValueError(f"latent frame {frame} is pinned, so it cannot be banned: unpin it first.")
+        self.recollection.ban(chunk, frame)
+
     def insert(self, chunk: int, frame: int, prompt: PromptKeys, kv: FrameKV) -> None:
         self.pins.check_new(frame, None, self.pins.recalled)
         self._remember(prompt)
@@ -207,6 +237,7 @@ class NarrativeMemory:
             self.bank.state_dict(),
             self.pins.state_dict(),
             candidates_state("offer", "offers", self.candidates),
+            self.recollection.state_dict(),
         ):
             state.update(part)
         return state
@@ -218,11 +249,14 @@ class NarrativeMemory:
         read = read_candidates(state, "offer", "offers", device, rebuilt.candidates)
         self.candidates = deque(candidate for candidate in read if candidate is not None)
         self.pooled = list(state.tensors["pooled"].to(device))
+        self.recollection.load_state_dict(state)
 
     # -- frames on their way ------------------------------------------------------------------------------------------
 
     def _record(self, frame: int, prompt: int) -> None:
-        safe = self.bank.cache.layout.in_sink(frame)
+        # what is read anew needs no copy
+        safe = self.bank.cache.layout.in_sink(frame) or self.recollection.reads_alone
+        self.recollection.record(frame, prompt)
         self.candidates.append(Candidate(frame, prompt, None if safe else self.bank.copy_frame(frame)))
 
     def _ensure_candidate(self, frame: int, prompt: int) -> None:
@@ -243,6 +277,8 @@ class NarrativeMemory:
         candidate = next((candidate for candidate in self.candidates if candidate.frame == frame), None)
         if candidate is not None:
             prompt = candidate.prompt
+        if self.recollection.reads_alone and (frame in self.copied or self.bank.cache.layout.holds(frame)):
+            return self.recollection.keep(frame, prompt, self.pin_device)
         if candidate is not None and candidate.kv is not None:
             source = candidate.kv
         elif self.bank.cache.layout.holds(frame):
@@ -264,16 +300,28 @@ class NarrativeMemory:
                 kv = self.bank.borrow(kept[frame].copied)
                 self._consider(chunk, Candidate(frame, kept[frame].prompt, kv), prompt)
 
+    def _choose_anew(self, chunk: int, prompt: PromptKeys, may_return: Callable[[int], bool]) -> None:
+        """Fill the bank from the archive for the coming prompt; pins keep their places.
+
+        may_return  says of a frame whether the coming chunk will not see it in sink or window.
+        """
+        kept = {pin.frame: pin.kept for pin in self.pins.named.values() if pin.kept is not None}
+        protected = self.pins.protected
+        pinned = {frame for frame in protected if frame in self.copied and may_return(frame)}
+        self.recollection.refill(chunk, prompt, may_return, pinned=pinned, reserved=len(protected - pinned), kept=kept)
+        self._entered = self.pins.recalled_frames & pinned
+
     def _remember(self, prompt: PromptKeys) -> None:
         if prompt.number == len(self.pooled):
             self.pooled.append(prompt.pooled)
 
     def _leave_window(self, chunk: int, candidate: Candidate, prompt: PromptKeys) -> None:
         # as a recalled pin it is in the bank already
-        if candidate.frame in self._entered:
+        if candidate.frame not in self._entered:
+            if self.recollection.leaves_room(candidate.frame, self.pins.protected):
+                self._consider(chunk, self.recollection.with_keys(candidate), prompt)
+        elif candidate.kv is not None:
             self._release(candidate)
-        else:
-            self._consider(chunk, candidate, prompt)
 
     def _release(self, candidate: Candidate) -> None:
         self.bank.release(candidate.copied)
@@ -298,9 +346,11 @@ class NarrativeMemory:
         """Let a candidate take the place of the lowest score; a competing one must reach that score itself."""
         frames, protected = self.bank.listed_frames(layers), self.pins.protected
         droppable = scores.bank
+        if candidate.frame not in protected:
+            droppable = droppable.masked_fill(self.recollection.asked_for(frames), torch.inf)
         if protected:
             pinned = torch.tensor(sorted(protected), device=frames.device)
-            droppable = scores.bank.masked_fill(torch.isin(frames, pinned), torch.inf)
+            droppable = droppable.masked_fill(torch.isin(frames, pinned), torch.inf)
         lowest, place = (x[..., 0] for x in droppable.sort(dim=-1, stable=True))
         # a pin may have come back into some layers' banks already
         wanted = (lowest < torch.inf) & ~(frames == candidate.frame).any(dim=-1)

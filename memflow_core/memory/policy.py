@@ -48,6 +48,11 @@ class MemoryPolicy(Protocol):
         """Latent frames whose keys were copied for the bank, or will be. Waits for the device."""
         ...
 
+    @property
+    def read_alone(self) -> set[int]:
+        """Those of `copied` whose keys are made anew, by reading them alone, and not copied."""
+        ...
+
     def on_prompt_change(self, chunk: int, recall: Sequence[str]) -> None:
         """At a prompt change: the pins of these names stand in the bank from now on, other named ones need not."""
 
@@ -82,6 +87,9 @@ class MemoryPolicy(Protocol):
 
     def unpin(self, chunk: int, pin: int | str) -> None:
         """Take back the pin of a frame or of a name. Raises ValueError if there is none."""
+
+    def ban(self, chunk: int, frame: int) -> None:
+        """Never recall a frame from the archive again. Raises ValueError where there is no such frame."""
 
     def insert(self, chunk: int, frame: int, prompt: PromptKeys, kv: FrameKV) -> None:
         """Put a frame that the stream never made into the bank, for good. Raises ValueError if there is no room."""

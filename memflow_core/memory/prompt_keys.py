@@ -19,12 +19,14 @@ class PromptKeys:
     mean_k   [layers, B, heads, head_dim] float32: mean cross-attention key, padding included (as published).
     own_k    the same over the prompt's own tokens.
     pooled   [B, text_dim] float32, unit length: mean embedding of the prompt's own tokens.
+    text     [B, length, text_dim]: the embedding itself.
     """
 
     number: int
     mean_k: Tensor
     own_k: Tensor
     pooled: Tensor
+    text: Tensor
 
     @staticmethod
     def of(number: int, text: Tensor, keys: list[TextKV]) -> PromptKeys:
@@ -40,4 +42,4 @@ class PromptKeys:
         mean_k = torch.stack([layer.k.mean(dim=2, dtype=torch.float32) for layer in keys])
         own_k = torch.stack([torch.einsum("bl,bhld->bhd", weight, layer.k.float()) for layer in keys])
         pooled = torch.einsum("bl,blc->bc", weight, text.float())
-        return PromptKeys(number, mean_k, own_k, F.normalize(pooled, dim=-1))
+        return PromptKeys(number, mean_k, own_k, F.normalize(pooled, dim=-1), text)

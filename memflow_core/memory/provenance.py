@@ -6,7 +6,7 @@ frame that sink, window or bank still hold: megabytes where the keys themselves 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from .layout import FrameSpan, SlotLayout
 from .state_dict import EmbeddingTable, StateDict
 
 UNKNOWN = "unknown"
-WRITES = ("context", "recache", "picture", UNKNOWN)
+WRITES = ("context", "recache", "picture", "alone", UNKNOWN)
 
 
 @dataclass(eq=False)
@@ -25,8 +25,8 @@ class KVWrite:
     """One forward pass over clean latents that left keys and values in the cache.
 
     kind      `context`: a finished chunk. `recache`: frames read again at a prompt change. `picture`: a frame that no
-              chunk made, read alone. `unknown`: a frame from a state file of version 1, which does not record how its
-              keys were made: span and text only say which frame it is.
+              chunk made, read alone. `alone`: a frame of a chunk, read alone. `unknown`: a frame from a state file of
+              version 1, which does not record how its keys were made: span and text only say which frame it is.
     span      its latent frames.
     text      the prompt's embedding, [B, length, text_dim].
     timestep  0 is clean.
@@ -96,19 +96,31 @@ class KVProvenance:
         for write in self.writes:
             write.in_cache = set()
 
-    def settle(self, layout: SlotLayout, copied: Iterable[int]) -> None:
+    def settle(self, layout: SlotLayout, copied: Iterable[int], alone: Collection[int] = ()) -> None:
         """Keep what is still held after a chunk, on the CPU.
 
         layout  which frames are in sink and window.
         copied  frames whose keys the bank holds, or that are candidates for it.
+        alone   those of them whose keys are made anew, by reading them alone, and not copied.
         """
         standing = layout.standing
+        self._note_alone(alone)
         for write in self.writes:
             write.in_cache &= standing
         self._find_sources(copied)
         sources = set(self.sources.values())
         self.writes = [write for write in self.writes if write.in_cache or write in sources]
         self._keep_latents({frame for write in self.writes for frame in write.needed})
+
+    def origin_of(self, frame: int) -> tuple[Tensor, KVWrite]:
+        """A frame's latents [B, C, h, w] and the write that says what it was made under. Raises KeyError without."""
+        write = self.sources.get(frame)
+        if write is None:
+            write = next((one for one in reversed(self.writes) if frame in one.in_cache), None)
+        latents = self.latents.get(frame, self._fresh.get(frame))
+        if write is None or latents is None:
+            raise KeyError(frame)
+        return latents, write
 
     def state_dict(self, texts: EmbeddingTable, recent: range) -> StateDict:
         """Writes, and the latents behind them.
@@ -141,6 +153,16 @@ class KVProvenance:
             known = dict(zip(meta["frames"], kept, strict=True)) | known
         needed = {frame for write in self.writes for frame in write.needed}
         self.latents = {frame: known[frame].clone() for frame in needed}
+
+    def _note_alone(self, frames: Collection[int]) -> None:
+        """Let frames be read anew from their latents and prompt, whatever becomes of their chunk's other frames."""
+        in_cache = {frame: write for write in self.writes for frame in write.in_cache}
+        for frame in frames:
+            if frame not in self.sources and frame in in_cache:
+                made = in_cache[frame]
+                write = KVWrite("alone", FrameSpan(frame, 1), made.text, made.timestep, weights=made.weights)
+                self.sources[frame] = write
+                self.writes.append(write)
 
     def _find_sources(self, copied: Iterable[int]) -> None:
         in_cache = {frame: write for write in self.writes for frame in write.in_cache}

@@ -78,6 +78,11 @@ class ReferenceMemory:
         newest = set() if self.newest is None else {self.newest.frame}
         return newest | set(self.bank.listed_frames().unique().tolist())
 
+    @property
+    def read_alone(self) -> set[int]:
+        """None: keys are those of the published program."""
+        return set()
+
     # -- moments of a chunk -------------------------------------------------------------------------------------------
 
     def on_prompt_change(self, chunk: int, recall: Sequence[str]) -> None:
@@ -167,6 +172,9 @@ class ReferenceMemory:
 
     def unpin(self, chunk: int, pin: int | str) -> None:
         raise ValueError(NO_PINS)
+
+    def ban(self, chunk: int, frame: int) -> None:
+        raise ValueError("retrieval 'reference' has no archive: choose another policy to ban a moment.")
 
     def insert(self, chunk: int, frame: int, prompt: PromptKeys, kv: FrameKV) -> None:
         raise ValueError(NO_PINS)

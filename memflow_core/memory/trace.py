@@ -43,6 +43,10 @@ class Trace:
     retrieve   {"policy", "candidate", "first_layer", "before", "scores", "after"}: what the bank held, the score of
                each frame (with the candidate's own last where it competes), and what it holds now.
                Lists are [layers][batch][slot], from layer `first_layer` on; slots hold latent frame indices.
+    choose     {"rule", "archived", "frames", "scores", "first_layer", "before", "after"}: the bank was chosen anew from
+               the archive of so many frames: the best of those that could come back, by falling score, their scores
+               for each batch item, and the bank as in `retrieve`.
+    ban        {"frame"}: this latent frame is never recalled again.
     activate   {"kind", "step", "frames"}: how often SMA chose each latent frame in one forward, over all layers and
                heads, as [frame, times] pairs. The last layer of a context pass or a recache reads nothing.
     switch     {"kind", "recomputed"}: a prompt change and the latent frames whose keys were recomputed.

@@ -1,8 +1,17 @@
 """The Wan 2.1 layout and one forward through it: patches, blocks, RoPE, head."""
 
 from . import fp8
-from .backbone import Attend, Backbone, Compiler, WeightSets, sdpa, sinusoid
-from .block import AttentionBackend, CrossAttention, OwnCrossAttention, PassListener, TextKV
+from .backbone import Attend, Backbone, Compiler, TimestepModulation, WeightSets, sdpa, sinusoid
+from .block import (
+    AttentionBackend,
+    CrossAttention,
+    OwnCrossAttention,
+    PassListener,
+    TextKV,
+    post_attention,
+    pre_attention,
+    project_kv,
+)
 from .functional import Modulation, replaced_forward, widest
 from .heads import AllHeads, HeadShare
 from .rope import THETA, Rope, Rotation
@@ -26,11 +35,15 @@ __all__ = [
     "Rope",
     "Rotation",
     "TextKV",
+    "TimestepModulation",
     "WanModel",
     "WanTree",
     "WeightSets",
     "fp8",
     "fp8_bytes_of",
+    "post_attention",
+    "pre_attention",
+    "project_kv",
     "replaced_forward",
     "sdpa",
     "sinusoid",

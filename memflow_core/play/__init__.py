@@ -2,10 +2,11 @@
 
 from .encoded_schedule import EncodedSchedule
 from .live import LiveConflict, LiveControl, LiveSchedule, PromptEncodingError, PromptRequest
-from .memory_log import ChunkMemory, MemoryLog, RememberedFrame, read_log
+from .memory_log import ArchiveChoice, ChunkMemory, MemoryLog, RememberedFrame, read_log
 from .player import Changes, play
 
 __all__ = [
+    "ArchiveChoice",
     "Changes",
     "ChunkMemory",
     "EncodedSchedule",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, asdict, dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 from ..memory import KINDS, Record
@@ -47,6 +47,27 @@ class RememberedFrame:
 
 
 @dataclass(frozen=True)
+class ArchiveChoice:
+    """The bank chosen anew from the archive, before the first chunk of a prompt.
+
+    rule      how, one of ARCHIVE_RULES.
+    moments   how many frames the archive held.
+    recalled  frames that came into the bank from it.
+    best      frames that scored best for the prompt, best first; not all of a long story's.
+    """
+
+    rule: str
+    moments: int
+    recalled: tuple[RememberedFrame, ...]
+    best: tuple[RememberedFrame, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, fit for JSON."""
+        frames = {kind: [asdict(frame) for frame in getattr(self, kind)] for kind in ("recalled", "best")}
+        return {"rule": self.rule, "moments": self.moments, **frames}
+
+
+@dataclass(frozen=True)
 class ChunkMemory:
     """Memory during one chunk.
 
@@ -54,6 +75,7 @@ class ChunkMemory:
     dropped   frames that left the bank before this chunk, and candidates that did not enter it.
     recorded  frames that became candidates after this chunk.
     share     of attention on sink, bank and window in the chunk's first step; None where it was not measured.
+    archive   what was chosen from the archive before this chunk; None where nothing was.
     """
 
     chunk: int
@@ -61,12 +83,14 @@ class ChunkMemory:
     dropped: tuple[RememberedFrame, ...]
     recorded: tuple[RememberedFrame, ...]
     share: Mapping[str, float] | None
+    archive: ArchiveChoice | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """All but the chunk's number, fit for JSON."""
         kinds = ("bank", "dropped", "recorded")
         frames = {kind: [asdict(frame) for frame in getattr(self, kind)] for kind in kinds}
-        return {**frames, "share": None if self.share is None else dict(self.share)}
+        archive = {} if self.archive is None else {"archive": self.archive.to_dict()}
+        return {**frames, "share": None if self.share is None else dict(self.share), **archive}
 
 
 class MemoryLog:
@@ -93,11 +117,15 @@ class MemoryLog:
         scores = _Scores()
         recorded: list[int] = []
         candidates: set[int] = set()
-        share = None
+        share = chosen = None
         for record in records:
             if record["event"] == "retrieve":
                 scores.add(record)
                 candidates.add(record["candidate"])
+                self._hold(record)
+            elif record["event"] == "choose":
+                scores.add_choice(record)
+                chosen = record
                 self._hold(record)
             elif record["event"] == "record":
                 recorded.append(record["frame"])
@@ -115,12 +143,24 @@ class MemoryLog:
             dropped=tuple(self._remembered(frame, scores.mean(frame)) for frame in dropped),
             recorded=tuple(self._remembered(frame) for frame in sorted(recorded)),
             share=share,
+            archive=None if chosen is None else self._choice(chosen, scores, after),
         )
 
     def skip(self, records: Iterable[Record]) -> None:
         """Read the records of earlier chunks without a result, for example those before a saved state."""
         for index, of_chunk in groupby(records, key=lambda record: record["chunk"]):
             self.read(index, of_chunk)
+
+    def _choice(self, record: Record, scores: _Scores, after: Mapping[int, float]) -> ArchiveChoice:
+        """What a `choose` record says, with scores of its chunk and the shares of layers that hold a frame now."""
+        held, before = (set(chain.from_iterable(_flat(record[when]))) for when in ("after", "before"))
+        recalled = sorted((held - before) & set(record["frames"]))
+        return ArchiveChoice(
+            rule=record["rule"],
+            moments=record["archived"],
+            recalled=tuple(self._remembered(frame, scores.mean(frame), after.get(frame, 0.0)) for frame in recalled),
+            best=tuple(self._remembered(f, scores.mean(f), after.get(f, 0.0)) for f in record["frames"]),
+        )
 
     def _hold(self, record: Record) -> None:
         for layer, frames in enumerate(record["after"], start=record["first_layer"]):
@@ -159,6 +199,12 @@ class _Scores:
         for frames, scores in zip(_flat(record["before"]), _flat(record["scores"]), strict=True):
             # a candidate that competes has its score behind the others
             for frame, score in zip((*frames, record["candidate"]), scores, strict=False):
+                self._scores.setdefault(frame, []).append(score)
+
+    def add_choice(self, record: Record) -> None:
+        """Add the scores of a `choose` record."""
+        for scores in record["scores"]:
+            for frame, score in zip(record["frames"], scores, strict=True):
                 self._scores.setdefault(frame, []).append(score)
 
     def mean(self, frame: int) -> float | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from ..config import MemoryConfig
 from ..memory import EmbeddingTable, RebuiltKV, StateDict, read_embeddings
 from ..model import Backbone
 from ..stream import ForwardPass, Prompt, SeededNoise, Stream, change_arguments
@@ -104,9 +105,16 @@ def _settings(stream: Stream) -> dict[str, Any]:
         "content": EXACT,
         "positions": stream.positions,
         "shape": asdict(stream.shape),
-        "memory": asdict(stream.memory_config),
+        "memory": _memory_settings(stream.memory_config),
         "sampling": asdict(stream.sampling),
     }
+
+
+def _memory_settings(memory: MemoryConfig) -> dict[str, Any]:
+    """Settings as in a file: those of the archive only where they are not the defaults, so that older code reads it."""
+    default = asdict(MemoryConfig())
+    newer = ("bank_keys", "archive", "archive_rule")
+    return {name: value for name, value in asdict(memory).items() if name not in newer or value != default[name]}
 
 
 def _recent_frames(state: StateDict) -> range:

@@ -61,6 +61,8 @@ class Rebuild:
         writes = self.provenance.writes
         last = max((number for number, write in enumerate(writes) if banked & self._copies(write)), default=-1)
         for number, write in enumerate(writes):
+            if write.kind == "alone" and not self._is_held(write, banked):
+                continue  # archived: it is read when it is recalled
             # a bank is read once it is complete
             layout.bank = bank if number > last else 0
             self._write(write, origin)
@@ -73,13 +75,16 @@ class Rebuild:
         """Frames of which bank or candidates hold the keys as this write left them."""
         return {frame for frame, source in self.provenance.sources.items() if source is write}
 
+    def _is_held(self, write: KVWrite, banked: set[int]) -> bool:
+        return bool(self._copies(write) & (banked | self.pins | self.candidates))
+
     def _write(self, write: KVWrite, origin: int) -> None:
         stream = self.stream
         stream.announce(ForwardPass("rebuild", stream.progress.chunk))
         latents = torch.stack([self.provenance.latents[frame] for frame in write.span.all], dim=2)
         stream.backbone.use_weights(write.weights)
         x, text, copies = latents.to(stream.device, torch.float32), self._text_of(write), sorted(self._copies(write))
-        if write.kind == "picture":
+        if write.kind in ("picture", "alone"):
             made = {frame: keys_alone(stream, frame, x, text) for frame in copies}
         else:
             _place(self.cache.layout, write.span, origin)

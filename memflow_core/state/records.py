@@ -93,22 +93,38 @@ def _problem_of(record: Any, bounds: TraceBounds) -> str | None:
             return f"lacks {name!r}"
         if not fits(record[name]):
             return f"has a {name!r} that is none"
-    return _retrieval_problem(record, bounds) if record["event"] == "retrieve" else None
+    problem_of = _PROBLEMS.get(record["event"])
+    return None if problem_of is None else problem_of(record, bounds)
 
 
 def _retrieval_problem(record: Mapping[str, Any], bounds: TraceBounds) -> str | None:
     """Lists of a retrieval are [layers][batch][slots] of the same layers; scores have one for the candidate at most."""
-    before, after, scores = record["before"], record["after"], record["scores"]
-    if not 0 < len(after) <= bounds.layers - record["first_layer"] or len(before) != len(after):
-        return "is of layers that are not there"
-    if any(len(layer) != bounds.batch or any(len(row) > bounds.slots for row in layer) for layer in (*before, *after)):
-        return "holds more frames than the bank"
-    if scores is None:
-        return None
+    before, scores = record["before"], record["scores"]
+    problem = _bank_problem(record, bounds)
+    if problem is not None or scores is None:
+        return problem
     lengths = [[len(row) for row in layer] for layer in before]
     competing = [[length + 1 for length in layer] for layer in lengths]
     if [[len(row) for row in layer] for layer in scores] not in (lengths, competing):
         return "has scores for other frames than it lists"
+    return None
+
+
+def _choice_problem(record: Mapping[str, Any], bounds: TraceBounds) -> str | None:
+    """The bank as in a retrieval; scores are one for each frame that is listed, for each batch item."""
+    frames, scores = record["frames"], record["scores"]
+    if len(scores) != bounds.batch or any(len(row) != len(frames) for row in scores):
+        return "has scores for other frames than it lists"
+    return _bank_problem(record, bounds)
+
+
+def _bank_problem(record: Mapping[str, Any], bounds: TraceBounds) -> str | None:
+    """What the bank held and holds is [layers][batch][slots] of the same layers."""
+    before, after = record["before"], record["after"]
+    if not 0 < len(after) <= bounds.layers - record["first_layer"] or len(before) != len(after):
+        return "is of layers that are not there"
+    if any(len(layer) != bounds.batch or any(len(row) > bounds.slots for row in layer) for layer in (*before, *after)):
+        return "holds more frames than the bank"
     return None
 
 
@@ -140,6 +156,10 @@ def _layer(value: object) -> bool:
     return _whole(value, 0, 1000)
 
 
+def _count(value: object) -> bool:
+    return _whole(value, 0)
+
+
 def _list_of(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, list) and all(map(fits, value))
 
@@ -162,6 +182,16 @@ _FIELDS: dict[str, dict[str, Callable[[Any], bool]]] = {
         "scores": _or_none(_list_of(_list_of(_list_of(_number)))),
         "after": _by_slot,
     },
+    "choose": {
+        "rule": _text,
+        "archived": _count,
+        "frames": _frames,
+        "scores": _list_of(_list_of(_number)),
+        "first_layer": _layer,
+        "before": _by_slot,
+        "after": _by_slot,
+    },
+    "ban": {"frame": _whole},
     "activate": {"kind": _text, "step": _step, "frames": _list_of(_pair)},
     "switch": {"kind": _text, "recomputed": _frames},
     "blend": {"weight": _number, "path": _text},
@@ -170,3 +200,4 @@ _FIELDS: dict[str, dict[str, Callable[[Any], bool]]] = {
     "recall": {"names": _list_of(_text), "frames": _frames},
     "share": {"sink": _number, "bank": _number, "window": _number},
 }
+_PROBLEMS = {"retrieve": _retrieval_problem, "choose": _choice_problem}

@@ -87,7 +87,13 @@ class StreamState:
     @property
     def rebuilds(self) -> int:
         """Passes through the model that it takes to go on from here."""
-        return len(self.meta["ledger"]["writes"]) if self.content == COMPACT else 0
+        if self.content != COMPACT:
+            return 0
+        kept = {entry[0] for entry in self.meta.get("kept", ()) if entry}
+        held = kept | set(self.tensors["frames"].unique().tolist())
+        writes = self.meta["ledger"]["writes"]
+        # what is archived alone is read when it is recalled
+        return sum(write["kind"] != "alone" or write["start"] in held for write in writes)
 
     def compact(self) -> StreamState:
         """The same without keys and values; itself if it is compact already.

@@ -16,6 +16,7 @@ from torch import Tensor
 from ..config import MAX_ABSOLUTE_FRAMES, LatentShape, MemoryConfig, SamplingConfig, check_fit, check_switch
 from ..memory import UNKNOWN, WRITES, SlotLayout, part_names
 from ..stream import SeededNoise
+from .archived import check_archive
 from .format import COMPACT, DECODER, EXACT
 from .records import TraceBounds, check_trace
 from .values import FLOATS, check_finite, is_number, is_whole, lists_of, named_problems, need
@@ -26,7 +27,8 @@ MAX_TEXTS = 4096
 # beyond them so many times the numbers that the file holds (an encoder pads to 512 rows, a prompt of 8 words has 10)
 FREE_PADDING, MOST_PADDING, MOST_PADDED_ROWS = 2**26, 64, 1024
 MAX_NAME = 200
-LATER_SETTINGS = ("cache",)  # which files from before them lack: their defaults are what was done then
+# which files from before them lack: their defaults are what was done then
+LATER_SETTINGS = ("cache", "bank_keys", "archive", "archive_rule")
 DTYPES = tuple(str(dtype).removeprefix("torch.") for dtype in FLOATS)
 
 Shape = tuple[int, ...]
@@ -44,7 +46,8 @@ def check_state(tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
         waiting = _check_candidates(state)
         pins = _check_pins(state)
         _check_changes(state, pins)
-        _check_provenance(state, held=banked | waiting | pins.kept, latents=latents)
+        archived = _check_archive(state)
+        _check_provenance(state, held=banked | waiting | pins.kept | archived, latents=latents)
         _check_keys(state)
         _check_trace(state)
     unknown = [name for name in tensors if name not in state.known and not name.startswith(DECODER)]
@@ -212,7 +215,8 @@ def _check_candidates(state: _Checked) -> set[int]:
         need(isinstance(stored, bool), "a frame that waits for the bank is described wrongly")
         need(frame not in seen, f"frame {frame!r} waits for the bank twice")
         seen.add(frame)
-        waiting |= {frame} if stored else set()
+        # what is read alone needs its write, too
+        waiting |= {frame} if stored or state.memory.bank_keys == "alone" else set()
     if state.published:
         promised, bank, offers = state.meta["promised"], state.meta["at"]["bank"], len(state.meta["offers"])
         need(is_whole(promised, offers, state.meta["chunk"]), f"{promised!r} frames are promised a slot")
@@ -296,6 +300,18 @@ def _check_weights(entry: dict[str, Any]) -> None:
     need(isinstance(weights, str) and len(weights) <= MAX_NAME, f"its weights are called {str(weights)[:40]!r}")
 
 
+def _check_archive(state: _Checked) -> set[int]:
+    """The latent frames in the archive."""
+    if state.memory.archive == "off":
+        return set()
+    batch = state.shape.batch
+    frames = check_archive(state.meta, end=state.end, batch=batch, places=state.memory.bank_slots)
+    if frames and state.memory.archive_rule == "keys":
+        heads, width = state.tensors["archive.keys"].shape[-2:]
+        state.finite("archive.keys", (len(frames), state.layers, batch, heads, width))
+    return set(frames)
+
+
 def _check_provenance(state: _Checked, held: set[int], latents: set[int]) -> None:
     """held: frames outside sink and window that need a write; latents: frames whose latents the state has."""
     ledger = state.meta["ledger"]
@@ -316,9 +332,10 @@ def _check_write(state: _Checked, write: dict[str, Any], latents: set[int]) -> N
     start, frames, timestep = write["start"], write["frames"], write["timestep"]
     need(write["kind"] in WRITES, f"a write is of kind {write['kind']!r}")
     picture, unknown = (write["kind"] == kind for kind in ("picture", UNKNOWN))
+    single = picture or unknown or write["kind"] == "alone"
     need(not unknown or state.meta["content"] == EXACT, "it has to make keys again that nothing is known of")
     in_range = is_whole(start, -MAX_COUNT, -2) if picture else is_whole(start, 0, state.end)
-    need(in_range and is_whole(frames, 1, 1 if picture or unknown else state.longest), "a write is out of range")
+    need(in_range and is_whole(frames, 1, 1 if single else state.longest), "a write is out of range")
     need(picture or start + frames <= state.end, "a write is out of range")
     need(is_whole(write["unwritten"], 0, frames - 1), "a write leaves nothing")
     state.check_text_number(write["text"])

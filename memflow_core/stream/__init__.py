@@ -2,8 +2,9 @@
 
 from .chunk import Chunk, ForwardPass
 from .flow import FlowSchedule, denoising_timesteps
+from .moments import keys_alone
 from .noise import Draw, Noise, SeededNoise
-from .prefill import FIRST_PICTURE, EncodedImages, InitialFrames, keys_alone, load_initial_frames
+from .prefill import FIRST_PICTURE, EncodedImages, InitialFrames, load_initial_frames
 from .progress import Progress
 from .prompt import Prompt, PromptChange, TextBlend, change_arguments
 from .stream import Stream

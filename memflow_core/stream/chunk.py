@@ -14,7 +14,7 @@ class ForwardPass:
     """One pass through the model, announced before it runs.
 
     kind   recache, denoise or context; before the first chunk of a run also rebuild (keys of a compact state) and
-           picture (a picture for the bank).
+           picture (a picture for the bank). moment: a frame of the bank, read anew.
     chunk  number of the chunk it is for.
     step   denoising step, from 0.
     """

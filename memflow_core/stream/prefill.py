@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..attention import MemoryAttention
 from ..config import MemoryConfig
-from ..memory import FrameKV, FrameSpan, KVCache, KVWrite, PromptKeys, SlotLayout
-from ..model import TextKV
+from ..memory import FrameSpan, KVWrite, PromptKeys
 from .chunk import ForwardPass
+from .moments import keys_alone
 from .stream import Stream
 
 FIRST_PICTURE = -2  # pictures count down from here, before the story; -1 is an empty slot
@@ -91,32 +90,6 @@ def load_initial_frames(
         stream.set_prompt(frames.start.text)
         for latents in to_model(frames.start.latents).split(stream.sampling.chunk_frames, dim=2):
             stream.prefill(latents)
-
-
-def keys_alone(stream: Stream, frame: int, latents: Tensor, text: list[TextKV]) -> FrameKV:
-    """Keys and values of a latent frame that attends to itself alone.
-
-    latents  [B, C, 1, h, w].
-    text     cross-attention keys and values of its prompt, per layer.
-    """
-    model, cache = stream.backbone, stream.cache
-    alone = KVCache(
-        SlotLayout(sink_slots=1, window_slots=0, bank_slots=0, origin=frame, end=frame + 1),
-        layers=model.layers,
-        batch=cache.batch,
-        heads=model.share.count,
-        tokens=stream.shape.tokens,
-        head_dim=model.head_dim,
-        dtype=model.dtype,
-        device=stream.device,
-        in_fp8=cache.in_fp8,
-        share=cache.share,
-    )
-    rope, relative = stream.attention.rope, stream.attention.relative
-    attention = MemoryAttention(alone, rope, backend=model.attention, relative=relative)
-    attend = attention.begin(FrameSpan(frame, 1))
-    model.write(latents.to(stream.device, torch.float32), stream.sampling.context_noise, text, attend)
-    return FrameKV(**{name: part[:, :, :, 0] for name, part in alone.parts.items()})
 
 
 def _check(stream: Stream, frames: InitialFrames) -> None:

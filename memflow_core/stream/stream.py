@@ -15,19 +15,11 @@ from torch import Tensor
 
 from ..attention import AttentionPass, AttentionShareMeter, MemoryAttention
 from ..config import MAX_ABSOLUTE_FRAMES, LatentShape, MemoryConfig, SamplingConfig, check_fit, check_switch
-from ..memory import (
-    KINDS,
-    FrameSpan,
-    KVProvenance,
-    KVWrite,
-    LayerHook,
-    MemoryPolicy,
-    Trace,
-    make_memory,
-)
+from ..memory import KINDS, FrameSpan, KVProvenance, KVWrite, LayerHook, MemoryPolicy, Trace, make_memory
 from ..model import Backbone
 from .chunk import Chunk, ForwardPass
 from .flow import FlowSchedule, denoising_timesteps
+from .moments import StreamMoments
 from .noise import Noise, SeededNoise, draws_on
 from .parts import make_attention, make_cache
 from .progress import Progress
@@ -96,8 +88,14 @@ class Stream:
         self.attention = self._make_attention()
 
     def _make_memory(self, pin_device: torch.device) -> MemoryPolicy:
-        config, frames = self.memory_config, self.sampling.chunk_frames
-        return make_memory(self.cache, config, trace=self.trace, chunk_frames=frames, pin_device=pin_device)
+        return make_memory(
+            self.cache,
+            self.memory_config,
+            trace=self.trace,
+            chunk_frames=self.sampling.chunk_frames,
+            pin_device=pin_device,
+            moments=StreamMoments(self),
+        )
 
     def _make_attention(self) -> MemoryAttention:
         return make_attention(
@@ -171,6 +169,10 @@ class Stream:
         if self.waiting is not None:
             self.waiting = replace(self.waiting, recall=tuple(name for name in self.waiting.recall if name != pin))
         self.settle_provenance()
+
+    def ban(self, frame: int) -> None:
+        """Never recall a latent frame again. Raises ValueError for one that is pinned or not in the archive."""
+        self.memory.ban(self.progress.chunk, frame)
 
     @property
     def pins(self) -> list[tuple[int, str | None]]:
@@ -306,10 +308,8 @@ class Stream:
         meter = self.meter if forward.step == 0 else None
         attend = self.attention.begin(span, before_layer=hook, observer=meter, draft=True)
         flow = self.backbone(x, timestep, prompt.kv, attend)
-        shares = None if meter is None else meter.take()
-        if shares is not None:
-            of_all = self.cache.share.mean(shares).unbind()
-            self.trace.add("share", forward.chunk, **dict(zip(KINDS, of_all, strict=True)))
+        if meter is not None and (shares := meter.take()) is not None:
+            self.trace.add("share", forward.chunk, **dict(zip(KINDS, self.cache.share.mean(shares), strict=True)))
         self._trace_activation(forward, attend)
         return flow
 
@@ -391,10 +391,10 @@ class Stream:
         self.trace.add("switch", chunk, kind=kind, recomputed=[] if span is None else list(span.stored))
         if span is not None:
             x = self.progress.latents[:, :, -span.frames :]
-            timestep = self.sampling.context_noise
-            self._write(ForwardPass("recache", chunk), prompt, x, timestep, span)
-            self.provenance.add(KVWrite("recache", span, prompt.spoken, timestep, weights=prompt.weights), x)
+            write = KVWrite("recache", span, prompt.spoken, self.sampling.context_noise, weights=prompt.weights)
+            self._write(ForwardPass("recache", chunk), prompt, x, write.timestep, span)
+            self.provenance.add(write, x)
 
     def settle_provenance(self) -> None:
         """Keep the latents and prompts behind what sink, window and bank hold, and no others."""
-        self.provenance.settle(self.cache.layout, self.memory.copied)
+        self.provenance.settle(self.cache.layout, self.memory.copied, self.memory.read_alone)

@@ -19,7 +19,8 @@ MOST_CHUNK_ROWS = 40  # with more, `auto` makes a row for each prompt
 class Row:
     """A stretch of the story: frames that the bank held at its end and that it dropped, and shares of attention.
 
-    share  mean over the stretch's chunks by kind of memory, from 0 to 1; None where it was not measured.
+    share     mean over the stretch's chunks by kind of memory, from 0 to 1; None where it was not measured.
+    recalled  first video frames of what came into the bank from the archive.
     """
 
     start_s: float
@@ -28,6 +29,7 @@ class Row:
     bank: tuple[RememberedFrame, ...]
     dropped: tuple[RememberedFrame, ...]
     share: dict[str, float] | None
+    recalled: frozenset[int] = frozenset()
 
     def moments(self) -> tuple[RememberedFrame, ...]:
         """All frames of the row: held, then dropped."""
@@ -98,6 +100,7 @@ class MemoryReport:
             bank=last.bank,
             dropped=tuple(dropped[frame] for frame in sorted(dropped)),
             share=_mean_share(memory),
+            recalled=frozenset(m.frame for chunk in memory if chunk.archive for m in chunk.archive.recalled),
         )
 
 

@@ -26,12 +26,14 @@ INK = "#e8e9ee"
 FAINT = "#8b90a0"
 PIN = "#f2b84b"
 DROPPED = "#e0625c"
+RECALLED = "#57b894"
 COLOURS = {"sink": "#5b8def", "bank": "#f2b84b", "window": "#4a5063"}
 Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
 
 def draw_sheet(rows: Sequence[Row], pictures: Mapping[int, Image.Image], title: str) -> Image.Image:
-    """An RGB picture, WIDTH wide. A percentage on a frame: only that share of the layers holds it.
+    """An RGB picture, WIDTH wide. A percentage on a frame: only that share of the layers holds it. `archive`: it came
+    from there.
 
     rows      the first MOST_ROWS of them are drawn, and the number of the others is written below.
     pictures  by video frame; a frame without one shows its time alone.
@@ -98,6 +100,7 @@ def _draw_row(
             x=MARGIN + TEXT_WIDTH + number % _columns() * CELL[0],
             y=y + 12 + number // _columns() * CELL[1],
             dropped=number >= len(row.bank),
+            recalled=moment.frame in row.recalled,
         )
     if row.share is not None:
         _draw_share(draw, row.share, WIDTH - MARGIN - BAR_WIDTH, y + 14)
@@ -112,6 +115,7 @@ def _draw_moment(
     x: int,
     y: int,
     dropped: bool,
+    recalled: bool,
 ) -> None:
     box = (x, y, x + PICTURE[0], y + PICTURE[1])
     draw.rectangle(box, "#2b2f3a")
@@ -125,8 +129,11 @@ def _draw_moment(
         draw.line((box[0], box[3], box[2], box[1]), DROPPED, 3)
     elif moment.pinned:
         draw.rectangle(box, outline=PIN, width=3)
-    label = moment.label + (f"  {moment.name or 'pinned'}" if moment.pinned else "")
-    draw.text((x, y + PICTURE[1] + 3), label, DROPPED if dropped else PIN if moment.pinned else INK, _font(12))
+    elif recalled:
+        draw.rectangle(box, outline=RECALLED, width=3)
+    note = (moment.name or "pinned") if moment.pinned else "archive" if recalled and not dropped else ""
+    colour = DROPPED if dropped else PIN if moment.pinned else RECALLED if recalled else INK
+    draw.text((x, y + PICTURE[1] + 3), f"{moment.label}  {note}".rstrip(), colour, _font(12))
     if moment.score is not None:
         draw.text((x, y + PICTURE[1] + 18), f"score {moment.score:.3g}", FAINT, _font(12))
     if not dropped and moment.layers < 0.9995:

@@ -2,7 +2,14 @@
 
 from .estimate import MODELS, USUAL, estimate_usual, usual_model
 from .live import RUNNING
-from .memory_settings import CUSTOM, CUSTOM_VALUES, MEMORY_OPTIONS, memory_from_widgets, memory_of
+from .memory_settings import (
+    CUSTOM,
+    CUSTOM_VALUES,
+    MEMORY_OPTIONS,
+    SHARED_VALUES,
+    memory_from_widgets,
+    memory_of,
+)
 from .output import sound_of, video_writer, write_video
 from .pictures import remember_pictures, start_from_pictures
 from .plan_text import note_message, note_messages, plan_json
@@ -23,6 +30,7 @@ __all__ = [
     "PRESETS",
     "REASONS",
     "RUNNING",
+    "SHARED_VALUES",
     "USUAL",
     "EncodedPrompts",
     "PlanRequest",

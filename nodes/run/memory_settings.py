@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ...memflow_core.config import CACHES, MAX_BANK_FRAMES, MEMORIES, POSITIONS, RETRIEVALS, MemoryConfig
+from ...memflow_core.config import (
+    ARCHIVE_RULES,
+    ARCHIVES,
+    BANK_KEYS,
+    CACHES,
+    MAX_BANK_FRAMES,
+    MEMORIES,
+    POSITIONS,
+    RETRIEVALS,
+    MemoryConfig,
+)
 from ...memflow_core.schedule import show
 
 CUSTOM = "Custom"
@@ -25,16 +35,25 @@ CUSTOM_VALUES: dict[str, Sequence[Any]] = {
     "global_sink": (False, True),
 }
 
+# what the widgets beside every preset can be set to, in their order; they are named as in MemoryConfig
+SHARED_VALUES: dict[str, Sequence[str]] = {
+    "cache": CACHES,
+    "bank_keys": BANK_KEYS,
+    "archive": ARCHIVES,
+    "archive_rule": ARCHIVE_RULES,
+}
 
-def memory_of(preset: Mapping[str, Any], cache: str) -> MemoryConfig:
+
+def memory_of(preset: Mapping[str, Any], **shared: str) -> MemoryConfig:
     """Settings for the widgets' values, which ComfyUI has checked against their ranges.
 
     preset  `{"preset": option}`, with every widget of CUSTOM_VALUES beside it for the option Custom.
+    shared  widgets of SHARED_VALUES; those left out have their defaults.
 
     Raises ValueError where the values do not fit together.
     """
     if preset["preset"] != CUSTOM:
-        return replace(MEMORIES[preset["preset"]], cache=cache)
+        return replace(MEMORIES[preset["preset"]], **shared)
     return MemoryConfig(
         retrieval=preset["retrieval"],
         bank_frames=preset["bank_size"],
@@ -44,23 +63,25 @@ def memory_of(preset: Mapping[str, Any], cache: str) -> MemoryConfig:
         window_frames=preset["window_size"],
         positions=preset["positions"],
         global_sink=preset["global_sink"],
-        cache=cache,
+        **shared,
     )
 
 
 def memory_from_widgets(preset: Mapping[str, Any]) -> MemoryConfig:
-    """Settings for unchecked values out of JSON, with the widget `cache` among them unless it has its default.
+    """Settings for unchecked values out of JSON; widgets of SHARED_VALUES may be left out, for their defaults.
 
     Raises ValueError as `memory_of`, and for a value that the widget cannot be set to.
     """
-    option, cache = preset.get("preset"), preset.get("cache", "model")
+    option = preset.get("preset")
+    shared = {name: preset[name] for name in SHARED_VALUES if name in preset}
     if not isinstance(option, str) or option not in MEMORY_OPTIONS:
         raise ValueError(f"memory preset is {show(option)}, but must be one of {', '.join(MEMORY_OPTIONS)}.")
     if option == CUSTOM:
         for name, values in CUSTOM_VALUES.items():
             _check(name, preset.get(name), values)
-    _check("cache", cache, CACHES)
-    return memory_of(preset, cache)
+    for name, value in shared.items():
+        _check(name, value, SHARED_VALUES[name])
+    return memory_of(preset, **shared)
 
 
 def _check(name: str, value: Any, values: Sequence[Any]) -> None:

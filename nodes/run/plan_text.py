@@ -49,6 +49,8 @@ def plan_summary(footprint: Footprint) -> Message:
 def plan_lines(footprint: Footprint, model: Message | None = None) -> list[Message]:
     """Put length, prompt changes, VRAM and RAM into a line each. A GB is 2^30 bytes. model: see `plan_json`."""
     lines = [_length(footprint), _changes(footprint), _vram(footprint, model), _ram(footprint)]
+    if footprint.estimate.archived:
+        lines.append(_archive(footprint))
     if footprint.decode is not None and footprint.decode.light:
         lines.append(message("Shown by a light decoder (lighttaew2_1): softer pictures."))
     return lines
@@ -118,6 +120,19 @@ def _ram(footprint: Footprint) -> Message:
         return message("RAM beside the models' files: about {0} (the state {1}, {2}).", *values)
     return message(
         "RAM beside the models' files: about {0} (the state {1}, named pins {3}, {2}).", *values, in_gb(pins)
+    )
+
+
+def _archive(footprint: Footprint) -> Message:
+    estimate = footprint.estimate
+    size = in_gb(estimate.archive_bytes)
+    if footprint.open_end:
+        return message("Archive: at most {0} moments, {1} of RAM, and as much in each state.", estimate.archived, size)
+    return message(
+        "Archive: {0} moments at the end, {1} of RAM, and as much in each state; at most {2} to read moments again.",
+        estimate.archived,
+        size,
+        _passes(estimate.moments),
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from memflow_core.config import CACHES, LatentShape, MemoryConfig, ModelConfig, SamplingConfig
+from memflow_core.config import ARCHIVE_RULES, CACHES, LatentShape, MemoryConfig, ModelConfig, SamplingConfig
 from memflow_core.estimate import GB, Estimate, estimate
 from memflow_core.memory import KVCache, ReferenceMemory
 from memflow_core.model import AllHeads, Backbone, ModelSize, WanModel
@@ -47,8 +47,8 @@ def planned(chunks: int, *segments: tuple, latent_frames: int = 3, pins=()) -> P
     return schedule.place(ChunkGrid(latent_frames), Time(chunks, "chunks"))
 
 
-def random_story(rng: random.Random) -> tuple[Plan, dict]:
-    """A plan, and settings of `make_stream` that fit it."""
+def random_story(rng: random.Random, alone: bool = False) -> tuple[Plan, dict]:
+    """A plan, and settings of `make_stream` that fit it; alone: with a bank whose frames are read alone, if any."""
     frames, chunks = rng.choice((1, 2, 3, 4)), rng.randint(1, 30)
     starts = sorted(rng.sample(range(1, chunks), min(chunks - 1, rng.randint(0, 6)))) if chunks > 1 else []
     retrieval, bank = rng.choice(RETRIEVALS), rng.randint(0, 6)
@@ -72,8 +72,20 @@ def random_story(rng: random.Random) -> tuple[Plan, dict]:
         "record_every": rng.randint(1, 5),
         "cache": "model" if retrieval == "reference" else rng.choice(CACHES),
     }
+    if retrieval not in ("reference", "none") and bank and alone:
+        settings |= rng.choice(
+            ({}, {"archive": "latents"}, {"archive": "latents", "archive_rule": rng.choice(ARCHIVE_RULES)})
+        )
+        settings["bank_keys"] = "alone"
     plan = PromptSchedule(segments, pins=pins).place(ChunkGrid(frames), Time(chunks, "chunks"))
     return plan, settings
+
+
+def ledger_bytes(stream: Stream) -> int:
+    """Bytes of latents of single frames, and of mean keys, that an archive holds in RAM."""
+    archive = stream.memory.recollection.archive
+    latents = [stream.provenance.latents[frame].nbytes for frame in archive.prompts]
+    return sum(latents) + sum(keys.nbytes for keys in archive.keys.values())
 
 
 def estimate_of(backbone: Backbone, stream: Stream, plan: Plan, done: int = 0, processes: int = 1) -> Estimate:
@@ -139,6 +151,47 @@ def test_a_run_takes_what_was_estimated(make_stream, backbone, prompt, seed):
         spare = 3 + settings["sink_frames"]
     assert buffers(stream) * frame <= estimated.candidate_bytes <= (buffers(stream) + spare) * frame
     assert estimated.chunks == plan.chunks
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_moments_and_archive_take_what_was_estimated(make_stream, backbone, prompt, seed):
+    plan, settings = random_story(random.Random(1000 + seed), alone=True)
+    stream = make_stream(**settings)
+    estimated = estimate_of(backbone, stream, plan)
+    kinds = run(stream, plan, prompt)
+    passes = (estimated.denoise, estimated.context, estimated.recache)
+    assert passes == (kinds["denoise"], kinds["context"], kinds["recache"])
+    exact = settings.get("archive") is None and not plan.pins
+    assert kinds["moment"] <= estimated.moments <= (kinds["moment"] if exact else 10**9)
+    assert buffers(stream) * estimated.window_bytes // settings["window_frames"] <= estimated.candidate_bytes
+    if settings.get("archive"):
+        assert estimated.archived == len(stream.memory.recollection.archive.prompts)
+        assert estimated.archive_bytes == ledger_bytes(stream)
+        # its latents are counted, though newest ones may stand among those that a state keeps anyway
+        keys = sum(keys.nbytes for keys in stream.memory.recollection.archive.keys.values())
+        assert estimated.state_bytes - estimated.archive_bytes == state_bytes(stream) - keys
+    elif stream.memory_config.retrieval != "reference":
+        assert (estimated.archived, estimated.archive_bytes) == (0, 0)
+        assert estimated.state_bytes == state_bytes(stream)
+
+
+def test_passes_of_moments_are_those_of_the_rest_of_a_run(make_stream, backbone, prompt):
+    plan = planned(24, (8, "recache"), (16, "cut"))
+    stream = make_stream(bank_keys="alone", record_every=1)
+    whole, rest = estimate_of(backbone, stream, plan), estimate_of(backbone, stream, plan, done=11)
+    texts = [prompt(number) for number in range(3)]
+    made = [chunk.forwards for chunk in play(stream, encoded(plan, texts), 5)]
+    moments = [sum(forward.kind == "moment" for forward in forwards) for forwards in made]
+    assert (sum(moments), sum(moments[11:])) == (whole.moments, rest.moments) and rest.moments > 0
+
+
+def test_an_hour_of_archive_takes_little():
+    plan = planned(4800, *((start, "recache") for start in range(13, 4800, 13)))
+    memory = MemoryConfig(bank_keys="alone", archive="latents")
+    estimated = full_estimate(plan, replace(memory, positions="relative"))
+    assert estimated.archived == 1600 and estimated.archive_bytes < GB
+    # passes of one latent frame, where a chunk has five of three
+    assert estimated.moments / 3 <= 0.03 * (estimated.denoise + estimated.context)
 
 
 @pytest.mark.parametrize("retrieval, precision", [*((name, "model") for name in RETRIEVALS), ("prompt", "fp8")])

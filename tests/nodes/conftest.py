@@ -28,12 +28,12 @@ class Tiny:
     def schedule(self, prompts: str = STORY, global_prompt: str = ""):
         return self.nodes.prompts.MemFlowPromptSchedule.execute(self.clip, prompts, global_prompt).result[0]
 
-    def memory(self, cache: str = "model", **settings):
-        """Custom memory settings, by the node's own input names."""
+    def memory(self, cache: str = "model", shared: dict[str, str] | None = None, **settings):
+        """Custom memory settings, by the node's own input names; shared: those beside every preset."""
         config = {"retrieval": "prompt", "bank_size": 3, "record_interval": 1, "top_k": 0, "sink_size": 3}
         config |= {"window_size": 6, "positions": "auto", "global_sink": True}
         node = self.nodes.memory.MemFlowMemory
-        return node.execute({"preset": "Custom", **config, **settings}, cache).result[0]
+        return node.execute({"preset": "Custom", **config, **settings}, cache, **(shared or {})).result[0]
 
     def sample(self, **changes) -> tuple[Any, Any, str]:
         """latent samples, state and report of MemFlow Sampler."""

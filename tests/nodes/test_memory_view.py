@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -92,6 +93,44 @@ def test_a_run_that_went_on_from_a_state_is_told_from_there(tiny, run):
     _, told = view(tiny, report)
     assert [chunk["chunk"] for chunk in told["chunks"]] == [8, 9]
     assert told["chunks"][0]["bank"]
+
+
+ARCHIVE = {"bank_keys": "alone", "archive": "latents"}
+RETURNS = """0s: a robot stands still in the meadow
+2s [cut]: a cat stands still in the city
+4s [cut]: a ghost stands still in the snow
+6s [cut]: a robot stands still in the meadow again"""
+
+
+def test_what_came_back_from_the_archive_is_told_drawn_and_carried_on(tiny, tmp_path):
+    inputs = {"memory": tiny.memory(bank_size=2, shared=ARCHIVE), "seed": 3, "length": 129}
+    _, state, report = tiny.sample(schedule=tiny.schedule(RETURNS), **inputs)
+    sheet, told = view(tiny, report, rows="prompts")
+    back = next(chunk for chunk in told["chunks"] if chunk["prompt"].endswith("again"))
+    assert back["archive"]["moments"] == back["chunk"] and back["archive"]["rule"] == "words"
+    assert {moment["time_s"] < 2.1 for moment in back["bank"]} == {True}
+    chosen = 0
+    for before, after in pairwise(told["chunks"]):
+        if "archive" in after and after["chunk"]:
+            held, holds = ({moment["frame"] for moment in chunk["bank"]} for chunk in (before, after))
+            recalled = {moment["frame"] for moment in after["archive"]["recalled"]}
+            assert recalled == holds - held
+            chosen += len(recalled)
+    assert chosen
+    green = (sheet - torch.tensor([0x57, 0xB8, 0x94]) / 255).abs().amax(-1) < 0.01
+    assert int(green.sum()) > 200
+    counted = json.loads(report)
+    assert 0 < counted["forwards"]["moment"] <= counted["estimate"]["moments"]
+    # a file carries the archive, to a prompt that asks for what was left long ago
+    path = tmp_path / "state.safetensors"
+    state.stream.compact().save(path)
+    loaded = replace(state, stream=type(state.stream).load(path))
+    text = f"{RETURNS}\n8s [cut]: a cat stands still in the city again"
+    for start in (state, loaded):
+        _, _, more = tiny.sample(schedule=tiny.schedule(text), state=start, **(inputs | {"length": 24, "memory": None}))
+        _, told = view(tiny, more)
+        last = told["chunks"][-1]
+        assert all(2 <= moment["time_s"] < 4.1 for moment in last["bank"]) and last["bank"]
 
 
 def test_without_a_bank_there_is_still_a_sheet(tiny):

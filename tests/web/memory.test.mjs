@@ -63,6 +63,29 @@ test("a remembered frame as a text", () => {
   assert.equal(describe(odd, true), "3.00 s (video frame 48), dropped, pinned, score -0.123");
 });
 
+test("a remembered frame from the archive says where it comes from and what it was made under", () => {
+  const text = describe(moment(4), false, { recalled: true, prompt: "the robot in the meadow" });
+  assert.equal(text, "3.00 s (video frame 48), back from the archive, made under “the robot in the meadow”");
+  assert.ok(describe(moment(4), false, { prompt: "a".repeat(99) }).endsWith("...”"));
+});
+
+test("the shelf holds every moment of the archive, those in the bank marked", () => {
+  const log = new MemoryLog();
+  log.addChunk(chunkEvent(0, { memory: { ...memory(), recorded: [moment(0)] }, prompt: "a robot" }));
+  assert.equal(log.shelf(), null);
+  const archive = { rule: "words", moments: 3, recalled: [moment(0)], best: [moment(0, { score: 2 }), moment(3, { score: -1 })] };
+  log.addChunk(chunkEvent(9, { memory: { ...memory([moment(0)]), recorded: [moment(9)], archive }, prompt: "the robot" }));
+  log.addChunk(chunkEvent(12, { memory: { ...memory([moment(0), moment(9)]), recorded: [moment(12)] }, prompt: "the robot" }));
+  const shelf = log.shelf();
+  assert.equal(shelf.moments, 5);
+  assert.equal(shelf.prompt, "the robot");
+  assert.deepEqual(shelf.frames.map(({ remembered, held }) => [remembered.chunk, remembered.score, held]), [
+    [0, 2, true], [3, -1, false], [9, null, true], [12, null, false],
+  ]);
+  assert.equal(log.promptOf(moment(0)), "a robot");
+  assert.equal(log.promptOf(moment(3)), null);
+});
+
 test("the status line of a state", () => {
   const state = { paused: false, holding: false, finishing: false, ended: false, takes_prompts: true, prompts: [] };
   const request = { number: 1, prompt: "a cat", status: "waiting", message: "", start_s: null };

@@ -1,5 +1,6 @@
 """The cartoon data set: random stories with known pictures, prompts and identities, for training and benchmarks."""
 
+from .characters import CHARACTERS, HELD_OUT_LOOKS, NAMES, TRAINED_LOOKS, is_held_out, kind_of, of_scene, phrase_of
 from .clips import clip_batch, render_with_mask, sample_clip
 from .digest import dataset_digest
 from .identify import IdentityMatch, identify, identity_templates
@@ -10,10 +11,12 @@ from .prompts import (
     SOLO_ACTIONS,
     Shot,
     all_shots,
+    full_vocabulary,
     parse_prompt,
     prompt_variants,
     vocabulary,
 )
+from .sagas import SAGAS, sample_saga
 from .sampling import LONG_ABSENCE, PLANS, sample_story
 from .story import (
     CHUNK_FRAMES,
@@ -51,21 +54,26 @@ __all__ = [
     "ACCESSORY",
     "ACTIONS",
     "BODIES",
+    "CHARACTERS",
     "CHUNK_FRAMES",
     "CHUNK_LATENTS",
     "FIRST_ACTIONS",
     "FPS",
     "FRAMES_PER_LATENT",
+    "HELD_OUT_LOOKS",
     "HIDDEN_FRAMES",
     "IDENTITIES",
     "KINDS",
     "LONG_ABSENCE",
+    "NAMES",
     "PATTERN",
     "PATTERNS",
     "PLANS",
+    "SAGAS",
     "SCENES",
     "SIZE",
     "SOLO_ACTIONS",
+    "TRAINED_LOOKS",
     "CartoonStory",
     "Identity",
     "IdentityMatch",
@@ -79,16 +87,22 @@ __all__ = [
     "dataset_digest",
     "draw",
     "figure",
+    "full_vocabulary",
     "identify",
     "identity_templates",
+    "is_held_out",
+    "kind_of",
+    "of_scene",
     "overlap",
     "parse_prompt",
+    "phrase_of",
     "placement",
     "placements",
     "prompt_variants",
     "render",
     "render_with_mask",
     "sample_clip",
+    "sample_saga",
     "sample_story",
     "start_frame",
     "story_from_prompts",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 from typing import NamedTuple
 
+from .characters import NAMES, phrase_of
 from .world import KINDS, SCENES
 
 _IN_SCENE = {"meadow": "in the meadow", "beach": "on the beach", "city": "in the city", "snow": "in the snow"}
@@ -34,7 +36,7 @@ class Shot(NamedTuple):
     """What a segment shows.
 
     scene   one of SCENES.
-    cast    kinds of character, none to two; the first comes first in the prompt.
+    cast    characters (see `characters`), none to two; the first comes first in the prompt.
     action  one of ACTIONS.
     """
 
@@ -46,9 +48,9 @@ class Shot(NamedTuple):
 def prompt_variants(shot: Shot, seen: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Return every phrasing of a shot.
 
-    seen  kinds that the story has shown before: "the robot" instead of "a robot".
+    seen  characters that the story has shown before: "the robot" instead of "a robot".
     """
-    names = [f"{'the' if kind in seen else 'a'} {kind}" for kind in shot.cast] + ["", ""]
+    names = [_noun(character, character in seen) for character in shot.cast] + ["", ""]
     fields = {"who": names[0], "other": names[1], "scene": shot.scene, "where": _IN_SCENE[shot.scene]}
     variants = tuple(template.format(**fields) for template in _TEMPLATES[shot.action])
     if shot.action in REPEATABLE_ACTIONS and shot.cast[0] in seen:
@@ -56,29 +58,39 @@ def prompt_variants(shot: Shot, seen: tuple[str, ...] = ()) -> tuple[str, ...]:
     return variants
 
 
-def all_shots() -> list[Shot]:
-    """Return every possible shot, always in the same order."""
+def _noun(character: str, seen: bool) -> str:
+    phrase = phrase_of(character)
+    return f"{'the' if seen else 'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
+
+
+def all_shots(characters: tuple[str, ...] = KINDS) -> list[Shot]:
+    """Return every possible shot of some characters, always in the same order."""
     shots = []
     for scene in SCENES:
         shots.append(Shot(scene, (), "empty"))
-        shots += [Shot(scene, (kind,), action) for kind in KINDS for action in SOLO_ACTIONS]
-        shots += [Shot(scene, (one, other), "meet") for one in KINDS for other in KINDS if one != other]
+        shots += [Shot(scene, (one,), action) for one in characters for action in SOLO_ACTIONS]
+        shots += [Shot(scene, (one, other), "meet") for one in characters for other in characters if one != other]
     return shots
 
 
 @cache
-def _shots_by_prompt() -> dict[str, Shot]:
-    seen_by_cast_size = {0: [()], 1: [(), KINDS]}
+def _shots_by_prompt(characters: tuple[str, ...] = KINDS) -> dict[str, Shot]:
+    seen_by_cast_size = {0: [()], 1: [(), characters]}
     shots = {}
-    for shot in all_shots():
-        for seen in seen_by_cast_size.get(len(shot.cast), [(), shot.cast[:1], shot.cast[1:], KINDS]):
+    for shot in all_shots(characters):
+        for seen in seen_by_cast_size.get(len(shot.cast), [(), shot.cast[:1], shot.cast[1:], characters]):
             shots |= dict.fromkeys(prompt_variants(shot, seen), shot)
     return shots
 
 
 def vocabulary() -> tuple[str, ...]:
-    """Return every word of every prompt, in alphabetical order."""
+    """Return every word of every prompt without names, in alphabetical order."""
     return tuple(sorted({word for prompt in _shots_by_prompt() for word in prompt.split()}))
+
+
+def full_vocabulary() -> tuple[str, ...]:
+    """Return every word of every prompt, the names that tell characters of a kind apart included."""
+    return tuple(sorted({*vocabulary(), *NAMES, "an"}))
 
 
 def parse_prompt(prompt: str) -> Shot:
@@ -86,8 +98,12 @@ def parse_prompt(prompt: str) -> Shot:
 
     Raises ValueError for a prompt that `prompt_variants` never gives.
     """
+    words = prompt.lower().split()
+    named = [f"{one} {two}" for one, two in pairwise(words) if one in NAMES and two in KINDS]
+    plain = {two for one, two in pairwise(words) if one not in NAMES and two in KINDS}
+    characters = tuple(dict.fromkeys((*named, *sorted(plain)))) if named else KINDS
     try:
-        return _shots_by_prompt()[" ".join(prompt.lower().split())]
+        return _shots_by_prompt(characters)[" ".join(words)]
     except KeyError:
         raise ValueError(
             f"the cartoon world has no picture for the prompt {prompt!r}: say it as in "

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from .prompts import FIRST_ACTIONS, REPEATABLE_ACTIONS, Shot, prompt_variants
 from .story import CartoonStory, Segment
-from .world import IDENTITIES, KINDS, SCENES
+from .world import IDENTITIES, KINDS, SCENES, Identity
 
 SHORTEST, LONGEST, VERY_LONG = 4, 7, 12  # chunks of a segment, and of one in eight
 LONG_ABSENCE = 11  # chunks
 PLANS = ("late", "opening", "elsewhere", "pair", "long", "wander")
 
-_Outline = list[tuple[str, tuple[str, ...], str | None]]  # scene, cast, and the action if it is settled
+Outline = list[tuple[str, tuple[str, ...], str | None]]  # scene, cast, and the action if it is settled
 
 
-def sample_story(seed: int | list[int] | np.random.Generator, plan: str | None = None) -> CartoonStory:
+def sample_story(
+    seed: int | list[int] | np.random.Generator, plan: str | None = None, looks: Sequence[Identity] = IDENTITIES
+) -> CartoonStory:
     """Draw a random story.
 
     seed  as `np.random.default_rng` takes it.
@@ -26,6 +30,7 @@ def sample_story(seed: int | list[int] | np.random.Generator, plan: str | None =
           pair       two characters, one after the other; later they meet
           long       seven segments with three characters
           wander     three to eight segments, each at random
+    looks  that characters may have.
 
     Raises ValueError for another plan.
     """
@@ -41,11 +46,11 @@ def sample_story(seed: int | list[int] | np.random.Generator, plan: str | None =
     lengths = [_sample_length(rng) for _ in outline]
     if plan != "wander":
         _lengthen_absences(outline, lengths)
-    identities = {kind: IDENTITIES[rng.integers(len(IDENTITIES))] for kind in KINDS}
-    return CartoonStory(_sample_segments(rng, outline, lengths), identities)
+    identities = {kind: looks[rng.integers(len(looks))] for kind in KINDS}
+    return CartoonStory(draw_segments(rng, outline, lengths), identities)
 
 
-def _outline(plan: str, scenes: list[str], kinds: list[str]) -> _Outline:
+def _outline(plan: str, scenes: list[str], kinds: list[str]) -> Outline:
     a, b, c = scenes[:3]
     hero, other, third = kinds[:3]
     shots = {
@@ -58,9 +63,9 @@ def _outline(plan: str, scenes: list[str], kinds: list[str]) -> _Outline:
     return [(scene, tuple(cast), None) for scene, *cast in shots[plan]]
 
 
-def _wandering_outline(rng: np.random.Generator, scenes: list[str], kinds: list[str]) -> _Outline:
+def _wandering_outline(rng: np.random.Generator, scenes: list[str], kinds: list[str]) -> Outline:
     casts = [(), (kinds[0],), (kinds[0],), (kinds[1],), (kinds[1],), (kinds[2],), (kinds[0], kinds[1])]
-    outline: _Outline = []
+    outline: Outline = []
     for _ in range(rng.integers(3, 9)):
         scene = scenes[rng.integers(3)]
         cast = casts[rng.integers(len(casts))]
@@ -69,7 +74,7 @@ def _wandering_outline(rng: np.random.Generator, scenes: list[str], kinds: list[
     return outline
 
 
-def _add_second_segment(rng: np.random.Generator, outline: _Outline) -> None:
+def _add_second_segment(rng: np.random.Generator, outline: Outline) -> None:
     """Give one character a second segment in the same scene: it leaves, or does something else there."""
     alone = [i for i, (_, cast, _) in enumerate(outline[:-1]) if len(cast) == 1]
     index = alone[rng.integers(len(alone))]
@@ -81,7 +86,7 @@ def _sample_length(rng: np.random.Generator) -> int:
     return int(rng.integers(SHORTEST, (VERY_LONG if rng.random() < 0.125 else LONGEST) + 1))
 
 
-def _lengthen_absences(outline: _Outline, lengths: list[int]) -> None:
+def _lengthen_absences(outline: Outline, lengths: list[int]) -> None:
     """Make the last segment's characters stay away at least LONG_ABSENCE chunks before it."""
     for kind in outline[-1][1]:
         last = max(i for i, (_, cast, _) in enumerate(outline[:-1]) if kind in cast)
@@ -90,7 +95,8 @@ def _lengthen_absences(outline: _Outline, lengths: list[int]) -> None:
             lengths[min(between, key=lengths.__getitem__)] += 1
 
 
-def _sample_segments(rng: np.random.Generator, outline: _Outline, lengths: list[int]) -> tuple[Segment, ...]:
+def draw_segments(rng: np.random.Generator, outline: Outline, lengths: list[int]) -> tuple[Segment, ...]:
+    """Draw what is open in an outline: actions, where they are not settled, and wordings."""
     segments: list[Segment] = []
     seen: tuple[str, ...] = ()
     for (scene, cast, settled), length in zip(outline, lengths, strict=True):

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .characters import kind_of
 from .motion import Placement, placement
 from .prompts import Shot, parse_prompt
 from .world import IDENTITIES, KINDS, SIZE, Identity, background, paste, sprite
@@ -55,7 +56,7 @@ class Reappearance(NamedTuple):
 
 @dataclass(frozen=True)
 class CartoonStory:
-    """Segments without gaps, and the identity of each kind of character."""
+    """Segments without gaps, and the identity of each character by label."""
 
     segments: tuple[Segment, ...]
     identities: Mapping[str, Identity]
@@ -103,7 +104,7 @@ def story_from_prompts(
 ) -> CartoonStory:
     """Make a `CartoonStory` from (prompt, chunks) pairs.
 
-    identities  by kind; a kind that is missing gets the first of IDENTITIES.
+    identities  by character; one that is missing gets the first of IDENTITIES.
 
     Raises ValueError for a prompt that the cartoon world does not know.
     """
@@ -111,7 +112,8 @@ def story_from_prompts(
     for prompt, chunks in script:
         segments.append(Segment(prompt, parse_prompt(prompt), start, start + chunks))
         start += chunks
-    return CartoonStory(tuple(segments), dict.fromkeys(KINDS, IDENTITIES[0]) | dict(identities or {}))
+    cast = (*KINDS, *(character for segment in segments for character in segment.cast))
+    return CartoonStory(tuple(segments), dict.fromkeys(cast, IDENTITIES[0]) | dict(identities or {}))
 
 
 # -- drawing ---------------------------------------------------------------------------------------------------------
@@ -143,6 +145,6 @@ def draw(
 ) -> np.ndarray:
     """Draw one picture. Returns uint8 [SIZE, SIZE, 3], RGB, which is cached: do not write to it."""
     picture = background(scene).copy()
-    for kind, identity, (x, up, pose) in zip(cast, identities, places, strict=True):
-        paste(picture, sprite(kind, pose, identity), x, up)
+    for character, identity, (x, up, pose) in zip(cast, identities, places, strict=True):
+        paste(picture, sprite(kind_of(character), pose, identity), x, up)
     return np.round(picture).astype(np.uint8)

@@ -1,8 +1,10 @@
 """The tiny story model's generator: its network for training, its samples with memory, and its training."""
 
 from .latents import SIDE, DeviceLatents, EncodedStory, LatentStore
-from .model import PRESETS, Generator, SparseActivation, encode_prompts, predict_flow, text_per_frame
-from .samples import BANK, CONTEXT, NEWER, OLDER, SINK, SampleBatch, SampleMix, Sampler, frame_mask
+from .model import PRESETS, TEXT, Generator, encode_prompts, text_per_frame
+from .plan import BANK, CONTEXT, NEWER, OLDER, SINK, ChunkTable, MemoryMix, PromptIndex, StoryPlan, plan_memory
+from .reading import Context, ContextAttention, StoryRows, predict_flow, read_story
+from .samples import SampleBatch, SampleMix, Sampler
 from .trainer import GeneratorSettings, GeneratorTrainer
 
 __all__ = [
@@ -13,18 +15,26 @@ __all__ = [
     "PRESETS",
     "SIDE",
     "SINK",
+    "TEXT",
+    "ChunkTable",
+    "Context",
+    "ContextAttention",
     "DeviceLatents",
     "EncodedStory",
     "Generator",
     "GeneratorSettings",
     "GeneratorTrainer",
     "LatentStore",
+    "MemoryMix",
+    "PromptIndex",
     "SampleBatch",
     "SampleMix",
     "Sampler",
-    "SparseActivation",
+    "StoryPlan",
+    "StoryRows",
     "encode_prompts",
-    "frame_mask",
+    "plan_memory",
     "predict_flow",
+    "read_story",
     "text_per_frame",
 ]

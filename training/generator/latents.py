@@ -24,10 +24,11 @@ from ..cartoons import (
     Placement,
     dataset_digest,
     figure,
+    kind_of,
     overlap,
     placements,
     render,
-    sample_story,
+    sample_saga,
     start_frame,
 )
 from ..vae import ENCODE_LEAD, LATENTS, Codec
@@ -60,8 +61,8 @@ class EncodedStory:
             for frame in range(start_frame(segment.start_chunk), start_frame(segment.end_chunk)):
                 # the first latent frame has one picture alone, its last
                 picture = pictures[frame + FRAMES_PER_LATENT - 1]
-                for kind, where in zip(segment.cast, placements(segment, frame), strict=True):
-                    np.maximum(picture, _coverage(kind, where), out=picture)
+                for character, where in zip(segment.cast, placements(segment, frame), strict=True):
+                    np.maximum(picture, _coverage(kind_of(character), where), out=picture)
         return pictures.reshape(self.latent_frames, FRAMES_PER_LATENT, 2, SIDE, SIDE).max(1)
 
 
@@ -83,7 +84,7 @@ def _coverage(kind: str, where: Placement) -> np.ndarray:
 
 
 class LatentStore:
-    """Stories and their latents. Story number n is `sample_story(first_seed + n)`.
+    """Stories and their latents. Story number n is `sample_saga(first_seed + n)`.
 
     folder  keeps the latents, in a file named after the VAE and the data set; None: they are not kept.
 
@@ -107,7 +108,7 @@ class LatentStore:
     def grow(self, stories: int) -> None:
         """Add random stories until there are `stories` of them."""
         while len(self.stories) < stories:
-            self.stories.append(self.encode(sample_story(self.first_seed + len(self.stories))))
+            self.stories.append(self.encode(sample_saga(self.first_seed + len(self.stories))))
 
     def encode(self, story: CartoonStory) -> EncodedStory:
         """Add those latent frames of a story to `latents` that are not there yet."""
@@ -210,7 +211,7 @@ def latent_keys(story: CartoonStory) -> list[tuple]:
     """
     drawings = []
     for segment in story.segments:
-        shown = (segment.scene, *((kind, story.identities[kind]) for kind in segment.cast))
+        shown = (segment.scene, *((kind_of(one), story.identities[one]) for one in segment.cast))
         frames = range(start_frame(segment.start_chunk), start_frame(segment.end_chunk))
         drawings += [(shown, placements(segment, frame)) for frame in frames]
     count, step = 1 + (len(drawings) - 1) // FRAMES_PER_LATENT, FRAMES_PER_LATENT

@@ -31,13 +31,12 @@ def draw_sigmas(samples: int, copies: int, device: torch.device) -> Tensor:
 
 
 def add_context_noise(context: Tensor) -> Tensor:
-    """Add a little noise to most samples' context, in the place of the errors of a stream's own latents.
+    """Add a little noise to most contexts, in the place of the errors of a stream's own latents.
 
-    context, and the result, are float32 [B, frames, C, h, w].
+    context, and the result, are float32 [rows, C, h, w] of one stream.
     """
-    shape, device = (len(context), 1, 1, 1, 1), context.device
-    strength = CONTEXT_NOISE * torch.rand(shape, device=device)
-    strength = strength * (torch.rand(shape, device=device) < NOISY_CONTEXTS)
+    strength = CONTEXT_NOISE * torch.rand((), device=context.device)
+    strength = strength * (torch.rand((), device=context.device) < NOISY_CONTEXTS)
     return (1 - strength) * context + strength * torch.randn_like(context)
 
 
@@ -50,7 +49,7 @@ def alignment_loss(keys: PromptKeys, mean_k: list[Tensor], batch: SampleBatch, t
     empty scenes, which no prompt needs.
 
     keys            text keys of the batch's prompts.
-    mean_k          mean key of every frame, context first: float32 [B, heads, frames, head_dim] for each layer.
+    mean_k          mean key of every context frame: float32 [B, heads, CONTEXT, head_dim] for each layer.
     target_prompts  of the target chunks, int64 [B]: rows of `keys`.
 
     Returns a scalar.

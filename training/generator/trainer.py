@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,8 +16,10 @@ from ..muon import Muon
 from ..trainer import Trainer
 from .latents import DeviceLatents, LatentStore
 from .loss import STEP_SIGMAS, add_context_noise, alignment_loss, draw_sigmas
-from .model import PRESETS, Generator, SparseActivation, encode_prompts, predict_flow, text_per_frame
-from .samples import CONTEXT, OLDER, SampleBatch, SampleMix, Sampler, frame_mask
+from .model import PRESETS, Generator, encode_prompts, text_per_frame
+from .plan import CONTEXT, OLDER, SINK, MemoryMix, StoryPlan
+from .reading import Context, StoryRows, predict_flow, read_story
+from .samples import SampleBatch, SampleMix, Sampler
 
 KINDS_OF_TARGET = ("later", "known", "new")  # as `Sample.kind` counts them
 
@@ -34,12 +37,13 @@ class GeneratorSettings:
     marks     how much more still where their accessories and patterns are.
     unknown   weight of a sample whose context does not show every character of the target. Its error is ten times that
               of the others, cannot be learnt away, and drowns what they have to teach.
+    streams   stories that are streamed at a time; each step draws its samples from them, and renews one.
     stories   most of them; at step n there are `first_stories` + n / `steps_a_story`.
     """
 
     preset: str = "small"
     steps: int = 40_000
-    batch: int = 8
+    batch: int = 12
     copies: int = 3
     lr: float = 0.005
     lr_rest: float = 0.0015
@@ -49,6 +53,7 @@ class GeneratorSettings:
     unknown: float = 0.3
     calm: float = 0.15
     own: float = 0.35
+    streams: int = 8
     stories: int = 2000
     first_stories: int = 40
     steps_a_story: int = 6
@@ -64,12 +69,26 @@ class GeneratorSettings:
 
 
 @dataclass
+class _Stream:
+    """A story that is streamed, for a few steps.
+
+    indices  int64 [rows]: of its rows' latent frames, see `DeviceLatents`.
+    """
+
+    story: int
+    plan: StoryPlan
+    indices: Tensor
+    rows: StoryRows
+
+
+@dataclass
 class _StepData:
     """Data of one step, on the training device.
 
     batch    the samples, whose prompts are numbers of `texts`.
-    indices  int64 [B, CONTEXT + CHUNK_LATENTS]: of the samples' latent frames, see `DeviceLatents`.
-    context  float32 [B, CONTEXT, C, h, w].
+    indices  int64 [B, CHUNK_LATENTS]: of the targets' latent frames, see `DeviceLatents`.
+    inputs   of each block, of the context's rows: [B, CONTEXT, tokens, dim].
+    bank     float32 [B, BANK, C, h, w].
     target   float32 [B, CHUNK_LATENTS, C, h, w].
     noisy    float32 [B, copies, CHUNK_LATENTS, C, h, w]: copies of the target with noise.
     sigma    float32 [B, copies]: their noise levels.
@@ -78,7 +97,8 @@ class _StepData:
     batch: SampleBatch
     texts: list[str]
     indices: Tensor
-    context: Tensor
+    inputs: list[Tensor]
+    bank: Tensor
     target: Tensor
     noisy: Tensor
     sigma: Tensor
@@ -98,7 +118,8 @@ class GeneratorTrainer(Trainer):
         adam = torch.optim.AdamW(rest, settings.lr_rest, betas=(0.9, 0.97), weight_decay=0.01)
         optimizers = [(Muon(matrices, settings.lr), settings.lr), (adam, settings.lr_rest)]
         super().__init__(settings, model, optimizers=optimizers, clipped=list(model.parameters()), average_steps=1000)
-        self.sampler = Sampler(SampleMix())
+        self.sampler = Sampler(SampleMix(), MemoryMix())
+        self._streams: deque[_Stream] = deque(maxlen=settings.streams)
         self._predict_flow = predict_flow
 
     def compile_forward(self) -> None:
@@ -114,29 +135,64 @@ class GeneratorTrainer(Trainer):
     def train_step(self, latents: DeviceLatents) -> dict[str, float]:
         """Take one step. Returns errors to report: of x0 at full noise by kind of target, flow and alignment losses."""
         s = self.settings
+        self._renew_streams(latents)
         data = self._draw(latents)
-        if self.step >= (1 - s.own) * s.steps:
-            data.context = self._mix_own_context(latents, data)
+        if self._on_own_work(self.step):
             self._roll_out(latents, data)
-        weights = latents.error_weights(data.indices[:, CONTEXT:], s.focus, s.marks)
-        data.context = add_context_noise(data.context)
-        return self._optimize(data, weights)
+        return self._optimize(data, latents.error_weights(data.indices, s.focus, s.marks))
+
+    def _on_own_work(self, step: int) -> bool:
+        return step >= (1 - self.settings.own) * self.settings.steps
+
+    def _renew_streams(self, latents: DeviceLatents) -> None:
+        """Stream one more story with the weights of this step, in the place of the oldest."""
+        size = self.settings.streams
+        # at the start, and after an interruption, those of the last steps are made again
+        for step in range(self.step if self._streams else max(0, self.step - size + 1), self.step + 1):
+            rng = np.random.default_rng([self.settings.seed, step, self.rank, 1])
+            torch.manual_seed(int(rng.integers(2**62)))
+            self._streams.append(self._stream(rng, latents, own=self._on_own_work(step)))
+
+    def _stream(self, rng: np.random.Generator, latents: DeviceLatents, own: bool) -> _Stream:
+        """Stream a random story under random decisions of memory; `own`: mostly of frames that the model generated."""
+        story = int(rng.integers(self.settings.stories_at(self.step)))
+        plan = self.sampler.plan(rng, story)
+        frames = torch.tensor(plan.frames, device=self.device)
+        indices = latents.indices(torch.tensor([story], device=self.device), frames[None])[0]
+        clean = latents.true(indices)
+        if own:
+            chunks = frames // CHUNK_LATENTS
+            generated = torch.rand(int(chunks.max()) + 1, device=self.device)[chunks] < 0.8
+            clean = torch.where(generated.view(-1, 1, 1, 1), latents.own(indices), clean)
+        clean = add_context_noise(clean)
+        numbers, local = torch.tensor(plan.prompts).unique(return_inverse=True)
+        texts = [self.sampler.prompts.texts[number] for number in numbers.tolist()]
+        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):
+            text = self.model.embed_text(encode_prompts(self.model.text, texts))
+            rows = read_story(self.model, plan, clean, text_per_frame(text, local.to(self.device)))
+        return _Stream(story, plan, indices, rows)
 
     def _draw(self, latents: DeviceLatents) -> _StepData:
         """Draw the samples of this step and their noise, from the step's own seed."""
         s = self.settings
         rng = np.random.default_rng([s.seed, self.step, self.rank])
         torch.manual_seed(int(rng.integers(2**62)))
-        calm = self.step < s.calm * s.steps
-        batch = self.sampler.batch(rng, s.batch, replace(self.sampler.mix, moving=0.1) if calm else None)
+        mix = replace(self.sampler.mix, moving=0.1) if self.step < s.calm * s.steps else None
+        streams = [self._streams[n] for n in rng.integers(len(self._streams), size=s.batch)]
+        samples = [self.sampler.sample(rng, stream.story, stream.plan, mix) for stream in streams]
+        batch = SampleBatch.stack(samples)
         numbers, local = batch.prompts.unique(return_inverse=True)
         texts = [self.sampler.prompts.texts[number] for number in numbers.tolist()]
         batch = replace(batch, prompts=local).to(self.device)
-        indices = latents.indices(batch.story, batch.frames)
-        context, target = latents.true(indices[:, :CONTEXT]), latents.true(indices[:, CONTEXT:])
+        pairs = list(zip(streams, batch.rows, strict=True))
+        blocks = range(len(self.model.tree.blocks))
+        inputs = [torch.stack([stream.rows.inputs[block][rows] for stream, rows in pairs]) for block in blocks]
+        bank = torch.stack([stream.rows.latents[rows[SINK:OLDER]] for stream, rows in pairs])
+        indices = latents.indices(batch.story, batch.frames[:, CONTEXT:])
+        target = latents.true(indices)
         sigma = draw_sigmas(s.batch, s.copies, self.device)
         noisy = _add_noise(target[:, None], sigma)
-        return _StepData(batch, texts, indices, context=context, target=target, noisy=noisy, sigma=sigma)
+        return _StepData(batch, texts, indices, inputs=inputs, bank=bank, target=target, noisy=noisy, sigma=sigma)
 
     # -- teacher forcing ----------------------------------------------------------------------------------------------
 
@@ -153,11 +209,6 @@ class GeneratorTrainer(Trainer):
         return _report(errors.detach(), data.sigma, data.batch.kind, align.detach())
 
     # -- own roll-outs ------------------------------------------------------------------------------------------------
-
-    def _mix_own_context(self, latents: DeviceLatents, data: _StepData) -> Tensor:
-        """Return the context, in most samples of frames that the model generated from generated contexts."""
-        generated = torch.rand(len(data.indices), 1, 1, 1, 1, device=self.device) < 0.8
-        return torch.where(generated, latents.own(data.indices[:, :CONTEXT]), data.context)
 
     @torch.no_grad()
     def _roll_out(self, latents: DeviceLatents, data: _StepData) -> None:
@@ -179,7 +230,8 @@ class GeneratorTrainer(Trainer):
             with torch.autocast(self.device.type, torch.bfloat16):
                 flow, _, _ = self._forward(self.average, data, state, torch.full_like(levels, level))
             x0 = state - level * flow
-        latents.generated[data.indices[known, CONTEXT:]] = x0[known, 0].half()
+        latents.own(data.indices)  # makes room
+        latents.generated[data.indices[known]] = x0[known, 0].half()
 
     # -- forward ------------------------------------------------------------------------------------------------------
 
@@ -188,28 +240,17 @@ class GeneratorTrainer(Trainer):
     ) -> tuple[Tensor, PromptKeys, list[Tensor]]:
         """Predict the flow of noisy copies, [B, copies, CHUNK_LATENTS, C, h, w], at noise levels [B, copies].
 
-        Returns (flow, as `noisy`; text keys of the texts; mean keys of all frames, as `predict_flow` does).
+        Returns (flow, as `noisy`; text keys of the texts; mean keys of the context, as `predict_flow` does).
         """
-        batch, context, copies = data.batch, data.context, noisy.shape[1]
+        batch, copies = data.batch, noisy.shape[1]
         embedded = encode_prompts(model.text, data.texts)
         text = model.embed_text(embedded)
-        clean, noise = context.new_zeros(context.shape[:2]), sigma.repeat_interleave(CHUNK_LATENTS, 1)
+        own = torch.cat((batch.prompts[:, SINK:OLDER], batch.prompts[:, CONTEXT:].repeat(1, copies)), 1)
+        context = Context(data.inputs, batch.valid, batch.alone, batch.sparse, batch.positions)
         flow, mean_k = self._predict_flow(
-            model,
-            torch.cat((context, noisy.flatten(1, 2)), 1),
-            timesteps=torch.cat((clean, 1000 * noise), 1),
-            positions=_repeat_target(batch.positions, copies),
-            mask=frame_mask(batch, copies),
-            text=text_per_frame(text, _repeat_target(batch.prompts, copies)),
-            sparse=SparseActivation(batch.sparse, batch.valid[:, :OLDER], context=CONTEXT, chunk=CHUNK_LATENTS),
+            model, data.bank, noisy, sigma, context=context, text=text_per_frame(text, own)
         )
-        flow = flow[:, CONTEXT:].unflatten(1, (copies, CHUNK_LATENTS))
         return flow, PromptKeys.of(0, embedded, text), mean_k
-
-
-def _repeat_target(values: Tensor, copies: int) -> Tensor:
-    """[B, CONTEXT + CHUNK_LATENTS] -> [B, CONTEXT + copies * CHUNK_LATENTS]."""
-    return torch.cat((values[:, :CONTEXT], values[:, CONTEXT:].repeat(1, copies)), 1)
 
 
 def _wide(sigma: Tensor) -> Tensor:

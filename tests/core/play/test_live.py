@@ -56,6 +56,18 @@ def ask(prompt: str, switch: str = "recache", at: str | None = None):
     return lambda control: control.ask(prompt, switch, None if at is None else parse_time(at))
 
 
+def test_a_live_prompt_brings_back_what_the_bank_dropped(make_stream):
+    memory = {"bank_keys": "alone", "archive": "latents", "record_every": 1, "bank_frames": 2, "window_frames": 3}
+    text = "0s: a robot\n3s: a cat\n6s: a ghost\n9s: rain"
+    stream = make_stream(**memory)
+    run = Run(stream, encoded(text, chunks=20), {18: [ask("a robot")]})
+    video = run.play()
+    assert run.requests[0]["status"] == "accepted"
+    held = {frame for layer in stream.memory.bank.listed_frames().tolist() for item in layer for frame in item}
+    assert held and max(held) < 15
+    assert torch.equal(video, replay(make_stream, to_text(run.live.prompts.played()), **memory))
+
+
 def replay(make_stream, text: str, **settings) -> torch.Tensor:
     made = play(make_stream(**settings), encoded(text, chunks=None), 5)
     return torch.cat([chunk.latents for chunk in made], dim=2)

@@ -45,6 +45,25 @@ def test_an_initial_picture_has_a_number_and_no_time():
     assert (remembered.frame, remembered.chunk, remembered.label, remembered.pinned) == (-3, -1, "picture 2", True)
 
 
+def choose(chunk, frames, scores, before, after, archived=9):
+    record = {"event": "choose", "chunk": chunk, "rule": "words", "archived": archived, "frames": frames}
+    return {**record, "scores": scores, "first_layer": 0, "before": before, "after": after}
+
+
+def test_what_comes_from_the_archive_is_told_with_its_scores():
+    log = MemoryLog(GRID)
+    log.read(9, [choose(9, [], [[]], [[[]], [[]]], [[[3]], [[3]]])])
+    memory = log.read(30, [choose(30, [9, 0, 3], [[2.0, 1.5, -1.0]], [[[3]], [[3]]], [[[0, 9]], [[0, 9]]])])
+    archive = memory.archive
+    assert (archive.rule, archive.moments) == ("words", 9)
+    assert [(frame.chunk, frame.score) for frame in archive.recalled] == [(0, 1.5), (3, 2.0)]
+    assert [frame.chunk for frame in archive.best] == [3, 0, 1]
+    assert [frame.chunk for frame in memory.dropped] == [1]
+    told = json.loads(json.dumps(memory.to_dict()))["archive"]
+    assert told["moments"] == 9 and [frame["score"] for frame in told["best"]] == [2.0, 1.5, -1.0]
+    assert "archive" not in log.read(31, []).to_dict()
+
+
 def test_frames_enter_leave_and_are_refused():
     log = MemoryLog(GRID)
     log.read(3, [retrieve(3, 0, [[[]], [[]]], [[[0]], [[0]]])])

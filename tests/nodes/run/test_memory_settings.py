@@ -17,10 +17,31 @@ def run(pack):
 
 def test_unchecked_values_give_the_settings_that_the_node_gives(run):
     settings = run.memory_from_widgets({**CUSTOM, "cache": "fp8"})
-    assert settings == run.memory_of(CUSTOM, "fp8")
+    assert settings == run.memory_of(CUSTOM, cache="fp8")
     assert (settings.retrieval, settings.bank_frames, settings.top_k, settings.cache) == ("fifo", 4, None, "fp8")
     for name in MEMORIES:
-        assert run.memory_from_widgets({"preset": name}) == run.memory_of({"preset": name}, "model")
+        assert run.memory_from_widgets({"preset": name}) == run.memory_of({"preset": name}, cache="model")
+
+
+def test_an_archive_goes_with_a_preset_and_with_own_settings(run):
+    wanted = {"bank_keys": "alone", "archive": "latents", "archive_rule": "similarity"}
+    for preset in (CUSTOM, {"preset": "Story"}, {"preset": "Sharper memory"}):
+        settings = run.memory_from_widgets({**preset, **wanted})
+        assert {name: getattr(settings, name) for name in wanted} == wanted
+        assert settings == run.memory_of(preset, **wanted)
+
+
+@pytest.mark.parametrize("preset", ["Official MemFlow", "Window only"])
+def test_a_preset_that_would_ignore_an_archive_refuses_it(run, preset):
+    with pytest.raises(ValueError, match="bank_keys is 'alone'|archive is 'latents'"):
+        run.memory_of({"preset": preset}, bank_keys="alone", archive="latents")
+    with pytest.raises(ValueError, match="bank_keys is 'alone'"):
+        run.memory_of({"preset": preset}, bank_keys="alone")
+
+
+def test_a_rule_without_an_archive_is_refused(run):
+    with pytest.raises(ValueError, match="archive_rule is 'keys', but archive is 'off'"):
+        run.memory_of({"preset": "Story"}, archive_rule="keys")
 
 
 @pytest.mark.parametrize(
@@ -36,6 +57,9 @@ def test_unchecked_values_give_the_settings_that_the_node_gives(run):
         ("positions", None),
         ("global_sink", 1),
         ("cache", "int4"),
+        ("bank_keys", True),
+        ("archive", "keys"),
+        ("archive_rule", None),
     ],
 )
 def test_a_value_that_no_widget_takes_is_named(run, name, value):

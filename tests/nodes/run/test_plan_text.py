@@ -30,6 +30,12 @@ def test_what_people_read(read):
         "1.0 GB).",
         "RAM beside the models' files: about 6.7 GB (the state 6.3 GB, named pins 0.3 GB, pictures 82 MB).",
     ]
+    memory = MemoryConfig(bank_keys="alone", archive="latents")
+    assert read(footprint(memory))["lines"][-1] == (
+        "Archive: 27 moments at the end, 10 MB of RAM, and as much in each state; at most 12 passes to read moments "
+        "again."
+    )
+    assert read(footprint(memory, open_end=True))["lines"][-1].startswith("Archive: at most 27 moments, 10 MB of RAM")
     latent = read(footprint(streamed=False), named=False)["lines"]
     assert "(the model 2.6 GB, memory 4.6 GB, work" in latent[2] and "all pictures 4.3 GB" in latent[3]
 
@@ -44,6 +50,7 @@ def test_messages_say_in_english_what_the_lines_say(read):
         footprint(),
         footprint(text=f"pin hero: 3s\n{STORY}", streamed=False),
         footprint(text="0s: a", frames=9),
+        footprint(MemoryConfig(bank_keys="alone", archive="latents")),
     ):
         shown = read(made)
         assert [filled(*message) for message in shown["said"]] == [shown["summary"], *shown["lines"]]

@@ -26,6 +26,12 @@ export const CHINESE = {
   "pinned as {0}": "已固定为 {0}",
   "score {0}": "得分 {0}",
   "in {0} of the layers": "存在于 {0} 的层中",
+  "back from the archive": "从档案中取回",
+  "made under “{0}”": "生成时的提示词：“{0}”",
+  back: "取回",
+  Archive: "档案",
+  "Archive: {0} moments, {1} of them in the bank": "档案：{0} 个瞬间，其中 {1} 个在记忆库中",
+  "Scores are for “{0}”": "得分针对“{0}”",
   "Pin it": "固定它",
   "Pin it with a name…": "命名并固定…",
   "Show this moment": "查看这一刻",
@@ -94,6 +100,10 @@ export const CHINESE = {
   "RAM beside the models' files: about {0} (the state {1}, {2}).": "模型文件之外的内存：约 {0}（状态 {1}，{2}）。",
   "RAM beside the models' files: about {0} (the state {1}, named pins {3}, {2}).":
     "模型文件之外的内存：约 {0}（状态 {1}，命名的固定点 {3}，{2}）。",
+  "Archive: {0} moments at the end, {1} of RAM, and as much in each state; at most {2} to read moments again.":
+    "档案：结束时 {0} 个瞬间，占内存 {1}，每个状态也多这么多；重新读取瞬间最多 {2}。",
+  "Archive: at most {0} moments, {1} of RAM, and as much in each state.":
+    "档案：最多 {0} 个瞬间，占内存 {1}，每个状态也多这么多。",
   "pictures {0}": "画面 {0}",
   "Shown by a light decoder (lighttaew2_1): softer pictures.": "由轻量解码器（lighttaew2_1）显示：画面更柔和。",
   "steps {0} is read as a number of steps: {1}.": "steps {0} 按步数理解：{1}。",

@@ -8,8 +8,12 @@ import { say } from "../i18n/say.js";
  *            name: string | null}} RememberedFrame
  * Shares of attention.
  * @typedef {{sink: number, bank: number, window: number}} Share
+ * The bank chosen anew from the archive for a prompt: what came into it, and what scored best, best first.
+ * @typedef {{rule: string, moments: number, recalled: RememberedFrame[], best: RememberedFrame[]}} ArchiveChoice
  * @typedef {{bank: RememberedFrame[], dropped: RememberedFrame[], recorded: RememberedFrame[],
- *            share: Share | null}} ChunkMemory
+ *            share: Share | null, archive?: ArchiveChoice}} ChunkMemory
+ * The archive now: how many moments it holds, and those to show, oldest first, with the last prompt's scores.
+ * @typedef {{moments: number, prompt: string, frames: {remembered: RememberedFrame, held: boolean}[]}} Shelf
  * @typedef {{chunk: number, start_s: number, end_s: number, prompt: string, memory: ChunkMemory}} LoggedChunk
  * The result of a run; thumbnails by the number of the chunk that they show the start of.
  * @typedef {{first_s: number, chunks: LoggedChunk[], thumbnails: Record<string, string>}} Summary
@@ -81,6 +85,33 @@ export class MemoryLog {
     return this.thumbnails[remembered.chunk] ?? null;
   }
 
+  /** The prompt that a remembered frame was made under; null where its chunk is not in the log.
+   * @param {RememberedFrame} remembered */
+  promptOf(remembered) {
+    return this.chunks.find(({ chunk }) => chunk === remembered.chunk)?.prompt ?? null;
+  }
+
+  /** The archive as it stands; null in a run without one. @returns {Shelf | null} */
+  shelf() {
+    const last = this.chunks.findLastIndex(({ memory }) => memory.archive);
+    const archive = this.chunks[last]?.memory.archive;
+    if (!archive) return null;
+    const recorded = this.chunks.slice(last).flatMap(({ memory }) => memory.recorded);
+    const seen = new Map([...recorded, ...archive.best].map((remembered) => [remembered.frame, remembered]));
+    // too new to be scored, and of all that were recorded before it the best alone
+    const held = new Map((this.chunks.at(-1)?.memory.bank ?? []).map((remembered) => [remembered.frame, remembered]));
+    for (const [frame, remembered] of held) {
+      const score = remembered.score ?? seen.get(frame)?.score ?? null;
+      if (frame >= 0) seen.set(frame, { ...remembered, score });
+    }
+    const frames = [...seen.values()].sort((a, b) => a.frame - b.frame);
+    return {
+      moments: archive.moments + recorded.length,
+      prompt: this.chunks[last].prompt,
+      frames: frames.map((remembered) => ({ remembered, held: held.has(remembered.frame) })),
+    };
+  }
+
   /** The newest chunks, oldest first, and how many before them are left out. */
   rows() {
     const leftOut = Math.max(0, this.chunks.length - MOST_ROWS);
@@ -126,8 +157,9 @@ export function layerShare({ layers }) {
 /**
  * All that is known of a remembered frame, as a text.
  * @param {RememberedFrame} remembered @param {boolean} dropped
+ * @param {{recalled?: boolean, prompt?: string | null}} [more]  whether it came from the archive; what it was made under
  */
-export function describe(remembered, dropped) {
+export function describe(remembered, dropped, { recalled = false, prompt = null } = {}) {
   const { frame, pinned, name, score } = remembered;
   const parts = [frame < 0 ? nameOf(remembered) : say("{0} (video frame {1})", nameOf(remembered), frame)];
   if (dropped) parts.push(say("dropped"));
@@ -135,5 +167,7 @@ export function describe(remembered, dropped) {
   if (score !== null) parts.push(say("score {0}", score.toPrecision(3)));
   const layers = dropped ? "" : layerShare(remembered);
   if (layers) parts.push(say("in {0} of the layers", layers));
+  if (recalled) parts.push(say("back from the archive"));
+  if (prompt) parts.push(say("made under “{0}”", prompt.length > 60 ? `${prompt.slice(0, 57)}...` : prompt));
   return parts.join(", ");
 }

@@ -26,7 +26,11 @@ export class MemoryView {
     const label = say("What the memory bank held, chunk by chunk");
     this.rows = el("div", { class: "mm-rows", role: "list", tabindex: 0, "aria-label": label });
     this.legend = legend();
-    this.element = el("div", { class: "mm-view" }, this.head, this.legend, this.rows);
+    this.shelfLine = el("div", { class: "mm-shelf-line" });
+    this.shelfFrames = el("div", { class: "mm-shelf-moments", role: "list", tabindex: 0, "aria-label": say("Archive") });
+    this.shelf = el("div", { class: "mm-shelf" }, this.shelfLine, this.shelfFrames);
+    this.hasShelf = false;
+    this.element = el("div", { class: "mm-view" }, this.head, this.shelf, this.legend, this.rows);
     this.hasRows = false;
     /** @type {LoggedChunk[]} chunks that have a row */
     this.shown = [];
@@ -51,6 +55,7 @@ export class MemoryView {
     this.head.disabled = !this.hasRows;
     this.head.setAttribute("aria-expanded", String(this.expanded));
     this.rows.hidden = this.legend.hidden = !this.expanded;
+    this.shelf.hidden = !this.expanded || !this.hasShelf;
     this.onResize();
   }
 
@@ -80,10 +85,28 @@ export class MemoryView {
       this.rows.append(this.row(chunks[index], chunks[index - 1]?.prompt, log));
     }
     this.shown = chunks;
-    const had = this.hasRows;
+    const had = [this.hasRows, this.hasShelf];
     this.hasRows = chunks.length > 0;
-    if (had !== this.hasRows) this.update();
+    this.hasShelf = this.renderShelf(log);
+    if (had[0] !== this.hasRows || had[1] !== this.hasShelf) this.update();
     this.scroll(top);
+  }
+
+  /** Show the archive, if the run has one: every moment, those in the bank marked. @param {MemoryLog} log */
+  renderShelf(log) {
+    const shelf = log.shelf();
+    if (!shelf) return false;
+    const held = shelf.frames.filter((frame) => frame.held).length;
+    this.shelfLine.textContent = say("Archive: {0} moments, {1} of them in the bank", shelf.moments, held);
+    this.shelfLine.title = say("Scores are for “{0}”", shelf.prompt);
+    const left = this.shelfFrames.scrollLeft;
+    const buttons = shelf.frames.map((frame) => {
+      const button = this.frame(frame.remembered, false, log, { shelved: !frame.held });
+      return el("div", { role: "listitem" }, button);
+    });
+    this.shelfFrames.replaceChildren(...buttons);
+    this.shelfFrames.scrollLeft = left;
+    return true;
   }
 
   /**
@@ -97,7 +120,10 @@ export class MemoryView {
     const when = el("div", { class: "mm-when", title: prompt }, time);
     if (prompt !== before) when.append(el("span", { class: "mm-prompt" }, prompt));
     const frames = el("div", { class: "mm-moments" });
-    for (const remembered of memory.bank) frames.append(this.frame(remembered, false, log));
+    const recalled = new Set(memory.archive?.recalled.map(({ frame }) => frame));
+    for (const remembered of memory.bank) {
+      frames.append(this.frame(remembered, false, log, { recalled: recalled.has(remembered.frame) }));
+    }
     for (const remembered of memory.dropped) frames.append(this.frame(remembered, true, log));
     if (!frames.childElementCount) frames.append(el("span", { class: "mm-none" }, say("nothing in the bank")));
     return el("div", { class: "mm-row", role: "listitem" }, when, frames, shareBar(memory.share));
@@ -106,13 +132,15 @@ export class MemoryView {
   /**
    * The button of a remembered frame.
    * @param {RememberedFrame} remembered @param {boolean} dropped @param {MemoryLog} log
+   * @param {{recalled?: boolean, shelved?: boolean}} [marks]  it came from the archive; it stands there alone
    */
-  frame(remembered, dropped, log) {
+  frame(remembered, dropped, log, { recalled = false, shelved = false } = {}) {
     const { pinned, name, score } = remembered;
-    const title = describe(remembered, dropped);
-    const names = ["mm-moment", dropped && "mm-dropped", pinned && "mm-pinned"].filter(Boolean).join(" ");
+    const title = describe(remembered, dropped, { recalled, prompt: log.promptOf(remembered) });
+    const marks = [dropped && "mm-dropped", pinned && "mm-pinned", recalled && "mm-recalled", shelved && "mm-shelved"];
+    const names = ["mm-moment", ...marks].filter(Boolean).join(" ");
     const url = log.thumbnailOf(remembered);
-    const layers = dropped ? "" : layerShare(remembered);
+    const layers = dropped || shelved ? "" : layerShare(remembered);
     const button = el(
       "button",
       { type: "button", class: names, title, "aria-label": title, "aria-haspopup": "menu" },
@@ -122,6 +150,7 @@ export class MemoryView {
         ...(url ? [el("img", { class: "mm-picture", src: url, alt: "", draggable: "false" })] : []),
         ...(pinned ? [el("span", { class: "mm-badge mm-pin" }, name ?? say("pin"))] : []),
         ...(layers ? [el("span", { class: "mm-badge" }, layers)] : []),
+        ...(recalled && !pinned ? [el("span", { class: "mm-badge mm-back" }, say("back"))] : []),
       ),
       el("span", { class: "mm-at" }, nameOf(remembered)),
       el("span", { class: "mm-score" }, score === null ? "" : score.toPrecision(2)),

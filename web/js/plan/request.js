@@ -11,6 +11,8 @@ const MOST_SEGMENTS = 1000;
 const MOST_STEPS = 100;
 // widgets of the settings that a memory preset brings
 const NESTED = "preset.";
+// widgets of a memory node beside its preset
+const SHARED = ["cache", "bank_keys", "archive", "archive_rule"];
 
 /** @typedef {{body: Record<string, any>} | {problem: string}} PlanRequest  for /memflow/plan, or why there is none */
 
@@ -76,7 +78,7 @@ function memoryOf(sampler) {
   const memory = { preset: knownValue(source, "preset") };
   for (const { name } of source.widgets ?? []) {
     if (name.startsWith(NESTED)) memory[name.slice(NESTED.length)] = knownValue(source, name);
-    if (name === "cache") memory.cache = knownValue(source, name);
+    if (SHARED.includes(name)) memory[name] = knownValue(source, name);
   }
   return memory;
 }

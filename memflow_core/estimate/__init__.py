@@ -1,0 +1,6 @@
+"""Estimate a run before it starts: passes through the model, bytes on the device and in RAM."""
+
+from .footprint import Decode, Footprint
+from .stream import GB, Estimate, Switch, estimate
+
+__all__ = ["GB", "Decode", "Estimate", "Footprint", "Switch", "estimate"]

@@ -1,0 +1,91 @@
+"""Recall from the archive: scores of archived frames for a coming prompt, and which of them fill the bank.
+
+Frames of one prompt make a shot. `words` and `similarity` score a shot by prompt embeddings alone, so they need no
+training and know no language; `keys` scores a frame as Narrative Adaptive Memory does (section 3.2 of arXiv
+2512.14699), whose text keys find the right frames only where training made them so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# shots that score less than this share of the way from the mean score to the best are no kin of the best
+KIN = 0.5
+
+
+def similarity(coming: Tensor, past: Sequence[Tensor]) -> Tensor:
+    """Cosine of pooled prompt embeddings.
+
+    coming  [length, text_dim], padded with rows of zeros.
+    past    embeddings of earlier prompts, alike.
+
+    Returns [len(past)] float32.
+    """
+    pooled = torch.stack([F.normalize(_own(text).mean(0), dim=-1) for text in past])
+    return pooled @ F.normalize(_own(coming).mean(0), dim=-1)
+
+
+def words(coming: Tensor, past: Sequence[Tensor]) -> Tensor:
+    """Late interaction of prompt tokens, weighted by how rare each is among the earlier prompts.
+
+    Each token of the coming prompt looks for the likest token of an earlier one. What a token finds in every prompt
+    says nothing, so it counts by how far a find is above its mean over the prompts. Arguments and result as of
+    `similarity`.
+    """
+    tokens = F.normalize(_own(coming), dim=-1)
+    found = torch.stack([(tokens @ F.normalize(_own(text), dim=-1).T).amax(-1) for text in past])  # [past, tokens]
+    return (found - found.mean(0)).sum(-1)
+
+
+def keys(text_keys: Tensor, mean_keys: Tensor) -> Tensor:
+    """NAM's score of frames, each layer's brought to one scale and averaged over layers.
+
+    text_keys  mean text key of the coming prompt, [layers, heads, head_dim] float32.
+    mean_keys  mean key of each frame, [frames, layers, heads, head_dim] float32.
+
+    Returns [frames] float32.
+    """
+    by_layer = torch.einsum("lhd,nlhd->nl", text_keys, mean_keys)
+    spread = by_layer.std(0, unbiased=False).clamp(min=1e-6)
+    return ((by_layer - by_layer.mean(0)) / spread).mean(-1)
+
+
+def choose(scores: Sequence[float], shots: Sequence[int], places: int) -> list[int]:
+    """Choose the frames that fill the bank: one of each shot that matters about as much as the best, then a second.
+
+    A frame of another character of the same kind is not harmless, so shots far below the best one are taken only
+    where the bank would stay empty. Within a shot the newest frame comes first: there the character has arrived.
+
+    scores  of each frame, oldest first.
+    shots   number of the prompt that each was made under.
+
+    Returns indices of at most `places` frames, best first.
+    """
+    by_shot: dict[int, list[int]] = {}
+    for index in reversed(range(len(scores))):
+        by_shot.setdefault(shots[index], []).append(index)
+    best = {shot: max(scores[index] for index in frames) for shot, frames in by_shot.items()}
+    order = sorted(by_shot, key=lambda shot: (-best[shot], -shot))
+    if not order:
+        return []
+    mean = sum(best.values()) / len(best)
+    least = mean + KIN * (best[order[0]] - mean)
+    kin = [shot for shot in order if best[shot] >= least]
+    rest = [shot for shot in order if best[shot] < least]
+    return [*_in_turn(by_shot, kin), *_in_turn(by_shot, rest)][:places]
+
+
+def _in_turn(by_shot: Mapping[int, Sequence[int]], shots: Sequence[int]) -> list[int]:
+    """The first frame of each shot, then the second of each, and so on."""
+    rounds = max((len(by_shot[shot]) for shot in shots), default=0)
+    return [by_shot[shot][turn] for turn in range(rounds) for shot in shots if turn < len(by_shot[shot])]
+
+
+def _own(text: Tensor) -> Tensor:
+    """A prompt's own tokens [n, text_dim] float32, without rows of padding."""
+    own = text.abs().amax(-1) > 0
+    return text[own].float() if bool(own.any()) else text.float()

@@ -1,0 +1,184 @@
+"""Frames of the bank read anew, and the bank chosen anew from the archive at a prompt change.
+
+A retrieval policy drops frames for good; an archive makes that reversible. What a prompt asked for stays in the bank
+until the next change, as a pin does; the policy decides about the places that are left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+
+import torch
+from torch import Tensor
+
+from ..config import MemoryConfig
+from .archive import Archive, Moments
+from .bank import MemoryBank
+from .frame_kv import Candidate
+from .prompt_keys import PromptKeys
+from .state_dict import StateDict
+from .trace import Trace
+
+MOST_TRACED = 64  # archived frames whose scores a decision leaves in the trace
+
+
+class Recollection:
+    """Reads frames anew, and fills a bank from the archive.
+
+    archive  every recorded frame; empty where the settings keep none.
+    due      whether the bank is chosen anew before the coming chunk.
+    chosen   int64 [B, n]: the frames that the current prompt asked for, by batch item.
+    """
+
+    def __init__(self, bank: MemoryBank, config: MemoryConfig, *, moments: Moments, trace: Trace):
+        self.bank = bank
+        self.moments = moments
+        self.trace = trace
+        self.archive = Archive(config.archive_rule)
+        self.reads_alone = config.bank_keys == "alone"
+        self.has_archive = config.archive != "off"
+        self.due = False
+        self.chosen = torch.zeros(bank.cache.batch, 0, dtype=torch.int64, device=bank.cache.device)
+
+    # -- single frames ------------------------------------------------------------------------------------------------
+
+    def record(self, frame: int, prompt: int) -> None:
+        """Put a frame of sink or window into the archive."""
+        cache = self.bank.cache
+        if self.has_archive and cache.layout.holds(frame):
+            self.archive.add(frame, prompt, self.bank.view_frame(frame).mean_k, cache.share)
+
+    def with_keys(self, candidate: Candidate) -> Candidate:
+        """The candidate with keys and values of its own: those it has, copied ones, or ones made anew."""
+        if candidate.kv is not None:
+            return candidate
+        if self.reads_alone:
+            kv = self.bank.borrow(self.moments.read_alone(candidate.frame))
+        else:
+            kv = self.bank.copy_frame(candidate.frame)
+        return Candidate(candidate.frame, candidate.prompt, kv)
+
+    def keep(self, frame: int, prompt: int, device: torch.device) -> Candidate:
+        """A frame for the store of named pins, read anew; it stands in the archive from now on."""
+        self.record(frame, prompt)
+        kv = self.moments.read_alone(frame).copy(device)
+        return Candidate(frame, self.archive.prompts.get(frame, prompt), kv)
+
+    def ban(self, chunk: int, frame: int) -> None:
+        """Never recall a frame again. Raises ValueError for one that is not in the archive."""
+        if frame not in self.archive.prompts:
+            raise ValueError(f"latent frame {frame} is not in the archive, so it cannot be banned.")
+        self.archive.banned.add(frame)
+        self.due = True
+        self.trace.add("ban", chunk, frame=frame)
+
+    # -- the bank as a whole ------------------------------------------------------------------------------------------
+
+    def leaves_room(self, frame: int, protected: Collection[int]) -> bool:
+        """Whether a frame that leaves the window has a chance to enter beside what the prompt asked for."""
+        if frame in self.archive.banned:
+            return False
+        # a place that is kept for a pin to come may be used until then
+        taken = min(self.bank.cache.layout.bank, self.chosen.shape[1] + len(protected))
+        return not self.has_archive or frame in protected or taken < self.bank.slots
+
+    def asked_for(self, frames: Tensor) -> Tensor:
+        """Which of frames [layers, B, n] the current prompt asked for, bool alike."""
+        return (frames[..., None] == self.chosen[None, :, None]).any(dim=-1)
+
+    def refill(
+        self,
+        chunk: int,
+        prompt: PromptKeys,
+        may_return: Callable[[int], bool],
+        *,
+        pinned: Collection[int],
+        reserved: int,
+        kept: Mapping[int, Candidate],
+    ) -> None:
+        """Fill the bank with what is pinned, and with what the coming prompt asks for.
+
+        may_return  says whether the coming chunk will not see a frame in sink or window.
+        pinned      frames that stand in the bank in any case.
+        reserved    places that are left free for other pins.
+        kept        named pins by frame, whose keys are there.
+        """
+        archive, places = self.archive, self.bank.slots - len(pinned) - reserved
+        free = [f for f in archive.prompts if f not in archive.banned and f not in pinned and may_return(f)]
+        chosen, scores = [], []
+        for item in range(self.bank.cache.batch):
+            found, item_scores = archive.choose(free, places, item, coming=prompt, text=self.moments.text)
+            chosen.append(found)
+            scores.append(item_scores)
+        before = self.bank.listed_frames().clone()
+        self._fill([[*sorted(pinned), *found] for found in chosen], kept)
+        self.chosen = _table(chosen).to(self.bank.cache.device)
+        self.due = False
+        self.trace.add(
+            "choose",
+            chunk,
+            rule=archive.rule,
+            archived=len(archive.prompts),
+            **_best(free, scores),
+            first_layer=0,
+            before=before,
+            after=self.bank.listed_frames(),
+        )
+
+    def _fill(self, frames: list[list[int]], kept: Mapping[int, Candidate]) -> None:
+        """Put frames, a list for each batch item, into the bank; those that are not there yet are read alone."""
+        wanted = sorted({frame for row in frames for frame in row})
+        numbers = {frame: candidate.prompt for frame, candidate in kept.items()} | self._standing_prompts()
+        numbers |= self.archive.prompts
+        held = {frame: self.bank.gather_frame(frame) for frame in wanted if self._stands(frame)}
+        self.bank.assign(_table(frames), _table([[numbers[frame] for frame in row] for row in frames]))
+        for frame in wanted:
+            if frame in held:
+                self.bank.put(frame, held[frame])
+            elif frame in kept:
+                self.bank.put(frame, kept[frame].copied.copy(self.bank.cache.device))
+            else:
+                self.bank.put(frame, self.moments.read_alone(frame))
+
+    def _stands(self, frame: int) -> bool:
+        return self.bank.cache.layout.bank > 0 and self.bank.holds(frame)
+
+    def _standing_prompts(self) -> dict[int, int]:
+        frames, prompts = (x.flatten().tolist() for x in (self.bank.listed_frames(), self.bank.listed_prompts()))
+        return dict(zip(frames, prompts, strict=True))
+
+    # -- state --------------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> StateDict:
+        """The archive and what was chosen from it; nothing where the settings keep no archive."""
+        if not self.has_archive:
+            return StateDict()
+        state = self.archive.state_dict()
+        state.meta["chosen"] = self.chosen.tolist()
+        state.meta["choice_due"] = self.due
+        return state
+
+    def load_state_dict(self, state: StateDict) -> None:
+        """Read back what `state_dict` gave."""
+        if not self.has_archive:
+            return
+        self.archive.load_state_dict(state)
+        self.chosen = _table(state.meta["chosen"]).to(self.bank.cache.device)
+        self.due = state.meta["choice_due"]
+
+
+def _best(frames: list[int], scores: list[list[float]]) -> dict[str, list]:
+    """The frames that scored best for any batch item, with their scores [B][n]: a trace must not grow with its square.
+
+    frames  oldest first, with scores [B][frames].
+    """
+    places = sorted(range(len(frames)), key=lambda place: -max(row[place] for row in scores))[:MOST_TRACED]
+    return {
+        "frames": [frames[place] for place in places],
+        "scores": [[row[place] for place in places] for row in scores],
+    }
+
+
+def _table(rows: list[list[int]]) -> Tensor:
+    """Rows of one length as int64 [B, n]."""
+    return torch.tensor(rows, dtype=torch.int64)
