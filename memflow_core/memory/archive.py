@@ -56,8 +56,9 @@ class Archive:
         if frame not in self.prompts:
             self.prompts[frame] = prompt
             if self.rule == "keys":
-                (of_all,) = share.gather([mean_k.float()], dim=2)
-                self.keys[frame] = of_all.cpu()
+                (of_all,) = share.gather([mean_k], dim=2)
+                # the cache's slot is written over later
+                self.keys[frame] = of_all.to("cpu", torch.float32, copy=True)
 
     def scores(
         self, frames: Sequence[int], item: int, *, coming: PromptKeys, text: Callable[[int], Tensor]

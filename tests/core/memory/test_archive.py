@@ -218,6 +218,18 @@ def test_only_the_rule_that_reads_keys_keeps_them(make_stream, play, prompt):
         assert ("archive.keys" in capture(stream).tensors) == (rule == "keys")
 
 
+def test_mean_keys_in_the_archive_stay_as_they_were_recorded(make_stream, play, prompt):
+    stream, recorded = make_stream(**ARCHIVE, archive_rule="keys"), {}
+    for _ in range(9):
+        play(stream, 1, story(prompt))
+        for frame, keys in stream.memory.recollection.archive.keys.items():
+            recorded.setdefault(frame, keys.clone())
+    # later chunks wrote over the slots of all that were recorded early
+    assert len(recorded) == 9
+    for frame, keys in stream.memory.recollection.archive.keys.items():
+        assert torch.equal(keys, recorded[frame])
+
+
 def test_moments_are_read_with_the_weights_of_their_prompt(make_stream, prompt, backbone):
     asked = []
 
