@@ -1,6 +1,7 @@
 """Write video frames and sound to a file that survives a crash."""
 
 from .audio import Sound
+from .drift import DriftWatch
 from .encoder import choose_codec
 from .pixels import PinnedFrames, round_colours, to_uint8
 from .sound_track import lay_sound, read_sound
@@ -8,6 +9,7 @@ from .stages import Pipeline
 from .writer import VideoWriter
 
 __all__ = [
+    "DriftWatch",
     "PinnedFrames",
     "Pipeline",
     "Sound",

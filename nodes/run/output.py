@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from ...memflow_core.stream import Chunk
-from ...memflow_core.video import PinnedFrames, Pipeline, Sound, VideoWriter, choose_codec, to_uint8
+from ...memflow_core.video import DriftWatch, PinnedFrames, Pipeline, Sound, VideoWriter, choose_codec, to_uint8
 from .. import host
 from ..report import picture_of
 from .session import Run
@@ -143,6 +143,7 @@ class VideoOutput:
         self._overlap = overlap
         self._in_thread = overlap.decode == host.IN_THREAD
         self._side = host.SideStream(run.request.model, vae) if overlap.decode == host.IN_STREAM else None
+        self._drift = DriftWatch(run.request.grid.fps)
         self._stop = host.Stop()
         self._decoder = self._make_decoder()
         # work on a chunk that is done before the next one is sampled
@@ -210,7 +211,7 @@ class VideoOutput:
         made = {"file": self._writer.path.name, "video_frames": self._writer.frames, **decoder}
         if self._writer.note is not None:
             made["note"] = self._writer.note
-        return {**made, "overlap": overlap, "encoder": self._writer.encoder}
+        return {**made, "overlap": overlap, "encoder": self._writer.encoder, "pictures": self._drift.report()}
 
     def _make_decoder(self) -> host.ChunkDecoder:
         if self._side is None:
@@ -235,7 +236,14 @@ class VideoOutput:
         frames = decoded.frames if isinstance(decoded.frames, Tensor) else decoded.frames.wait()
         self._writer.write(frames)
         self._writer.tag(decoded.sampled.tags)
+        self._watch(decoded.sampled.chunk.index, frames)
         return _Encoded(decoded.sampled.chunk, picture_of(frames[0]), picture_of(frames[-1]))
+
+    def _watch(self, chunk: int, frames: Tensor) -> None:
+        """Measure a chunk's frames [f, H, W, 3] uint8; what has just gone wrong with the pictures goes to the log."""
+        starts = {segment.start_chunk for segment in self._run.live.prompts.plan.segments}
+        for sentence in self._drift.add(chunk, frames, new_prompt=chunk in starts):
+            host.log(sentence)
 
     def _wait(self) -> None:
         host.stop_if_cancelled()
