@@ -6,6 +6,7 @@ still. Each chunk is measured when it is decoded; what leaves the band that the 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import mean, median
@@ -22,7 +23,7 @@ FROZEN = 0.1  # levels between frames of a chunk: no picture that a model makes 
 JUMP = 12.0  # levels between two chunks, at least
 JUMP_TIMES = 4.0  # how many times that between frames within them
 LUMA = (0.299, 0.587, 0.114)  # of red, green, blue (ITU-R BT.601)
-SIDE = 256  # frames are compared at about so many points a side
+SIDE = 200  # frames are compared at about so many points a side
 DIGITS = 3
 
 MEASURES = {"contrast": "contrast", "saturation": "saturation of colours", "sharpness": "sharpness"}
@@ -56,8 +57,9 @@ class DriftWatch:
     def __init__(self, fps: float):
         self._fps = fps
         self._chunks: list[ChunkPictures] = []
-        self._seconds: list[float] = []  # of film up to the end of each chunk
+        self._ends_s: list[float] = []  # of each chunk, in seconds of the run's film
         self._last: Tensor | None = None  # luma of the newest frame
+        self._first: list[ChunkPictures] = []  # those of the first minute
         self._told: dict[str, str] = {}
 
     def add(self, chunk: int, frames: Tensor, *, new_prompt: bool = False) -> list[str]:
@@ -68,24 +70,14 @@ class DriftWatch:
 
         Returns sentences on what has just gone wrong; each kind is told once.
         """
-        luma = _luma(_thinned(frames))
-        between = [float((b - a).abs().mean()) for a, b in zip(luma[:-1], luma[1:], strict=True)]
-        thin = _thinned(frames).float()
-        middle = _luma(frames[len(frames) // 2][None])[0]
-        made = ChunkPictures(
-            chunk,
-            contrast=float(luma.std(dim=(1, 2), correction=0).mean()),
-            saturation=float((thin.amax(-1) - thin.amin(-1)).mean()),
-            sharpness=float(middle.diff(dim=0).abs().mean() + middle.diff(dim=1).abs().mean()) / 2,
-            motion=max(between, default=0.0),
-            edge=None if self._last is None else float((luma[0] - self._last).abs().mean()),
-        )
-        self._last = luma[-1]
+        made = self._measure(chunk, frames)
         before = self._chunks[-1:]
         self._chunks.append(made)
-        self._seconds.append((self._seconds[-1] if self._seconds else 0.0) + len(frames) / self._fps)
+        self._ends_s.append((self._ends_s[-1] if self._ends_s else 0.0) + len(frames) / self._fps)
+        if self._ends_s[-1] <= FIRST_S:
+            self._first.append(made)
         found = {"frozen": _frozen(made, before), "jump": None if new_prompt else _jump(made, before)}
-        found |= {name: self._drifted(name) for name in MEASURES}
+        found |= self._drifts()
         fresh = {kind: said for kind, said in found.items() if said is not None and kind not in self._told}
         self._told |= fresh
         return list(fresh.values())
@@ -96,22 +88,39 @@ class DriftWatch:
         columns = {name: [_rounded(row[name]) for row in rows] for name in ("chunk", *MEASURES, "motion", "edge")}
         return {**columns, "warnings": list(self._told.values())}
 
-    def _drifted(self, name: str) -> str | None:
-        """A sentence if the last seconds have left the band of the first minute."""
-        end = self._seconds[-1]
-        if end < FIRST_S + RECENT_S:
-            return None
-        first = [getattr(made, name) for made, at in zip(self._chunks, self._seconds, strict=True) if at <= FIRST_S]
-        recent = [
-            getattr(made, name) for made, at in zip(self._chunks, self._seconds, strict=True) if at > end - RECENT_S
-        ]
-        now, low, high = mean(recent), min(first), max(first)
-        if max(high, now) < FLOOR or low * BELOW <= now <= high * ABOVE:
-            return None
-        return (
-            f"the pictures drift: their {MEASURES[name]} is {now:.3g} of 255 at chunk {self._chunks[-1].chunk + 1}, and "
-            f"was from {low:.3g} to {high:.3g} in the first minute (median {median(first):.3g})."
+    def _measure(self, chunk: int, frames: Tensor) -> ChunkPictures:
+        thin = _thinned(frames)
+        luma, middle = _luma(thin), _luma(frames[len(frames) // 2])
+        motion = luma.diff(dim=0).abs().mean(dim=(1, 2))
+        edge = None if self._last is None else float((luma[0] - self._last).abs().mean())
+        self._last = luma[-1]
+        return ChunkPictures(
+            chunk,
+            contrast=float(luma.std(dim=(1, 2), correction=0).mean()),
+            saturation=float((thin.amax(-1).float() - thin.amin(-1).float()).mean()),
+            sharpness=float(middle.diff(dim=0).abs().mean() + middle.diff(dim=1).abs().mean()) / 2,
+            motion=float(motion.max()) if len(motion) else 0.0,
+            edge=edge,
         )
+
+    def _drifts(self) -> dict[str, str | None]:
+        """By measure: a sentence if the last seconds have left the band of the first minute."""
+        end = self._ends_s[-1]
+        if end < FIRST_S + RECENT_S or not self._first:
+            return {}
+        recent = self._chunks[bisect_right(self._ends_s, end - RECENT_S) :]
+        return {name: _drift(name, self._first, recent) for name in MEASURES}
+
+
+def _drift(name: str, first: Sequence[ChunkPictures], recent: Sequence[ChunkPictures]) -> str | None:
+    usual, now = [getattr(made, name) for made in first], mean(getattr(made, name) for made in recent)
+    low, high = min(usual), max(usual)
+    if max(high, now) < FLOOR or low * BELOW <= now <= high * ABOVE:
+        return None
+    return (
+        f"the pictures drift: up to chunk {recent[-1].chunk + 1} their {MEASURES[name]} is {now:.3g} of 255; in the "
+        f"first minute it was from {low:.3g} to {high:.3g}, most often about {median(usual):.3g}."
+    )
 
 
 def _frozen(made: ChunkPictures, before: Sequence[ChunkPictures]) -> str | None:
@@ -136,12 +145,12 @@ def _jump(made: ChunkPictures, before: Sequence[ChunkPictures]) -> str | None:
 
 def _thinned(frames: Tensor) -> Tensor:
     """About SIDE points a side of frames [f, H, W, 3]."""
-    rows, columns = (max(1, size // SIDE) for size in frames.shape[1:3])
+    rows, columns = (max(1, round(size / SIDE)) for size in frames.shape[1:3])
     return frames[:, ::rows, ::columns]
 
 
 def _luma(frames: Tensor) -> Tensor:
-    """[f, H, W, 3] uint8 -> [f, H, W] float32, 0 to 255."""
+    """[..., 3] uint8 -> [...] float32, 0 to 255."""
     return frames.float() @ torch.tensor(LUMA)
 
 
