@@ -146,8 +146,13 @@ def render(given: argparse.Namespace) -> int:
         cuts = [(job, _cut(job, infos, given)) for job in jobs]
         if given.check:
             for job, cut in cuts:
-                print(f"{job.id}: {len(cut.parts)} parts" + (f" ({cut.whole})" if cut.whole else ""))
+                print(
+                    f"{job.id}: {len(cut.parts)} parts", *(f"  {told}" for told in (*job.notes, *cut.notes)), sep="\n"
+                )
             return DONE
+        for job, cut in cuts:
+            for told in (*job.notes, *cut.told):
+                say(f"{job.name}: {told}")
         driver.take(cuts, given.retry)
         return _drive(driver, journal)
 

@@ -145,10 +145,7 @@ class Driver:
         self.tree = Tree(jobs)
         for job, cut in jobs:
             known = self.journal.load(job.id)
-            notes = [*job.notes, *([f"made in one piece: {cut.whole}"] if cut.whole else [])]
-            if cut.left:
-                notes.append(f"left out, as they look at the film alone: node {', '.join(cut.left)}")
-            record = known or Record(job.id, job.name, job.graph, job.workflow, notes)
+            record = known or Record(job.id, job.name, job.graph, job.workflow, [*job.notes, *cut.notes])
             record.parts = self.tree.paths[job.id]
             record.sound = self.tree.sounds.get(job.id)
             if record.state == ASIDE and retry:

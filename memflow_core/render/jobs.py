@@ -203,9 +203,8 @@ def _unseeded(story: Story, infos: Mapping[str, Any], template: Story) -> Iterat
     for script in story.scripts:
         changes = {(places[0], "prompts"): script.schedule, (places[0], "global_prompt"): ""}
         made = set_inputs(graph, template.workflow, changes, infos)
-        unused = f"not used: {', '.join(script.unused)}" if script.unused else ""
         name = "-".join(part for part in (story.name, script.name) if part)
-        yield Job("", name, made[0], made[1], (unused,) if unused else ())
+        yield Job("", name, made[0], made[1], script.told)
 
 
 def _graph_of(story: Story, infos: Mapping[str, Any]) -> Graph:

@@ -68,6 +68,7 @@ class Cut:
     fps    video frames a second of the film; 0 for one piece.
     keep   content of the state that the job itself saves at its end; None if it saves none.
     sound  a part that makes the film's sound; None if it has none.
+    told   what reading its schedules left out or took in another way than it is written.
     """
 
     parts: tuple[Part, ...]
@@ -76,6 +77,14 @@ class Cut:
     fps: float = 0.0
     keep: str | None = None
     sound: Part | None = None
+    told: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """What the person who gave the job should know of how it is made."""
+        whole = [f"made in one piece: {self.whole}"] if self.whole else []
+        left = [f"left out, as they look at the film alone: node {', '.join(self.left)}"] if self.left else []
+        return [*self.told, *whole, *left]
 
 
 def cut_job(
@@ -91,8 +100,7 @@ def cut_job(
     """
     why = _why_whole(graph, infos)
     if why:
-        check_schedules(graph)
-        return Cut((_whole(graph, ranks),), whole=why)
+        return Cut((_whole(graph, ranks),), whole=why, told=check_schedules(graph))
     (stream,) = nodes_of(graph, STREAM)
     prompts = prompts_of(graph, stream)
     assert prompts is not None, "asked before"
@@ -106,7 +114,8 @@ def cut_job(
     saves = [graph[id]["inputs"].get("content", "compact") for id in others if graph[id]["class_type"] == SAVE]
     left = tuple(sorted(id for id in others if graph[id]["class_type"] != SAVE))
     keep = saves[0] if saves else None
-    return Cut(tuple(parts), left=left, fps=story.grid.fps, keep=keep, sound=_sound(graph, stream))
+    told = tuple(map(str, story.placed.plan.notes))
+    return Cut(tuple(parts), left=left, fps=story.grid.fps, keep=keep, sound=_sound(graph, stream), told=told)
 
 
 def runnable(part: Part, content: str | None) -> Graph:

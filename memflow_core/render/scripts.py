@@ -32,12 +32,18 @@ class Script:
 
     name      from the file, or its number there.
     schedule  as text, for a MemFlow Prompt Schedule.
-    unused    what the file says beside it, which is not used.
+    told      what reading it left out or took in another way than it is written, a sentence each.
     """
 
     name: str
     schedule: str
-    unused: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
+
+    @staticmethod
+    def of(name: str, schedule: PromptSchedule, unused: Sequence[str] = ()) -> Script:
+        """unused: names of what the file says beside it, which is not used."""
+        beside = [f"not used: {', '.join(unused)}"] if unused else []
+        return Script(name, to_text(schedule), (*map(str, schedule.notes), *beside))
 
 
 def read_scripts(text: str, *, prompt_s: float = PROMPT_S) -> list[Script]:
@@ -54,7 +60,7 @@ def read_scripts(text: str, *, prompt_s: float = PROMPT_S) -> list[Script]:
     if _SCENE_END.search(lines[0][1]):
         return [_at(number, _from_scenes, line, number) for number, line in lines]
     try:
-        return [Script("", to_text(read_schedule(text)))]
+        return [Script.of("", read_schedule(text))]
     except ScheduleError as error:
         raise JobError(str(error)) from None
 
@@ -62,7 +68,7 @@ def read_scripts(text: str, *, prompt_s: float = PROMPT_S) -> list[Script]:
 def read_value(value: Any) -> Script:
     """Read one schedule from a JSON list or object. Raises JobError in one sentence."""
     try:
-        return Script("", to_text(read_schedule(value)))
+        return Script.of("", read_schedule(value))
     except ScheduleError as error:
         raise JobError(str(error)) from None
 
@@ -102,14 +108,14 @@ def _from_json(line: str, number: int, prompt_s: float) -> Script:
     if story.get("switch_frame_indices") is None:
         schedule = _spread(schedule, prompt_s)
     name = next((str(story[key]) for key in _NAMES if isinstance(story.get(key), (str, int))), f"{number:03}")
-    unused = tuple(str(key) for key in story if key not in _KEYS + _NAMES)
-    return Script(name, to_text(schedule), unused)
+    return Script.of(name, schedule, [str(key) for key in story if key not in _KEYS + _NAMES])
 
 
 def _spread(schedule: PromptSchedule, prompt_s: float) -> PromptSchedule:
     """The prompts one after the other, of so many seconds each."""
     segments = [Segment(Time(place * prompt_s, "s"), item.prompt) for place, item in enumerate(schedule.segments)]
-    return PromptSchedule(tuple(segments), length=Time(len(segments) * prompt_s, "s"))
+    length = Time(len(segments) * prompt_s, "s")
+    return PromptSchedule(tuple(segments), length=length, notes=schedule.notes)
 
 
 # -- Echo-Forcing -----------------------------------------------------------------------------------------------------
@@ -132,7 +138,7 @@ def _from_scenes(line: str, number: int) -> Script:
         segments.append(Segment(Time(starts[place], "s"), prompt, switch, recall=recall))
     schedule = PromptSchedule(tuple(segments), length=Time(starts[-1], "s"), pins=pins)
     schedule.check_order()
-    return Script(f"{number:03}", to_text(schedule))
+    return Script.of(f"{number:03}", schedule)
 
 
 def _scenes(text: str) -> Iterator[tuple[str, float, str]]:

@@ -87,15 +87,20 @@ def prompts_of(graph: Graph, stream: str) -> Prompts | None:
     return None if chain is None else ChainedPrompts(graph, chain)
 
 
-def check_schedules(graph: Graph) -> None:
-    """Raise JobError for a schedule's text that its node would refuse, and for a story without an end."""
+def check_schedules(graph: Graph) -> tuple[str, ...]:
+    """What reading a graph's schedules left out or took in another way than it is written, a sentence each.
+
+    Raises JobError for a schedule's text that its node would refuse, and for a story without an end.
+    """
+    told: list[str] = []
     for id in nodes_of(graph, SCHEDULE):
         if _is_plain(graph, id, ("prompts", "story")):
-            TextPrompts(graph, id)
+            told += map(str, TextPrompts(graph, id).schedule.notes)
     for id in nodes_of(graph, STREAM):
         prompts = prompts_of(graph, id)
         if prompts is not None and graph[id]["inputs"].get("length") == 0 and prompts.schedule.length is None:
             raise JobError(ENDLESS)
+    return tuple(told)
 
 
 class TextPrompts:

@@ -132,7 +132,6 @@ def _graphs() -> Iterator[Case]:
         lambda g: (g["5"]["inputs"].update(length=0), g["3"]["inputs"].update(prompts="0s: a")),
         "no end",
     )
-    yield case("too short for its prompts", lambda g: g["5"]["inputs"].update(length=21), "longer")
 
 
 def _workflows() -> Iterator[Case]:
@@ -204,10 +203,10 @@ def _texts() -> Iterator[Case]:
         "0s [cutt]: a",
         "0s: a\n4s [seed x]: b", "length: soon\n0s: a", "length: 0s\n0s: a", "length: 5s\nlength: 6s\n0s: a",
         "length: 50%\n0s: a", "pin hero: 1s\npin hero: 2s\n0s: a", "0s: a\n4s [ghost]: b", "pin: later\n0s: a",
-        "length: 3s\n0s: a\n9s: b", "0s: a\n0.1s: b\n0.2s: c", "0s: a\npin: 1s", "a | | b", "global: x", "length: 4s",
+        "length: 3s\n9s: b", "0s: a\n0.1s: b\n0.2s: c", "0s: a\npin: 1s", "a | | b", "global: x", "length: 4s",
         "0s: a\n1:70: b", "0s: a\n4s [blend 0]: b", "0s: a\n4s [blend fast]: b", "0s [cut] [soft]: a", "[[1]]",
         '[{"time": "0s"}]', '{"segments": 4}', '{"segments": [], "x": 1}', '{"prompts": []}', '{"0": "a", "x": "b"}',
-        "length: 4s\npin: 100s\n0s: a", "length: 6s\npin late: 5s\n0s: a\n3s [late]: b",
+        "length: 6s\npin late: 5s\n0s: a\n3s [late]: b",
     ]  # fmt: skip
     for number, text in enumerate(bad, 1):
         yield Case(f"schedule {number}", (f"schedule{number}.txt", text.encode()))
@@ -225,7 +224,7 @@ def _lines() -> Iterator[Case]:
         '{"prompts": ["a", "b", "c"], "switch_frame_indices": [40, 40]}',
         '{"prompts": ["a"], "switch_frame_indices": [4.5, 2]}',
         '{"prompts": ["a", "b"], "switch_frame_indices": [1.5]}', '{"prompts": {"a": 1}}', '{"prompts": [["a"]]}',
-        '{"prompts": ["a", "b"], "switch_frame_indices": [999999]}', '{"prompts": ["\\ud800"]}',
+        '{"prompts": ["a", "b"], "switch_frame_indices": [true]}', '{"prompts": ["\\ud800"]}',
     ]  # fmt: skip
     for number, line in enumerate(bad, 1):
         yield Case(
@@ -250,7 +249,7 @@ def _options() -> Iterator[Case]:
         yield Case(f"seeds {text!r}", options=("--seeds", text), word="--seeds")
     for text in ("", "length", "=5", "nothing=5", "MemFlowMemory.length=5", "99.length=5", "length=long", "length=-5",
                  "length=99999999", "MemFlowStreamToVideo.seed=x", "fps=0", "width=[1]", "model=5", "prompts=5s: late",
-                 "prompts=", "length=21"):  # fmt: skip
+                 "prompts="):  # fmt: skip
         yield Case(f"set {text!r}", options=("--set", text))
     for name in ("--prompt-seconds", "--every", "--silence", "--stuck", "--processes", "--tries"):
         for value in ("0", "-1"):

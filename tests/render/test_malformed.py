@@ -32,6 +32,29 @@ def outcome(case, folder, infos) -> None:
         cut_job(job.graph, infos)
 
 
+TOLD = {
+    "length: 3s\n0s: a\n9s: b": "later prompts left out (1)",
+    "length: 4s\npin: 100s\n0s: a": "later pins left out (1)",
+    "Here is your story!\n0s: a\n4s: b": "1 line left out (1)",
+}
+
+
+@pytest.mark.parametrize("text", TOLD)
+def test_what_a_schedule_leaves_out_is_told(text, tmp_path, all_infos):
+    (tmp_path / "story.txt").write_text(text)
+    template = read_story(ROOT / "workflows" / "tiny_story.json")
+    (job,) = make_jobs([read_story(tmp_path / "story.txt")], all_infos, template=template)
+    told = (*job.notes, *cut_job(job.graph, all_infos).told)
+    assert [TOLD[text] in sentence for sentence in told] == [True]
+
+
+def test_a_node_that_is_shorter_than_its_schedule_is_told(all_infos):
+    short = graph()
+    short["5"]["inputs"]["length"] = 21
+    assert len(cut_job(short, all_infos).parts) == 1
+    assert any("later prompts left out (1)" in told for told in cut_job(short, all_infos).told)
+
+
 def test_there_are_two_hundred():
     assert len(CASES) >= 200
 

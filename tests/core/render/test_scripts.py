@@ -14,8 +14,8 @@ from memflow_core.schedule import ChunkGrid, read_schedule
 def test_prompts_without_times_last_ten_seconds_each():
     lines = [json.dumps({"prompts": ["a", "b", "c"]}), "", json.dumps({"prompts": ["d"], "id": "x", "seed": 3})]
     first, second = read_scripts("\n".join(lines))
-    assert first.schedule == "length: 30s\n0s: a\n10s: b\n20s: c" and first.name == "001" and first.unused == ()
-    assert second.schedule == "length: 10s\n0s: d" and second.name == "x" and second.unused == ("seed",)
+    assert first.schedule == "length: 30s\n0s: a\n10s: b\n20s: c" and first.name == "001" and first.told == ()
+    assert second.schedule == "length: 10s\n0s: d" and second.name == "x" and second.told == ("not used: seed",)
     assert read_scripts(lines[0], prompt_s=2.5)[0].schedule == "length: 7.5s\n0s: a\n2.5s: b\n5s: c"
 
 
