@@ -118,6 +118,8 @@ class MemoryConfig:
     archive        `off`: what the bank drops is forgotten, as in the paper. `latents`: clean latents and prompt of each
                    recorded frame are kept, and the bank is chosen anew from them at each prompt change.
     archive_rule   one of ARCHIVE_RULES: how frames are chosen from the archive, see `memflow_core.memory.recall`.
+    bank_layers    layers of the model, from 0, that read the bank; None: all, as published. The bank is kept in every
+                   layer, so a stream may go on with others.
 
     Raises ValueError for values that are out of range or do not fit together.
     """
@@ -136,6 +138,7 @@ class MemoryConfig:
     bank_keys: str = "made"
     archive: str = "off"
     archive_rule: str = "words"
+    bank_layers: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         choices = {"retrieval": RETRIEVALS, "positions": POSITIONS, "record": RECORDS, "cache": CACHES}
@@ -158,6 +161,7 @@ class MemoryConfig:
             f"choose another retrieval, or cache 'model'.",
         )
         self._check_archive()
+        self._check_bank_layers()
         self._check_top_k()
         self._check_pins()
 
@@ -186,6 +190,26 @@ class MemoryConfig:
             self.archive != "off" or self.archive_rule == ARCHIVE_RULES[0],
             f"memory archive_rule is {self.archive_rule!r}, but archive is 'off', so there is nothing to choose from: "
             f"set archive to 'latents', or archive_rule to {ARCHIVE_RULES[0]!r}.",
+        )
+
+    def _check_bank_layers(self) -> None:
+        if self.bank_layers is None:
+            return
+        for layer in self.bank_layers:
+            _require_int("a layer of memory bank_layers", layer, 0)
+        _require(
+            list(self.bank_layers) == sorted(set(self.bank_layers)),
+            f"memory bank_layers is {self.bank_layers}, but must name each layer once, in order.",
+        )
+        _require(
+            len(self.bank_layers) > 0 and self.bank_slots > 0,
+            f"memory bank_layers is {self.bank_layers}, so that no layer reads a bank: name at least one, with a bank "
+            f"of at least 1 frame, or choose retrieval 'none'.",
+        )
+        _require(
+            self.retrieval != "reference",
+            "memory bank_layers is given, but retrieval 'reference' stands for the published code's very numbers: "
+            "choose another retrieval, or leave it out.",
         )
 
     def _check_top_k(self) -> None:
@@ -285,10 +309,15 @@ def check_switch(switch: str, blend_chunks: int, blend_path: str) -> None:
     _require(blend_path in BLEND_PATHS, f"blend path is {blend_path!r}, but must be one of {', '.join(BLEND_PATHS)}.")
 
 
-def check_fit(memory: MemoryConfig, sampling: SamplingConfig) -> None:
-    """Raise ValueError unless a chunk fits into the window."""
+def check_fit(memory: MemoryConfig, sampling: SamplingConfig, layers: int | None = None) -> None:
+    """Raise ValueError unless a chunk fits into the window, and a model of so many layers has those that are named."""
     _require(
         memory.window_frames >= sampling.chunk_frames,
         f"memory window_frames is {memory.window_frames}, but one chunk has {sampling.chunk_frames} latent frames "
         f"and must fit into the window.",
+    )
+    named = memory.bank_layers or ()
+    _require(
+        layers is None or all(layer < layers for layer in named),
+        f"memory bank_layers names layer {max(named, default=0)}, but the model has layers 0 to {(layers or 1) - 1}.",
     )

@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from ..memflow_core.config import MEMORIES, MemoryConfig
 from .io_types import CATEGORY, MemoryType
-from .run import CUSTOM, CUSTOM_VALUES, MEMORY_OPTIONS, REASONS, SHARED_VALUES, memory_of, memory_words
+from .run import ALL_LAYERS, CUSTOM, CUSTOM_VALUES, MEMORY_OPTIONS, REASONS, SHARED_VALUES, memory_of, memory_words
 
 
 def _whole_number(name: str, default: int, tooltip: str) -> io.Int.Input:
@@ -93,7 +93,7 @@ def _shared_input(name: str, tooltip: str) -> io.Combo.Input:
     )
 
 
-def _shared_inputs() -> list[io.Combo.Input]:
+def _shared_inputs() -> list[io.Input]:
     return [
         _shared_input(
             "cache",
@@ -118,6 +118,14 @@ def _shared_inputs() -> list[io.Combo.Input]:
             "Only with an archive: which moments come back at a new prompt. words (default): those whose prompts share "
             "its rare words, such as a character's name. similarity: those made under a similar prompt. keys: "
             "MemFlow's own score, for models that were trained for it.",
+        ),
+        io.String.Input(
+            "bank_layers",
+            default=ALL_LAYERS,
+            optional=True,
+            advanced=True,
+            tooltip="Layers of the model that read the bank: all (default), or numbers from 0 and ranges of them, such "
+            "as 10-19. Fewer layers take less time; which of them remember is a matter of the model.",
         ),
     ]
 
@@ -160,6 +168,7 @@ class MemFlowMemory(io.ComfyNode):
         bank_keys: str = "made",
         archive: str = "off",
         archive_rule: str = "words",
+        bank_layers: str = ALL_LAYERS,
     ) -> io.NodeOutput:
         shared = {"cache": cache, "bank_keys": bank_keys, "archive": archive, "archive_rule": archive_rule}
-        return io.NodeOutput(memory_of(preset, **shared))
+        return io.NodeOutput(memory_of(preset, bank_layers=bank_layers, **shared))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ class MemoryAttention:
     reads_empty_sink  published behaviour: the sink is read whole even while its slots are still empty, and a stream
                       without a sink reads no bank.
     reader            how the frames that SMA chose are read; None: copied side by side, then read by `backend`.
+    bank_layers       layers that read the bank; None: all.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class MemoryAttention:
         relative: bool = False,
         reads_empty_sink: bool = False,
         reader: SparseAttention | None = None,
+        bank_layers: Collection[int] | None = None,
     ):
         self.cache = cache
         self.rope = rope
@@ -45,6 +47,7 @@ class MemoryAttention:
         self.relative = relative
         self.reads_empty_sink = reads_empty_sink
         self.reader = reader or GatherAttention(backend)
+        self.bank_layers = None if bank_layers is None else frozenset(bank_layers)
 
     def begin(
         self,
@@ -69,7 +72,7 @@ class MemoryAttention:
 class AttentionPass:
     """Self-attention of one forward pass, an `Attend`: writes keys into their slots, then reads bank, sink and window.
 
-    activation  slot numbers chosen by SMA, [B, heads, k] int64 a layer.
+    activation  slot numbers chosen by SMA, [B, heads, k] int64, by layer; none where a layer reads no memory.
     """
 
     def __init__(
@@ -84,15 +87,13 @@ class AttentionPass:
         self.attention = attention
         self.cache = attention.cache
         self.span = span
-        self.activation: list[Tensor] = []
+        self.activation: dict[int, Tensor] = {}
         self._relative = attention.relative
         self._before_layer = before_layer
         self._observer = observer
         self._draft = draft
         self._rotation = attention.rope.at(self._positions())
-        # the same in every layer
-        self._first, self._border, self._end = self._bounds()
-        self._memory = self._border - self._first  # sink and bank frames that can be read
+        self._with_bank, self._border, self._end = self._bounds()
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend in one layer: q, k, v [B, heads, L, head_dim] before RoPE -> [B, heads, L, head_dim]."""
@@ -107,24 +108,24 @@ class AttentionPass:
         chosen = self._activate(layer, stored_space_q)
         rotated_q = rotated_q.flatten(2, 3)
         if self._observer is not None:
-            self._observer(layer, rotated_q, keys, self._kinds(chosen))
+            self._observer(layer, rotated_q, keys, self._kinds(layer, chosen))
         if not rotated_q.numel():
             # a process that shares the stream may have no heads of its own
             return rotated_q
         if chosen is None:
             return self.attention.backend(rotated_q, keys.flatten(2, 3), values.flatten(2, 3))
-        return self.attention.reader(rotated_q, keys, values, chosen, self._memory)
+        return self.attention.reader(rotated_q, keys, values, chosen, self._border - self._first(layer))
 
     def store(self, layer: int, k: Tensor, v: Tensor) -> None:
         """Only write keys and values [B, heads, L, head_dim] into their slots."""
         self._write(layer, self._by_frame(k), self._by_frame(v))
 
     def activated_frames(self) -> list[Tensor]:
-        """Latent frames that `activation` chose, [B, heads, k] int64 a layer, for all heads of the model."""
+        """Latent frames that `activation` chose, [B, heads, k] int64 each, for all heads of the model."""
         layout = self.cache.layout
         chosen = [
             frames_of_slots(slots, self.cache.frames[layer], layout.border, layout.origin)
-            for layer, slots in enumerate(self.activation)
+            for layer, slots in self.activation.items()
         ]
         return self.cache.share.gather(chosen, dim=1)
 
@@ -144,12 +145,17 @@ class AttentionPass:
         sink = layout.sink_slots if whole_sink else layout.sink
         return layout.border - bank, layout.border + sink, layout.border + sink + layout.window
 
+    def _first(self, layer: int) -> int:
+        """The first slot that a layer reads: that of the bank, or of the sink in a layer that reads no bank."""
+        reads_bank = self.attention.bank_layers is None or layer in self.attention.bank_layers
+        return self._with_bank if reads_bank else self.cache.layout.border
+
     def _readable(self, layer: int) -> tuple[Tensor, Tensor]:
         """Keys and values of bank, sink and window, [B, heads, frames, tokens, head_dim].
 
         Views, unless keys are rotated here or the cache keeps fp8.
         """
-        slots = slice(self._first, self._end)
+        slots = slice(self._first(layer), self._end)
         keys, values = self.cache.keys(layer, slots), self.cache.values(layer, slots)
         return (self._rotate_read(layer, keys) if self._relative else keys), values
 
@@ -157,16 +163,17 @@ class AttentionPass:
         """The memory frames that each head reads, [B, heads, k] counted from the first readable one; None: all."""
         top_k = self.attention.top_k
         no_sink = self.attention.reads_empty_sink and self.cache.layout.sink_slots == 0
-        if top_k is None or no_sink or self._memory == 0:
+        first = self._first(layer)
+        memory = self._border - first  # sink and bank frames that can be read
+        if top_k is None or no_sink or memory == 0:
             return None
-        mean_k = self.cache.mean_k[layer, :, :, self._first : self._border]
-        chosen = activate(q, mean_k, min(top_k, self._memory))
-        self.activation.append(chosen + self._first)
-        return chosen if top_k < self._memory else None
+        chosen = activate(q, self.cache.mean_k[layer, :, :, first : self._border], min(top_k, memory))
+        self.activation[layer] = chosen + first
+        return chosen if top_k < memory else None
 
-    def _kinds(self, chosen: Tensor | None) -> Tensor:
+    def _kinds(self, layer: int, chosen: Tensor | None) -> Tensor:
         """SINK, BANK or WINDOW for each readable frame, [frames]; with `chosen` [B, heads, frames], the rest UNREAD."""
-        slots = torch.arange(self._first, self._end, device=self.cache.device)
+        slots = torch.arange(self._first(layer), self._end, device=self.cache.device)
         kinds = torch.where(slots < self._border, torch.where(slots < self.cache.layout.border, BANK, SINK), WINDOW)
         if chosen is None:
             return kinds
@@ -186,7 +193,7 @@ class AttentionPass:
     def _rotate_read(self, layer: int, keys: Tensor) -> Tensor:
         """Rotate stored keys by their place: sink first, then the bank by age, then the window."""
         layout, device = self.cache.layout, keys.device
-        bank_frames = self.cache.frames[layer, :, self._first : layout.border]
+        bank_frames = self.cache.frames[layer, :, self._first(layer) : layout.border]
         age = bank_frames.argsort(dim=-1, stable=True).argsort(dim=-1)
         sink = torch.arange(layout.sink_slots, device=device)
         ring = torch.arange(layout.window_slots, device=device)

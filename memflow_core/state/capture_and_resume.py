@@ -111,9 +111,9 @@ def _settings(stream: Stream) -> dict[str, Any]:
 
 
 def _memory_settings(memory: MemoryConfig) -> dict[str, Any]:
-    """Settings as in a file: those of the archive only where they are not the defaults, so that older code reads it."""
+    """Settings as in a file: later ones only where they are not the defaults, so that older code reads it."""
     default = asdict(MemoryConfig())
-    newer = ("bank_keys", "archive", "archive_rule")
+    newer = ("bank_keys", "archive", "archive_rule", "bank_layers")
     return {name: value for name, value in asdict(memory).items() if name not in newer or value != default[name]}
 
 

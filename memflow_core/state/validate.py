@@ -28,7 +28,7 @@ MAX_TEXTS = 4096
 FREE_PADDING, MOST_PADDING, MOST_PADDED_ROWS = 2**26, 64, 1024
 MAX_NAME = 200
 # which files from before them lack: their defaults are what was done then
-LATER_SETTINGS = ("cache", "bank_keys", "archive", "archive_rule")
+LATER_SETTINGS = ("cache", "bank_keys", "archive", "archive_rule", "bank_layers")
 DTYPES = tuple(str(dtype).removeprefix("torch.") for dtype in FLOATS)
 
 Shape = tuple[int, ...]
@@ -60,7 +60,11 @@ def memory_of(meta: dict[str, Any]) -> MemoryConfig:
     _check_names("memory", named, [name for name in asdict(MemoryConfig()) if name not in LATER_SETTINGS])
     need(isinstance(named["global_sink"], bool), f"global_sink is {named['global_sink']!r}")
     need(isinstance(named["pins"], (list, tuple)), f"its pins are {named['pins']!r}")
-    return MemoryConfig(**{**named, "pins": tuple(named["pins"])})
+    tuples = {"pins": tuple(named["pins"])}
+    if named.get("bank_layers") is not None:
+        need(isinstance(named["bank_layers"], (list, tuple)), f"its bank_layers are {named['bank_layers']!r}")
+        tuples["bank_layers"] = tuple(named["bank_layers"])
+    return MemoryConfig(**{**named, **tuples})
 
 
 def sampling_of(meta: dict[str, Any]) -> SamplingConfig:
@@ -95,7 +99,7 @@ class _Checked:
     @staticmethod
     def of(tensors: dict[str, Tensor], meta: dict[str, Any]) -> _Checked:
         shape, memory, sampling = LatentShape(**meta["shape"]), memory_of(meta), sampling_of(meta)
-        check_fit(memory, sampling)
+        check_fit(memory, sampling, layers=tensors["frames"].shape[0])
         return _Checked(tensors, meta, shape, memory, sampling)
 
     @property

@@ -45,4 +45,5 @@ def make_attention(
         relative=relative,
         reads_empty_sink=reads_empty_sink,
         reader=memory_reader(model, memory, sampling, shape, cache.device),
+        bank_layers=memory.bank_layers,
     )

@@ -68,7 +68,7 @@ class Stream:
         self.device = torch.device(backbone.tree.patch_embedding.weight.device if device is None else device)
         self.memory_config = memory or MemoryConfig()
         self.sampling = sampling or SamplingConfig()
-        check_fit(self.memory_config, self.sampling)
+        check_fit(self.memory_config, self.sampling, backbone.layers)
         self.noise: Noise = SeededNoise(seed) if noise is None else noise
         self.positions = positions or self.memory_config.resolve_positions(frames)
         self.on_forward = on_forward

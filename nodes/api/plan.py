@@ -4,10 +4,10 @@ Body    `{"schedule": text, "length": 81, "fps": 16, "width": 832, "height": 480
         UTF-8, at most SCHEDULE_BYTES. `schedule` is anything that MemFlow Prompt Schedule reads, or its list form.
         May be left out: `"global_prompt"`, a text; `"memory"`, as MemFlow Memory has it, `{"preset": "Story"}` or
         `{"preset": "Custom", "retrieval": "prompt", "bank_size": 3, ...}` with every setting, and either with
-        `"cache"`, `"bank_keys"`, `"archive"` and `"archive_rule"` where these have other values than their defaults;
-        `"model"`, `"1.3B"` or `"tiny"`; `"weights"`, `"fp8"` where the model's loader is set to that; `"streamed"`,
-        false where the run ends in a latent; `"story"`, which one of a MemFlow JSONL, 1. Ranges are those of the
-        nodes' widgets.
+        `"cache"`, `"bank_keys"`, `"archive"`, `"archive_rule"` and `"bank_layers"` where these have other values than
+        their defaults; `"model"`, `"1.3B"` or `"tiny"`; `"weights"`, `"fp8"` where the model's loader is set to that;
+        `"streamed"`, false where the run ends in a latent; `"story"`, which one of a MemFlow JSONL, 1. Ranges are
+        those of the nodes' widgets.
 Answer  `{"summary": line, "lines": [line, ...], "said": [...], "plan": {...}}`. `plan` is what a node's report has as
         `estimate`, made from the model's usual sizes. `said` is the summary and the lines once more, for a page in
         another language: each a text with {0}, {1} ... and what these stand for, `["{0} chunks", 7]`. What reading

@@ -3,6 +3,7 @@
 from .estimate import MODELS, USUAL, estimate_usual, usual_model
 from .live import RUNNING
 from .memory_settings import (
+    ALL_LAYERS,
     CUSTOM,
     CUSTOM_VALUES,
     MEMORY_OPTIONS,
@@ -22,6 +23,7 @@ from .state_files import load_state, save_state
 from .steps import count_message, parse_steps
 
 __all__ = [
+    "ALL_LAYERS",
     "CUSTOM",
     "CUSTOM_VALUES",
     "MEMORY_OPTIONS",

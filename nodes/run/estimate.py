@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from ...memflow_core.config import check_fit
 from ...memflow_core.estimate import Decode, Estimate, Footprint, estimate
 from ...memflow_core.model import ModelSize, fp8_bytes_of, weights_of
 from ...memflow_core.schedule import Plan
@@ -35,10 +36,15 @@ class UsualModel:
 
 
 def estimate_run(request: Request, plan: Plan, vae: Any) -> Footprint:
-    """Estimate a run of its own model. vae: None where the run ends in a latent."""
+    """Estimate a run of its own model. vae: None where the run ends in a latent.
+
+    Raises ValueError for settings that name layers which the model has not.
+    """
+    size = host.size_of(request.model, request.schedule.embeddings)
+    check_fit(request.settings, request.sampling, size.layers)
     decode = None if vae is None else host.decode_of(request.model, vae, request.shape)
     footprint = Footprint(
-        _estimate(host.size_of(request.model, request.schedule.embeddings), request, plan),
+        _estimate(size, request, plan),
         request.shape,
         weights=host.weight_bytes_of(request.model),
         decode=decode,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -44,16 +45,41 @@ SHARED_VALUES: dict[str, Sequence[str]] = {
 }
 
 
-def memory_of(preset: Mapping[str, Any], **shared: str) -> MemoryConfig:
+# the widget `bank_layers`, which takes a text: layers of the model from 0
+ALL_LAYERS = "all"
+MAX_LAYERS = 1000
+_LAYERS = re.compile(r"(\d{1,4})(?:\s*-\s*(\d{1,4}))?")
+
+
+def layers_of(text: str) -> tuple[int, ...] | None:
+    """Read the widget `bank_layers`: `all` is None, and `0, 10-14` five layers and one. Raises ValueError otherwise."""
+    if text.strip().lower() in ("", ALL_LAYERS):
+        return None
+    layers: set[int] = set()
+    for part in text.split(","):
+        found = _LAYERS.fullmatch(part.strip())
+        first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+        if not first <= last < MAX_LAYERS:
+            raise ValueError(
+                f"memory bank_layers is {show(text)}, which names no layers: write {ALL_LAYERS}, or numbers from 0 and "
+                f"ranges of them, such as 0, 10-19."
+            )
+        layers.update(range(first, last + 1))
+    return tuple(sorted(layers))
+
+
+def memory_of(preset: Mapping[str, Any], *, bank_layers: str = ALL_LAYERS, **shared: str) -> MemoryConfig:
     """Settings for the widgets' values, which ComfyUI has checked against their ranges.
 
-    preset  `{"preset": option}`, with every widget of CUSTOM_VALUES beside it for the option Custom.
-    shared  widgets of SHARED_VALUES; those left out have their defaults.
+    preset       `{"preset": option}`, with every widget of CUSTOM_VALUES beside it for the option Custom.
+    bank_layers  as `layers_of` reads it.
+    shared       widgets of SHARED_VALUES; those left out have their defaults.
 
     Raises ValueError where the values do not fit together.
     """
+    layers = layers_of(bank_layers)
     if preset["preset"] != CUSTOM:
-        return replace(MEMORIES[preset["preset"]], **shared)
+        return replace(MEMORIES[preset["preset"]], bank_layers=layers, **shared)
     return MemoryConfig(
         retrieval=preset["retrieval"],
         bank_frames=preset["bank_size"],
@@ -63,12 +89,13 @@ def memory_of(preset: Mapping[str, Any], **shared: str) -> MemoryConfig:
         window_frames=preset["window_size"],
         positions=preset["positions"],
         global_sink=preset["global_sink"],
+        bank_layers=layers,
         **shared,
     )
 
 
 def memory_from_widgets(preset: Mapping[str, Any]) -> MemoryConfig:
-    """Settings for unchecked values out of JSON; widgets of SHARED_VALUES may be left out, for their defaults.
+    """Settings for unchecked values out of JSON; widgets beside the preset may be left out, for their defaults.
 
     Raises ValueError as `memory_of`, and for a value that the widget cannot be set to.
     """
@@ -81,7 +108,10 @@ def memory_from_widgets(preset: Mapping[str, Any]) -> MemoryConfig:
             _check(name, preset.get(name), values)
     for name, value in shared.items():
         _check(name, value, SHARED_VALUES[name])
-    return memory_of(preset, **shared)
+    layers = preset.get("bank_layers", ALL_LAYERS)
+    if not isinstance(layers, str):
+        raise ValueError(f"memory bank_layers is {show(layers)}, which MemFlow Memory cannot be set to.")
+    return memory_of(preset, bank_layers=layers, **shared)
 
 
 def _check(name: str, value: Any, values: Sequence[Any]) -> None:

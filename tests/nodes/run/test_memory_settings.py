@@ -65,3 +65,38 @@ def test_a_rule_without_an_archive_is_refused(run):
 def test_a_value_that_no_widget_takes_is_named(run, name, value):
     with pytest.raises(ValueError, match=f"^memory {name} is .*, which MemFlow Memory cannot be set to"):
         run.memory_from_widgets({**CUSTOM, name: value})
+
+
+@pytest.mark.parametrize(
+    ("text", "layers"),
+    [
+        ("all", None),
+        (" All ", None),
+        ("", None),
+        ("0", (0,)),
+        ("10-12", (10, 11, 12)),
+        (" 5, 0 ,1 - 3 ", (0, 1, 2, 3, 5)),
+        ("3,3,2-4", (2, 3, 4)),
+    ],
+)
+def test_layers_are_numbers_and_ranges(run, text, layers):
+    assert run.memory_of({"preset": "Story"}, bank_layers=text).bank_layers == layers
+    assert run.memory_from_widgets({**CUSTOM, "bank_layers": text}).bank_layers == layers
+
+
+@pytest.mark.parametrize("text", ["none", "-1", "3-1", "1.5", "1,,2", "0-99999", "1000", "a-b", "1 2"])
+def test_what_names_no_layers_is_refused(run, text):
+    with pytest.raises(ValueError, match="bank_layers is .*, which names no layers: write all"):
+        run.memory_of({"preset": "Story"}, bank_layers=text)
+
+
+@pytest.mark.parametrize("value", [5, None, True, ["all"]])
+def test_layers_come_as_a_text(run, value):
+    with pytest.raises(ValueError, match="bank_layers is .*, which MemFlow Memory cannot be set to"):
+        run.memory_from_widgets({**CUSTOM, "bank_layers": value})
+
+
+@pytest.mark.parametrize("preset", ["Official MemFlow", "Window only"])
+def test_a_preset_that_would_ignore_layers_refuses_them(run, preset):
+    with pytest.raises(ValueError, match="bank_layers"):
+        run.memory_of({"preset": preset}, bank_layers="0-3")

@@ -12,7 +12,7 @@ const MOST_STEPS = 100;
 // widgets of the settings that a memory preset brings
 const NESTED = "preset.";
 // widgets of a memory node beside its preset
-const SHARED = ["cache", "bank_keys", "archive", "archive_rule"];
+const SHARED = ["cache", "bank_keys", "archive", "archive_rule", "bank_layers"];
 
 /** @typedef {{body: Record<string, any>} | {problem: string}} PlanRequest  for /memflow/plan, or why there is none */
 
