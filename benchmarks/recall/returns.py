@@ -41,7 +41,7 @@ from training.cartoons import (
 )
 
 from .evaluate import FACTORS, evaluate_segment
-from .stream import GeneratedStories, Models, StoryStreamer, policies, truth_latents
+from .stream import GeneratedStories, Models, Policy, SegmentMeter, StoryStreamer, policies, truth_latents
 
 PLANS = ("trio", "placed")
 MEET_CHUNKS, BACK_CHUNKS, ROUNDS = 5, 4, 3
@@ -119,12 +119,17 @@ def _tale(rng: np.random.Generator, shots: Sequence[tuple[str, str]], met: int, 
     return Tale(CartoonStory(tuple(segments), dict(zip(homes, chosen, strict=True))), tuple(returns))
 
 
-def measure(models: Models, name: str, part: Sequence[Tale], seed: int) -> list[dict]:
-    """Make stories under a policy. Returns a record of each return."""
+def measure(
+    models: Models, policy: Policy, part: Sequence[Tale], seed: int, *, meter: SegmentMeter | None = None
+) -> list[dict]:
+    """Make stories under a policy. Returns a record of each return, story by story.
+
+    meter  looks at the attention of each segment's first chunk.
+    """
     stories = [tale.story for tale in part]
     true_chunks = stories[0].segments[part[0].returns[0].segment].start_chunk
-    streamer = StoryStreamer(models, stories, seed, truth_latents(models.codec, stories))
-    generated = streamer.generate(policies(CHUNK_LATENTS * stories[0].chunks)[name], true_chunks=true_chunks)
+    streamer = StoryStreamer(models, stories, seed, truth_latents(models.codec, stories), meter)
+    generated = streamer.generate(policy, true_chunks=true_chunks)
     return [
         _score(models, generated, number, tale.story, back) for number, tale in enumerate(part) for back in tale.returns
     ]
@@ -211,9 +216,9 @@ def main() -> None:
     }
     result["policies"] = {}
     for name in arguments.policies:
-        records = []
+        policy, records = policies(CHUNK_LATENTS * drawn[0].story.chunks)[name], []
         for first in range(0, len(drawn), BATCH):
-            records += measure(models, name, drawn[first : first + BATCH], arguments.seed + first)
+            records += measure(models, policy, drawn[first : first + BATCH], arguments.seed + first)
         result["policies"][name] = summary(records)
         cells = (f"{key} {value:.2f}" for key, value in result["policies"][name].items() if value is not None)
         print(f"{name:20}" + "  ".join(cells), flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -116,6 +117,16 @@ class TeacherForcedBackbone(Backbone):
         return (x - self.target) / self._flow.sigma(float(timesteps))
 
 
+class SegmentMeter(Protocol):
+    """Looks at the attention of a chunk's first step, as `Stream.meter`; what it makes of it is its own."""
+
+    def __call__(self, layer: int, q: Tensor, keys: Tensor, kinds: Tensor) -> None: ...
+
+    def take(self) -> None:
+        """End a chunk, also one whose latents were given, where no layer attended."""
+        ...
+
+
 @dataclass
 class GeneratedStories:
     """Result of a stream.
@@ -138,12 +149,14 @@ class StoryStreamer:
     """Streams stories that are cut alike, side by side, under one policy.
 
     truth  the stories' own latents, float32 [B, frames, C, h, w], if a stream shall start with them.
+    meter  looks at the first chunk of every segment.
     """
 
     models: Models
     stories: Sequence[CartoonStory]
     seed: int
     truth: Tensor | None = None
+    meter: SegmentMeter | None = None
 
     def generate(self, policy: Policy, true_chunks: int = 0, end_chunk: int | None = None) -> GeneratedStories:
         """Stream the stories up to `end_chunk` (None: the end), the first `true_chunks` chunks from `truth`."""
@@ -170,6 +183,7 @@ class StoryStreamer:
                 swap_banks(stream)
             for chunk in range(segment.start_chunk, min(segment.end_chunk, end_chunk)):
                 backbone.target = self._true_chunk(chunk) if chunk < true_chunks else None
+                stream.meter = self.meter if chunk == segment.start_chunk else None
                 latents.append(next(stream).latents.movedim(2, 1))
                 if chunk == segment.start_chunk and policy.memory.bank_slots:
                     filled = slice(stream.cache.layout.bank_slots - stream.cache.layout.bank, None)
