@@ -11,6 +11,8 @@ export PORT
 
 VENV := .venv/bin/python
 PYTEST := $(VENV) -m pytest
+# two tests at a time; those that share a server or a browser stay together
+SHARED := -n 2 --dist loadgroup
 
 .PHONY: setup core demo check test test-fast test-core test-nodes test-browser lint clean
 
@@ -38,12 +40,12 @@ test-nodes: setup
 test-browser: setup
 	@$(VENV) -m tools.browser
 	@$(VENV) -m tools.front_end
-	@$(PYTEST) tests/browser $(ARGS)
+	@$(PYTEST) tests/browser $(SHARED) $(ARGS)
 
 test: setup
 	@$(VENV) -m tools.browser
 	@$(VENV) -m tools.front_end
-	@$(PYTEST) $(ARGS)
+	@$(PYTEST) $(SHARED) $(ARGS)
 
 lint: core
 	@$(VENV) -m ruff check .

@@ -34,6 +34,16 @@ hypothesis_settings.register_profile("untimed", deadline=None, suppress_health_c
 hypothesis_settings.load_profile("untimed")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep a file's tests in one process where several share the tests (`-n 2 --dist loadgroup`).
+
+    Those in the browser go by their front end, so that each of its servers is started once.
+    """
+    for item in items:
+        front = getattr(item, "callspec", None) and item.callspec.params.get("comfy")
+        item.add_marker(pytest.mark.xdist_group(f"browser, {front}" if front else item.nodeid.partition("::")[0]))
+
+
 @pytest.fixture(scope="session")
 def comfy_path() -> Path:
     """The ComfyUI folder: COMFYUI_PATH, else the one that `make setup` fetched."""
