@@ -6,6 +6,7 @@ import base64
 import hashlib
 import itertools
 import os
+import queue
 import socket
 import struct
 import subprocess
@@ -30,10 +31,10 @@ MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 @pytest.fixture
 def serve():
     """serve(bytes): a server on loopback that sends them after the handshake; its port, and what it received."""
-    received: list[bytes] = []
+    received: queue.Queue[bytes] = queue.Queue()
     listener = socket.create_server(("127.0.0.1", 0))
 
-    def start(data: bytes) -> tuple[int, list[bytes]]:
+    def start(data: bytes) -> tuple[int, queue.Queue[bytes]]:
         def run() -> None:
             link, _ = listener.accept()
             request = link.recv(4096).decode()
@@ -42,7 +43,7 @@ def serve():
             head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             link.sendall(f"{head}Sec-WebSocket-Accept: {digest}\r\n\r\n".encode() + data)
             link.settimeout(5)
-            received.append(link.recv(4096))
+            received.put(link.recv(4096))
             link.close()
 
         threading.Thread(target=run, daemon=True).start()
@@ -63,7 +64,7 @@ def test_messages_of_all_sizes_and_in_pieces(serve):
         with pytest.raises(Closed):
             link.receive()
     # the ping was answered, masked as a client has to
-    pong = received[0]
+    pong = received.get(timeout=30)
     assert pong[:2] == bytes([0x8A, 0x81]) and pong[6] ^ pong[2] == ord("?")
 
 
