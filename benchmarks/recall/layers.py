@@ -14,49 +14,20 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from memflow_core.attention import AttentionShareMeter
-from memflow_core.memory import KINDS
 from memflow_core.weights import ASSETS
 from training.cartoons import CHUNK_LATENTS
 
 from ..machine import conditions
-from .returns import BATCH, PLANS, Tale, measure, summary, tales
+from .layer_meter import LayerMeter
 from .stream import Models, Policy, policies
-
-
-@dataclass
-class LayerMeter:
-    """Share of attention on the bank in every layer, of a chunk's first step; as `Stream.meter`.
-
-    shares  [layers, B] for each chunk that was measured; [0] for one whose latents were given.
-    """
-
-    shares: list[Tensor] = field(default_factory=list)
-    _layers: list[Tensor] = field(default_factory=list)
-
-    def __call__(self, layer: int, q: Tensor, keys: Tensor, kinds: Tensor) -> None:
-        """Measure one layer; arguments as those of `AttentionShareMeter`."""
-        of_items = []
-        for item in range(q.shape[0]):
-            one = AttentionShareMeter()
-            at = slice(item, item + 1)
-            one(layer, q[at], keys[at], kinds if kinds.ndim == 1 else kinds[at])
-            taken = one.take()
-            assert taken is not None, "just measured"
-            of_items.append(taken[KINDS.index("bank")])
-        self._layers.append(torch.stack(of_items))
-
-    def take(self) -> None:
-        """End a chunk. Nothing goes into the trace."""
-        self.shares.append(torch.stack(self._layers) if self._layers else torch.zeros(0))
-        self._layers = []
+from .tales import BATCH, PLANS, Tale, measure_returns, summary_of_returns, tales
 
 
 def shares_of_layers(models: Models, policy: Policy, drawn: Sequence[Tale], seed: int) -> Tensor:
@@ -64,7 +35,7 @@ def shares_of_layers(models: Models, policy: Policy, drawn: Sequence[Tale], seed
     found = []
     for first in range(0, len(drawn), BATCH):
         part, meter = drawn[first : first + BATCH], LayerMeter()
-        records = measure(models, policy, part, seed + first, meter=meter)
+        records = measure_returns(models, policy, part, seed + first, meter=meter)
         starts = [back.segment for back in part[0].returns]
         for place, record in enumerate(records):
             story, turn = divmod(place, len(starts))
@@ -101,9 +72,9 @@ def main() -> None:
         fewer = replace(policy, memory=replace(policy.memory, bank_layers=layers))
         begin, records = time.perf_counter(), []
         for first in range(0, len(drawn), BATCH):
-            records += measure(models, fewer, drawn[first : first + BATCH], arguments.seed + first)
+            records += measure_returns(models, fewer, drawn[first : first + BATCH], arguments.seed + first)
         chunks = drawn[0].story.chunks * len(drawn)
-        row = {"layers": layers, "s_a_chunk": (time.perf_counter() - begin) / chunks, **summary(records)}
+        row = {"layers": layers, "s_a_chunk": (time.perf_counter() - begin) / chunks, **summary_of_returns(records)}
         result["counts"][count] = row
         cells = (f"{name} {row[name]:.3f}" for name in ("whole", "present", "all", "s_a_chunk"))
         print(f"{count} layers {layers}:  " + "  ".join(cells), flush=True)

@@ -7,9 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmarks.recall.layers import LayerMeter
-from benchmarks.recall.returns import measure, summary, tales
-from benchmarks.recall.stream import Models, policies
+from benchmarks.recall import LayerMeter, Models, measure_returns, policies, summary_of_returns, tales
 from memflow_core.weights import ASSETS
 from training.cartoons import CHUNK_LATENTS
 
@@ -36,11 +34,11 @@ def models() -> Models:
 def read(models) -> tuple[list[dict], LayerMeter]:
     """Records of the returns, and attention on the bank."""
     meter = LayerMeter()
-    return measure(models, POLICY, tales("trio", STORIES, SEED), SEED, meter=meter), meter
+    return measure_returns(models, POLICY, tales("trio", STORIES, SEED), SEED, meter=meter), meter
 
 
 def test_they_return_as_themselves(read):
-    found = summary(read[0])
+    found = summary_of_returns(read[0])
     assert found["returns"] == 18
     assert found["whole"] >= 0.85 and found["bank"] >= 0.95
 
@@ -62,7 +60,7 @@ def test_the_layers_that_look_at_it_most_are_enough_and_the_others_are_not(model
 
     def whole(layers: list[int]) -> float:
         fewer = replace(POLICY, memory=replace(POLICY.memory, bank_layers=tuple(sorted(layers))))
-        return summary(measure(models, fewer, drawn, SEED))["whole"]
+        return summary_of_returns(measure_returns(models, fewer, drawn, SEED))["whole"]
 
     half = len(ranked) // 2
     assert whole(ranked[:half]) >= 0.85

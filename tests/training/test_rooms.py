@@ -26,7 +26,7 @@ BENCHMARKS = Wing(
         "machine": "",
         "sizes": "",
         "in_comfyui": "sizes",
-        "recall": "",
+        "recall": "machine",
         "stream": "in_comfyui machine sizes",
         "parallel": "stream sizes",
         "*": "recall in_comfyui machine sizes",

@@ -1,0 +1,180 @@
+"""Stories of several characters who return again and again, and scores of their returns.
+
+trio    three characters, each shown once and returning three times, half of the time elsewhere than where it was met.
+placed  two characters of one kind, each in a scene of its own, which return there; a third one between.
+
+The first shot of each character is ground truth, so that its look is known exactly; the rest is the model's own. Three
+things are told apart: whether the character that the prompt asks for is there (`present`), whether its look is right
+where it is (`body` ... `all`, given presence), and whether the bank shows it (`bank`). `mixed` is how often a look is
+of parts of two characters of the story, `other` how often it is another character's whole look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from training.cartoons import (
+    CHUNK_LATENTS,
+    FIRST_ACTIONS,
+    HELD_OUT_LOOKS,
+    IDENTITIES,
+    KINDS,
+    SCENES,
+    TRAINED_LOOKS,
+    CartoonStory,
+    Identity,
+    Segment,
+    Shot,
+    kind_of,
+    of_scene,
+    prompt_variants,
+)
+
+from .evaluate import FACTORS, evaluate_segment
+from .stream import GeneratedStories, Models, Policy, SegmentMeter, StoryStreamer, truth_latents
+
+PLANS = ("trio", "placed")
+MEET_CHUNKS, BACK_CHUNKS, ROUNDS = 5, 4, 3
+LOOKS = {"all": IDENTITIES, "trained": TRAINED_LOOKS, "held-out": HELD_OUT_LOOKS}
+SHOWN = ("none", "prompt", "prompt+alone", "similarity", "archive+words", "archive+similarity", "archive+keys", "full")
+BATCH = 20
+
+
+@dataclass(frozen=True)
+class Return:
+    """A character that comes back: in segment `segment`, the `turn`-th time, maybe `away` from where it was met."""
+
+    segment: int
+    character: str
+    turn: int
+    away: bool
+
+
+@dataclass(frozen=True)
+class Tale:
+    """A story and its returns."""
+
+    story: CartoonStory
+    returns: tuple[Return, ...]
+
+
+def tales(plan: str, stories: int, seed: int, looks: Sequence[Identity] = IDENTITIES) -> list[Tale]:
+    """Draw stories of a plan, all cut alike; the first n are the same whatever the number."""
+    draw = _trio if plan == "trio" else _placed
+    return [draw(np.random.default_rng([seed, number, PLANS.index(plan)]), looks) for number in range(stories)]
+
+
+def _trio(rng: np.random.Generator, looks: Sequence[Identity]) -> Tale:
+    cast = [str(kind) for kind in rng.permutation(KINDS)[:3]]
+    homes = [str(scene) for scene in rng.permutation(SCENES)[:3]]
+    shots = list(zip(homes, cast, strict=True))
+    for _ in range(ROUNDS):
+        order = rng.permutation(3)
+        while cast[order[0]] == shots[-1][1]:
+            order = rng.permutation(3)
+        for number in order:
+            away = rng.random() < 0.5
+            others = [scene for scene in SCENES if scene != homes[number]]
+            shots.append((others[rng.integers(3)] if away else homes[number], cast[number]))
+    return _tale(rng, shots, 3, looks)
+
+
+def _placed(rng: np.random.Generator, looks: Sequence[Identity]) -> Tale:
+    kind, third = (str(kind) for kind in rng.permutation(KINDS)[:2])
+    one, other, between = (str(scene) for scene in rng.permutation(SCENES)[:3])
+    twins = [(one, of_scene(kind, one)), (other, of_scene(kind, other))]
+    shots = [twins[0], twins[1], (between, third)]
+    for _ in range(2):
+        for number in rng.permutation(2):
+            shots += [twins[number], (between, third)]
+    return _tale(rng, shots, 3, looks)
+
+
+def _tale(rng: np.random.Generator, shots: Sequence[tuple[str, str]], met: int, looks: Sequence[Identity]) -> Tale:
+    """Make a story of (scene, character) pairs, of which the first `met` are first appearances."""
+    segments: list[Segment] = []
+    returns: list[Return] = []
+    homes = {character: scene for scene, character in shots[:met]}
+    for number, (scene, character) in enumerate(shots):
+        seen = tuple(segment.cast[0] for segment in segments)
+        shot = Shot(scene, (character,), FIRST_ACTIONS[rng.integers(len(FIRST_ACTIONS))])
+        variants = prompt_variants(shot, seen)
+        start = segments[-1].end_chunk if segments else 0
+        length = MEET_CHUNKS if number < met else BACK_CHUNKS
+        segments.append(Segment(variants[rng.integers(len(variants))], shot, start, start + length))
+        if number >= met:
+            returns.append(Return(number, character, seen.count(character), scene != homes[character]))
+    # no two looks of a story share a colour or a pattern more than they must
+    chosen = [looks[i] for i in rng.choice(len(looks), len(homes), replace=False)]
+    return Tale(CartoonStory(tuple(segments), dict(zip(homes, chosen, strict=True))), tuple(returns))
+
+
+def measure_returns(
+    models: Models, policy: Policy, part: Sequence[Tale], seed: int, *, meter: SegmentMeter | None = None
+) -> list[dict]:
+    """Make stories under a policy. Returns a record of each return, story by story.
+
+    meter  looks at the attention of each segment's first chunk.
+    """
+    stories = [tale.story for tale in part]
+    true_chunks = stories[0].segments[part[0].returns[0].segment].start_chunk
+    streamer = StoryStreamer(models, stories, seed, truth_latents(models.codec, stories), meter)
+    generated = streamer.generate(policy, true_chunks=true_chunks)
+    return [
+        _score(models, generated, number, tale.story, back) for number, tale in enumerate(part) for back in tale.returns
+    ]
+
+
+def _score(models: Models, generated: GeneratedStories, number: int, story: CartoonStory, back: Return) -> dict:
+    """Score the last chunk of a return, whose look is that of the chunk's last picture."""
+    segment = story.segments[back.segment]
+    chunks = range(segment.end_chunk - 1, segment.end_chunk)
+    latents = generated.latents[number : number + 1]
+    pictures = models.codec.decode_part(latents, CHUNK_LATENTS * chunks.start, CHUNK_LATENTS * chunks.stop)[0]
+    scores = evaluate_segment(pictures, segment, chunks, kind_of(back.character))
+    found, true = scores.identities[-1], story.identities[back.character]
+    present = found is not None and bool(scores.right["character"])
+    others = [look for character, look in story.identities.items() if character != back.character]
+    record = {"turn": back.turn, "away": back.away, "present": present, "scene": scores.right["scene"]}
+    record |= {factor: present and getattr(found, factor) == getattr(true, factor) for factor in FACTORS}
+    record["all"] = present and found == true
+    record["other"] = present and found in others
+    record["mixed"] = present and found != true and found not in others and _is_mixed(found, [true, *others])
+    if generated.banks:
+        shown = generated.banks[back.segment][:, number].tolist()
+        hits = [[_shows(story, frame, back.character) for frame in layer] for layer in shown]
+        record["bank"] = float(np.mean([any(layer) for layer in hits]))
+        record["precision"] = float(np.mean([np.mean(layer) if layer else 0.0 for layer in hits]))
+    return record
+
+
+def _is_mixed(found: Identity, looks: Sequence[Identity]) -> bool:
+    """Whether each part of a look is that of some character, but the look is nobody's."""
+    return all(any(part == look[place] for look in looks) for place, part in enumerate(found))
+
+
+def _shows(story: CartoonStory, latent_frame: int, character: str) -> bool:
+    chunk = latent_frame // CHUNK_LATENTS
+    return any(
+        character in segment.cast and segment.start_chunk <= chunk < segment.end_chunk for segment in story.segments
+    )
+
+
+def summary_of_returns(records: Sequence[dict]) -> dict:
+    """Average records of returns; looks are given presence, `whole` is presence and all of the look together."""
+    there = [record for record in records if record["present"]]
+    result: dict = {"returns": len(records), "present": _mean(records, "present"), "whole": _mean(records, "all")}
+    result |= {name: _mean(there, name) for name in (*FACTORS, "all", "mixed", "other")}
+    result |= {name: _mean(records, name) for name in ("scene", "bank", "precision") if name in records[0]}
+    for turn in sorted({record["turn"] for record in records}):
+        result[f"turn {turn}"] = _mean([record for record in records if record["turn"] == turn], "all")
+    for name, away in (("home", False), ("away", True)):
+        result[name] = _mean([record for record in records if record["away"] == away], "all")
+    return result
+
+
+def _mean(records: Sequence[dict], name: str) -> float | None:
+    return float(np.mean([record[name] for record in records])) if records else None
