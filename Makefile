@@ -11,8 +11,8 @@ export PORT
 
 VENV := .venv/bin/python
 PYTEST := $(VENV) -m pytest
-# two tests at a time; those that share a server or a browser stay together
-SHARED := -n 2 --dist loadgroup
+# two tests at a time; those that share a server or a browser stay together (tests/conftest.py)
+SHARED := -n 2 --dist loadfile
 
 .PHONY: setup core demo check test test-fast test-core test-nodes test-browser lint clean
 

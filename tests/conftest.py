@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -34,16 +35,21 @@ hypothesis_settings.register_profile("untimed", deadline=None, suppress_health_c
 hypothesis_settings.load_profile("untimed")
 
 
-# before xdist reads the groups
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests in one process where several share the tests (`-n 2 --dist loadgroup`).
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Where several processes share the tests by file, let those in the browser go by their front end.
 
-    Those in the browser go by their front end, so that each of its servers is started once.
+    So each of its servers is started once, and module fixtures as often as in one process.
     """
-    for item in items:
-        front = getattr(item, "callspec", None) and item.callspec.params.get("comfy")
-        item.add_marker(pytest.mark.xdist_group(f"browser, {front}" if front else item.nodeid.partition("::")[0]))
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFileOrFrontEnd(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            front = re.search(rf"\[(bundled|{re.escape(front_end.NEWEST)})[-\]]", nodeid)
+            return front[1] if front else nodeid.partition("::")[0]
+
+    return ByFileOrFrontEnd(config, log)
 
 
 @pytest.fixture(scope="session")
