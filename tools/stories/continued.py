@@ -76,7 +76,7 @@ Programs do the same over HTTP: `POST /memflow/live/{prompt_id}/{node_id}`.
 def continue_and_branch() -> WorkflowSpec:
     tiny = tiny_model_node((40, 50))
     schedule = schedule_node(tiny["clip"], BEGINNING, (420, 50), "Beginning: prompts", SMALL_SCHEDULE)
-    memory = Node("MemFlowMemory", (40, 680), (320, 82))
+    memory = Node("MemFlowMemory", (40, 680), (320, 178))
     first = tiny_video_node(
         tiny,
         schedule["schedule"],
@@ -88,7 +88,7 @@ def continue_and_branch() -> WorkflowSpec:
         title="Beginning",
     )
     saved_values = {"state": first["state"], "filename_prefix": "continue_and_branch"}
-    saved = Node("MemFlowSaveState", (40, 820), (320, 130), saved_values)
+    saved = Node("MemFlowSaveState", (40, 916), (320, 130), saved_values)
     nodes, groups = [tiny, schedule, memory, first, saved], [Group("The beginning", (400, -30, 460, 1250))]
     for number, (name, ending) in enumerate(ENDINGS.items(), start=1):
         title, left = name.replace("_", " ").capitalize(), 420 + 490 * number
@@ -118,7 +118,7 @@ def picture_to_story() -> WorkflowSpec:
     remember_values = {"vae": tiny["vae"], "conditioning": texts[1], "images": pictures[1], "state": start["state"]}
     remember = Node("MemFlowRememberImages", (1440, 300), (300, 150), remember_values | size)
     schedule = schedule_node(tiny["clip"], FROM_PICTURES, (1780, 50), "Story: prompts", (400, 440))
-    memory = Node("MemFlowMemory", (1440, 500), (300, 82))
+    memory = Node("MemFlowMemory", (1440, 500), (300, 178))
     video = tiny_video_node(
         tiny,
         schedule["schedule"],
@@ -168,7 +168,7 @@ def _draw_pictures(tiny: Node) -> tuple[list[Node], list[Output], list[Output]]:
 def live_story() -> WorkflowSpec:
     tiny = tiny_model_node((40, 20))
     schedule = schedule_node(tiny["clip"], LIVE, (400, 20))
-    memory = Node("MemFlowMemory", (400, 580), (560, 82))
+    memory = Node("MemFlowMemory", (400, 580), (560, 178))
     video = tiny_video_node(
         tiny,
         schedule["schedule"],

@@ -27,7 +27,7 @@ SEGMENTS_FRAMES = 213
 def tiny_story() -> WorkflowSpec:
     tiny = tiny_model_node((40, 20))
     schedule = schedule_node(tiny["clip"], TINY_STORY_TEXT, (400, 20))
-    memory = Node("MemFlowMemory", (400, 580), (560, 82))
+    memory = Node("MemFlowMemory", (400, 580), (560, 178))
     video = tiny_video_node(
         tiny,
         schedule["schedule"],
@@ -47,8 +47,8 @@ def tiny_story() -> WorkflowSpec:
         "- **Stream to Video**: another seed casts others. The file plays up to the last chunk, even if you cancel.\n\n"
         "The tiny model needs no download and no GPU. For real weights open the template *official_story*.",
         # it ends where the graph ends: the front end fits that into the window, with room for the finished video
-        (400, 714),
-        (560, 536),
+        (400, 810),
+        (560, 440),
     )
     return WorkflowSpec("tiny_story", (tiny, schedule, memory, video), (note,))
 
@@ -64,7 +64,7 @@ def node_by_node() -> WorkflowSpec:
         segment = Node("MemFlowPromptSegment", (left + 20, 190), (270, 170), values)
         schedule = segment["schedule"]
         nodes += [prompt, segment]
-    memory = Node("MemFlowMemory", (1080, 430), (270, 82))
+    memory = Node("MemFlowMemory", (1080, 430), (270, 178))
     video = tiny_video_node(
         tiny, schedule, name="node_by_node", length=SEGMENTS_FRAMES, at=(1420, 20), memory=memory["memory"]
     )

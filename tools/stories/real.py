@@ -130,7 +130,7 @@ def _workflow(
         vae = Node("SelectVAEDevice", (620, 630), (400, 60), {"vae": vae["VAE"], "device": second})
         selected = (clip, vae)
     schedule = schedule_node(clip["CLIP"], prompts, (1060, 20))
-    memory = Node("MemFlowMemory", (1060, 580), (560, 82), {"preset": preset, **more.get("memory", {})})
+    memory = Node("MemFlowMemory", (1060, 580), (560, 178), {"preset": preset, **more.get("memory", {})})
     video = Node(
         "MemFlowStreamToVideo",
         (1660, 20),
