@@ -35,6 +35,7 @@ function node(home, comfyClass, widgets = {}, inputs = {}, more = {}) {
       const [origin, origin_slot] = source;
       return { origin_id: origin === home ? -10 : origin.id, origin_slot, type, resolve: () => ({ outputNode: origin === home ? undefined : origin }) };
     },
+    computeSize: () => [100, 60],
     setSize(size) {
       this.size = size;
     },

@@ -14,8 +14,8 @@ import { labelOf, modelOf } from "./request.js";
  * @typedef {(type: string) => ComfyNode} CreateNode
  */
 
-// size of a new memory node, high enough for both renderers: they would make it so, as another step of undo
-const [WIDTH, HEIGHT, GAP] = [270, 110, 40];
+// size of a new memory node, at least: either renderer makes it high enough for its widgets, as another step of undo
+const [WIDTH, HEIGHT, GAP] = [270, 200, 40];
 const TITLE_HEIGHT = 30;
 
 /**
@@ -88,7 +88,7 @@ function addMemory(sampler, preset, create, outcome) {
   node.pos = freePlace(sampler);
   sampler.graph?.add(node);
   requiredWidget(node, "preset").value = preset.memory;
-  node.setSize([WIDTH, HEIGHT]);
+  node.setSize([WIDTH, Math.max(HEIGHT, node.computeSize()[1])]);
   node.connect(0, sampler, slot);
   outcome.set.push(say("{0} none → {1}, in a new MemFlow Memory", label, preset.memory));
   setCache(node, preset, outcome);
