@@ -8,7 +8,7 @@ to the `Attend` that is passed in: the forward hands it q, k and v.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
@@ -28,9 +28,10 @@ from .block import (
     project_kv,
     project_text_kv,
 )
+from .control import ControlBranch, ControlInput, ControlPass, ControlTree, embed_patches
 from .functional import Modulation, modulated_norm, widest
 from .heads import AllHeads, HeadShare
-from .tree import WanTree
+from .tree import WanBlock, WanTree
 
 Compiler = Callable[[Callable], Callable]
 """For example `functools.partial(torch.compile, dynamic=False)`."""
@@ -59,12 +60,14 @@ class WeightSets(Protocol):
 class TimestepModulation:
     """Modulation of every layer at one timestep.
 
-    blocks  (self-attention, feed-forward) of each block.
-    head    of the output head, without a gate.
+    blocks   (self-attention, feed-forward) of each block.
+    head     of the output head, without a gate.
+    control  as `blocks`, of each control block; none where there are none.
     """
 
     blocks: list[tuple[Modulation, Modulation]]
     head: Modulation
+    control: list[tuple[Modulation, Modulation]]
 
 
 def sdpa(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -73,7 +76,7 @@ def sdpa(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def sinusoid(timesteps: Tensor, width: int) -> Tensor:
-    """Embed timesteps [n] as sinusoids [n, width] in float64 (float32 on MPS): width / 2 cosines, then the sines.
+    """Embed timesteps [n] as sinusoids [n, width] in `widest`'s dtype: width / 2 cosines, then the sines.
 
     Wan's convention: angle i is t * 10000^(-i / (width / 2)).
     """
@@ -90,12 +93,16 @@ class Backbone:
     tree       a `WanTree`, for example a `WanModel`; its parameters stay where their owner keeps them.
     dtype      precision of the activations.
     attention  the attention backend for self- and cross-attention.
-    reader     how a stream reads the frames that SMA chose, one of `attention.select.READERS`.
-    compiler   compiles each block but for its self-attention, for the size of the first pass. Passes of another size,
-               as a recache is one, run uncompiled, so that a prompt switch compiles nothing. None: nothing is compiled.
+    dense      what a stream's self-attention uses, one of `attention.backends.DENSE`: `own`, that is `attention`, or
+               `fastest`, what is faster on its device and gives the same numbers.
+    reader     how a stream reads the frames that SMA chose, one of `attention.backends.READERS`.
+    compiler   compiles each block but for its self-attention, for the size that `compile_for` names, else that of the
+               first pass. Passes of another size, as a recache is one, run uncompiled, so that a prompt switch compiles
+               nothing. None: nothing is compiled.
     cross_attention  by layer, what runs in the place of the block's own cross-attention.
     weights    the tree's other sets of weights; None: it has none.
     listener   told where each forward stands.
+    control    modules of a control branch; None: the model takes no control. Raises ValueError for one of another size.
 
     heads      heads of the model.
     share      those that this process attends with: all of them, but for `parallel.ParallelBackbone`.
@@ -107,16 +114,19 @@ class Backbone:
         dtype: torch.dtype = torch.float32,
         *,
         attention: AttentionBackend = sdpa,
+        dense: str = "own",
         reader: str = "gather",
         compiler: Compiler | None = None,
         cross_attention: Mapping[int, CrossAttention] | None = None,
         weights: WeightSets | None = None,
         listener: PassListener | None = None,
+        control: ControlTree | nn.Module | None = None,
     ):
         # torch types every attribute of a module as Tensor | Module
         self.tree = cast(WanTree, tree)
         self.dtype = dtype
         self.attention = attention
+        self.dense = dense
         self.reader = reader
         self.layers = len(self.tree.blocks)
         self.heads = self.tree.blocks[0].self_attn.num_heads
@@ -133,6 +143,28 @@ class Backbone:
         self._weight_sets = weights
         self._weights = ""
         self._listener = listener
+        self.control = None if control is None else self._branch(control)
+
+    def _branch(self, tree: ControlTree | nn.Module) -> ControlBranch:
+        return ControlBranch(
+            tree,
+            layers=self.layers,
+            dim=self.dim,
+            heads=self.heads,
+            channels=self.channels,
+            dtype=self.dtype,
+            attention=self.attention,
+        )
+
+    def compile_for(self, x: Sequence[int]) -> None:
+        """Name the size [B, C, F, h, w] of the latents whose passes are compiled: a stream's chunks."""
+        batch, _, frames, rows, columns = x
+        tokens = self._own_tokens((rows // 2) * (columns // 2))
+        self._compiled_shape = torch.Size((batch, frames, tokens, self.dim))
+
+    def _own_tokens(self, tokens: int) -> int:
+        """How many tokens of a latent frame go through this process's blocks."""
+        return tokens
 
     def use_weights(self, name: str) -> None:
         """Give the tree one of its sets of weights; what was computed with others is forgotten.
@@ -155,18 +187,37 @@ class Backbone:
             keys[layer] = replace(keys[layer], own=OwnCrossAttention(attend, context))
         return keys
 
-    def __call__(self, x: Tensor, timesteps: Tensor | float, text: list[TextKV], attend: Attend) -> Tensor:
+    def embed_control_text(self, text: Tensor) -> list[TextKV]:
+        """Cross-attention keys and values of a prompt [B, length, text_dim] for the control branch, by its blocks.
+
+        Raises ValueError for a model without one.
+        """
+        if self.control is None:
+            raise ValueError("the model has no control weights: load them beside it.")
+        return self.control.embed_text(self.tree.text_embedding(text.to(self.dtype)))
+
+    def __call__(
+        self,
+        x: Tensor,
+        timesteps: Tensor | float,
+        text: list[TextKV],
+        attend: Attend,
+        control: ControlInput | None = None,
+    ) -> Tensor:
         """Predict the flow of noisy latent frames.
 
         x          [B, C, F, h, w], any floating point dtype; h and w even.
         timesteps  0 to 1000: [F], or one number for all frames, whose embedding is cached.
         text       from `embed_text`.
+        control    steers the frames; None, or one whose strengths are all 0: nothing does.
 
         Returns the flow, of x's shape and dtype.
         """
         self._announce(timesteps, x.shape)
         modulation = self._modulation(timesteps, x.device)
-        tokens = self._run_blocks(self._embed_patches(x), self.layers, modulation, text, attend)
+        tokens = self._embed_patches(x)
+        steering = self._steering(control, tokens, modulation)
+        tokens = self._run_blocks(tokens, self.layers, modulation, text, attend, steering)
         return self._head(tokens, modulation.head, rows=x.shape[-2] // 2, columns=x.shape[-1] // 2).to(x.dtype)
 
     def write(self, x: Tensor, timesteps: Tensor | float, text: list[TextKV], attend: Attend) -> None:
@@ -182,8 +233,21 @@ class Backbone:
         k, v = project_kv(self.tree.blocks[last], tokens, self_attn_modulation)
         attend.store(last, k, v)
 
+    def _steering(
+        self, control: ControlInput | None, tokens: Tensor, modulation: TimestepModulation
+    ) -> ControlPass | None:
+        if control is None or control.idle or self.control is None:
+            return None
+        return self.control.begin(control, tokens, modulation.control, self._stages(tokens.shape))
+
     def _run_blocks(
-        self, x: Tensor, count: int, modulation: TimestepModulation, text: list[TextKV], attend: Attend
+        self,
+        x: Tensor,
+        count: int,
+        modulation: TimestepModulation,
+        text: list[TextKV],
+        attend: Attend,
+        steering: ControlPass | None = None,
     ) -> Tensor:
         """Run the first `count` blocks over tokens x [B, F, tokens, dim] -> as x."""
         pre, post = self._stages(x.shape)
@@ -193,6 +257,8 @@ class Backbone:
             # q, k and v have no names here, so that they are freed before the rest of the block runs
             attended = attend(layer, *pre(block, x, modulation.blocks[layer][0]))
             x = post(block, x, attended, modulation.blocks[layer], text[layer], self.attention)
+            if steering is not None:
+                x = steering.steer(layer, x)
         return x
 
     def _announce(self, timesteps: Tensor | float, shape: torch.Size) -> None:
@@ -201,7 +267,7 @@ class Backbone:
             self._listener.on_pass(timestep, (shape[2], shape[3] // 2, shape[4] // 2))
 
     def _stages(self, shape: torch.Size) -> tuple[Callable, Callable]:
-        """(pre_attention, post_attention) for tokens of a shape: compiled if it is that of the first pass."""
+        """(pre_attention, post_attention) for tokens of a shape: compiled if it is that which was named."""
         if self._compiled is None:
             return pre_attention, post_attention
         if self._compiled_shape is None:
@@ -219,12 +285,16 @@ class Backbone:
     def _modulation_at(self, timesteps: Tensor) -> TimestepModulation:
         time = self.tree.time_embedding(sinusoid(timesteps, self._freq_dim).to(self.dtype))  # [n, dim]
         projected = self.tree.time_projection(time).unflatten(-1, (6, self.dim))  # [n, 6, dim]
-        blocks = []
-        for block in self.tree.blocks:
-            shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = self._modulate(block.modulation, projected)
-            blocks.append((Modulation(shift_a, 1 + scale_a, gate_a), Modulation(shift_f, 1 + scale_f, gate_f)))
+        control = [] if self.control is None else self.control.blocks
+        blocks, steering = (
+            [self._of_block(block, projected) for block in part] for part in (self.tree.blocks, control)
+        )
         shift, scale = self._modulate(self.tree.head.modulation, time[:, None])
-        return TimestepModulation(blocks, Modulation(shift, 1 + scale))
+        return TimestepModulation(blocks, Modulation(shift, 1 + scale), steering)
+
+    def _of_block(self, block: WanBlock, projected: Tensor) -> tuple[Modulation, Modulation]:
+        shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = self._modulate(block.modulation, projected)
+        return Modulation(shift_a, 1 + scale_a, gate_a), Modulation(shift_f, 1 + scale_f, gate_f)
 
     def _modulate(self, table: Tensor, time: Tensor) -> tuple[Tensor, ...]:
         """table [1, m, dim] + time [n, m or 1, dim] -> m tensors [n, 1, dim]."""
@@ -234,12 +304,7 @@ class Backbone:
 
     def _embed_patches(self, x: Tensor) -> Tensor:
         """[B, C, F, h, w] -> [B, F, tokens, dim]."""
-        conv = self.tree.patch_embedding
-        # ComfyUI keeps this convolution in float32 whatever the rest is in
-        dtype = torch.float32 if conv.weight.dtype == torch.float32 else self.dtype
-        patches = rearrange(conv(x.to(dtype)), "b d f h w -> b f (h w) d").to(self.dtype)
-        # contiguous by token: every step of every block keeps the memory layout of its input
-        return patches.contiguous()
+        return embed_patches(self.tree.patch_embedding, x, self.dtype)
 
     def _head(self, x: Tensor, modulation: Modulation, *, rows: int, columns: int) -> Tensor:
         """[B, F, rows * columns, dim] -> [B, C, F, 2 * rows, 2 * columns]."""

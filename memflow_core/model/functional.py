@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -85,5 +86,21 @@ def _bypasses_torch(x: Tensor) -> bool:
 
 
 def widest(device: torch.device | str) -> torch.dtype:
-    """The widest floating point dtype of a device: float64, or float32 on Apple's MPS."""
-    return torch.float32 if torch.device(device).type == "mps" else torch.float64
+    """The widest floating point dtype of a device: float64, or float32 where it has none, as Apple's and Intel Arc."""
+    return torch.float64 if _has_float64(torch.device(device)) else torch.float32
+
+
+@cache
+def _has_float64(device: torch.device) -> bool:
+    if device.type in ("cpu", "meta"):
+        return True
+    # these do not raise at once, but later or in silence: Apple's, DirectML, Iluvatar's under the name of cuda
+    if device.type in ("mps", "privateuseone") or hasattr(torch, "corex"):
+        return False
+    if device.type == "xpu" and not getattr(torch.xpu.get_device_properties(device), "has_fp64", True):
+        return False
+    try:
+        # arithmetic too, since some devices can hold such numbers and no more
+        return float((torch.ones(2, dtype=torch.float64, device=device) * 0.5).sum()) == 1.0
+    except (RuntimeError, TypeError, NotImplementedError, AssertionError):
+        return False

@@ -17,7 +17,7 @@ THETA = 10000.0
 
 
 def _axis_frequencies(pairs: int, device: torch.device) -> Tensor:
-    """THETA^(-j / pairs) for j = 0 ... pairs - 1, in float64 (float32 on MPS)."""
+    """THETA^(-j / pairs) for j = 0 ... pairs - 1, in float64, or in `widest`'s dtype."""
     exponent = torch.arange(pairs, dtype=widest(device), device=device) / max(pairs, 1)
     return THETA**-exponent
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..config import ModelConfig
+from .control import control_channels
 
 FREQ_DIM = 256  # of the timestep's sinusoid, in every Wan 2.1 file
 
@@ -57,6 +58,14 @@ def weights_of(model: ModelSize) -> int:
     time = (FREQ_DIM + 1 + dim + 1 + 6 * (dim + 1)) * dim
     head = (dim + 1) * patch + 2 * dim
     return model.layers * block + (patch + 1) * dim + text + time + head
+
+
+def control_weights_of(model: ModelSize, blocks: int) -> int:
+    """Count the numbers in the weights of a control branch of so many blocks beside a model."""
+    dim, ffn, patch = model.dim, model.ffn_dim, 4 * control_channels(model.channels)
+    attention = 4 * (dim * dim + dim) + 2 * dim
+    block = 2 * attention + 2 * dim + (2 * dim * ffn + ffn + dim) + 6 * dim
+    return blocks * (block + (dim + 1) * dim) + (dim + 1) * dim + (patch + 1) * dim
 
 
 def fp8_bytes_of(model: ModelSize) -> int:

@@ -50,9 +50,11 @@ _KINDS = (
     ),
 )
 
+VACE = "VACE"
+
 # (pattern of a tensor name, variant): Wan models that need more than text
 _WAN_VARIANTS = (
-    (r"^vace_", "VACE"),
+    (r"^vace_", VACE),
     (r"^control_adapter\.", "camera control"),
     (r"^casual_audio_encoder\.", "speech-to-video"),
     (r"^audio_proj\.", "audio-driven (HuMo)"),
@@ -75,16 +77,22 @@ def other_kind(keys: Iterable[str]) -> str | None:
     keys  without the prefixes of wrappers.
     """
     keys = list(keys)
-    return next((kind for pattern, kind in _KINDS if any(re.search(pattern, key) for key in keys)), None)
+    kind = next((kind for pattern, kind in _KINDS if any(re.search(pattern, key) for key in keys)), None)
+    if kind is not None or is_wan(keys):
+        return kind
+    part = _variant(keys)
+    beside = ", and this file as control weights beside it" if part == VACE else ""
+    return part and f"is the {part} part of a Wan model, without a generator: use a text-to-video one{beside}."
 
 
 def other_wan(keys: Iterable[str], dim: int, in_channels: int, out_channels: int) -> str | None:
     """What a Wan model is that makes video from more than text, as in `other_kind`; None for a text-to-video model."""
     keys = list(keys)
     size = _WAN_SIZES.get(dim, f"{dim}-wide")
-    variant = next((name for pattern, name in _WAN_VARIANTS if any(re.search(pattern, key) for key in keys)), None)
+    variant = _variant(keys)
     if variant is not None:
-        return f"is a {size} Wan {variant} checkpoint: use a text-to-video one."
+        beside = ", and this file as control weights beside it" if variant == VACE else ""
+        return f"is a {size} Wan {variant} checkpoint: use a text-to-video one{beside}."
     if in_channels == 36 or any(key.startswith("img_emb.") or ".k_img." in key for key in keys):
         return f"is a {size} I2V checkpoint: {in_channels} input channels; use a text-to-video one."
     if in_channels != out_channels:
@@ -93,3 +101,7 @@ def other_wan(keys: Iterable[str], dim: int, in_channels: int, out_channels: int
             f"{out_channels} output channels; use a text-to-video one."
         )
     return None
+
+
+def _variant(keys: list[str]) -> str | None:
+    return next((name for pattern, name in _WAN_VARIANTS if any(re.search(pattern, key) for key in keys)), None)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -39,7 +39,7 @@ _SIZE_KEYS = {
     "head.head.weight": 2,
 }
 _PREFIX = re.compile(r"^(?:(?:model|diffusion_model|module)\.)+")
-_QUANTISED = re.compile(r"(?:^|\.)(?:scaled_fp8|scale_weight|weight_scale|comfy_quant|quant_state|qweight)(?:$|\.)")
+QUANTISED = re.compile(r"(?:^|\.)(?:scaled_fp8|scale_weight|weight_scale|comfy_quant|quant_state|qweight)(?:$|\.)")
 _WEIGHT_NAMES = (".weight", ".bias", ".modulation")
 
 
@@ -50,18 +50,23 @@ class GeneratorWeights:
     state_dict  in plain Wan keys, in the file's dtypes.
     config      the sizes that follow from the weights' shapes.
     source      the group of the file that was read, one of GROUPS; empty for a file that holds one model alone.
+    metadata    of a safetensors file.
     """
 
     state_dict: dict[str, Tensor]
     config: ModelConfig
     source: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_generator(path: str | Path, which: str = "auto", num_heads: int | None = None) -> GeneratorWeights:
+def read_generator(
+    path: str | Path, which: str = "auto", num_heads: int | None = None, *, averaged: bool = False
+) -> GeneratorWeights:
     """Read a generator from a .safetensors or .pt file of any dialect, and check that it is whole.
 
     which      `generator`, `generator_ema` (its running average) or `model` of a training checkpoint; `auto` takes
                the first of GROUPS that the file has, the generator before its average.
+    averaged   whether `auto` takes the running average before the generator, where a file has both.
     num_heads  needed for heads that are not 128 wide, unless the file has it (in `config` of a safetensors file's
                metadata, as ComfyUI reads it).
 
@@ -71,13 +76,13 @@ def read_generator(path: str | Path, which: str = "auto", num_heads: int | None 
         raise ValueError(f"which is {which!r}, but must be one of {', '.join(WHICH)}.")
     checkpoint = read_checkpoint(path)
     name = checkpoint.path.name
-    source, chosen = _choose_group(checkpoint, which)
+    source, chosen = choose_group(checkpoint, which, averaged)
     state_dict = plain_keys(name, chosen)
     _check_kind(name, state_dict)
     config = _infer_config(checkpoint, state_dict, num_heads)
     _check_whole(name, state_dict, config)
     check_finite(name, state_dict)
-    return GeneratorWeights(state_dict, config, source)
+    return GeneratorWeights(state_dict, config, source, checkpoint.metadata)
 
 
 def plain_keys(name: str, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -91,9 +96,9 @@ def plain_keys(name: str, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]
     return plain
 
 
-def _choose_group(checkpoint: Checkpoint, which: str) -> tuple[str, Mapping[str, Tensor]]:
+def choose_group(checkpoint: Checkpoint, which: str, averaged: bool) -> tuple[str, Mapping[str, Tensor]]:
     """(group, its tensors without the group's name) as `which` asks; ("", all tensors) of a file without groups."""
-    wanted = GROUPS if which == "auto" else (which,)
+    wanted = (*(["generator_ema"] if averaged else []), *GROUPS) if which == "auto" else (which,)
     for group in wanted:
         members = {
             key.removeprefix(f"{group}."): tensor
@@ -117,7 +122,7 @@ def _check_kind(name: str, state_dict: Mapping[str, Tensor]) -> None:
     if not is_wan(state_dict):
         raise ValueError(f"{name} is not a Wan model: it holds {join_names(list(state_dict))}.")
     for key, tensor in state_dict.items():
-        if _QUANTISED.search(key) or (key.endswith(_WEIGHT_NAMES) and tensor.dtype not in FLOATS):
+        if QUANTISED.search(key) or (key.endswith(_WEIGHT_NAMES) and tensor.dtype not in FLOATS):
             kept = "" if tensor.dtype in FLOATS else f" to {str(tensor.dtype).removeprefix('torch.')}"
             raise ValueError(
                 f"{name} is quantised{kept} ({key}): load it with ComfyUI's Load Diffusion Model, whose "

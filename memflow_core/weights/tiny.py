@@ -22,6 +22,7 @@ from .files import Checkpoint, check_finite, read_checkpoint
 # exported by `training.train_generator` and `training.train_vae`
 ASSETS = Path(__file__).parents[1] / "assets"
 TINY_GENERATOR = "tiny_story_generator.safetensors"
+TINY_CONTROL = "tiny_story_control.safetensors"
 TINY_TEXT = "tiny_story_text.safetensors"
 TINY_VAE = "tiny_story_vae.safetensors"
 
