@@ -2,7 +2,14 @@
 
 from .activation import activate
 from .autotune import Variants, autotune, failures, time_ms, times_ms
-from .backends import ReadShape, attention_backends, fastest_attention, memory_reader, memory_readers
+from .backends import (
+    ReadShape,
+    attention_backends,
+    dense_attention,
+    fastest_attention,
+    memory_reader,
+    memory_readers,
+)
 from .memory_attention import AttentionPass, MemoryAttention
 from .share import BANK, SINK, UNREAD, WINDOW, AttentionShareMeter
 from .sparse import GatherAttention, SparseAttention, TritonAttention
@@ -24,6 +31,7 @@ __all__ = [
     "activate",
     "attention_backends",
     "autotune",
+    "dense_attention",
     "failures",
     "fastest_attention",
     "memory_reader",

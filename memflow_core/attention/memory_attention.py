@@ -24,6 +24,7 @@ class MemoryAttention:
     relative          keys are stored before RoPE and rotated when read, by their place in the attended set.
     reads_empty_sink  published behaviour: the sink is read whole even while its slots are still empty, and a stream
                       without a sink reads no bank.
+    shot_offset       how far absolute positions move on at each of the layout's jumps.
     reader            how the frames that SMA chose are read; None: copied side by side, then read by `backend`.
     bank_layers       layers that read the bank; None: all.
     """
@@ -37,6 +38,7 @@ class MemoryAttention:
         top_k: int | None = None,
         relative: bool = False,
         reads_empty_sink: bool = False,
+        shot_offset: int = 0,
         reader: SparseAttention | None = None,
         bank_layers: Collection[int] | None = None,
     ):
@@ -46,6 +48,7 @@ class MemoryAttention:
         self.top_k = top_k
         self.relative = relative
         self.reads_empty_sink = reads_empty_sink
+        self.shot_offset = shot_offset
         self.reader = reader or GatherAttention(backend)
         self.bank_layers = None if bank_layers is None else frozenset(bank_layers)
 
@@ -184,9 +187,12 @@ class AttentionPass:
     def _positions(self) -> Tensor:
         """RoPE positions of the span's frames: the frame itself, or its place in the attended set."""
         frames = torch.arange(self.span.start, self.span.end, device=self.cache.device)
-        if not self._relative:
-            return frames
         layout = self.cache.layout
+        if not self._relative:
+            offset = self.attention.shot_offset
+            moved = sum((frames >= jump).long() * offset for jump in layout.jumps) if offset else 0
+            # pictures are numbered below zero, and belong to no story
+            return torch.where(frames < 0, frames, frames - layout.began) + moved
         in_window = layout.sink_slots + layout.bank + frames - layout.window_start
         return torch.where(frames - layout.origin < layout.sink_slots, frames - layout.origin, in_window)
 

@@ -37,16 +37,22 @@ class AttentionShareMeter:
         kinds = kinds.expand(*q.shape[:2], keys.shape[2])
         sampled = q[:, :, :: max(1, q.shape[2] // self.queries)]
         logits = torch.einsum("bhqd,bhntd->bhqnt", sampled, keys).float() / q.shape[-1] ** 0.5
-        logits = logits.masked_fill((kinds == UNREAD)[:, :, None, :, None], -torch.inf)
+        unread = kinds == UNREAD
+        logits = logits.masked_fill(unread[:, :, None, :, None], -torch.inf)
         mass = logits.flatten(3).softmax(dim=-1).view_as(logits).sum(dim=-1).mean(dim=2)  # [B, heads, frames]
-        of_kind = torch.zeros(*mass.shape[:2], len(KINDS), device=mass.device)
-        of_kind.scatter_add_(-1, kinds.clamp(min=0), mass)
-        mean = of_kind.mean(dim=(0, 1))
+        even = (~unread).to(mass.dtype)
+        both = torch.stack((mass, even / even.sum(dim=-1, keepdim=True)))
+        of_kind = both.new_zeros(*both.shape[:3], len(KINDS))
+        of_kind.scatter_add_(-1, kinds.clamp(min=0).expand_as(both), both)
+        mean = of_kind.mean(dim=(1, 2))
         self._sum = mean if self._sum is None else self._sum + mean
         self._layers += 1
 
     def take(self) -> Tensor | None:
-        """Mean share of sink, bank and window, [3] float32, over the layers since the last call; None without any."""
+        """Mean shares of sink, bank and window over the layers since the last call, [2, 3] float32; None without any.
+
+        The first row is measured, the second what they would be if every frame that is read got the same.
+        """
         total, layers = self._sum, self._layers
         self._sum, self._layers = None, 0
         return None if total is None else total / layers

@@ -150,10 +150,15 @@ def topk_attention(
         *out.stride()[:3], *done.stride()[:3], *total.stride()[:2],
         heads, length, tokens, chosen.shape[-1], memory, (frames - memory) * tokens, LOG2_E / head_dim**0.5,
         QUERIES=tiling.queries, KEYS=tiling.keys, HEAD_DIM=head_dim, WIDTH=width, GOES_ON=partial is not None,
-        PRECISION="tf32x3" if q.dtype == torch.float32 else "tf32", LOG2_E=LOG2_E,
+        PRECISION=precision_of(q.dtype), LOG2_E=LOG2_E,
         num_warps=tiling.warps, num_stages=tiling.stages, enable_fp_fusion=True,
     )  # fmt: skip
     return out
+
+
+def precision_of(dtype: torch.dtype) -> str:
+    """How the kernel multiplies: half precision needs no rounding first, and AMD's compiler knows no tf32."""
+    return "tf32x3" if dtype == torch.float32 and torch.version.hip is None else "ieee"
 
 
 def _rowwise(x: Tensor) -> Tensor:

@@ -1,13 +1,14 @@
 """KV cache slots, the memory bank and its retrieval policies (NAM), pins, provenance, trace."""
 
 from .archive import Archive, Moments
+from .averaged_sink import fold_into_sink
 from .bank import MemoryBank
 from .cache import KVCache, part_names
 from .factory import make_memory
 from .forecast import memory_forecast
 from .frame_kv import Candidate, FrameKV, RebuiltKV
 from .layout import FrameSpan, SlotLayout, frames_of_slots
-from .nam_scores import MASS_TILE
+from .nam_scores import MASS_QUERIES
 from .narrative import NarrativeMemory
 from .pins import NamedPin, Pins
 from .policy import LayerHook, MemoryPolicy
@@ -19,7 +20,7 @@ from .trace import KINDS, Record, Trace
 
 __all__ = [
     "KINDS",
-    "MASS_TILE",
+    "MASS_QUERIES",
     "UNKNOWN",
     "WRITES",
     "Archive",
@@ -44,6 +45,7 @@ __all__ = [
     "SlotLayout",
     "StateDict",
     "Trace",
+    "fold_into_sink",
     "frames_of_slots",
     "make_memory",
     "memory_forecast",

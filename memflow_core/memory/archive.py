@@ -1,23 +1,27 @@
 """Archive of a stream: every frame that was ever recorded, so that what the bank dropped can come back.
 
-It holds no keys or values: these are made anew when a frame is recalled, by reading its clean latents alone. Latents
-and prompts are kept by the stream's provenance.
+Keys and values of a frame that is recalled are those it was made with, as far as there is room to keep them, or made
+anew by reading its clean latents alone. Latents and prompts are kept by the stream's provenance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from math import prod
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from ..config import RULES_BY_KEYS
 from ..model import HeadShare
 from . import recall
 from .frame_kv import FrameKV
 from .prompt_keys import PromptKeys
 from .state_dict import StateDict
+
+MADE = "archived."  # prefix of the tensors of keys and values in a state
 
 
 class Moments(Protocol):
@@ -38,15 +42,21 @@ class Archive:
 
     rule     one of ARCHIVE_RULES, which they are chosen by.
     prompts  number of the prompt that each frame was made under.
-    keys     mean key of each when it was made, [layers, B, heads, head_dim] float32 on the CPU; rule `keys` alone. All
-             heads of the model, also where several processes share them.
+    keys     mean key of each when it was made, [layers, B, heads, head_dim] float32 on the CPU; for rules by keys
+             alone. All heads of the model, also where several processes share them.
     banned   frames that are never recalled.
+    room     bytes for keys and values in RAM, those of all heads of the model; 0 keeps none.
+    made     keys and values as they were made, on the CPU, of this process's own heads, by frame.
+    asked    how often a prompt has asked for each frame.
     """
 
     rule: str
     prompts: dict[int, int] = field(default_factory=dict)
     keys: dict[int, Tensor] = field(default_factory=dict)
     banned: set[int] = field(default_factory=set)
+    room: int = 0
+    made: dict[int, FrameKV] = field(default_factory=dict)
+    asked: dict[int, int] = field(default_factory=dict)
 
     def add(self, frame: int, prompt: int, mean_k: Tensor, share: HeadShare) -> None:
         """Keep a frame for good; one that is kept already stays as it is.
@@ -55,10 +65,39 @@ class Archive:
         """
         if frame not in self.prompts:
             self.prompts[frame] = prompt
-            if self.rule == "keys":
+            if self.rule in RULES_BY_KEYS:
                 (of_all,) = share.gather([mean_k], dim=2)
                 # the cache's slot is written over later
                 self.keys[frame] = of_all.to("cpu", torch.float32, copy=True)
+
+    def keep_made(self, frame: int, kv: FrameKV, share: HeadShare) -> None:
+        """Keep an archived frame's keys and values as they are now, where there is room for any.
+
+        What was asked for least makes room, and of that the oldest: it is read anew when it is recalled.
+        """
+        if not self.room or frame in self.made:
+            return
+        most = self.most_made(kv, share)
+        # room is made first, so that there is never more than that
+        while self.made and len(self.made) >= most:
+            least = min((*self.made, frame), key=lambda kept: (self.asked.get(kept, 0), kept))
+            if least == frame:
+                return
+            del self.made[least]
+        if most:
+            self.made[frame] = kv.copy(torch.device("cpu"))
+
+    def most_made(self, kv: FrameKV, share: HeadShare) -> int:
+        """Most frames like this one whose keys and values are kept: the same in all processes that share the heads,
+        one without heads included."""
+        # [layers, B, heads, ...]
+        numbers = (part.element_size() * prod((*part.shape[:2], *part.shape[3:])) for part in kv.parts.values())
+        return self.room // max(1, sum(numbers) * share.total)
+
+    def note_asked(self, frames: Iterable[int]) -> None:
+        """Count that a prompt has asked for frames."""
+        for frame in frames:
+            self.asked[frame] = self.asked.get(frame, 0) + 1
 
     def scores(
         self, frames: Sequence[int], item: int, *, coming: PromptKeys, text: Callable[[int], Tensor]
@@ -76,30 +115,35 @@ class Archive:
         by_prompt = dict(zip(first_of, score(coming.text[item].cpu(), past).tolist(), strict=True))
         return [by_prompt[self.prompts[frame]] for frame in frames]
 
-    def choose(
-        self,
-        frames: Sequence[int],
-        places: int,
-        item: int,
-        *,
-        coming: PromptKeys,
-        text: Callable[[int], Tensor],
-    ) -> tuple[list[int], list[float]]:
-        """Choose at most `places` of some frames for one batch item. Returns (chosen, the scores of all)."""
-        if not frames:
-            return [], []
-        scores = self.scores(frames, item, coming=coming, text=text)
+    def choose(self, frames: Sequence[int], scores: Sequence[float], places: int) -> list[int]:
+        """Choose at most `places` of some frames by their scores."""
         chosen = recall.choose(scores, [self.prompts[frame] for frame in frames], places)
-        return [frames[index] for index in chosen], scores
+        return [frames[index] for index in chosen]
 
     def state_dict(self) -> StateDict:
-        """Frames with their prompts, bans, and mean keys where the rule reads them."""
-        meta = {"archive": [list(entry) for entry in self.prompts.items()], "banned": sorted(self.banned)}
-        return StateDict({"archive.keys": torch.stack(list(self.keys.values()))} if self.keys else {}, meta)
+        """Frames with their prompts, bans, mean keys where the rule reads them, and what is kept as it was made."""
+        meta: dict[str, Any] = {
+            "archive": [list(entry) for entry in self.prompts.items()],
+            "banned": sorted(self.banned),
+        }
+        state = StateDict({"archive.keys": torch.stack(list(self.keys.values()))} if self.keys else {}, meta)
+        if self.room:
+            meta["archived_keys"] = list(self.made)
+            meta["archive_asked"] = [list(entry) for entry in self.asked.items()]
+            for number, kv in enumerate(self.made.values()):
+                state.tensors |= {f"{MADE}{number}.{name}": part for name, part in kv.parts.items()}
+        return state
 
     def load_state_dict(self, state: StateDict) -> None:
         """Read back what `state_dict` gave."""
         self.prompts = dict(state.meta["archive"])
-        keys = state.tensors["archive.keys"].unbind() if self.prompts and self.rule == "keys" else ()
+        keys = state.tensors["archive.keys"].unbind() if self.prompts and self.rule in RULES_BY_KEYS else ()
         self.keys = dict(zip(self.prompts, keys, strict=False))
         self.banned = set(state.meta["banned"])
+        if self.room:
+            self.asked = dict(state.meta["archive_asked"])
+            self.made = {}
+            for number, frame in enumerate(state.meta["archived_keys"]):
+                start = f"{MADE}{number}."
+                parts = {n.removeprefix(start): part for n, part in state.tensors.items() if n.startswith(start)}
+                self.made[frame] = FrameKV(**parts).copy(torch.device("cpu"))

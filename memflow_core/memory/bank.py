@@ -127,6 +127,11 @@ class MemoryBank:
             tags.fill_(-1)
             tags[:, :, self.slots - count :] = values.flip(-1).to(tags.device)
 
+    def clear(self) -> None:
+        """Forget every frame."""
+        nothing = torch.zeros(self.cache.batch, 0, dtype=torch.int64)
+        self.assign(nothing, nothing)
+
     def put(self, frame: int, kv: FrameKV) -> None:
         """Write a frame's keys into every slot that is said to hold it."""
         for layer, item, slot in (self.cache.frames == frame).nonzero().tolist():

@@ -140,7 +140,10 @@ class KVCache:
         tensors = {name: part[:, :, :, layout.in_use] for name, part in self.parts.items()}
         tensors |= {"frames": self.frames, "order": self.order}
         at = {"origin": layout.origin, "end": layout.end, "bank": layout.bank}
-        return StateDict(tensors, {"dtype": str(self.dtype).removeprefix("torch."), "at": at})
+        meta = {"dtype": str(self.dtype).removeprefix("torch."), "at": at}
+        # what streams without them lack, earlier code can read
+        later = {"jumps": list(layout.jumps), "began": layout.began}
+        return StateDict(tensors, meta | {name: value for name, value in later.items() if value})
 
     def load_state_dict(self, state: StateDict) -> None:
         """Layout and bank tables; keys and values where the state has them, which a compact one does not."""
@@ -148,6 +151,8 @@ class KVCache:
         self.layout.origin = at["origin"]
         self.layout.end = at["end"]
         self.layout.bank = at["bank"]
+        self.layout.jumps = tuple(state.meta.get("jumps", ()))
+        self.layout.began = state.meta.get("began", 0)
         self.frames.copy_(state.tensors["frames"])
         self.order.copy_(state.tensors["order"])
         if "k" not in state.tensors:

@@ -10,6 +10,7 @@ from .cache import KVCache
 from .narrative import NarrativeMemory
 from .policy import MemoryPolicy
 from .reference import ReferenceMemory
+from .shots import ShotMemory
 from .trace import Trace
 
 
@@ -22,7 +23,7 @@ def make_memory(
     pin_device: torch.device,
     moments: Moments,
 ) -> MemoryPolicy:
-    """`ReferenceMemory` for retrieval `reference`, else `NarrativeMemory`.
+    """`ReferenceMemory` for retrieval `reference`, `ShotMemory` for `shots`, else `NarrativeMemory`.
 
     chunk_frames  latent frames of a chunk.
     pin_device    where keys and values of named pins wait.
@@ -30,6 +31,5 @@ def make_memory(
     """
     if config.retrieval == "reference":
         return ReferenceMemory(cache, config, trace=trace)
-    return NarrativeMemory(
-        cache, config, trace=trace, chunk_frames=chunk_frames, pin_device=pin_device, moments=moments
-    )
+    made = ShotMemory if config.retrieval == "shots" else NarrativeMemory
+    return made(cache, config, trace=trace, chunk_frames=chunk_frames, pin_device=pin_device, moments=moments)

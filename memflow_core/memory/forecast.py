@@ -16,6 +16,11 @@ from .reference import published_span
 READ_BUFFERS = 2  # of a frame that is read anew: where the pass writes it, and the bank's copy
 
 
+def empty(layout: SlotLayout) -> SlotLayout:
+    """A layout of the same slots that holds nothing."""
+    return SlotLayout(layout.sink_slots, layout.window_slots, layout.bank_slots)
+
+
 class ReferenceForecast:
     """Count what `ReferenceMemory` holds.
 
@@ -25,15 +30,21 @@ class ReferenceForecast:
     """
 
     waiting = most_waiting = most_buffers = 1
-    moments = archived = 0
+    moments = archived = questions = 0
 
     def __init__(self, memory: MemoryConfig, chunk_frames: int):
         self.layout = SlotLayout(memory.sink_frames, memory.window_frames, memory.bank_slots)
         self._interval = memory.record_every * chunk_frames
         self._chunk_frames = chunk_frames
+        self._began = 0
 
     def on_prompt_change(self, recalled: Collection[int]) -> None:
         """There are no pins to recall, and there is no archive."""
+
+    def on_fresh(self) -> None:
+        """Forget everything: a new story begins."""
+        self._began += self.layout.end // self._chunk_frames
+        self.layout = empty(self.layout)
 
     def on_cut(self) -> None:
         """Forget sink and window."""
@@ -46,7 +57,7 @@ class ReferenceForecast:
 
     def advance(self, end_chunk: int) -> None:
         """Go on to the end of a segment."""
-        self.layout.end = end_chunk * self._chunk_frames
+        self.layout.end = (end_chunk - self._began) * self._chunk_frames
 
     @property
     def banked(self) -> int:
@@ -72,7 +83,10 @@ class NarrativeForecast:
     most_buffers  most frames with buffers at once, an upper bound. It is exact where no pin is recalled, else at most
                   one too many. With `attention` it takes every frame that enters from the sink and by recall to find
                   the bank full, and can be too many by as many frames.
-    moments       passes that read one frame anew: exact without pins and archive, else at most.
+    moments       passes that read one frame anew: exact without pins and archive, else at most. Of an archive of keys:
+                  those if it kept none.
+    questions     passes that are made for their queries alone, by which the bank is chosen: exact without pins, else at
+                  most.
     """
 
     def __init__(
@@ -84,10 +98,14 @@ class NarrativeForecast:
         self._chunk_frames = chunk_frames
         self._record_every = memory.record_every
         self._interval = memory.record_every * chunk_frames
-        self._pins = sorted(frame for frame in set(pinned) if frame % self._interval)
+        self._began = 0  # chunk at which the present story began, from which frames count
+        self._unnamed = set(pinned)
+        self._pins = self._off_the_clock()
         self._one_at_a_time = memory.retrieval != "attention"
         self._alone = memory.bank_keys == "alone"
         self._has_archive = memory.archive != "off"
+        self._asks = memory.archive_rule == "attention"
+        self.questions = 0
         self._named = sorted(set(named))
         self._pinned = bool(pinned)
         self._due = False  # whether the bank is to be chosen from the archive
@@ -98,8 +116,21 @@ class NarrativeForecast:
 
     def on_prompt_change(self, recalled: Collection[int]) -> None:
         """Let named pins, by latent frame, stand in the bank until the next change."""
-        self._recalled = recalled
+        shift = self._began * self._chunk_frames
+        self._recalled = [frame - shift for frame in recalled]
         self._due = True
+
+    def on_fresh(self) -> None:
+        """Forget everything: a new story begins, and frames count anew."""
+        end = self.layout.end
+        self._read += self._named_made
+        self._began += end // self._chunk_frames
+        self._named = [frame - end for frame in self._named if frame >= end]
+        self._unnamed = {frame - end for frame in self._unnamed if frame >= end}
+        self._pins, self._pinned = self._off_the_clock(), bool(self._unnamed)
+        self.layout = empty(self.layout)
+        self._room, self._recalled = True, ()
+        self._entered.clear()
 
     def on_cut(self) -> None:
         """Let all candidates and recalled pins into the bank, and forget sink and window."""
@@ -120,7 +151,7 @@ class NarrativeForecast:
 
     def advance(self, end_chunk: int) -> None:
         """Go on to the end of a segment."""
-        layout, left = self.layout, self._left
+        layout, left, end_chunk = self.layout, self._left, end_chunk - self._began
         if self._due and self._has_archive:
             left = self._left_before(layout.first_seen_after(self._chunk_frames))
             self._choose(left)
@@ -139,7 +170,8 @@ class NarrativeForecast:
     @property
     def moments(self) -> int:
         """Passes that read one frame anew, so far: one for each that entered the bank, and for each named pin."""
-        return self._read + bisect_left(self._named, self.layout.end) if self._alone else 0
+        # what an archive keeps as it was made is not read anew: where all of it is kept, nothing is
+        return self._read + self._named_made
 
     @property
     def archived(self) -> int:
@@ -156,6 +188,15 @@ class NarrativeForecast:
         ahead = [frame for frame in self._entered if layout.holds(frame) or not self._candidates(frame, frame + 1)]
         # a bank with an empty slot has kept every frame that entered, and took each once
         return min(layout.bank_slots, self._left + len(ahead))
+
+    @property
+    def _named_made(self) -> int:
+        """Passes that named pins took in the present story."""
+        return bisect_left(self._named, self.layout.end) if self._alone else 0
+
+    def _off_the_clock(self) -> list[int]:
+        """Unnamed pins that are no recorded frames anyway."""
+        return sorted(frame for frame in self._unnamed if frame % self._interval)
 
     def _fullest_chunks(self, start: int, end_chunk: int) -> Iterator[int]:
         """Yield the chunks of a segment from latent frame `start` on, after one of which most candidates wait.
@@ -189,6 +230,7 @@ class NarrativeForecast:
         """Fill the bank from the archive, of which the coming chunk does not see so many candidates."""
         slots = self.layout.bank_slots
         self._due = False
+        self.questions += self._asks and recallable + bisect_left(self._named, self.layout.end) > 0
         # places are kept for pins to come, and used until then
         self._room = recallable < slots or bool(self._pinned or self._named)
         self._read += min(slots, recallable + bisect_left(self._named, self.layout.end))
@@ -221,13 +263,54 @@ class NarrativeForecast:
         return bisect_left(self._pins, end)
 
 
+class ShotForecast(NarrativeForecast):
+    """Count what `ShotMemory` holds: one chunk in the bank, as soon as one has left the window, and no candidates."""
+
+    def __init__(self, memory: MemoryConfig, chunk_frames: int):
+        super().__init__(memory, chunk_frames)
+        self._filled = False
+
+    def _count_buffers(self, entering: int) -> None:
+        """There are none."""
+
+    def on_fresh(self) -> None:
+        """Forget everything: a new story begins."""
+        super().on_fresh()
+        self._filled = False
+
+    def on_cut(self) -> None:
+        """Forget sink and window; the bank stays."""
+        self._filled = self._has_left
+        self.layout.origin = self.layout.end
+
+    def recache_frames(self) -> int:
+        """Nothing is read again."""
+        return 0
+
+    @property
+    def _has_left(self) -> bool:
+        return self._filled or self.layout.window_start > self.layout.origin + self.layout.sink
+
+    @property
+    def banked(self) -> int:
+        """Frames in the bank."""
+        return self.layout.bank_slots if self._has_left else 0
+
+    @property
+    def waiting(self) -> int:
+        """No frame has buffers of its own."""
+        return 0
+
+
 def memory_forecast(
     memory: MemoryConfig, chunk_frames: int, *, pinned: Collection[int] = (), named: Collection[int] = ()
-) -> NarrativeForecast | ReferenceForecast:
+) -> NarrativeForecast | ReferenceForecast | ShotForecast:
     """Return the forecast of the memory that these settings stand for, before its first chunk.
 
     pinned, named  latent frames of unnamed and of named pins.
     """
     if memory.retrieval == "reference":
         return ReferenceForecast(memory, chunk_frames)
+    if memory.retrieval == "shots":
+        return ShotForecast(memory, chunk_frames)
     return NarrativeForecast(memory, chunk_frames, pinned=pinned, named=named)

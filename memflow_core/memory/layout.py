@@ -41,8 +41,10 @@ class FrameSpan:
 class SlotLayout:
     """Slots of a cache in use, in host integers. Latent frames count from `origin`, the first frame after the last cut.
 
-    end   one past the newest latent frame written.
-    bank  bank slots in use, the same in every layer.
+    end    one past the newest latent frame written.
+    bank   bank slots in use, the same in every layer.
+    jumps  first latent frames of the shots that began with a jump, rising.
+    began  first latent frame of the present story: 0, or that of the last `fresh` prompt. Positions count from there.
     """
 
     sink_slots: int
@@ -51,6 +53,8 @@ class SlotLayout:
     origin: int = 0
     end: int = 0
     bank: int = 0
+    jumps: tuple[int, ...] = ()
+    began: int = 0
 
     @property
     def border(self) -> int:
@@ -95,9 +99,23 @@ class SlotLayout:
         """Whether a frame's slot is in the sink, which is not overwritten."""
         return 0 <= frame - self.origin < self.sink_slots
 
+    def has_left(self, frame: int) -> bool:
+        """Whether a frame of the past stands neither in the sink nor in the window."""
+        return frame < max(self.window_start, self.origin) and not self.in_sink(frame)
+
     def holds(self, frame: int) -> bool:
         """Whether sink or window hold a frame."""
         return self.origin <= frame < self.origin + self.sink or self.window_start <= frame < self.end
+
+    def begin_anew(self) -> None:
+        """Forget all frames: the next one is the first of a new story."""
+        self.origin = self.began = self.end
+        self.bank = 0
+        self.jumps = ()
+
+    def story_chunk(self, chunk: int, first_frame: int) -> int:
+        """Number of a chunk within the present story. first_frame: its first latent frame."""
+        return chunk - self.began * chunk // first_frame if self.began else chunk
 
     def slot(self, frame: int) -> int:
         """Slot of a sink or window frame."""

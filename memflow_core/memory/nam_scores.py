@@ -17,8 +17,8 @@ from .bank import MemoryBank
 from .frame_kv import Candidate
 from .prompt_keys import PromptKeys
 
-# queries that meet the memory at once when attention mass is measured; bounds the score matrix
-MASS_TILE = 256
+# queries that meet the memory when attention mass is measured, evenly spread over the chunk; bounds the score matrix
+MASS_QUERIES = 256
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,9 @@ SCORES: dict[str, Score] = {"prompt": prompt_scores, "similarity": similarity_sc
 def attention_mass(bank: MemoryBank, layer: int, q: Tensor, candidate: Candidate) -> Scores:
     """Share of attention over sink, bank and candidate, averaged over queries and heads, in one layer.
 
+    Of more than MASS_QUERIES queries, about as many are measured: thousands would cost more than the pass itself, and
+    rank the frames alike.
+
     q  [B, heads, L, head_dim], rotated as stored keys are.
 
     Returns scores [1, B, n] and [1, B] float32.
@@ -90,10 +93,9 @@ def attention_mass(bank: MemoryBank, layer: int, q: Tensor, candidate: Candidate
     held = cache.keys(layer, slice(first, cache.layout.border + cache.layout.sink))
     own = candidate.copied.keys(layer, cache.dtype)
     keys = torch.cat((held, own[:, :, None]), dim=2)  # [B, heads, frames, tokens, head_dim]
-    mass = torch.zeros(keys.shape[0], keys.shape[2], device=q.device)
-    for tile in q.split(MASS_TILE, dim=2):
-        logits = torch.einsum("bhqd,bhntd->bhqnt", tile, keys).float() / q.shape[-1] ** 0.5
-        mass += logits.flatten(3).softmax(dim=-1).view_as(logits).sum(dim=(1, 2, 4))
+    q = q[:, :, :: -(-q.shape[2] // MASS_QUERIES)]
+    logits = torch.einsum("bhqd,bhntd->bhqnt", q, keys).float() / q.shape[-1] ** 0.5
+    mass = logits.flatten(3).softmax(dim=-1).view_as(logits).sum(dim=(1, 2, 4))
     mass = cache.share.sum(mass) / (cache.share.total * q.shape[2])
     listed = bank.listed(slice(layer, layer + 1))[0] - first
     return Scores(mass.gather(-1, listed)[None], mass[None, :, -1])

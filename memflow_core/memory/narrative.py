@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..config import MemoryConfig
+from .admission import FITS, kept_ahead, novelty
 from .archive import Moments
 from .bank import MemoryBank
 from .cache import KVCache
@@ -46,6 +47,7 @@ class NarrativeMemory:
     candidates  recorded frames that are still in sink or window.
     undecided   candidates that wait for the coming chunk's queries.
     pooled      [B, text_dim] float32: pooled embedding of every prompt so far, by number.
+    coming      prompts to come, nearest first, as far as they are known and the settings look ahead.
     recollection  reads frames anew, and chooses the bank from the archive, where the settings ask for it.
     """
 
@@ -70,22 +72,17 @@ class NarrativeMemory:
         self.candidates: deque[Candidate] = deque()
         self.undecided: list[Candidate] = []
         self.pooled: list[Tensor] = []
+        self.coming: tuple[PromptKeys, ...] = ()
         self.recollection = Recollection(self.bank, config, moments=moments, trace=trace)
+        self.reads_alone = self.recollection.reads_alone
         self._entered: set[int] = set()  # recalled frames that were put into the bank or found there
 
     @property
     def copied(self) -> set[int]:
         """Latent frames whose keys were copied for the bank, or will be. Waits for the device."""
-        kept = {pin.frame for pin in self.pins.named.values() if pin.kept is not None}
         waiting = {candidate.frame for candidate in (*self.candidates, *self.undecided)}
-        return (
-            kept | waiting | set(self.bank.listed_frames().unique().tolist()) | self.recollection.archive.prompts.keys()
-        )
-
-    @property
-    def read_alone(self) -> set[int]:
-        """Those of `copied` whose keys are made anew: all of them, or none."""
-        return {frame for frame in self.copied if frame >= 0} if self.recollection.reads_alone else set()
+        held = set(self.bank.listed_frames().unique().tolist())
+        return {*self.pins.kept, *waiting, *held, *self.recollection.archive.prompts}
 
     # -- moments of a chunk -------------------------------------------------------------------------------------------
 
@@ -102,14 +99,26 @@ class NarrativeMemory:
         """All candidates that wait in sink and window meet the bank now."""
         self._remember(prompt)
         if self.recollection.due:
-            # they are in the archive, and `before_chunk` chooses from it
+            # they are in the archive, which is chosen from
+            self._forget(self.candidates)
             self.candidates.clear()
-            self._choose_anew(chunk, prompt, lambda frame: True)
+            if not self.recollection.asks:
+                self._choose_anew(chunk, prompt, lambda frame: True)
             return
         self._recall_into_bank(chunk, self.pins.recalled_frames, prompt)
         while self.candidates:
             candidate = self.candidates.popleft()
             self._leave_window(chunk, candidate, prompt)
+
+    def on_fresh(self, first_frame: int) -> None:
+        """Bank, candidates, archive and pins of the story before are forgotten."""
+        self._forget((*self.candidates, *self.undecided))
+        self.candidates.clear()
+        self.undecided = []
+        self._entered.clear()
+        self.pins.forget(first_frame)
+        self.recollection.forget()
+        self.bank.clear()
 
     def before_chunk(self, chunk: int, first_frame: int, prompt: PromptKeys) -> None:
         """Candidates that this chunk pushes out of the window meet the bank."""
@@ -120,9 +129,11 @@ class NarrativeMemory:
         self._recall_into_bank(chunk, {frame for frame in gone if not layout.in_sink(frame)}, prompt)
         due = [one for one in self.candidates if one.frame < oldest and not layout.in_sink(one.frame)]
         if self.recollection.due:
+            self._forget(due)
             self.candidates = deque(one for one in self.candidates if one not in due)
-            seen_from = max(oldest, layout.origin)
-            self._choose_anew(chunk, prompt, lambda frame: frame < seen_from and not layout.in_sink(frame))
+            if not self.recollection.asks:
+                seen_from = max(oldest, layout.origin)
+                self._choose_anew(chunk, prompt, lambda frame: frame < seen_from and not layout.in_sink(frame))
             return
         for candidate in due:
             self.candidates.remove(candidate)
@@ -133,6 +144,17 @@ class NarrativeMemory:
         layout = self.bank.cache.layout
         first = layout.first_seen_after(self.chunk_frames)
         return FrameSpan(first, layout.end - first) if first < layout.end else None
+
+    def question(self, chunk: int, prompt: PromptKeys) -> LayerHook | None:
+        """For archive rule `attention`: measure what the coming chunk's queries attend to."""
+        hook = self.recollection.question(self.bank.cache.layout.has_left)
+        if hook is None and self.recollection.due:
+            self.answer(chunk, prompt)
+        return hook
+
+    def answer(self, chunk: int, prompt: PromptKeys) -> None:
+        """Choose the bank by what was measured."""
+        self._choose_anew(chunk, prompt, self.bank.cache.layout.has_left)
 
     def first_pass_hook(self, chunk: int, prompt: PromptKeys) -> LayerHook | None:
         """For retrieval `attention`: decide about the undecided candidates, one layer at a time."""
@@ -147,8 +169,7 @@ class NarrativeMemory:
         return decide
 
     def after_first_pass(self) -> None:
-        for candidate in self.undecided:
-            self._release(candidate)
+        self._forget(self.undecided)
         self.undecided = []
 
     def before_context_pass(self, chunk: int, prompt: PromptKeys, denoising_steps: int) -> None:
@@ -160,7 +181,8 @@ class NarrativeMemory:
             return
         made = range(first_frame, first_frame + self.chunk_frames)
         pinned = self.pins.frames & set(made)
-        recorded = {first_frame} if chunk % self.config.record_every == 0 else set()
+        due = self.bank.cache.layout.story_chunk(chunk, first_frame) % self.config.record_every == 0
+        recorded = {first_frame} if due else set()
         for frame in sorted(recorded | pinned):
             self._record(frame, prompt.number)
             self.trace.add("record", chunk, frame=frame)
@@ -198,15 +220,7 @@ class NarrativeMemory:
             self.trace.add("pin", chunk, frame=frame, name=name)
 
     def unpin(self, chunk: int, pin: int | str) -> None:
-        if pin not in (self.pins.named if isinstance(pin, str) else self.pins.frames):
-            raise ValueError(f"{pin!r} is not pinned, so it cannot be unpinned.")
-        if isinstance(pin, str):
-            frame = self.pins.named[pin].frame
-            self.pins.recalled = tuple(name for name in self.pins.recalled if name != pin)
-            del self.pins.named[pin]
-        else:
-            frame = pin
-            self.pins.frames.remove(pin)
+        frame = self.pins.drop(pin)
         self._entered &= self.pins.recalled_frames
         self.trace.add("unpin", chunk, frame=frame, name=pin if isinstance(pin, str) else None)
 
@@ -271,14 +285,14 @@ class NarrativeMemory:
 
     def _keep(self, frame: int, prompt: int) -> Candidate:
         """Copy a frame's keys and values for the store of named pins, from wherever they are."""
-        for pin in self.pins.named.values():
-            if pin.frame == frame and pin.kept is not None:
-                return pin.kept
+        if frame in self.pins.kept:
+            return self.pins.kept[frame]
         candidate = next((candidate for candidate in self.candidates if candidate.frame == frame), None)
         if candidate is not None:
             prompt = candidate.prompt
         if self.recollection.reads_alone and (frame in self.copied or self.bank.cache.layout.holds(frame)):
             return self.recollection.keep(frame, prompt, self.pin_device)
+        self.recollection.record(frame, prompt)
         if candidate is not None and candidate.kv is not None:
             source = candidate.kv
         elif self.bank.cache.layout.holds(frame):
@@ -293,7 +307,7 @@ class NarrativeMemory:
 
     def _recall_into_bank(self, chunk: int, frames: Iterable[int], prompt: PromptKeys) -> None:
         """Let recalled pins into the bank that are not there yet."""
-        kept = {pin.frame: pin.kept for pin in self.pins.named.values() if pin.kept is not None}
+        kept = self.pins.kept
         for frame in sorted(set(frames) - self._entered):
             self._entered.add(frame)
             if not self.bank.holds(frame):
@@ -305,10 +319,12 @@ class NarrativeMemory:
 
         may_return  says of a frame whether the coming chunk will not see it in sink or window.
         """
-        kept = {pin.frame: pin.kept for pin in self.pins.named.values() if pin.kept is not None}
         protected = self.pins.protected
+        # pictures that wait for the coming chunk's queries are pinned
+        kept = self.pins.kept | {candidate.frame: candidate for candidate in self.undecided}
         pinned = {frame for frame in protected if frame in self.copied and may_return(frame)}
         self.recollection.refill(chunk, prompt, may_return, pinned=pinned, reserved=len(protected - pinned), kept=kept)
+        self.after_first_pass()
         self._entered = self.pins.recalled_frames & pinned
 
     def _remember(self, prompt: PromptKeys) -> None:
@@ -322,6 +338,11 @@ class NarrativeMemory:
                 self._consider(chunk, self.recollection.with_keys(candidate), prompt)
         elif candidate.kv is not None:
             self._release(candidate)
+
+    def _forget(self, candidates: Iterable[Candidate]) -> None:
+        for candidate in candidates:
+            if candidate.kv is not None:
+                self._release(candidate)
 
     def _release(self, candidate: Candidate) -> None:
         self.bank.release(candidate.copied)
@@ -346,16 +367,23 @@ class NarrativeMemory:
         """Let a candidate take the place of the lowest score; a competing one must reach that score itself."""
         frames, protected = self.bank.listed_frames(layers), self.pins.protected
         droppable = scores.bank
+        # by numbers of the host: a tensor of them would be sent to the device in each layer of a pass, and waited for
+        for pinned in sorted(protected):
+            droppable = droppable.masked_fill(frames == pinned, torch.inf)
         if candidate.frame not in protected:
             droppable = droppable.masked_fill(self.recollection.asked_for(frames), torch.inf)
-        if protected:
-            pinned = torch.tensor(sorted(protected), device=frames.device)
-            droppable = droppable.masked_fill(torch.isin(frames, pinned), torch.inf)
+            if self.coming:
+                # retrieval by attention, the one that is decided layer by layer, does not look ahead
+                fit, stays = FITS[self.config.retrieval], droppable == torch.inf
+                ahead = kept_ahead(self.bank, candidate, fit, self.coming, self.pooled, stays)
+                droppable = droppable.masked_fill(ahead, torch.inf)
         lowest, place = (x[..., 0] for x in droppable.sort(dim=-1, stable=True))
         # a pin may have come back into some layers' banks already
         wanted = (lowest < torch.inf) & ~(frames == candidate.frame).any(dim=-1)
         if scores.candidate is not None and candidate.frame not in protected:
             wanted = wanted & (scores.candidate >= lowest)
+        if self.config.admission == "novelty" and candidate.frame not in protected:
+            wanted = wanted & novelty(self.bank, candidate, layers)
         self.bank.replace(place, candidate, wanted, layers)
         self._trace(chunk, candidate, frames, scores.all, layers)
 

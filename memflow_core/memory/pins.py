@@ -54,6 +54,11 @@ class Pins:
         """Frames that must not be dropped from the bank now."""
         return self.held(self.recalled)
 
+    @property
+    def kept(self) -> dict[int, Candidate]:
+        """Named pins whose frames are made, by latent frame."""
+        return {pin.frame: pin.kept for pin in self.named.values() if pin.kept is not None}
+
     def held(self, recall: Iterable[str]) -> set[int]:
         """Frames that need a place while a prompt asks for these names."""
         return self.frames | {self.named[name].frame for name in recall}
@@ -89,6 +94,22 @@ class Pins:
                 )
         asked = {self.named[name].frame for name in names}
         self._check_room(f"the prompt cannot have {', '.join(names)} in memory", self.frames | asked, len(self.frames))
+
+    def drop(self, pin: int | str) -> int:
+        """Take back the pin of a latent frame, or of a name. Returns the frame; raises ValueError if there is none."""
+        if pin not in (self.named if isinstance(pin, str) else self.frames):
+            raise ValueError(f"{pin!r} is not pinned, so it cannot be unpinned.")
+        if not isinstance(pin, str):
+            self.frames.remove(pin)
+            return pin
+        self.recalled = tuple(name for name in self.recalled if name != pin)
+        return self.named.pop(pin).frame
+
+    def forget(self, first_frame: int) -> None:
+        """Forget the pins of all frames before a latent frame, pictures included."""
+        self.frames = {frame for frame in self.frames if frame >= first_frame}
+        self.named = {name: pin for name, pin in self.named.items() if pin.frame >= first_frame}
+        self.recalled = ()
 
     def state_dict(self) -> StateDict:
         """Pins, names, and keys and values of named pins."""

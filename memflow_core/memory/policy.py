@@ -27,30 +27,31 @@ LayerHook = Callable[[int, Tensor], None]
 class MemoryPolicy(Protocol):
     """Which past frames the bank keeps (Narrative Adaptive Memory, section 3.2 of arXiv 2512.14699).
 
-    A stream calls, for each chunk and in this order: `on_prompt_change`, `on_cut` (at a cut), `before_chunk`,
-    `recache_span` (at a recache), `first_pass_hook`, `after_first_pass` (after the first denoising step, and after the
-    context pass), `before_context_pass`, `after_chunk`. A chunk is named by its number, frames by their latent frame
+    A stream calls, for each chunk and in this order: `on_prompt_change`, `on_fresh` (at a fresh prompt, before sink and
+    window are forgotten too), `on_cut` (at a cut), `before_chunk`,
+    `recache_span` (at a recache), `first_pass_hook`, `question` and, where a pass was made for it, `answer` (right
+    before the first pass), `after_first_pass` (after the first denoising step, and after the context pass),
+    `before_context_pass`, `after_chunk`. A chunk is named by its number, frames by their latent frame
     number in the stream.
 
     bank             the slots it decides about.
     pins             what is pinned; empty for good where the policy refuses pins.
     pin_device       where keys and values of named pins wait.
     reads_empty_sink whether attention reads the whole sink even while its slots are empty (published behaviour).
+    coming           prompts to come, nearest first; a stream sets it where the settings look ahead.
+    reads_alone      whether keys of the bank's frames are made anew, by reading each alone, and not copied.
     """
 
     bank: MemoryBank
     pins: Pins
     pin_device: torch.device
     reads_empty_sink: bool
+    reads_alone: bool
+    coming: tuple[PromptKeys, ...]
 
     @property
     def copied(self) -> set[int]:
         """Latent frames whose keys were copied for the bank, or will be. Waits for the device."""
-        ...
-
-    @property
-    def read_alone(self) -> set[int]:
-        """Those of `copied` whose keys are made anew, by reading them alone, and not copied."""
         ...
 
     def on_prompt_change(self, chunk: int, recall: Sequence[str]) -> None:
@@ -58,6 +59,9 @@ class MemoryPolicy(Protocol):
 
     def on_cut(self, chunk: int, prompt: PromptKeys) -> None:
         """Before sink and window are forgotten."""
+
+    def on_fresh(self, first_frame: int) -> None:
+        """At the start of a new story: forget the bank, its candidates, the archive, and pins before `first_frame`."""
 
     def before_chunk(self, chunk: int, first_frame: int, prompt: PromptKeys) -> None:
         """Before a chunk that starts at `first_frame`, under its own prompt."""
@@ -69,6 +73,13 @@ class MemoryPolicy(Protocol):
     def first_pass_hook(self, chunk: int, prompt: PromptKeys) -> LayerHook | None:
         """Before a chunk's first pass; the hook, if there is one, is called in every layer of it."""
         ...
+
+    def question(self, chunk: int, prompt: PromptKeys) -> LayerHook | None:
+        """Right before a chunk's first pass: the hook of a pass that is made for its queries alone; None: none is."""
+        ...
+
+    def answer(self, chunk: int, prompt: PromptKeys) -> None:
+        """After that pass, before the first one."""
 
     def after_first_pass(self) -> None:
         """After a chunk's first pass: every decision is taken."""

@@ -96,15 +96,16 @@ class KVProvenance:
         for write in self.writes:
             write.in_cache = set()
 
-    def settle(self, layout: SlotLayout, copied: Iterable[int], alone: Collection[int] = ()) -> None:
+    def settle(self, layout: SlotLayout, copied: Collection[int], *, alone: bool = False) -> None:
         """Keep what is still held after a chunk, on the CPU.
 
         layout  which frames are in sink and window.
         copied  frames whose keys the bank holds, or that are candidates for it.
-        alone   those of them whose keys are made anew, by reading them alone, and not copied.
+        alone   whether keys of those that a chunk made are made anew, by reading each alone, and not copied.
         """
         standing = layout.standing
-        self._note_alone(alone)
+        if alone:
+            self._note_alone(frame for frame in copied if frame >= 0)
         for write in self.writes:
             write.in_cache &= standing
         self._find_sources(copied)
@@ -154,7 +155,7 @@ class KVProvenance:
         needed = {frame for write in self.writes for frame in write.needed}
         self.latents = {frame: known[frame].clone() for frame in needed}
 
-    def _note_alone(self, frames: Collection[int]) -> None:
+    def _note_alone(self, frames: Iterable[int]) -> None:
         """Let frames be read anew from their latents and prompt, whatever becomes of their chunk's other frames."""
         in_cache = {frame: write for write in self.writes for frame in write.in_cache}
         for frame in frames:

@@ -2,7 +2,8 @@
 
 Frames of one prompt make a shot. `words` and `similarity` score a shot by prompt embeddings alone, so they need no
 training and know no language; `keys` scores a frame as Narrative Adaptive Memory does (section 3.2 of arXiv
-2512.14699), whose text keys find the right frames only where training made them so.
+2512.14699), whose text keys find the right frames only where training made them so; `attention` scores it by what the
+coming chunk's queries look at.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from torch import Tensor
 
 # shots that score less than this share of the way from the mean score to the best are no kin of the best
 KIN = 0.5
+# tokens are found in context, so never quite alike: an even power of cosines, of which those near 1 are left
+ALIKE, LEAST_OFTEN = 4, 1e-6
 
 
 def similarity(coming: Tensor, past: Sequence[Tensor]) -> Tensor:
@@ -33,12 +36,14 @@ def words(coming: Tensor, past: Sequence[Tensor]) -> Tensor:
     """Late interaction of prompt tokens, weighted by how rare each is among the earlier prompts.
 
     Each token of the coming prompt looks for the likest token of an earlier one. What a token finds in every prompt
-    says nothing, so it counts by how far a find is above its mean over the prompts. Arguments and result as of
+    says nothing, so it counts by how far a find is above its mean over the prompts, and by the logarithm of how rarely
+    it is found: a name that was heard once outweighs a place that others were at, too. Arguments and result as of
     `similarity`.
     """
     tokens = F.normalize(_own(coming), dim=-1)
     found = torch.stack([(tokens @ F.normalize(_own(text), dim=-1).T).amax(-1) for text in past])  # [past, tokens]
-    return (found - found.mean(0)).sum(-1)
+    often = (found**ALIKE).mean(0).clamp(LEAST_OFTEN, 1)
+    return ((found - found.mean(0)) * -often.log()).sum(-1)
 
 
 def keys(text_keys: Tensor, mean_keys: Tensor) -> Tensor:
@@ -52,6 +57,18 @@ def keys(text_keys: Tensor, mean_keys: Tensor) -> Tensor:
     by_layer = torch.einsum("lhd,nlhd->nl", text_keys, mean_keys)
     spread = by_layer.std(0, unbiased=False).clamp(min=1e-6)
     return ((by_layer - by_layer.mean(0)) / spread).mean(-1)
+
+
+def attention(queries: Tensor, mean_keys: Tensor) -> Tensor:
+    """Mass of a chunk's queries over frames in one layer, each frame standing there by its mean key.
+
+    queries    [B, heads, n, head_dim], of some heads.
+    mean_keys  [frames, B, heads, head_dim] float32, alike, as stored keys are.
+
+    Returns [B, frames] float32: summed over heads, a mean over queries.
+    """
+    met = torch.einsum("bhqd,nbhd->bhqn", queries.float(), mean_keys) / queries.shape[-1] ** 0.5
+    return met.softmax(dim=-1).mean(dim=2).sum(dim=1)
 
 
 def choose(scores: Sequence[float], shots: Sequence[int], places: int) -> list[int]:

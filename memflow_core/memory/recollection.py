@@ -16,9 +16,11 @@ from .archive import Archive, Moments
 from .bank import MemoryBank
 from .frame_kv import Candidate
 from .prompt_keys import PromptKeys
+from .question import Question
 from .state_dict import StateDict
 from .trace import Trace
 
+GB = 2**30
 MOST_TRACED = 64  # archived frames whose scores a decision leaves in the trace
 
 
@@ -26,6 +28,7 @@ class Recollection:
     """Reads frames anew, and fills a bank from the archive.
 
     archive  every recorded frame; empty where the settings keep none.
+    asks     whether it is chosen by the coming chunk's queries, in a pass that is made for them.
     due      whether the bank is chosen anew before the coming chunk.
     chosen   int64 [B, n]: the frames that the current prompt asked for, by batch item.
     """
@@ -34,9 +37,13 @@ class Recollection:
         self.bank = bank
         self.moments = moments
         self.trace = trace
-        self.archive = Archive(config.archive_rule)
+        room = int(config.archive_gb * GB) if config.archive == "keys" else 0
+        self.archive = Archive(config.archive_rule, room=room)
         self.reads_alone = config.bank_keys == "alone"
         self.has_archive = config.archive != "off"
+        self.asks = self.has_archive and config.archive_rule == "attention"
+        self._read_in = range(bank.cache.layers) if config.bank_layers is None else config.bank_layers
+        self._question: Question | None = None
         self.due = False
         self.chosen = torch.zeros(bank.cache.batch, 0, dtype=torch.int64, device=bank.cache.device)
 
@@ -46,7 +53,9 @@ class Recollection:
         """Put a frame of sink or window into the archive."""
         cache = self.bank.cache
         if self.has_archive and cache.layout.holds(frame):
-            self.archive.add(frame, prompt, self.bank.view_frame(frame).mean_k, cache.share)
+            kv = self.bank.view_frame(frame)
+            self.archive.add(frame, prompt, kv.mean_k, cache.share)
+            self.archive.keep_made(frame, kv, cache.share)
 
     def with_keys(self, candidate: Candidate) -> Candidate:
         """The candidate with keys and values of its own: those it has, copied ones, or ones made anew."""
@@ -72,6 +81,11 @@ class Recollection:
         self.due = True
         self.trace.add("ban", chunk, frame=frame)
 
+    def forget(self) -> None:
+        """Empty the archive."""
+        self.archive = Archive(self.archive.rule, room=self.archive.room)
+        self.chosen = self.chosen[:, :0]
+
     # -- the bank as a whole ------------------------------------------------------------------------------------------
 
     def leaves_room(self, frame: int, protected: Collection[int]) -> bool:
@@ -85,6 +99,19 @@ class Recollection:
     def asked_for(self, frames: Tensor) -> Tensor:
         """Which of frames [layers, B, n] the current prompt asked for, bool alike."""
         return (frames[..., None] == self.chosen[None, :, None]).any(dim=-1)
+
+    def question(self, has_left: Callable[[int], bool]) -> Question | None:
+        """What a pass is to be asked before the bank is chosen; None where the rule asks nothing, or of nothing.
+
+        has_left  says whether a frame stands neither in sink nor window.
+        """
+        self._question = None
+        if self.asks and self.due:
+            kept = self.archive.keys
+            frames = [frame for frame in kept if frame not in self.archive.banned and has_left(frame)]
+            if frames:
+                self._question = Question(self.bank.cache, frames, [kept[frame] for frame in frames], self._read_in)
+        return self._question
 
     def refill(
         self,
@@ -105,15 +132,13 @@ class Recollection:
         """
         archive, places = self.archive, self.bank.slots - len(pinned) - reserved
         free = [f for f in archive.prompts if f not in archive.banned and f not in pinned and may_return(f)]
-        chosen, scores = [], []
-        for item in range(self.bank.cache.batch):
-            found, item_scores = archive.choose(free, places, item, coming=prompt, text=self.moments.text)
-            chosen.append(found)
-            scores.append(item_scores)
+        scores = self._scores(free, prompt)
+        chosen = [archive.choose(free, of_item, places) for of_item in scores]
         before = self.bank.listed_frames().clone()
         self._fill([[*sorted(pinned), *found] for found in chosen], kept)
+        archive.note_asked({frame for found in chosen for frame in found})
         self.chosen = _table(chosen).to(self.bank.cache.device)
-        self.due = False
+        self.due, self._question = False, None
         self.trace.add(
             "choose",
             chunk,
@@ -125,8 +150,18 @@ class Recollection:
             after=self.bank.listed_frames(),
         )
 
+    def _scores(self, frames: list[int], prompt: PromptKeys) -> list[list[float]]:
+        """Scores [B][frames] of archived frames for the coming prompt."""
+        if not frames:
+            return [[] for _ in range(self.bank.cache.batch)]
+        if self._question is not None:
+            return [[shares[frame] for frame in frames] for shares in self._question.shares()]
+        items = range(self.bank.cache.batch)
+        return [self.archive.scores(frames, item, coming=prompt, text=self.moments.text) for item in items]
+
     def _fill(self, frames: list[list[int]], kept: Mapping[int, Candidate]) -> None:
-        """Put frames, a list for each batch item, into the bank; those that are not there yet are read alone."""
+        """Put frames, a list for each batch item, into the bank; those that are not there yet are as they were
+        made, where that was kept, or read alone."""
         wanted = sorted({frame for row in frames for frame in row})
         numbers = {frame: candidate.prompt for frame, candidate in kept.items()} | self._standing_prompts()
         numbers |= self.archive.prompts
@@ -137,6 +172,8 @@ class Recollection:
                 self.bank.put(frame, held[frame])
             elif frame in kept:
                 self.bank.put(frame, kept[frame].copied.copy(self.bank.cache.device))
+            elif frame in self.archive.made:
+                self.bank.put(frame, self.archive.made[frame].copy(self.bank.cache.device))
             else:
                 self.bank.put(frame, self.moments.read_alone(frame))
 

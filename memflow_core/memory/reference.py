@@ -60,6 +60,8 @@ class ReferenceMemory:
     """
 
     reads_empty_sink = True
+    reads_alone = False
+    coming: tuple[PromptKeys, ...] = ()
 
     def __init__(self, cache: KVCache, config: MemoryConfig, *, trace: Trace, rank: Callable[[Tensor], Tensor] = rank):
         self.bank = MemoryBank(cache)
@@ -78,11 +80,6 @@ class ReferenceMemory:
         newest = set() if self.newest is None else {self.newest.frame}
         return newest | set(self.bank.listed_frames().unique().tolist())
 
-    @property
-    def read_alone(self) -> set[int]:
-        """None: keys are those of the published program."""
-        return set()
-
     # -- moments of a chunk -------------------------------------------------------------------------------------------
 
     def on_prompt_change(self, chunk: int, recall: Sequence[str]) -> None:
@@ -91,6 +88,14 @@ class ReferenceMemory:
     def on_cut(self, chunk: int, prompt: PromptKeys) -> None:
         """Empty the sink, which attention reads whole, so that the new shot does not see the old one (ours)."""
         self.bank.cache.zero_window()
+
+    def on_fresh(self, first_frame: int) -> None:
+        """Begin as a stream that has made nothing: empty bank, and zeros in the sink, which is read whole (ours)."""
+        self.bank.cache.zero_window()
+        self.bank.clear()
+        if self.newest is not None and self.newest.kv is not None:
+            self.bank.release(self.newest.kv)
+        self.newest, self.promised, self.text_known = None, 0, True
 
     def before_chunk(self, chunk: int, first_frame: int, prompt: PromptKeys) -> None:
         """The published bank update comes at a chunk's first pass."""
@@ -110,6 +115,13 @@ class ReferenceMemory:
         self.update(chunk, prompt)
         return None
 
+    def question(self, chunk: int, prompt: PromptKeys) -> LayerHook | None:
+        """There is no archive to choose from."""
+        return None
+
+    def answer(self, chunk: int, prompt: PromptKeys) -> None:
+        """There is no archive to choose from."""
+
     def after_first_pass(self) -> None:
         self.text_known = True
 
@@ -121,7 +133,7 @@ class ReferenceMemory:
 
     def after_chunk(self, chunk: int, first_frame: int, prompt: PromptKeys) -> None:
         """The chunk's first latent frame becomes the newest."""
-        due = chunk % self.config.record_every == 0
+        due = self.bank.cache.layout.story_chunk(chunk, first_frame) % self.config.record_every == 0
         if not due and self.config.record == "interval":
             return
         if self.newest is not None and self.newest.kv is not None:

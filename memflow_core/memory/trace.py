@@ -54,8 +54,9 @@ class Trace:
     pin        {"frame", "name"}: from now on this latent frame is kept; the name is null where it is kept for good.
     unpin      {"frame", "name"}: no longer.
     recall     {"names", "frames"}: the named pins that stand in the bank from now on, instead of those before.
-    share      {"sink", "bank", "window"}: how a chunk's first step shared its attention out, over all layers and heads,
-               sampled; only where the stream has a meter.
+    share      {"sink", "bank", "window", "even"}: how a chunk's first step shared its attention out, over all layers
+               and heads, sampled, and the three shares if every frame that was read had got the same; only where the
+               stream has a meter. Earlier code wrote no `even`.
 
     Scores are rounded to 6 significant digits.
     """

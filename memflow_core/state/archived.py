@@ -6,6 +6,8 @@ from typing import Any
 
 from .values import is_whole, lists_of, need
 
+MAX_FRAME = 10**9
+
 
 def check_archive(meta: dict[str, Any], *, end: int, batch: int, places: int) -> list[int]:
     """The latent frames in an archive, in its order. Raises ValueError with what is wrong, as the end of a sentence.
@@ -26,6 +28,24 @@ def check_archive(meta: dict[str, Any], *, end: int, batch: int, places: int) ->
     need(isinstance(meta["choice_due"], bool), "choice_due is neither true nor false")
     _check_chosen(meta["chosen"], set(frames), batch, places)
     return frames
+
+
+def check_made(meta: dict[str, Any], frames: list[int]) -> int:
+    """How many frames of an archive of keys have theirs in the state. Raises ValueError as `check_archive` does.
+
+    frames  of the archive.
+    """
+    made = meta["archived_keys"]
+    proper = isinstance(made, list) and all(is_whole(frame, 0, MAX_FRAME) for frame in made)
+    need(proper and set(made) <= set(frames), "it has keys of frames that are not in its archive")
+    need(len(set(made)) == len(made), "keys of a frame stand twice in its archive")
+    known = set(frames)
+    asked = lists_of(meta["archive_asked"], 2, "what was asked of its archive is described wrongly")
+    need(len({str(frame) for frame, _ in asked}) == len(asked), "what was asked of its archive stands twice")
+    for frame, times in asked:
+        need(is_whole(frame, 0, MAX_FRAME) and frame in known, f"frame {frame!r} was asked for, but is not there")
+        need(is_whole(times, 1, MAX_FRAME), f"frame {frame!r} was asked for {times!r} times")
+    return len(made)
 
 
 def _check_chosen(chosen: object, frames: set[int], batch: int, places: int) -> None:

@@ -5,19 +5,19 @@ Every part of a stream gives and takes its own state (`state_dict`, `load_state_
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from ..config import MemoryConfig
 from ..memory import EmbeddingTable, RebuiltKV, StateDict, read_embeddings
 from ..model import Backbone
 from ..stream import ForwardPass, Prompt, SeededNoise, Stream, change_arguments
 from .compact import Rebuild
 from .format import COMPACT, EXACT, VERSION, trace_tensor
 from .heads import own_heads, with_all_heads
+from .settings import written
 from .stream_state import StreamState
 
 
@@ -26,6 +26,56 @@ def capture(stream: Stream) -> StreamState:
 
     Raises ValueError before the first chunk, after a chunk that broke off inside, or for noise without a seed.
     """
+    tensors, meta = _parts_of(stream)
+    return StreamState({name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}, meta)
+
+
+class Snapshot:
+    """A stream's state on its way to the CPU.
+
+    nbytes  of its tensors.
+    """
+
+    def __init__(self, tensors: dict[str, Tensor], meta: dict[str, Any], events: Sequence[torch.cuda.Event]):
+        self._state = StreamState(tensors, meta)
+        self._events = events
+        self.nbytes = sum(tensor.nbytes for tensor in tensors.values())
+
+    def state(self) -> StreamState:
+        """The state, once it has arrived. From any thread."""
+        for event in self._events:
+            event.synchronize()
+        return self._state
+
+
+def snapshot(stream: Stream, fits: Callable[[int], bool] = lambda _: True) -> Snapshot | None:
+    """Take the state that `capture` takes, without a wait for a CUDA device: through pinned memory, in the order of the
+    device's own work, so that the next chunk may be launched at once.
+
+    fits  asked with the bytes it takes; where it says no nothing is copied, and the result is None.
+
+    Raises ValueError as `capture` does.
+    """
+    tensors, meta = _parts_of(stream)
+    if not fits(sum(tensor.nbytes for tensor in tensors.values())):
+        return None
+    copies = {name: _copied(tensor.detach()) for name, tensor in tensors.items()}
+    # what a control carries over is where its VAE is
+    devices = {tensor.device for tensor in tensors.values() if tensor.is_cuda}
+    events = [torch.cuda.Event() for _ in devices]
+    for event, device in zip(events, devices, strict=True):
+        event.record(torch.cuda.current_stream(device))
+    return Snapshot(copies, meta, events)
+
+
+def _copied(tensor: Tensor) -> Tensor:
+    if not tensor.is_cuda:
+        return tensor.to("cpu", copy=True)
+    return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
+
+
+def _parts_of(stream: Stream) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors, views among them, and JSON of a stream's state."""
     if stream.broken or stream.prompt is None or stream.progress.chunk == 0:
         raise ValueError("a stream has a state only between finished chunks: make a chunk first.")
     waiting = None if stream.waiting is None else stream.waiting.noise
@@ -39,6 +89,7 @@ def capture(stream: Stream) -> StreamState:
         stream.noise.state_dict(),
         stream.memory.state_dict(),
         stream.prompt.state_dict(texts),
+        stream.steering.state_dict(),
     ):
         state.update(part)
     if stream.waiting is not None:
@@ -46,8 +97,11 @@ def capture(stream: Stream) -> StreamState:
     state.update(stream.provenance.state_dict(texts, _recent_frames(state)))
     state.update(texts.state_dict())
     state.tensors["trace"] = trace_tensor(stream.trace.records)
-    tensors = {name: with_all_heads(name, tensor, stream.cache.share) for name, tensor in state.tensors.items()}
-    return StreamState(tensors, state.meta)
+    if stream.cache.share.alone:
+        return state.tensors, state.meta
+    return {
+        name: with_all_heads(name, tensor, stream.cache.share) for name, tensor in state.tensors.items()
+    }, state.meta
 
 
 def resume(
@@ -74,10 +128,24 @@ def resume(
         positions=state.meta["positions"],
         pin_device=pin_device,
     )
-    with torch.inference_mode():
-        _load(stream, StateDict(own_heads(state.tensors, backbone.share), state.meta))
-    stream.trace.extend(state.trace)
+    restore(stream, state)
     return stream
+
+
+def restore(stream: Stream, state: StreamState) -> None:
+    """Bring a stream that has made nothing yet, and has the settings of a state, to where the state stands.
+
+    Raises ValueError if the model or the settings do not fit.
+    """
+    _check_model(state, stream.backbone)
+    kept = (state.shape, state.memory, state.sampling, state.meta["positions"])
+    if (stream.shape, stream.memory_config, stream.sampling, stream.positions) != kept:
+        raise ValueError("the stream has other settings than the state: make it with the state's.")
+    if stream.progress.chunk or stream.prompt is not None:
+        raise ValueError("the stream has begun already, so it cannot go on from a state: resume a new one.")
+    with torch.inference_mode():
+        _load(stream, StateDict(own_heads(state.tensors, stream.backbone.share), state.meta))
+    stream.trace.extend(state.trace)
 
 
 def _load(stream: Stream, state: StateDict) -> None:
@@ -88,6 +156,7 @@ def _load(stream: Stream, state: StateDict) -> None:
     stream.provenance.load_state_dict(state, texts, recent, _recent_frames(state).start)
     compact = state.meta["content"] == COMPACT
     stream.memory.load_state_dict(state, _rebuild(stream, state) if compact else RebuiltKV())
+    stream.steering.load_state_dict(state)
     change = change_arguments(state, texts)
     if change is not None:
         stream.set_prompt(**change)
@@ -104,17 +173,8 @@ def _settings(stream: Stream) -> dict[str, Any]:
         "version": VERSION,
         "content": EXACT,
         "positions": stream.positions,
-        "shape": asdict(stream.shape),
-        "memory": _memory_settings(stream.memory_config),
-        "sampling": asdict(stream.sampling),
+        **written(stream.shape, stream.memory_config, stream.sampling),
     }
-
-
-def _memory_settings(memory: MemoryConfig) -> dict[str, Any]:
-    """Settings as in a file: later ones only where they are not the defaults, so that older code reads it."""
-    default = asdict(MemoryConfig())
-    newer = ("bank_keys", "archive", "archive_rule", "bank_layers")
-    return {name: value for name, value in asdict(memory).items() if name not in newer or value != default[name]}
 
 
 def _recent_frames(state: StateDict) -> range:

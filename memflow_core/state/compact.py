@@ -15,13 +15,13 @@ from torch import Tensor
 
 from ..memory import UNKNOWN, FrameKV, FrameSpan, KVWrite, RebuiltKV, SlotLayout
 from ..model import TextKV
-from ..stream import ForwardPass, Stream, keys_alone
+from ..stream import CONTROL, ForwardPass, Stream, keys_alone
 from .format import COMPACT, trace_tensor
 from .heads import has_heads
 
 
 def compacted(tensors: dict[str, Tensor], meta: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and JSON of a state, less its keys and values, and less the trace of each head's choices.
+    """Tensors and JSON of a state, less its keys and values, what a control carries, and the trace of heads' choices.
 
     Raises ValueError where something that is held could not be made again.
     """
@@ -30,10 +30,17 @@ def compacted(tensors: dict[str, Tensor], meta: dict[str, Any]) -> tuple[dict[st
             "what the stream remembers began in a state file of version 1, which does not say what it was made of, so "
             "it cannot be saved as compact: save it as exact."
         )
-    kept = {name: tensor for name, tensor in tensors.items() if not has_heads(name)}
+    if meta["memory"].get("sink", "first") == "average":
+        raise ValueError(
+            "the stream's sink is an average over all that it has seen, which cannot be made again from what a compact "
+            "state keeps: save it as exact."
+        )
+    kept = {name: tensor for name, tensor in tensors.items() if not (has_heads(name) or name.startswith(CONTROL))}
     records = json.loads(bytes(tensors["trace"].numpy()))
     summary = [record for record in records if record["event"] != "activate"]
-    return kept | {"trace": trace_tensor(summary)}, {**meta, "content": COMPACT}
+    # an archive's keys are made again too, by reading each frame alone when it is recalled
+    archive = {"archived_keys": []} if "archived_keys" in meta else {}
+    return kept | {"trace": trace_tensor(summary)}, {**meta, **archive, "content": COMPACT}
 
 
 class Rebuild:
@@ -61,7 +68,7 @@ class Rebuild:
         writes = self.provenance.writes
         last = max((number for number, write in enumerate(writes) if banked & self._copies(write)), default=-1)
         for number, write in enumerate(writes):
-            if write.kind == "alone" and not self._is_held(write, banked):
+            if not write.in_cache and not self._is_held(write, banked):
                 continue  # archived: it is read when it is recalled
             # a bank is read once it is complete
             layout.bank = bank if number > last else 0

@@ -12,7 +12,7 @@ from ..memory import part_names
 from ..model import HeadShare
 
 HEADS = 2  # the dimension of heads in every tensor that has one: [layers, B, heads, ...]
-OUTSIDE = ("offer.", "kept.")  # keys and values of frames outside the cache
+OUTSIDE = ("offer.", "kept.", "archived.")  # keys and values of frames outside the cache
 
 
 def has_heads(name: str) -> bool:

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from .read_json import parse_json
 
@@ -90,6 +90,8 @@ def _problem_of(record: Any, bounds: TraceBounds) -> str | None:
     checks = _FIELDS.get(record["event"], {})
     for name, fits in checks.items():
         if name not in record:
+            if name in _LATER.get(record["event"], ()):
+                continue
             return f"lacks {name!r}"
         if not fits(record[name]):
             return f"has a {name!r} that is none"
@@ -168,6 +170,10 @@ def _or_none(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is None or fits(value)
 
 
+def _three_numbers(value: object) -> bool:
+    return _list_of(_number)(value) and len(cast("list[Any]", value)) == 3
+
+
 _frames = _list_of(_whole)
 _pair = _list_of(_whole)
 _by_slot = _list_of(_list_of(_frames))
@@ -198,6 +204,8 @@ _FIELDS: dict[str, dict[str, Callable[[Any], bool]]] = {
     "pin": {"frame": _whole, "name": _name},
     "unpin": {"frame": _whole, "name": _name},
     "recall": {"names": _list_of(_text), "frames": _frames},
-    "share": {"sink": _number, "bank": _number, "window": _number},
+    "share": {"sink": _number, "bank": _number, "window": _number, "even": _three_numbers},
 }
+# fields that came later, by event: files of before have none
+_LATER = {"share": ("even",)}
 _PROBLEMS = {"retrieve": _retrieval_problem, "choose": _choice_problem}

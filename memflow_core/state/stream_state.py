@@ -6,7 +6,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ from ..config import LatentShape, MemoryConfig, SamplingConfig
 from ..disk import Draft, check_header, write_safetensors
 from .compact import compacted
 from .format import CHECKED_SINCE, COMPACT, DIGEST, FORMAT, MOST_HEADER_BYTES, MOST_TENSORS
+from .pictures import header_of, pictures_in
 from .read_json import parse_json
-from .validate import check_state, memory_of, sampling_of
+from .settings import memory_of, sampling_of
+from .validate import check_state
 from .versions import refusal, to_current
 
 MOST_SAID = 300  # characters of another program's message within one of ours
@@ -29,14 +31,16 @@ MOST_SAID = 300  # characters of another program's message within one of ours
 class StreamState:
     """State of a stream between two chunks.
 
-    tensors  on the CPU.
-    meta     JSON.
+    tensors   on the CPU.
+    meta      JSON.
+    pictures  data URLs of small pictures of what is remembered, for whoever shows it: see `pictures.py`.
 
-    Treat both as read-only: other streams may start from them.
+    Treat all as read-only: other streams may start from them.
     """
 
     tensors: dict[str, Tensor]
     meta: dict[str, Any]
+    pictures: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def chunks(self) -> int:
@@ -90,17 +94,33 @@ class StreamState:
         if self.content != COMPACT:
             return 0
         kept = {entry[0] for entry in self.meta.get("kept", ()) if entry}
-        held = kept | set(self.tensors["frames"].unique().tolist())
+        waiting = {entry[0] for entry in self.meta["offers"] if entry and entry[2]}
+        held = kept | waiting | set(self.tensors["frames"].unique().tolist())
         writes = self.meta["ledger"]["writes"]
         # what is archived alone is read when it is recalled
-        return sum(write["kind"] != "alone" or write["start"] in held for write in writes)
+        copied = {number for frame, number in self.meta["ledger"]["sources"] if frame in held}
+        return sum(bool(write["standing"]) or number in copied for number, write in enumerate(writes))
+
+    def without_unmade_pins(self) -> StreamState:
+        """The same without named pins of frames that are still to be made, which a schedule sets again."""
+        named, kept = self.meta.get("named", []), self.meta.get("kept", [])
+        made = [number for number, entry in enumerate(kept) if entry is not None]
+        if len(made) == len(kept):
+            return self
+        places = {f"kept.{old}.": f"kept.{new}." for new, old in enumerate(made)}
+        tensors = {}
+        for name, tensor in self.tensors.items():
+            old = next((place for place in places if name.startswith(place)), None)
+            tensors[name if old is None else places[old] + name.removeprefix(old)] = tensor
+        pins = {"named": [named[number] for number in made], "kept": [kept[number] for number in made]}
+        return StreamState(tensors, {**self.meta, **pins}, self.pictures)
 
     def compact(self) -> StreamState:
         """The same without keys and values; itself if it is compact already.
 
         Raises ValueError where it holds keys and values that cannot be made again.
         """
-        return self if self.content == COMPACT else StreamState(*compacted(self.tensors, self.meta))
+        return self if self.content == COMPACT else StreamState(*compacted(self.tensors, self.meta), self.pictures)
 
     def save(self, path: str | Path, *, replace: bool = True) -> None:
         """Write a safetensors file: all of it, on the disk, under its name, or nothing.
@@ -112,7 +132,7 @@ class StreamState:
         path = Path(path)
         tensors = {name: tensor.contiguous() for name, tensor in self.tensors.items()}
         meta = json.dumps({**self.meta, "checksum": checksum(tensors)})
-        header = {"format": FORMAT, "meta": meta, DIGEST: digest(meta, tensors)}
+        header = {"format": FORMAT, "meta": meta, DIGEST: digest(meta, tensors), **header_of(self.pictures)}
         try:
             with Draft(path) as draft:
                 write_safetensors(draft.file, tensors, header)
@@ -144,9 +164,10 @@ class StreamState:
         try:
             tensors, meta = to_current(tensors, meta)
             check_state(tensors, meta)
+            pictures = pictures_in(header)
         except ValueError as error:
             raise ValueError(f"{name} cannot be continued: {_one_line(error)}.") from error
-        return StreamState(tensors, meta)
+        return StreamState(tensors, meta, pictures)
 
 
 def read_meta(path: str | Path) -> dict[str, Any]:

@@ -7,28 +7,36 @@ it found.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..config import MAX_ABSOLUTE_FRAMES, LatentShape, MemoryConfig, SamplingConfig, check_fit, check_switch
+from ..config import (
+    MAX_ABSOLUTE_FRAMES,
+    RULES_BY_KEYS,
+    LatentShape,
+    MemoryConfig,
+    SamplingConfig,
+    check_fit,
+    check_switch,
+)
 from ..memory import UNKNOWN, WRITES, SlotLayout, part_names
 from ..stream import SeededNoise
-from .archived import check_archive
+from .archived import check_archive, check_made
+from .controlled import check_control
 from .format import COMPACT, DECODER, EXACT
 from .records import TraceBounds, check_trace
+from .settings import MAX_COUNT, memory_of, sampling_of
 from .values import FLOATS, check_finite, is_number, is_whole, lists_of, named_problems, need
 
-MAX_COUNT = 10**9
 MAX_TEXTS = 4096
 # Zeros behind the embeddings' own rows, which the file leaves out: as many numbers as 32 of umt5-xxl's have in all, and
 # beyond them so many times the numbers that the file holds (an encoder pads to 512 rows, a prompt of 8 words has 10)
 FREE_PADDING, MOST_PADDING, MOST_PADDED_ROWS = 2**26, 64, 1024
 MAX_NAME = 200
-# which files from before them lack: their defaults are what was done then
-LATER_SETTINGS = ("cache", "bank_keys", "archive", "archive_rule", "bank_layers")
+MOST_JUMPS = 4096
 DTYPES = tuple(str(dtype).removeprefix("torch.") for dtype in FLOATS)
 
 Shape = tuple[int, ...]
@@ -49,40 +57,10 @@ def check_state(tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
         archived = _check_archive(state)
         _check_provenance(state, held=banked | waiting | pins.kept | archived, latents=latents)
         _check_keys(state)
+        state.known |= check_control(tensors, state.shape)
         _check_trace(state)
     unknown = [name for name in tensors if name not in state.known and not name.startswith(DECODER)]
     need(not unknown, f"nothing is known of {unknown[:1]}")
-
-
-def memory_of(meta: dict[str, Any]) -> MemoryConfig:
-    """Memory settings of a state, which must name all but those that were added later."""
-    named = meta["memory"]
-    _check_names("memory", named, [name for name in asdict(MemoryConfig()) if name not in LATER_SETTINGS])
-    need(isinstance(named["global_sink"], bool), f"global_sink is {named['global_sink']!r}")
-    need(isinstance(named["pins"], (list, tuple)), f"its pins are {named['pins']!r}")
-    tuples = {"pins": tuple(named["pins"])}
-    if named.get("bank_layers") is not None:
-        need(isinstance(named["bank_layers"], (list, tuple)), f"its bank_layers are {named['bank_layers']!r}")
-        tuples["bank_layers"] = tuple(named["bank_layers"])
-    return MemoryConfig(**{**named, **tuples})
-
-
-def sampling_of(meta: dict[str, Any]) -> SamplingConfig:
-    """Sampling settings of a state, which must name all of them: a default of today need not be one of then."""
-    named = meta["sampling"]
-    _check_names("sampling", named, list(asdict(SamplingConfig())))
-    need(isinstance(named["steps"], (list, tuple)), f"its steps are {named['steps']!r}")
-    need(isinstance(named["warp"], bool), f"warp is {named['warp']!r}")
-    for name in ("shift", "context_noise"):
-        need(is_number(named[name], 0, MAX_COUNT), f"{name} is {named[name]!r}")
-    return SamplingConfig(**{**named, "steps": tuple(named["steps"])})
-
-
-def _check_names(what: str, settings: object, names: list[str]) -> None:
-    if not isinstance(settings, dict):
-        raise ValueError(f"its {what} settings are {settings!r}")
-    if missing := [name for name in names if name not in settings]:
-        raise ValueError(f"its {what} settings lack {missing[0]!r}")
 
 
 @dataclass
@@ -149,12 +127,26 @@ def _check_counters(state: _Checked) -> None:
     SeededNoise(meta["seed"])
     at, end = meta["at"], meta["chunk"] * sampling.chunk_frames
     need(isinstance(at, dict) and at.keys() == {"origin", "end", "bank"}, "its place is described wrongly")
+    began = meta.get("began", 0)
+    whole = is_whole(began, 0, end - 1) and began % sampling.chunk_frames == 0
+    need(whole, f"it says that its story began at {began!r}")
+    reached = end - began
     need(
-        meta["positions"] == "relative" or end <= MAX_ABSOLUTE_FRAMES, "its positions are absolute, but it is too long"
+        meta["positions"] == "relative" or reached <= MAX_ABSOLUTE_FRAMES,
+        "its positions are absolute, but it is too long",
     )
+    averaged = state.memory.sink == "average"
+    need(
+        meta["positions"] == "relative" or not (averaged or sampling.refresh),
+        "its positions are absolute, but keys that are averaged or refreshed have relative ones",
+    )
+    need(not averaged or meta["content"] == EXACT, "its sink is an average, which cannot be made again")
     need(is_whole(at["end"], end, end), f"it says that latent frames end at {at['end']!r}, but its chunks end at {end}")
-    need(is_whole(at["origin"], 0, end), f"its shot starts at {at['origin']!r}")
+    need(is_whole(at["origin"], began, end), f"its shot starts at {at['origin']!r}")
     need(is_whole(at["bank"], 0, state.memory.bank_slots), f"its bank holds {at['bank']!r} frames")
+    jumps = meta.get("jumps", [])
+    proper = isinstance(jumps, list) and all(is_whole(jump, began + 1, end) for jump in jumps)
+    need(proper and sorted(set(jumps)) == jumps and len(jumps) <= MOST_JUMPS, "its jumps are no rising latent frames")
 
 
 def _check_bank(state: _Checked) -> set[int]:
@@ -287,6 +279,8 @@ def _check_changes(state: _Checked, pins: _CheckedPins) -> None:
         check_switch(change["switch"], change["blend_chunks"], change["blend_path"])
         if change["noise"] is not None:
             SeededNoise(change["noise"])
+        forgotten = change["switch"] == "fresh" and change["recall"]
+        need(not forgotten, "the prompt that waits forgets all pins, and asks for some")
         pins.check_recall(change["recall"], state)
         _check_weights(change)
     _check_weights(state.meta)
@@ -310,9 +304,12 @@ def _check_archive(state: _Checked) -> set[int]:
         return set()
     batch = state.shape.batch
     frames = check_archive(state.meta, end=state.end, batch=batch, places=state.memory.bank_slots)
-    if frames and state.memory.archive_rule == "keys":
+    if frames and state.memory.archive_rule in RULES_BY_KEYS:
         heads, width = state.tensors["archive.keys"].shape[-2:]
         state.finite("archive.keys", (len(frames), state.layers, batch, heads, width))
+    if state.memory.archive == "keys":
+        made = check_made(state.meta, frames)
+        need(not made or state.meta["content"] == EXACT, "it is compact, but has keys")
     return set(frames)
 
 
@@ -383,6 +380,8 @@ def _check_keys(state: _Checked) -> None:
     outside = [f"offer.{number}" for number, (_, _, stored) in enumerate(state.meta["offers"]) if stored]
     if not state.published:
         outside += [f"kept.{number}" for number, kept in enumerate(state.meta["kept"]) if kept is not None]
+    if state.memory.archive == "keys":
+        outside += [f"archived.{number}" for number in range(len(state.meta["archived_keys"]))]
     for prefix in outside:
         for name, (shape, dtypes) in parts.items():
             check_finite(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..memory import UNKNOWN, SlotLayout
 from .format import EXACT, READABLE, VERSION
-from .validate import memory_of
+from .settings import memory_of
 from .values import check_finite, named_problems
 
 State = tuple[dict[str, Tensor], dict[str, Any]]

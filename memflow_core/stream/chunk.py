@@ -13,8 +13,9 @@ from ..memory import Record
 class ForwardPass:
     """One pass through the model, announced before it runs.
 
-    kind   recache, denoise or context; before the first chunk of a run also rebuild (keys of a compact state) and
-           picture (a picture for the bank). moment: a frame of the bank, read anew.
+    kind   recache, refresh, denoise or context; before the first chunk of a run also rebuild (keys of a compact state)
+           and picture (a picture for the bank). moment: a frame of the bank, read anew. ask: like a chunk's first one,
+           made for its queries alone, by which the bank is chosen.
     chunk  number of the chunk it is for.
     step   denoising step, from 0.
     """

@@ -9,7 +9,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..config import SamplingConfig
 from ..model import widest
 
 TRAIN_STEPS = 1000
@@ -48,10 +47,3 @@ class FlowSchedule:
         """Clean estimate xt - sigma flow, computed in float64; in xt's dtype and shape, any."""
         wide = widest(xt.device)
         return (xt.to(wide) - self.sigma(timestep) * flow.to(wide)).to(xt.dtype)
-
-
-def denoising_timesteps(config: SamplingConfig) -> list[float]:
-    """The timesteps a chunk is denoised at, first to last."""
-    if config.warp:
-        return FlowSchedule(config.shift).warp(config.steps)
-    return [float(step) for step in config.steps]

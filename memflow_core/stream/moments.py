@@ -50,7 +50,16 @@ def keys_alone(stream: Stream, frame: int, latents: Tensor, text: list[TextKV]) 
     """
     model, cache = stream.backbone, stream.cache
     alone = KVCache(
-        SlotLayout(sink_slots=1, window_slots=0, bank_slots=0, origin=frame, end=frame + 1),
+        # where a jump moved positions on, or a story began anew, the frame stands where it stood
+        SlotLayout(
+            sink_slots=1,
+            window_slots=0,
+            bank_slots=0,
+            origin=frame,
+            end=frame + 1,
+            jumps=cache.layout.jumps,
+            began=cache.layout.began,
+        ),
         layers=model.layers,
         batch=cache.batch,
         heads=model.share.count,
@@ -61,8 +70,10 @@ def keys_alone(stream: Stream, frame: int, latents: Tensor, text: list[TextKV]) 
         in_fp8=cache.in_fp8,
         share=cache.share,
     )
-    rope, relative = stream.attention.rope, stream.attention.relative
-    attention = MemoryAttention(alone, rope, backend=model.attention, relative=relative)
+    own = stream.attention
+    attention = MemoryAttention(
+        alone, own.rope, backend=model.attention, relative=own.relative, shot_offset=own.shot_offset
+    )
     attend = attention.begin(FrameSpan(frame, 1))
     model.write(latents.to(stream.device, torch.float32), stream.sampling.context_noise, text, attend)
     return FrameKV(**{name: part[:, :, :, 0] for name, part in alone.parts.items()})

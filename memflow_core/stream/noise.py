@@ -57,6 +57,35 @@ class SeededNoise:
         return StateDict(meta={"seed": self.seed})
 
 
+class NoiseAhead:
+    """The draws of a chunk on a stream's device, made while the device still computes the chunk before it.
+
+    device, shape  where they go, and the shape [B, C, F, h, w] of each.
+    """
+
+    def __init__(self, device: torch.device, shape: tuple[int, ...]):
+        self._device = device
+        self._shape = shape
+        self._of: tuple[int, int, int] | None = None
+        self._drawn: list[Tensor] = []
+
+    def prepare(self, noise: Noise, chunk: int, count: int) -> None:
+        """Draw a chunk's first `count` tensors now, if they come from a seed: other sources may know no further chunk.
+
+        A CPU has nothing to do beside it.
+        """
+        if self._device.type != "cpu" and isinstance(noise, SeededNoise):
+            self._drawn = draws_on(self._device, noise.chunk(chunk), self._shape, count)
+            self._of = noise.seed, chunk, count
+
+    def take(self, noise: Noise, chunk: int, count: int) -> list[Tensor]:
+        """A chunk's first `count` draws, each float32 of the shape: those that were prepared, if they are the same."""
+        if isinstance(noise, SeededNoise) and self._of == (noise.seed, chunk, count):
+            self._of = None
+            return self._drawn
+        return draws_on(self._device, noise.chunk(chunk), self._shape, count)
+
+
 def draws_on(device: torch.device, draw: Draw, shape: tuple[int, ...], count: int) -> list[Tensor]:
     """Move a chunk's first `count` draws to a device, each float32 of `shape`.
 

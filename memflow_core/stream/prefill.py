@@ -57,7 +57,7 @@ class InitialFrames:
     def check_room(self, memory: MemoryConfig, pinned: int = 0) -> None:
         """Raise ValueError unless the bank of such a memory has room beside so many pinned frames."""
         wanted = self.remembered_frames
-        if wanted and memory.retrieval in ("none", "reference"):
+        if wanted and not memory.holds_pins:
             raise ValueError(
                 f"pictures to remember need a bank that can hold them, but retrieval is {memory.retrieval!r}: choose "
                 f"another policy."
@@ -113,8 +113,8 @@ def _check_size(stream: Stream, images: EncodedImages) -> None:
     shape, found = stream.shape, images.latents.shape
     if (found[0], *found[-2:]) != (shape.batch, shape.rows, shape.columns):
         raise ValueError(
-            f"the pictures given are {found[-1] * 8} x {found[-2] * 8} pixels, but the video is {shape.columns * 8} x "
-            f"{shape.rows * 8}: use the same size."
+            f"the pictures given are {found[-1] * shape.pixels} x {found[-2] * shape.pixels} pixels, but the video is "
+            f"{shape.picture[0]} x {shape.picture[1]}: use the same size."
         )
 
 

@@ -157,6 +157,15 @@ def change_arguments(state: StateDict, texts: Sequence[Tensor]) -> dict[str, Any
     return {**change, "text": texts[change["text"]]}
 
 
+def check_forgotten(switch: str, recall: Sequence[str]) -> None:
+    """Raise ValueError for a prompt that forgets all, and yet asks for pins by name."""
+    if switch == "fresh" and recall:
+        raise ValueError(
+            f"a fresh prompt forgets all that was made before it, so it cannot ask for {', '.join(recall)}: use the "
+            f"switch 'cut', or pin a moment after it."
+        )
+
+
 def check_embedding(text: Tensor, text_dim: int, batch: int) -> None:
     """Raise ValueError unless a prompt embedding [1 or batch, length, text_dim] fits the model and is finite."""
     if text.ndim != 3 or text.shape[-1] != text_dim or text.shape[0] not in (1, batch):

@@ -1,8 +1,8 @@
 """Chunk loop: one `next()` is one finished chunk.
 
-A chunk is denoised in a few steps against the KV cache, then passes through the model once more, clean, to leave
-its keys and values for the chunks to come (the context pass). Before it starts, the memory bank is updated for its
-prompt. A changed prompt takes effect at the next chunk. (Section 3.1 of arXiv 2512.14699.)
+A chunk is denoised in a few steps against the KV cache, then passes through the model once more, clean, to leave its
+keys and values for the chunks to come (the context pass). Before it starts, the memory bank is updated for its prompt,
+which may change there. (Section 3.1 of arXiv 2512.14699.)
 """
 
 from __future__ import annotations
@@ -13,17 +13,30 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..attention import AttentionPass, AttentionShareMeter, MemoryAttention
-from ..config import MAX_ABSOLUTE_FRAMES, LatentShape, MemoryConfig, SamplingConfig, check_fit, check_switch
-from ..memory import KINDS, FrameSpan, KVProvenance, KVWrite, LayerHook, MemoryPolicy, Trace, make_memory
+from ..attention import AttentionShareMeter, MemoryAttention
+from ..config import LatentShape, MemoryConfig, SamplingConfig, check_fit, check_switch, stream_positions
+from ..memory import (
+    FrameSpan,
+    KVProvenance,
+    KVWrite,
+    LayerHook,
+    MemoryPolicy,
+    Trace,
+    fold_into_sink,
+    make_memory,
+)
 from ..model import Backbone
 from .chunk import Chunk, ForwardPass
-from .flow import FlowSchedule, denoising_timesteps
+from .control import ControlSource, Steering
+from .denoise import Denoiser
+from .look_ahead import LookAhead
 from .moments import StreamMoments
-from .noise import Noise, SeededNoise, draws_on
-from .parts import make_attention, make_cache
+from .noise import Noise, NoiseAhead, SeededNoise
+from .parts import check_given, check_reach, make_attention, make_cache
+from .passes import Passes
 from .progress import Progress
-from .prompt import Prompt, PromptChange, TextBlend, check_embedding
+from .prompt import Prompt, PromptChange, TextBlend, check_embedding, check_forgotten
+from .refresh import refresh_keys
 
 
 class Stream:
@@ -37,13 +50,14 @@ class Stream:
     noise       any other source of noise, in place of the seed.
     frames      latent frames that will be asked for, if known: decides `positions="auto"`.
     device      where the stream computes; None: where the model's weights are. To be named where weights are moved.
-    on_forward  called before every pass through the model; may raise to stop, which ends the stream.
+    on_forward  called before every pass; may raise to stop, which ends the stream.
     positions   `absolute` or `relative` where that is settled already; else the memory settings decide.
     pin_device  where keys and values of named pins wait, a latent frame's of all layers for each; None: `device`.
 
     prompt      the current prompt, with its blend while one lasts; None before the first chunk.
     waiting     the prompt change that takes effect at the next chunk.
     meter       set it to have the trace hold how each chunk's first step shares its attention out.
+    control     set it to have a source steer the chunks that are made; the model must have control weights.
 
     Raises ValueError for settings that do not fit together, and from `next()` if no prompt was set.
     """
@@ -70,7 +84,7 @@ class Stream:
         self.sampling = sampling or SamplingConfig()
         check_fit(self.memory_config, self.sampling, backbone.layers)
         self.noise: Noise = SeededNoise(seed) if noise is None else noise
-        self.positions = positions or self.memory_config.resolve_positions(frames)
+        self.positions = positions or stream_positions(self.memory_config, self.sampling, frames)
         self.on_forward = on_forward
         self.trace = Trace()
         self.provenance = KVProvenance()
@@ -78,27 +92,26 @@ class Stream:
         self.prompt: Prompt | None = None
         self.waiting: PromptChange | None = None
         self.meter: AttentionShareMeter | None = None
-        self.timesteps = denoising_timesteps(self.sampling)
         self.broken = False
-        self._flow = FlowSchedule(self.sampling.shift)
-        self._forwards: list[ForwardPass] = []
+        self._denoiser = Denoiser(self.sampling)
+        self._passes = Passes(self)
+        self.steering = Steering(self)
+        self._ahead = LookAhead(self)
         self._finished = False
+        self._chunk_size = (shape.batch, backbone.channels, self.sampling.chunk_frames, shape.rows, shape.columns)
+        # pictures that are read before the first chunk have another size
+        backbone.compile_for(self._chunk_size)
+        self._noise_ahead = NoiseAhead(self.device, self._chunk_size)
         self.cache = make_cache(backbone, shape, self.memory_config, self.device)
-        self.memory = self._make_memory(self.device if pin_device is None else torch.device(pin_device))
-        self.attention = self._make_attention()
-
-    def _make_memory(self, pin_device: torch.device) -> MemoryPolicy:
-        return make_memory(
+        self.memory: MemoryPolicy = make_memory(
             self.cache,
             self.memory_config,
             trace=self.trace,
             chunk_frames=self.sampling.chunk_frames,
-            pin_device=pin_device,
+            pin_device=self.device if pin_device is None else torch.device(pin_device),
             moments=StreamMoments(self),
         )
-
-    def _make_attention(self) -> MemoryAttention:
-        return make_attention(
+        self.attention: MemoryAttention = make_attention(
             self.backbone,
             self.cache,
             shape=self.shape,
@@ -107,6 +120,14 @@ class Stream:
             relative=self.positions == "relative",
             reads_empty_sink=self.memory.reads_empty_sink,
         )
+
+    @property
+    def control(self) -> ControlSource | None:
+        return self.steering.source
+
+    @control.setter
+    def control(self, source: ControlSource | None) -> None:
+        self.steering.source = source
 
     # -- what a caller does between chunks ----------------------------------------------------------------------------
 
@@ -125,9 +146,11 @@ class Stream:
 
         text          [1 or B, length, text_dim], rows of zeros are padding.
         switch        recache: the window's keys are recomputed under the new prompt. soft: only the text changes.
-                      cut: window and sink are forgotten, the bank stays. blend: only the text changes, step by step
-                      over `blend_chunks` chunks, the last of which has the new prompt alone; `blend_path` is
-                      `linear` or `spherical`. A blend starts from the current text, an unfinished blend's included.
+                      cut: window and sink are forgotten, the bank stays. jump: positions move on by `shot_offset`, and
+                      nothing is forgotten. fresh: window, sink, bank, archive and pins are forgotten, and positions
+                      count from 0, as in a stream that begins there. blend: only the text changes, step by step over
+                      `blend_chunks` chunks, the last of which has the new prompt alone; `blend_path` is `linear` or
+                      `spherical`. A blend starts from the current text, an unfinished blend's included.
         noise         a new seed from here on.
         recall        names of pins that stand in the bank under this prompt.
         weights       name of the weights that the model has under this prompt, see `model.WeightSets`.
@@ -135,10 +158,22 @@ class Stream:
         Raises ValueError where any of these cannot be.
         """
         check_switch(switch, blend_chunks, blend_path)
+        check_forgotten(switch, recall)
         self.check_text(text)
         self.memory.check_recall(recall)
         noise = SeededNoise(noise) if isinstance(noise, int) else noise
         self.waiting = PromptChange(text, switch, noise, blend_chunks, blend_path, tuple(recall), weights)
+
+    @torch.inference_mode()
+    def look_ahead(self, texts: Sequence[Tensor], weights: Sequence[str] = ()) -> None:
+        """Tell memory what prompts come after the waiting or current one, nearest first; one that looks ahead keeps
+        what they will ask for. To be called with every change of them: a state does not hold them.
+
+        texts    embeddings [1 or B, length, text_dim].
+        weights  names of the weights that the model has under each; none: its own under all.
+        """
+        if self.memory_config.look_ahead:
+            self._ahead.tell(texts, weights or [""] * len(texts))
 
     def check_text(self, text: Tensor) -> None:
         """Raise ValueError unless the stream's model can read a prompt embedding [1 or B, length, text_dim]."""
@@ -204,18 +239,13 @@ class Stream:
 
     @torch.inference_mode()
     def prefill(self, latents: Tensor) -> Chunk:
-        """Take a chunk as given: its context pass alone writes it into memory.
-
-        Passes are counted with the next chunk that is made.
+        """Take a chunk as given: its context pass alone writes it into memory, and counts with the next chunk made.
 
         latents  [B, C, F, h, w] in the model's latent space, F a chunk's latent frames. Raises ValueError for others.
         """
-        if tuple(latents.shape) != self._chunk_size:
-            raise ValueError(
-                f"the chunk given has shape {list(latents.shape)}, but this stream's have {list(self._chunk_size)}."
-            )
+        check_given(latents, self._chunk_size)
         chunk = self._advance(latents.to(self.device, torch.float32))
-        self._forwards = list(chunk.forwards)
+        self._passes.made = list(chunk.forwards)
         return chunk
 
     # -- one chunk ----------------------------------------------------------------------------------------------------
@@ -227,16 +257,19 @@ class Stream:
         self.broken = True
         prompt = self._apply_change()
         latents = self._make_chunk(prompt, given)
+        # before anything waits for the chunk
+        coming = self.progress.chunk + 1
+        self._noise_ahead.prepare(self.noise, coming, self._denoiser.draws(coming))
         self.broken = False
         chunk = Chunk(
             index=self.progress.chunk,
             start=self._start,
             latents=latents,
             prompt=prompt.keys.number,
-            forwards=tuple(self._forwards),
+            forwards=tuple(self._passes.made),
             trace=self.trace.flush(),
         )
-        self._forwards = []
+        self._passes.made = []
         self.progress.add(latents, self.cache.layout)
         self.settle_provenance()
         return chunk
@@ -249,16 +282,14 @@ class Stream:
     def _check_reach(self) -> None:
         if self.prompt is None and self.waiting is None:
             raise ValueError("the stream has no prompt: set one before the first chunk.")
-        if self.positions == "absolute" and self._start + self.sampling.chunk_frames > MAX_ABSOLUTE_FRAMES:
-            raise ValueError(
-                f"absolute positions end at {MAX_ABSOLUTE_FRAMES} latent frames, which this stream has "
-                f"reached: start it with relative positions to go on."
-            )
+        if self.positions == "absolute":
+            switch = None if self.waiting is None else self.waiting.switch
+            check_reach(self.cache.layout, self._start, self.sampling.chunk_frames, switch, self.memory_config)
 
     @property
-    def _chunk_size(self) -> tuple[int, ...]:
-        shape = self.shape
-        return (shape.batch, self.backbone.channels, self.sampling.chunk_frames, shape.rows, shape.columns)
+    def story_chunk(self) -> int:
+        """Number of the coming chunk within the present story, which begins anew at a fresh prompt."""
+        return self.cache.layout.story_chunk(self.progress.chunk, self._start)
 
     def _make_chunk(self, prompt: Prompt, x0: Tensor | None) -> Tensor:
         """The coming chunk's clean latents [B, C, F, h, w]: denoised, unless they are given."""
@@ -272,74 +303,35 @@ class Stream:
         return x0
 
     def _denoise(self, prompt: Prompt, span: FrameSpan, hook: LayerHook | None) -> Tensor:
-        chunk, steps = self.progress.chunk, len(self.timesteps)
-        x, *renoise = draws_on(self.device, self.noise.chunk(chunk), self._chunk_size, steps)
-        x0 = x
-        for step, timestep in enumerate(self.timesteps):
-            before_layer = hook if step == 0 else None
-            flow = self._predict(ForwardPass("denoise", chunk, step), prompt, x, timestep, span, before_layer)
-            x0 = self._flow.x0(x, flow, timestep)
-            if step == 0:
+        chunk, denoiser = self.progress.chunk, self._denoiser
+        steered = self.steering.of_chunk(chunk, prompt)
+
+        def predict(step: int, timestep: float, x: Tensor) -> Tensor:
+            forward = ForwardPass("denoise", chunk, step)
+            first = step == steered.first
+            flow = self._passes.predict(
+                forward, prompt, x, timestep, span, hook if first else None, control=steered.control, first=first
+            )
+            if first:
                 self.memory.after_first_pass()
-            if step + 1 < steps:
-                x = self._flow.add_noise(x0, renoise[step], self.timesteps[step + 1])
-        return x0
+            return flow
+
+        place = self.story_chunk
+        noise = self._noise_ahead.take(self.noise, chunk, denoiser.draws(place))
+        return denoiser.run(place, noise, predict, steered.start, steered.first)
 
     def _context_pass(self, prompt: Prompt, x0: Tensor, span: FrameSpan, hook: LayerHook | None) -> None:
         """Leave the finished chunk's keys and values in the cache, and let memory record it."""
         chunk, timestep = self.progress.chunk, self.sampling.context_noise
-        self.memory.before_context_pass(chunk, prompt.keys, len(self.timesteps))
-        self._write(ForwardPass("context", chunk), prompt, x0, timestep, span, hook)
+        self.memory.before_context_pass(chunk, prompt.keys, len(self.sampling.steps_of(self.story_chunk)))
+        self._passes.write(ForwardPass("context", chunk), prompt, x0, timestep, span, hook)
         self.memory.after_first_pass()
         self.provenance.add(KVWrite("context", span, prompt.spoken, timestep, weights=prompt.weights), x0)
         self.memory.after_chunk(chunk, span.start, prompt.keys)
 
-    def _predict(
-        self,
-        forward: ForwardPass,
-        prompt: Prompt,
-        x: Tensor,
-        timestep: float,
-        span: FrameSpan,
-        hook: LayerHook | None,
-    ) -> Tensor:
-        """A denoising pass over x [B, C, F, h, w]; returns the flow, alike."""
-        self.announce(forward)
-        meter = self.meter if forward.step == 0 else None
-        attend = self.attention.begin(span, before_layer=hook, observer=meter, draft=True)
-        flow = self.backbone(x, timestep, prompt.kv, attend)
-        if meter is not None and (shares := meter.take()) is not None:
-            self.trace.add("share", forward.chunk, **dict(zip(KINDS, self.cache.share.mean(shares), strict=True)))
-        self._trace_activation(forward, attend)
-        return flow
-
-    def _write(
-        self,
-        forward: ForwardPass,
-        prompt: Prompt,
-        x: Tensor,
-        timestep: float,
-        span: FrameSpan,
-        hook: LayerHook | None = None,
-    ) -> None:
-        """A pass over x [B, C, frames, h, w] for the keys and values that it leaves in the cache."""
-        self.announce(forward)
-        attend = self.attention.begin(span, before_layer=hook)
-        # such a pass may end with the last layer's keys, unless a layer's queries are asked for
-        run = self.backbone.write if hook is None else self.backbone
-        run(x, timestep, prompt.kv, attend)
-        self._trace_activation(forward, attend)
-
-    def _trace_activation(self, forward: ForwardPass, attend: AttentionPass) -> None:
-        if attend.activation:
-            frames = attend.activated_frames()
-            self.trace.add("activate", forward.chunk, kind=forward.kind, step=forward.step, frames=frames)
-
     def announce(self, forward: ForwardPass) -> None:
         """Call `on_forward` for a pass that is about to run; it is counted with the next chunk."""
-        if self.on_forward is not None:
-            self.on_forward(forward)
-        self._forwards.append(forward)
+        self._passes.announce(forward)
 
     # -- prompt changes -----------------------------------------------------------------------------------------------
 
@@ -354,11 +346,19 @@ class Stream:
         self.prompt = prompt = self._step_blend(prompt)
         # a stream's first prompt is no switch: there are no keys yet
         switch = None if change is None or previous is None else change.switch
+        if switch == "fresh":
+            self.memory.on_fresh(self._start)
+            self.cache.layout.begin_anew()
         if switch == "cut":
             self.memory.on_cut(self.progress.chunk, prompt.keys)
+        if switch == "jump":
+            self.cache.layout.jumps += (self._start,)
+        if self.memory_config.sink == "average":
+            fold_into_sink(self.cache, self.sampling.chunk_frames, self.memory_config.sink_decay)
         self.memory.before_chunk(self.progress.chunk, self._start, prompt.keys)
         if switch is not None:
             self._switch(switch, prompt)
+        refresh_keys(self, prompt)
         return prompt
 
     def _take_up(self, change: PromptChange, previous: Prompt | None) -> Prompt:
@@ -386,15 +386,15 @@ class Stream:
         chunk, span = self.progress.chunk, None
         if kind == "cut":
             self.cache.forget_window()
-        elif kind == "recache":
+        elif kind == "recache" and not self.sampling.refresh:
             span = self.memory.recache_span(chunk, prompt.keys, self.provenance)
         self.trace.add("switch", chunk, kind=kind, recomputed=[] if span is None else list(span.stored))
         if span is not None:
             x = self.progress.latents[:, :, -span.frames :]
             write = KVWrite("recache", span, prompt.spoken, self.sampling.context_noise, weights=prompt.weights)
-            self._write(ForwardPass("recache", chunk), prompt, x, write.timestep, span)
+            self._passes.write(ForwardPass("recache", chunk), prompt, x, write.timestep, span)
             self.provenance.add(write, x)
 
     def settle_provenance(self) -> None:
         """Keep the latents and prompts behind what sink, window and bank hold, and no others."""
-        self.provenance.settle(self.cache.layout, self.memory.copied, self.memory.read_alone)
+        self.provenance.settle(self.cache.layout, self.memory.copied, alone=self.memory.reads_alone)
