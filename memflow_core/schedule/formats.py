@@ -7,6 +7,7 @@ MemFlow JSONL   `memflow_jsonl`: the published program's stories, one a line.
 Scope timeline  `scope`: the timeline of Daydream Scope.
 subtitles       `subtitles`: SRT and WebVTT.
 tables          `table_form`: CSV, and the tables of chat programs.
+scene lines     `scene_lines`: Echo-Forcing's, `a cat [10s#] | a dog [5s]`.
 records         `records`: lists of objects with other programs' keys, `{"start": "0s", "end": "3s", "text": "..."}`.
 
 Lists, objects and timelines may come as Python values, as JSON text, or as text that is nearly JSON, see `literal`.
@@ -19,6 +20,7 @@ from typing import Any
 
 from .errors import ScheduleError, require, show
 from .fences import Bare, starts_structure, unfence
+from .foreign import with_shots
 from .frames_form import from_frames_object, from_frames_text, from_prompt_map, is_frames_object, is_frames_text
 from .json_form import from_list, from_object, is_list_form
 from .json_text import load_json
@@ -27,6 +29,7 @@ from .loose_line import is_timed
 from .memflow_jsonl import add_braces, check_strings, choose_story, from_memflow, split_stories
 from .notes import lines_left_out, note
 from .records import from_records, from_wrapped_records, is_records
+from .scene_lines import choose_scene_line, from_scene_line, split_scene_lines
 from .schedule import PromptSchedule, Segment
 from .scope import from_timeline
 from .subtitles import read_subtitles
@@ -39,7 +42,7 @@ def read_schedule(source: object, line: int | None = None) -> PromptSchedule:
     """Read a schedule in any form that this module lists.
 
     source  a text, a list, an object (Mapping), or a PromptSchedule, which is returned itself.
-    line    which story of a MemFlow JSONL with several, from 1.
+    line    which story of a MemFlow JSONL, or of scene lines, with several, from 1.
 
     Raises ScheduleError in one sentence, with the line or entry and the fix; also for a schedule that is empty, does
     not start at 0, whose times do not rise, or that is larger than `limits` allows.
@@ -55,11 +58,11 @@ def read_schedule(source: object, line: int | None = None) -> PromptSchedule:
 
 
 def read_story(text: str, story: int = 1) -> PromptSchedule:
-    """Read a text, and of a MemFlow JSONL with several stories the one of this number, from 1.
+    """Read a text, and of a MemFlow JSONL or scene lines with several stories the one of this number, from 1.
 
     Raises ScheduleError as `read_schedule` does, and for a number that no story has.
     """
-    count = len(split_stories(_checked(text).strip()))
+    count = len(split_scene_lines(_checked(text)) or split_stories(_checked(text).strip()))
     if count > 1:
         require(
             1 <= story <= count, f"story is {show(story)}, but the text holds {count} stories: choose 1 to {count}."
@@ -79,6 +82,8 @@ def _checked(text: str) -> str:
 
 
 def _read_text(text: str, line: int | None) -> PromptSchedule:
+    if scenes := split_scene_lines(text):
+        return from_scene_line(choose_scene_line(scenes, line))
     bare = add_braces(text.strip())
     stories = split_stories(bare)
     if line is not None or len(stories) > 1:
@@ -140,7 +145,8 @@ def _read_strings(prompts: Sequence[str]) -> PromptSchedule:
         return from_text("\n".join(prompts))
     check_strings(prompts)
     count = len(prompts)
-    return PromptSchedule(tuple(Segment(Time(100 * at / count, "percent"), text) for at, text in enumerate(prompts)))
+    segments = (Segment(Time(100 * at / count, "percent"), text) for at, text in enumerate(prompts))
+    return with_shots(PromptSchedule(tuple(segments)))
 
 
 # -- values -----------------------------------------------------------------------------------------------------------
@@ -185,6 +191,6 @@ def _read_prompts(source: Mapping[str, Any]) -> PromptSchedule:
             f'["3s", "a prompt"], or switch_frame_indices.'
         )
     if not isinstance(prompts[0], Mapping):
-        return from_memflow(source)
+        return with_shots(from_memflow(source))
     wrapped = None if "startTime" in prompts[0] else from_wrapped_records(source)
     return from_timeline(prompts) if wrapped is None else wrapped

@@ -3,7 +3,8 @@
 list    `[{"time": "10s", "prompt": "...", "switch": "cut", "seed": 1}, ...]` or `[["10s", "..."], ...]`. `time` is a
         text as in the text form, a number (a video frame) or `{"s": 10}` with a unit of `Time`; in its place `start_s`,
         `frame`, `chunk`, `latent` or `percent` may hold the number. With the switch `blend` there may be
-        `"blend": {"chunks": 6, "path": "spherical"}`, or `"s"` for `"chunks"`. `"recall": ["hero"]` recalls pins.
+        `"blend": {"chunks": 6, "path": "spherical"}`, or `"s"` for `"chunks"`.
+        `"recall": ["hero"]` recalls pins; `"loras": [["name", 0.8]]` gives the model LoRAs.
 object  `{"segments": list form, "global_prompt": "...", "length": time, "pins": [...]}`, each pin as in
         `{"time": "3.5s", "name": "hero"}`, with a name or without; times as in the list form.
 """
@@ -14,13 +15,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .errors import ScheduleError, require, show
+from .foreign import switch_of, words_note
 from .notes import Note, listed, note
 from .schedule import Blend, Pin, PromptSchedule, Segment
 from .time import Time, parse_time
 
 _TIME_UNITS = {"start_s": "s", "frame": "frames", "chunk": "chunks", "latent": "latent", "percent": "percent"}
 _TIME_KEYS = ("time", *_TIME_UNITS)
-_ENTRY_KEYS = (*_TIME_KEYS, "prompt", "switch", "seed", "blend", "recall")
+_ENTRY_KEYS = (*_TIME_KEYS, "prompt", "switch", "seed", "blend", "recall", "loras")
 _PIN_KEYS = (*_TIME_KEYS, "name")
 _BLEND_KEYS = ("chunks", "s", "path")
 # notes are those of the route that answers with this form, and change nothing
@@ -42,7 +44,13 @@ def _told(entries: Sequence[Any]) -> list[Note]:
     """What is told of times without a unit that count video frames; a 0 alone means the same in both."""
     times = [entry.get("time") for entry in entries if isinstance(entry, Mapping)]
     bare = [number for number, time in enumerate(times, 1) if isinstance(time, (int, float)) and time]
-    return [note("numbers without a unit are video frames ({0})", listed(bare))] if bare else []
+    told = [note("numbers without a unit are video frames ({0})", listed(bare))] if bare else []
+    return [*told, *_words(entries)]
+
+
+def _words(entries: Sequence[Any]) -> list[Note]:
+    words = [entry.get("switch") for entry in entries if isinstance(entry, Mapping)]
+    return words_note([word for word in words if isinstance(word, str)])
 
 
 def from_object(source: Mapping[str, Any]) -> PromptSchedule:
@@ -57,6 +65,7 @@ def from_object(source: Mapping[str, Any]) -> PromptSchedule:
         global_prompt=source.get("global_prompt", ""),
         length=None if length is None else _time(length),
         pins=tuple(_pin(pin, number) for number, pin in enumerate(pins, 1)),
+        notes=tuple(_words(segments)),
     )
 
 
@@ -83,11 +92,17 @@ def _segment(entry: object) -> Segment:
     return Segment(
         start,
         entry["prompt"],
-        switch=entry.get("switch", "recache"),
+        switch=_switch(entry.get("switch", "recache")),
         seed=entry.get("seed"),
         blend=None if entry.get("blend") is None else _blend(entry["blend"]),
         recall=entry.get("recall", ()),
+        loras=entry.get("loras", ()),
     )
+
+
+def _switch(word: object) -> Any:
+    """A switch, where a word of another program stands for one; else the value itself, for Segment to check."""
+    return (switch_of(word) if isinstance(word, str) else None) or word
 
 
 def _pin(pin: object, number: int) -> Pin:

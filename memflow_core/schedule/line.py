@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from ..config import BLEND_PATHS, SWITCHES
 from .errors import ScheduleError
-from .schedule import Blend, Segment, is_pin_name
+from .foreign import MARKS, foreign_switch
+from .lora import Lora, is_lora_option, read_lora
+from .schedule import LATER_SWITCHES, Blend, Segment, is_pin_name
 from .time import Time, clock_end, match_count, parse_time
 
 # Every repetition below is followed by something it cannot match itself, so that matching takes linear time.
 OPTION = re.compile(r"[ \t]*\[([^\[\]]*)\]")
 _BLEND_LIKE = rf"blend(?:[ \t]+(?:[-+]?[0-9.][\w.]*|{'|'.join(BLEND_PATHS)})){{0,2}}"
 _SEED_LIKE = r"seed[ \t:=]*(?:[0-9]+[ \t]*)?"
-OPTION_LIKE = re.compile(rf"[ \t]*\[[ \t]*(?:{_SEED_LIKE}|(?:{'|'.join(SWITCHES)}|{_BLEND_LIKE})[ \t]*)(?:\]|:|$)")
+# prompts could begin with `[jump]` before that was an option, and still can
+_FIRST_SWITCHES = "|".join(switch for switch in SWITCHES if switch not in LATER_SWITCHES)
+_LORA_LIKE = r"lora[ \t]+[^\[\]]{1,300}[ \t][-+]?[0-9.]{1,9}[ \t]*(?=\])"
+_MARK_LIKE = rf"(?i:{'|'.join(MARKS)})[ \t]*(?=\])"
+OPTION_LIKE = re.compile(
+    rf"[ \t]*\[[ \t]*(?:{_SEED_LIKE}|{_LORA_LIKE}|{_MARK_LIKE}|(?:{_FIRST_SWITCHES}|{_BLEND_LIKE})[ \t]*)(?:\]|:|$)"
+)
 _SEED = re.compile(r"seed[ \t:=]+([0-9]{1,20})")
 
 
@@ -29,6 +38,8 @@ class Entry:
     weak   whether it stands in front of words without a colon.
     numbers  of the lines behind its first.
     optioned  whether options are written with it.
+    later     of them, switches that may be the name of a pin, too: [jump], [fresh], and other programs' words.
+    foreign   other programs' words that were taken as its switch.
     """
 
     number: int
@@ -44,6 +55,9 @@ class Entry:
     weak: bool = False
     numbers: list[int] = field(default_factory=list)
     optioned: bool = False
+    later: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+    loras: list[Lora] = field(default_factory=list)
 
     @property
     def text(self) -> str:
@@ -64,10 +78,17 @@ class Entry:
             seed=self.seed,
             blend=self.blend,
             recall=tuple(self.recall),
+            loras=tuple(self.loras),
         )
 
     def take_option(self, option: str) -> str:
-        """Apply an option. Returns its kind, of which a line has only one: seed, switch, or the pin's name."""
+        """Apply an option. Returns its kind, of which a line has only one: seed, switch, or the name of a pin or LoRA.
+
+        Raises ScheduleError for one that is unknown.
+        """
+        if is_lora_option(option):
+            self.loras.append(read_lora(option))
+            return f"[lora {self.loras[-1].name}]"
         if seed := _SEED.fullmatch(option):
             self.seed = int(seed[1])
             return "seed"
@@ -75,6 +96,9 @@ class Entry:
             self.switch = "blend"
             self.blend = _parse_blend(option)
             return "switch"
+        if option in LATER_SWITCHES or foreign_switch(option):
+            self.later.append(option)
+            return f"[{option}]"
         if option in SWITCHES:
             self.switch = option
             return "switch"
@@ -82,6 +106,20 @@ class Entry:
             raise unknown_option(option)
         self.recall.append(option)
         return f"[{option}]"
+
+    def settle_switch(self, pins: Collection[str]) -> None:
+        """Take [jump], [fresh] and other programs' words as pins of that name, if there are any, else as switches.
+
+        Raises ScheduleError for a second switch.
+        """
+        for option in self.later:
+            if option in pins:
+                self.recall.append(option)
+            elif self.switch != "recache" or self.blend is not None:
+                raise ScheduleError(f"option [{option}] is the second switch of this line: keep one.")
+            else:
+                self.foreign += [option] if foreign_switch(option) else []
+                self.switch = foreign_switch(option) or option
 
 
 def match_entry(line: str, number: int) -> Entry | None:
@@ -162,8 +200,8 @@ def misplaced_option(text: str) -> ScheduleError:
 
 def unknown_option(option: str) -> ScheduleError:
     return ScheduleError(
-        f"option [{option[:30]}] is unknown: use {', '.join(f'[{name}]' for name in SWITCHES)}, [seed 7] or the name "
-        f"of a pin (a header like 'pin hero: 3.5s' makes one)."
+        f"option [{option[:30]}] is unknown: use {', '.join(f'[{name}]' for name in SWITCHES)}, [seed 7], "
+        f"[lora name 0.8] or the name of a pin (a header like 'pin hero: 3.5s' makes one)."
     )
 
 

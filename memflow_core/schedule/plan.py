@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Collection
 from dataclasses import KW_ONLY, asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from ..config import MemoryConfig
 from .errors import ScheduleError, require, shorten
 from .grid import ChunkGrid
+from .lora import Lora
 from .notes import Note
+from .reach import FRESH, farthest_position
 from .time import Time
 
 
@@ -22,6 +26,7 @@ class PlacedSegment:
     delay_s       seconds from the requested start to the start of the chunk.
     blend_chunks  over how many chunks a `blend` moves the text; 0 for every other switch.
     recall        names of the pins that stand in the bank in this segment.
+    loras         LoRAs that the model has in this segment.
     """
 
     start_chunk: int
@@ -35,6 +40,15 @@ class PlacedSegment:
     blend_chunks: int = 0
     blend_path: str = "linear"
     recall: tuple[str, ...] = ()
+    loras: tuple[Lora, ...] = ()
+
+
+def _plain(segment: PlacedSegment) -> dict[str, Any]:
+    """Fields of a segment, fit for JSON; with the key `loras` where there are any."""
+    fields = asdict(segment)
+    del fields["loras"]
+    loras = [[lora.name, lora.strength] for lora in segment.loras]
+    return fields | ({"loras": loras} if loras else {})
 
 
 @dataclass(frozen=True)
@@ -69,6 +83,22 @@ class Plan:
                 return index
         raise IndexError(f"the plan has no chunk {chunk}: it has {self.chunks} chunks.")
 
+    @cached_property
+    def story_starts(self) -> tuple[int, ...]:
+        """Chunks at which a story begins: 0, and the first ones of fresh prompts."""
+        return (0, *(one.start_chunk for one in self.segments[1:] if one.switch == FRESH))
+
+    def story_chunk(self, chunk: int) -> int:
+        """Number of a chunk within the story that it belongs to."""
+        starts = self.story_starts
+        return chunk - starts[bisect_right(starts, chunk) - 1]
+
+    def reach(self, shot_offset: int) -> int:
+        """Latent frames that absolute positions have to reach. shot_offset: by how many a jump moves them on."""
+        changes = [(segment.start_chunk, segment.switch) for segment in self.segments[1:]]
+        frames = self.grid.latent_frames
+        return farthest_position(changes, self.chunks, chunk_frames=frames, shot_offset=shot_offset)
+
     def check_memory(self, memory: MemoryConfig, also: Collection[int] = (), done: int = 0) -> None:
         """Raise ScheduleError unless the memory can hold what is pinned.
 
@@ -77,7 +107,7 @@ class Plan:
         """
         if not self.pins:
             return
-        if memory.retrieval in ("none", "reference"):
+        if not memory.holds_pins:
             lack = "keeps no bank to hold them" if memory.retrieval == "none" else "knows no pins"
             raise ScheduleError(
                 f"the schedule has {self.pins[0]}, but memory retrieval is {memory.retrieval!r}, which {lack}: "
@@ -87,6 +117,8 @@ class Plan:
         unnamed = deque(sorted(pin.frame for pin in self.pins if pin.name is None))
         held = {*memory.pins, *also}
         for number, segment in enumerate(self.segments, 1):
+            if segment.start_chunk in self.story_starts[1:]:
+                held = {frame for frame in held if frame >= segment.start_chunk * self.grid.latent_frames}
             while unnamed and unnamed[0] < segment.end_chunk * self.grid.latent_frames:
                 held.add(unnamed.popleft())
             if segment.end_chunk <= done:
@@ -119,7 +151,7 @@ class Plan:
             "video_frames": frames,
             "seconds": frames / self.grid.fps,
             "segments": [
-                asdict(segment)
+                _plain(segment)
                 | {
                     "recall": list(segment.recall),
                     "start_frame": self.grid.start_px(segment.start_chunk),
@@ -146,7 +178,8 @@ class Plan:
             if alone >= segment.end_chunk:
                 until = f"cut short at {self.grid.start_s(segment.end_chunk):.2f} s"
             line += f", blends in over {segment.blend_chunks} chunks, {until}"
-        return line + "".join(f", remembers {name}" for name in segment.recall)
+        line += "".join(f", remembers {name}" for name in segment.recall)
+        return line + "".join(f", with LoRA {lora.name} at {lora.strength:g}" for lora in segment.loras)
 
     def _pin_line(self, pin: PlacedPin) -> str:
         start = self._pin_start(pin)

@@ -6,16 +6,21 @@ refused: it may count seconds or video frames.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
+from .columns import Columns, Row, with_joins
 from .errors import ScheduleError, shorten, show
 from .limits import check_count
+from .line import Entry
 from .notes import note
 from .schedule import PromptSchedule
-from .table_form import Columns, Row, columns_of, entry_of, schedule_of
+from .table_form import columns_of, entry_of, schedule_of
 from .time import MAX_TIME, Time
+
+Made = TypeVar("Made")
 
 
 def is_records(value: object) -> bool:
@@ -32,14 +37,22 @@ def from_records(records: Sequence[Any]) -> PromptSchedule:
     columns = columns_of(names)
     if columns is None:
         raise ScheduleError('an entry has no time or no prompt: write each as {"time": "10s", "prompt": "..."}.')
-    entries = []
-    for number, record in enumerate(records, 1):
+    cells = partial(_cells, names=names, columns=columns)
+    rows = [Row(0, _at(number, partial(cells, record))) for number, record in enumerate(records, 1)]
+    columns, joins = with_joins(columns, [Row(0, names), *rows])
+    entries: list[Entry] = []
+    for number, row in enumerate(rows, 1):
         before = entries[-1].end if entries else Time(0, "s")
-        try:
-            entries.append(entry_of(Row(number, _cells(record, names, columns)), columns, before, ""))
-        except ScheduleError as error:
-            raise ScheduleError(f"entry {number}: {error}") from None
-    return schedule_of(entries, columns.notes(), bare=False)
+        entry = _at(number, lambda row=row, before=before: entry_of(row, columns, before, ""))
+        entries.append(replace(entry, number=number))
+    return schedule_of(entries, [*columns.notes(), *joins], bare=False)
+
+
+def _at(number: int, read: Callable[[], Made]) -> Made:
+    try:
+        return read()
+    except ScheduleError as error:
+        raise ScheduleError(f"entry {number}: {error}") from None
 
 
 def from_wrapped_records(source: Mapping[str, Any]) -> PromptSchedule | None:

@@ -13,8 +13,10 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from ..config import BLEND_PATHS, SWITCHES
 from .errors import ScheduleError, check_text, require, shorten, show
 from .grid import ChunkGrid
+from .lora import Lora, check_loras
 from .notes import Note, note
 from .plan import PlacedPin, PlacedSegment, Plan
+from .reach import FRESH, JUMP
 from .time import Time
 
 MAX_SEED = 2**64 - 1
@@ -27,7 +29,9 @@ _NO_LETTER = (
     r"\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65\uffe0-\uffff\U000e0000-\U0010ffff"
 )
 _PIN_NAME = re.compile(rf"(?:[A-Za-z_]|[^\x00-\x7f{_NO_LETTER}])(?:[A-Za-z0-9_-]|[^\x00-\x7f{_NO_LETTER}]){{0,39}}")
-_RESERVED = (*SWITCHES, "seed")
+# switches that came later than names: a pin that has one keeps it
+LATER_SWITCHES = (JUMP, FRESH)
+_RESERVED = (*(switch for switch in SWITCHES if switch not in LATER_SWITCHES), "seed")
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ class Segment:
     seed    for this segment's noise; None: the stream's.
     blend   for the switch `blend`, and only for it; None there takes the defaults.
     recall  names of the pins that stand in the memory bank in this segment.
+    loras   LoRAs that the model has in this segment, and no other.
 
     Raises ScheduleError for a field that is not as it must be.
     """
@@ -93,6 +98,7 @@ class Segment:
     seed: int | None = None
     blend: Blend | None = None
     recall: tuple[str, ...] = ()
+    loras: tuple[Lora, ...] = ()
 
     def __post_init__(self) -> None:
         require(isinstance(self.start, Time), f"segment start is {show(self.start)}, but must be a Time.")
@@ -104,6 +110,7 @@ class Segment:
         )
         self._check_blend()
         self._check_recall()
+        object.__setattr__(self, "loras", check_loras(self.loras))
 
     def _check_blend(self) -> None:
         if self.switch == "blend" and self.blend is None:
@@ -215,9 +222,14 @@ class PromptSchedule:
         pins = self._place_pins(chunks, grid)
         self._check_recalls(starts, pins, grid)
         segments = tuple(self._place_segments(starts, requested, chunks, grid))
-        told = [note("the first prompt follows none: its [{0}] does nothing", self.segments[0].switch)]
-        idle = self.segments[0].switch != "recache"
-        return Plan(segments, chunks, grid, pins, (*self.notes, *(told if idle else [])))
+        told = []
+        if self.segments[0].switch != "recache":
+            told.append(note("the first prompt follows none: its [{0}] does nothing", self.segments[0].switch))
+        plan = Plan(segments, chunks, grid, pins, self.notes)
+        last = plan.story_starts[-1] * grid.latent_frames
+        if count := sum(pin.name is None and pin.frame < last for pin in pins):
+            told.append(note("[fresh] forgets the pins without a name before it ({0})", count))
+        return replace(plan, notes=(*plan.notes, *told))
 
     def within(self, grid: ChunkGrid, chunks: int) -> PromptSchedule:
         """The schedule without what lies beyond the first `chunks` chunks, which is noted.
@@ -267,6 +279,7 @@ class PromptSchedule:
                     blend_chunks=segment.blend.chunks(grid) if segment.blend else 0,
                     blend_path=segment.blend.path if segment.blend else "linear",
                     recall=segment.recall,
+                    loras=segment.loras,
                 )
             )
         return placed
@@ -309,6 +322,11 @@ class PromptSchedule:
             require(name not in known, f"two pins have the name {name!r}: every name stands for one moment.")
             known.add(name)
         for index, segment in enumerate(self.segments):
+            require(
+                segment.switch not in LATER_SWITCHES or segment.switch not in known,
+                f"{self._label(index)} has the switch {segment.switch!r}, but a pin has that name too, and both are "
+                f"written [{segment.switch}]: give the pin another name.",
+            )
             for name in segment.recall:
                 if name not in known:
                     raise ScheduleError(
@@ -318,8 +336,16 @@ class PromptSchedule:
 
     def _check_recalls(self, starts: Sequence[int], pins: Sequence[PlacedPin], grid: ChunkGrid) -> None:
         named = {pin.name: pin for pin in pins if pin.name is not None}
+        began, fresh = 0, ""
         for index, start in enumerate(starts):
+            if index and self.segments[index].switch == FRESH:
+                began, fresh = start * grid.latent_frames, f"at {grid.start_s(start):.2f} s"
             for name in self.segments[index].recall:
+                require(
+                    named[name].frame >= began,
+                    f"{self._label(index)} asks for [{name}], but the [{FRESH}] prompt {fresh} forgets all that was "
+                    f"made before it: pin a moment after it, or write [cut] in place of [{FRESH}].",
+                )
                 require(
                     named[name].frame < start * grid.latent_frames,
                     f"{self._label(index)} asks for [{name}] and starts at {grid.start_s(start):.2f} s, but "

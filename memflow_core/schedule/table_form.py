@@ -9,13 +9,14 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ..config import SWITCHES
 from .assembly import assemble
+from .columns import EMPTY, Columns, Row, with_joins
 from .entries import Left, at_line, refuse_times
 from .errors import ScheduleError, shorten
 from .fold import fold
+from .foreign import switch_of, with_shots, words_note
 from .guard import looks_timed
 from .headers import match_header
 from .leftovers import is_negative_line
@@ -45,6 +46,8 @@ _NAMES = {
     "scene": "scene scenes shot szene scène escena cena сцена 场景 シーン",
     "seed": "seed",
     "switch": "switch",
+    # how a part joins the one before it, in other programs
+    "join": "transition transitiontype transitionfromprevious transitionin join jointype",
 }
 _KINDS = {name: kind for kind, names in _NAMES.items() for name in names.split()}
 _UNIT = re.compile(rf"(?:^|[(\[_, ]+)({UNIT})[)\]]*$", re.IGNORECASE)
@@ -56,39 +59,6 @@ _FRACTION = re.compile(r"[0-9]+[.,][0-9]+")
 # what Audacity writes are seconds
 _LABEL_TIME = re.compile(r"[0-9]+\.[0-9]{6}")
 _DECIMALS = re.compile(r"[0-9]{3}(?![0-9])|0[0-9]")
-
-
-@dataclass(frozen=True)
-class Row:
-    """Cells of one row, and the number of its first line."""
-
-    number: int
-    cells: list[str]
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Which column holds what; None for one that there is not.
-
-    units    by column, from its name.
-    unread   names of the columns that are left out.
-    width    how many columns have names.
-    options  columns of seeds and switches, by these words.
-    """
-
-    prompt: int
-    start: int | None
-    end: int | None
-    duration: int | None
-    units: dict[int, str]
-    unread: list[str]
-    width: int
-    options: dict[str, int]
-
-    def notes(self) -> list[Note]:
-        """What is left out."""
-        unread = ", ".join(shorten(name, 20) for name in self.unread if name)
-        return [note("columns left out: {0}", unread)] if unread else []
 
 
 def read_table(text: str) -> PromptSchedule | None:
@@ -190,7 +160,7 @@ def columns_of(names: Sequence[str]) -> Columns | None:
     start, duration = found.get("start"), found.get("duration")
     if prompt is None or (start is None and duration is None):
         return None
-    options = {kind: found[kind] for kind in ("seed", "switch") if kind in found}
+    options = {kind: found[kind] for kind in ("seed", "switch", "join") if kind in found}
     unread = [name for place, name in enumerate(known) if place not in (prompt, *found.values())]
     return Columns(prompt, start, found.get("end"), duration, units, unread, len(known), options)
 
@@ -205,13 +175,14 @@ def _with_names(rows: Sequence[Row], delimiter: str) -> PromptSchedule | None:
         _refuse_unknown_names(rows)
         return None
     _refuse_twice(rows[0], columns)
+    columns, joins = with_joins(columns, rows)
     check_count("prompts", len(rows) - 1)
     entries: list[Entry] = []
     for row in rows[1:]:
         before = entries[-1].end if entries else Time(0, "s")
         entries.append(at_line(row.number, lambda row=row, before=before: entry_of(row, columns, before, delimiter)))
     bare = columns.start is not None and columns.start not in columns.units
-    return schedule_of(entries, columns.notes(), bare)
+    return schedule_of(entries, [*columns.notes(), *joins], bare)
 
 
 def _refuse_twice(row: Row, columns: Columns) -> None:
@@ -304,14 +275,15 @@ def _not_empty(prompt: str) -> str:
 
 
 def _take_option(entry: Entry, kind: str, cell: str) -> None:
-    if cell in ("", "-", "None"):
+    if cell in EMPTY:
         return
     if kind == "seed":
         if not (cell.isascii() and cell.isdigit() and len(cell) <= _MOST_DIGITS):
             raise ScheduleError(f"{shorten(cell)} in the column of seeds is no whole number.")
         entry.seed = int(cell)
-    elif cell in SWITCHES:
-        entry.switch = cell
+    elif switch := switch_of(cell):
+        entry.switch = switch
+        entry.foreign += [cell] if switch != cell else []
     else:
         raise ScheduleError(f"{shorten(cell)} in the column of switches is none: write {', '.join(SWITCHES)}.")
 
@@ -388,4 +360,5 @@ def schedule_of(entries: list[Entry], told: list[Note], bare: bool) -> PromptSch
     prompts = [left.take(entry.text, entry.number) for entry in entries]
     if bare and any(entry.start.unit == "frames" for entry in entries):
         told = [*told, note("numbers without a unit are video frames")]
-    return assemble(entries, prompts, left, told)
+    told = [*told, *words_note([word for entry in entries for word in entry.foreign])]
+    return with_shots(assemble(entries, prompts, left, told))

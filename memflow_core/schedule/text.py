@@ -13,10 +13,10 @@ Each change of prompt is a line `time options: prompt`, which holds until the ne
 
 time      `10s`, `2min`; `0:10`, `1:02.5` or `1:00:00` (minutes and seconds, hours before them); `160f`: a video
           frame, as is a bare `160`, which is told; `12c`: a chunk; `39l`: a latent frame; `50%` of the story.
-options   `[recache]`, `[soft]`, `[cut]`, `[blend]`: how the prompt takes over. A blend may name its length and its
-          path: `[blend 6]` chunks (4 where none is named), `[blend 3s]`, `[blend 6 spherical]` (else linear).
-          `[seed 7]`: the segment's seed. `[hero]`: the pin of that name stands in memory in this segment; there may be
-          several.
+options   `[recache]`, `[soft]`, `[cut]`, `[blend]`, `[jump]`, `[fresh]` (a new story): how the prompt takes over. A
+          blend may name its length and its path: `[blend 6]` chunks (4 where none is named), `[blend 3s]`,
+          `[blend 6 spherical]` (else linear). `[seed 7]`: the segment's seed. `[hero]`: the pin of that name stands in
+          memory in this segment. `[lora name 0.8]`: a LoRA that the model has in it. There may be several of both.
 prompt    the rest of the line. A line without a time goes on with the prompt before it, joined by a space; text before
           the first time starts at 0. A prompt in double quotes is a JSON string: `"\n"` is a new line in it, `"\""`
           a quote. Quotes are needed where a prompt is empty, starts with a quote or a bracket, or holds line breaks or
@@ -59,6 +59,7 @@ from .entries import (
 )
 from .errors import ScheduleError, shorten
 from .fold import fold
+from .foreign import begins_shot, shots_note, words_note
 from .guard import count_times, looks_timed
 from .headers import Headers, is_time, match_header, match_pin
 from .leftovers import is_negative_line
@@ -86,9 +87,11 @@ def from_text(text: str) -> PromptSchedule:
     if not reader.entries:
         _check_comments(text)
     _check_slips(lines, reader)
+    literal = reader.literal()
     schedule = reader.schedule()
     if len(reader.entries) < 2 and (len(schedule.segments) < 2 or not reader.entries):
-        _check_crowd([line for line in lines if line.number in reader.words or line.text[0] == "#"])
+        words = reader.words - literal
+        _check_crowd([line for line in lines if line.number in words or line.text[0] == "#"])
     return schedule
 
 
@@ -128,12 +131,7 @@ def _check_slips(lines: list[Line], reader: _Reader) -> None:
     """Raise ScheduleError for a line that was meant to begin a prompt: the words behind a slip, or one left out."""
     ranges = any(entry.end for entry in reader.entries)
     bullets = any(line.text[0] in "-*\u2022" for line in lines if line.number in reader.timed)
-    literal = {
-        number
-        for entry in reader.entries
-        if quoted_string(entry.text) is not None
-        for number in [entry.number, *entry.numbers]
-    }
+    literal = reader.literal()
     inner = {number for entry in reader.entries for number in entry.numbers}
     inner |= {number for number, _ in reader.lead} if reader.entries else set()
     for line in lines:
@@ -222,6 +220,11 @@ class _Reader:
         else:
             self.lead.append((line.number, line.text))
 
+    def literal(self) -> set[int]:
+        """Numbers of the lines of prompts in double quotes, which may be several; nothing in them is a time."""
+        quoted = [entry for entry in self.entries if quoted_string(entry.text) is not None]
+        return {number for entry in quoted for number in [entry.number, *entry.numbers]}
+
     def _leave_heading(self, line: Line) -> None:
         """Leave out a heading without a time; one of a negative prompt with the words below it."""
         negative = is_negative_line(fold(line.text).text)
@@ -230,6 +233,7 @@ class _Reader:
         (self.left.negatives if negative else self.left.lines).append(line.number)
 
     def _begin(self, entry: Entry, line: Line) -> None:
+        entry.settle_switch(self.headers.names)
         for name in entry.recall:
             if name not in self.headers.names:
                 raise unknown_option(name)
@@ -269,7 +273,9 @@ class _Reader:
         """Return what was read. Raises ScheduleError with the number of the line."""
         self._drop_preamble()
         if not self.entries:
-            return self._made(self._untimed(), None)
+            segments = self._untimed()
+            shots = any(begins_shot(segment.prompt) for segment in segments[1:])
+            return self._made(segments, None).with_notes(shots_note([self.lead[0][0]] if shots else []))
         without_list_marks(self.entries)
         entries = split_entries(self.entries)
         unwrap(entries, self.left)
@@ -279,8 +285,9 @@ class _Reader:
         prompts = [clean_prompt(entry.text, entry.number, self.left) for entry in entries]
         self._check_single(entries)
         ranges = read_ranges([(entry.start, entry.end) for entry in entries])
-        told = unitless(entries)
+        told = [*unitless(entries), *words_note([word for entry in entries for word in entry.foreign])]
         kept = without_repeats(entries, prompts, self.left)
+        told += shots_note([one.number for one, text in kept[1:] if begins_shot(text) and not one.optioned])
         entries, prompts = [entry for entry, _ in kept], [prompt for _, prompt in kept]
         segments = segments_of(entries, prompts)
         if self.lead:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from .entries import is_plain_prompt
+from .foreign import begins_shot
 from .schedule import Blend, PromptSchedule, Segment
 from .time import format_time
 
@@ -26,7 +27,9 @@ def to_text(schedule: PromptSchedule, notes: bool = False) -> str:
     for segment in schedule.segments:
         # a number without a unit is told, and the same prompt again without an option only holds the one before it
         unit = "f" if segment.start.unit == "frames" and segment.start.value else ""
-        written = _options_of(segment) or (["recache"] if segment.prompt == before else [])
+        # the same prompt again, or what begins a shot in another program
+        plain = segment.prompt == before or (before is not None and begins_shot(segment.prompt))
+        written = _options_of(segment) or (["recache"] if plain else [])
         options = "".join(f" [{option}]" for option in written)
         lines.append(f"{format_time(segment.start)}{unit}{options}: {_quote(segment.prompt)}")
         before = segment.prompt
@@ -44,7 +47,7 @@ def _options_of(segment: Segment) -> list[str]:
         options[-1] += "" if segment.blend.path == "linear" else f" {segment.blend.path}"
     if segment.seed is not None:
         options.append(f"seed {segment.seed}")
-    return [*options, *segment.recall]
+    return [*options, *segment.recall, *map(str, segment.loras)]
 
 
 def _quote(prompt: str) -> str:
