@@ -44,12 +44,19 @@ class Draft:
     """
 
     def __init__(self, target: Path):
+        self._make(target)
+        # a sweep that met the draft before it was locked took it for a stale one
+        while not self.is_there():
+            self.file.close()
+            self._make(target)
+
+    def _make(self, target: Path) -> None:
         self.path = target.with_name(f".memflow-draft-{secrets.token_hex(8)}{target.suffix}")
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
         # 0o666 less the umask, as of any file that a program makes
         self.file = os.fdopen(os.open(self.path, flags, 0o666), "r+b", buffering=0)
         self._own = _identity(os.fstat(self.file.fileno()))
-        _lock(self.file.fileno())
+        _lock(self.file.fileno(), wait=True)
 
     def __enter__(self) -> Draft:
         return self
@@ -171,12 +178,12 @@ def _least_age_s(path: Path, descriptor: int) -> float | None:
     return 0.0 if locked else None
 
 
-def _lock(descriptor: int) -> bool | None:
+def _lock(descriptor: int, *, wait: bool = False) -> bool | None:
     """Lock an open file for as long as it is open; False if another program has, None where files have no locks."""
     if fcntl is None:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:

@@ -3,6 +3,8 @@
 from .audio import Sound
 from .drift import DriftWatch
 from .encoder import choose_codec
+from .parts import FilmPart, PartPacket
+from .peaks import Peaks, sound_peaks
 from .pixels import PinnedFrames, round_colours, to_uint8
 from .sound_track import lay_sound, read_sound
 from .stages import Pipeline
@@ -10,6 +12,9 @@ from .writer import VideoWriter
 
 __all__ = [
     "DriftWatch",
+    "FilmPart",
+    "PartPacket",
+    "Peaks",
     "PinnedFrames",
     "Pipeline",
     "Sound",
@@ -18,5 +23,6 @@ __all__ = [
     "lay_sound",
     "read_sound",
     "round_colours",
+    "sound_peaks",
     "to_uint8",
 ]

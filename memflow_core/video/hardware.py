@@ -85,6 +85,8 @@ def hardware_codecs(codec: Codec) -> list[Codec]:
             options=hardware.options,
             quality_options=hardware.quality_options,
             pixel_format=hardware.pixel_format,
+            # not every one of them makes a key frame where it is asked to
+            learns=False,
         )
         for maker, hardware in _HARDWARE.items()
         if f"{name}_{maker}" in av.codecs_available

@@ -58,7 +58,7 @@ def mux_fragment(
         header_bytes = buffer.tell()
         for track_number, packet in _by_time(tracks):
             if track_number and container == "mp4":
-                _shift(packet, priming_s)
+                shift(packet, priming_s)
             packet.stream = streams[track_number]
             file.mux(packet)
     return buffer.getvalue()[header_bytes if number else 0 :]
@@ -90,7 +90,7 @@ def remux(
                     # webm keeps no durations; without one the last frame would not count
                     packet.duration = round(1 / (rate * packet.time_base))
                 elif container == "mp4":
-                    _shift(packet, -priming_s)
+                    shift(packet, -priming_s)
                 packet.stream = streams[packet.stream.index]
                 new.mux(packet)
 
@@ -121,7 +121,8 @@ def _by_time(tracks: Sequence[Track]) -> list[tuple[int, av.Packet]]:
     return sorted(packets, key=lambda pair: packet_time_s(pair[1]))
 
 
-def _shift(packet: av.Packet, seconds: Fraction) -> None:
+def shift(packet: av.Packet, seconds: Fraction) -> None:
+    """Move a packet in time."""
     packet.pts = packet.dts = _pts(packet) + round(seconds / packet.time_base)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -57,3 +58,11 @@ class PinnedFrames:
 
 def _to_pinned(tensor: Tensor) -> Tensor:
     return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
+
+
+def to_numpy(frames: Tensor | np.ndarray) -> np.ndarray:
+    """Frames [F, H, W, 3] of any device and dtype -> uint8 in RAM. Raises ValueError for another shape."""
+    tensor = frames.detach() if isinstance(frames, Tensor) else torch.from_numpy(np.array(frames))
+    if tensor.ndim != 4 or tensor.shape[-1] != 3:
+        raise ValueError(f"frames have shape {list(tensor.shape)}, but must be [frames, height, width, 3].")
+    return to_uint8(tensor).cpu().contiguous().numpy()

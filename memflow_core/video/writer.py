@@ -12,32 +12,40 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 
 import av
 import numpy as np
-import torch
 from av.error import FFmpegError
 from torch import Tensor
 
 from ..disk import Draft, remove_stale_drafts
 from .audio import Sound, SoundEncoder
-from .encoder import FrameEncoder, VideoSettings, check_crf, choose_codec, frame_rate
+from .choice import EncoderChoice
+from .encoder import FrameEncoder, check_crf, choose_codec, frame_rate, media_type
 from .growing import GrowingFile, LostFileError
-from .hardware import prefer_hardware
-from .mux import Track, count_packets, mux_fragment, remux
-from .pixels import to_uint8
+from .mux import Track, count_packets, mux_fragment, remux, shift
+from .parts import FilmPart, PartPacket, extradata_of, noted, packets_of
+from .pixels import to_numpy
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Output:
-    """The encoder and the unfinished file, which the first frames open: they decide the size."""
+    """The encoder and the unfinished file, which the first frames open: they decide the size.
+
+    start    frames of the file before the part under way.
+    packets  of the part under way.
+    ended    whether the encoder has ended; the next frames need a new one.
+    """
 
     encoder: FrameEncoder
     file: GrowingFile
+    start: int = 0
+    packets: list[PartPacket] = field(default_factory=list)
+    ended: bool = False
 
 
 class VideoWriter:
@@ -79,8 +87,13 @@ class VideoWriter:
         self.frames = 0
         self.rate = frame_rate(fps)
         self._container, self._codec = choose_codec(self.path.suffix, codec)
-        self._crf = check_crf(self._codec, crf)
-        self._hardware = hardware
+        self._encoders = EncoderChoice(
+            self._codec,
+            container=self._container,
+            rate=self.rate,
+            crf=check_crf(self._codec, crf),
+            hardware=hardware,
+        )
         self._metadata = _check_metadata(metadata or {})
         self._late_metadata: dict[str, str] = {}
         self._output: _Output | None = None
@@ -105,6 +118,16 @@ class VideoWriter:
             self.abort()
 
     @property
+    def bytes(self) -> int:
+        """How long the unfinished file is: whole fragments, which play while more are written. Any thread may ask."""
+        return 0 if self._output is None else self._output.file.bytes
+
+    @property
+    def media_type(self) -> str | None:
+        """Type of the unfinished file with its codecs (RFC 6381), for a player that takes fragments; None for mkv."""
+        return media_type(self._container, self._codec, sound=self._sound is not None)
+
+    @property
     def encoder(self) -> str | None:
         """libav's name of the encoder; None before the first frames."""
         return None if self._output is None else self._output.encoder.name
@@ -121,7 +144,7 @@ class VideoWriter:
         if self._closed or self._broken:
             state = "broken off" if self._broken else "closed"
             raise ValueError(f"{self.path.name} is {state}: it takes no more frames.")
-        pictures = _to_numpy(frames)
+        pictures = to_numpy(frames)
         if not len(pictures):
             return
         height, width = pictures.shape[1:3]
@@ -129,8 +152,48 @@ class VideoWriter:
             self._output = self._open(height, width)
         output = self._output
         _check_size(output.encoder, height, width)
+        if output.ended:
+            output.encoder, output.ended = self._encoders.open(height, width), False
+            output.encoder.learn(pictures)
         packets = [packet for picture in pictures for packet in output.encoder.encode(picture)]
-        self._append(output, packets, self._encode_sound(frames=len(packets)))
+        self._append_part(output, packets)
+
+    def end_part(self) -> FilmPart | None:
+        """End a part of the film: what follows is encoded by itself, whatever was before.
+
+        Returns the part, for `write_part` of another film; None where it has no frames. Raises OSError as `write` does.
+        """
+        output = self._output
+        if output is None or output.ended:
+            return None
+        self._append_part(output, output.encoder.flush())
+        output.ended = True
+        part = FilmPart(self.encoding(*self._size), extradata_of(output.encoder), tuple(output.packets))
+        output.packets, output.start = [], self.frames
+        return part
+
+    def encoding(self, height: int, width: int) -> str:
+        """What frames of this size are encoded with: films of the same encoding can share parts. Opens an encoder.
+
+        Raises ValueError if the size cannot be encoded.
+        """
+        return self._encoders.digest(height, width)
+
+    def write_part(self, part: FilmPart, height: int, width: int) -> None:
+        """Append a part that another film of the same `encoding` has ended, without decoding it.
+
+        Raises ValueError for a part of another encoding, or inside a part, and OSError as `write` does.
+        """
+        if part.encoding != self.encoding(height, width):
+            raise ValueError(f"the part was encoded in another way than {self.path.name}: encode its frames again.")
+        if self._output is None:
+            self._output = self._open(height, width)
+            self._output.ended = True
+        output = self._output
+        if not output.ended:
+            raise ValueError("a part can follow only where a part has ended: call end_part first.")
+        self._append_part(output, packets_of(part, self.rate))
+        output.packets, output.start = [], self.frames
 
     def tag(self, metadata: Mapping[str, str]) -> None:
         """Add tags that are known only later; the file has them once it is closed or aborted."""
@@ -179,9 +242,19 @@ class VideoWriter:
                 raise FileExistsError(f"{path.name} is there already in {folder}: move it away or choose another name.")
 
     def _open(self, height: int, width: int) -> _Output:
-        settings = VideoSettings(container=self._container, rate=self.rate, crf=self._crf, height=height, width=width)
-        codec = prefer_hardware(self._codec, settings) if self._hardware else self._codec
-        return _Output(FrameEncoder(codec, settings), GrowingFile(self.unfinished))
+        return _Output(self._encoders.open(height, width), GrowingFile(self.unfinished))
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        assert self._output is not None, "asked for only where frames were written"
+        return self._output.encoder.stream.height, self._output.encoder.stream.width
+
+    def _append_part(self, output: _Output, packets: Sequence[av.Packet]) -> None:
+        """Append packets of the part under way, whose times start with it."""
+        output.packets += noted(packets, self.rate)
+        for packet in packets:
+            shift(packet, output.start / self.rate)
+        self._append(output, packets, self._encode_sound(frames=len(packets)))
 
     def _encode_sound(self, *, frames: int) -> list[av.Packet]:
         """Packets of the sound up to the end of this many new frames; none in a silent video."""
@@ -213,11 +286,10 @@ class VideoWriter:
         output = self._output
         try:
             if not self._broken:
-                packets = output.encoder.flush()
-                sound_packets = self._encode_sound(frames=len(packets))
+                if not output.ended:
+                    self._append_part(output, output.encoder.flush())
                 if self._sound is not None:
-                    sound_packets += self._sound.flush()
-                self._append(output, packets, sound_packets)
+                    self._append(output, [], self._sound.flush())
                 with self._watched():
                     output.file.check()
         finally:
@@ -319,11 +391,3 @@ def _check_size(encoder: FrameEncoder, height: int, width: int) -> None:
             f"the video is {stream.width} x {stream.height} pixels, but new frames are {width} x "
             f"{height}: all frames must have the size of the first."
         )
-
-
-def _to_numpy(frames: Tensor | np.ndarray) -> np.ndarray:
-    """Frames [F, H, W, 3] of any device and dtype -> uint8 in RAM."""
-    tensor = frames.detach() if isinstance(frames, Tensor) else torch.from_numpy(np.array(frames))
-    if tensor.ndim != 4 or tensor.shape[-1] != 3:
-        raise ValueError(f"frames have shape {list(tensor.shape)}, but must be [frames, height, width, 3].")
-    return to_uint8(tensor).cpu().contiguous().numpy()
