@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .config import LatentShape, MemoryConfig, ModelConfig, SamplingConfig
+    from .keep import Keep
     from .model import Backbone
     from .play import EncodedSchedule, MemoryLog, play
     from .schedule import ChunkGrid, PromptSchedule, ScheduleError, Time, read_schedule, to_text
@@ -27,6 +28,7 @@ __all__ = [
     "Chunk",
     "ChunkGrid",
     "EncodedSchedule",
+    "Keep",
     "LatentShape",
     "MemoryConfig",
     "MemoryLog",
@@ -50,6 +52,7 @@ __all__ = [
 
 _ROOMS = {
     "config": ("LatentShape", "MemoryConfig", "ModelConfig", "SamplingConfig"),
+    "keep": ("Keep",),
     "model": ("Backbone",),
     "play": ("EncodedSchedule", "MemoryLog", "play"),
     "schedule": ("ChunkGrid", "PromptSchedule", "ScheduleError", "Time", "read_schedule", "to_text"),

@@ -8,13 +8,13 @@ from typing import Any
 from ..config import LatentShape
 from .stream import Estimate
 
-SIDE = 8  # pixels of a latent's side
 PIXEL_BYTES = 3 * 4  # of a decoded picture in RAM: three colours in float32
 WAITING_BYTES = 2 * 3  # of two pictures on their way to the encoder: three colours in 8 bits
 
-# of the Wan 2.1 VAE: numbers for each pixel of the picture, counted in a decode of 3 latent frames at a time
-CARRY_NUMBERS = 2365  # the last two inputs of every temporal convolution
-DECODE_NUMBERS = 1150  # what a decode needs beside them
+# of a VAE by the pixels of a latent's side, 8 for that of Wan 2.1 and 16 for that of Wan 2.2: numbers for each pixel of
+# the picture, counted in a decode of 3 latent frames at a time, and of one
+CARRY_NUMBERS = {8: 2365, 16: 1785}  # the last two inputs of every temporal convolution
+DECODE_NUMBERS = {8: 1150, 16: 1850}  # what a decode needs beside them; with 16, the frames of a chunk of 8 among it
 # of a light decoder, one latent frame at a time, from its layers: three blocks that look back at each of its sizes; its
 # last growth in time, before and after, and the frames that are finished
 LIGHT_CARRY_NUMBERS = 84
@@ -55,8 +55,12 @@ class Decode:
         *,
         apart: bool = False,
     ) -> Decode:
-        size = shape.batch * shape.rows * shape.columns * SIDE**2 * number_bytes
-        work, carry = (LIGHT_DECODE_NUMBERS, LIGHT_CARRY_NUMBERS) if light else (DECODE_NUMBERS, CARRY_NUMBERS)
+        size = shape.batch * shape.rows * shape.columns * shape.pixels**2 * number_bytes
+        # another size of latent is taken for the larger
+        side = shape.pixels if shape.pixels in DECODE_NUMBERS else 16
+        work, carry = (DECODE_NUMBERS[side], CARRY_NUMBERS[side])
+        if light:
+            work, carry = LIGHT_DECODE_NUMBERS, LIGHT_CARRY_NUMBERS
         return Decode(weights, work=work * size, carry=carry * size, light=light, beside=beside, apart=apart)
 
 
@@ -107,13 +111,13 @@ class Footprint:
     def fixed_bytes(self) -> int:
         """Part of the peak on the device that cannot be kept elsewhere until it is needed: all but weights."""
         counted = 0 if self.decode is None or self.decode.apart else self.decode.weights
-        return self.device_bytes - self.weights - counted
+        return self.device_bytes - self.weights - self.estimate.control_weight_bytes - counted
 
     @property
     def picture_bytes(self) -> int:
         """Decoded pictures that are in RAM at once: those of a chunk and of two that are being written, or, of a
         latent, all of them."""
-        pixels = self.shape.batch * self.shape.rows * self.shape.columns * SIDE**2
+        pixels = self.shape.batch * self.shape.rows * self.shape.columns * self.shape.pixels**2
         frames = self.estimate.video_frames
         if self.decode is None:
             return frames * pixels * PIXEL_BYTES

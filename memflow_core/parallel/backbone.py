@@ -12,23 +12,18 @@ process. Heads and tokens that do not come out even are split as evenly as can b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..model import (
     Attend,
-    AttentionBackend,
     Backbone,
-    Compiler,
-    CrossAttention,
+    ControlInput,
     Modulation,
-    PassListener,
     TextKV,
     WanTree,
-    WeightSets,
-    sdpa,
 )
 from .group import Group, SharedHeads
 from .shares import shares_of, size_of
@@ -41,7 +36,8 @@ class ParallelBackbone(Backbone):
     same decisions in each, as in one process but for the rounding of sums. `share` is what the stream's cache, scores
     and states go by.
 
-    group  the processes; other arguments as `Backbone` takes them.
+    group    the processes.
+    options  more keywords of `Backbone`.
     """
 
     def __init__(
@@ -50,28 +46,26 @@ class ParallelBackbone(Backbone):
         dtype: torch.dtype = torch.float32,
         *,
         group: Group,
-        attention: AttentionBackend = sdpa,
-        reader: str = "gather",
-        compiler: Compiler | None = None,
-        cross_attention: Mapping[int, CrossAttention] | None = None,
-        weights: WeightSets | None = None,
-        listener: PassListener | None = None,
+        **options: Any,
     ):
-        super().__init__(
-            tree,
-            dtype,
-            attention=attention,
-            reader=reader,
-            compiler=compiler,
-            cross_attention=cross_attention,
-            weights=weights,
-            listener=listener,
-        )
+        super().__init__(tree, dtype, **options)
         self.group = group
         self.share = self._heads = SharedHeads(group, self.heads)
 
-    def __call__(self, x: Tensor, timesteps: Tensor | float, text: list[TextKV], attend: Attend) -> Tensor:
-        """Predict the flow of noisy latent frames, as `Backbone` does; x and the flow are whole in every process."""
+    def __call__(
+        self,
+        x: Tensor,
+        timesteps: Tensor | float,
+        text: list[TextKV],
+        attend: Attend,
+        control: ControlInput | None = None,
+    ) -> Tensor:
+        """Predict the flow of noisy latent frames, as `Backbone` does; x and the flow are whole in every process.
+
+        Raises ValueError for a control, which one process alone can take.
+        """
+        if control is not None:
+            raise ValueError("a control cannot steer a stream that several processes share: use one process.")
         return super().__call__(x, timesteps, text, self._exchanged(attend, x))
 
     def write(self, x: Tensor, timesteps: Tensor | float, text: list[TextKV], attend: Attend) -> None:
@@ -84,6 +78,9 @@ class ParallelBackbone(Backbone):
 
     def _tokens_of_ranks(self, tokens: int) -> list[slice]:
         return shares_of(tokens, self.group.size, larger_last=True)
+
+    def _own_tokens(self, tokens: int) -> int:
+        return size_of(self._tokens_of_ranks(tokens)[self.group.rank])
 
     def _embed_patches(self, x: Tensor) -> Tensor:
         """[B, C, F, h, w] -> [B, F, own tokens, dim]."""

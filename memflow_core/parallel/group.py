@@ -84,7 +84,9 @@ class SharedHeads(HeadShare):
 
     def gather(self, parts: Sequence[Tensor], dim: int) -> list[Tensor]:
         dim %= parts[0].ndim
-        return list(self._group.gather(torch.stack(list(parts)), self.shares, dim + 1).unbind())
+        # pins and an archive wait on the CPU, where a group of GPUs exchanges nothing
+        stacked = torch.stack(list(parts)).to(self._group.device)
+        return list(self._group.gather(stacked, self.shares, dim + 1).unbind())
 
 
 def _bytes_of(parts: Sequence[Tensor]) -> Tensor:

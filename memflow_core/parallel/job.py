@@ -79,14 +79,13 @@ class StreamJob:
     def _stream(self, backbone: ParallelBackbone, device: torch.device) -> Stream:
         if self.state is not None:
             return resume(self.state, backbone, device=device)
-        sampling = self.sampling or SamplingConfig()
-        frames = self.prompts.plan.chunks * sampling.chunk_frames
+        memory, sampling, plan = self.memory or MemoryConfig(), self.sampling or SamplingConfig(), self.prompts.plan
         return Stream(
             backbone,
             self.shape,
-            memory=self.memory,
+            memory=memory,
             sampling=sampling,
             seed=self.seed,
-            frames=frames,
+            frames=plan.reach(memory.shot_offset),
             device=device,
         )

@@ -20,7 +20,8 @@ class EncodedSchedule:
     embeddings  [1 or B, length, text_dim], one for each segment; kept as a tuple.
     weights     names of the model's weights, one for each segment; none where all have the model's own.
 
-    Raises ValueError unless schedule, plan, embeddings and weights have the same number of segments.
+    Raises ValueError unless schedule, plan, embeddings and weights have the same number of segments, and for one that
+    asks for a LoRA and has the model's own weights.
     """
 
     schedule: PromptSchedule
@@ -37,6 +38,12 @@ class EncodedSchedule:
                 f"the schedule has {counts[0]} segments, its plan {counts[1]}, and there are {counts[2]} embeddings: "
                 f"each segment needs its place and its embedding."
             )
+        for segment, weights in zip(self.schedule.segments, self.weights, strict=True):
+            if not weights and (asked := next((lora for lora in segment.loras if lora.strength), None)):
+                raise ValueError(
+                    f"the prompt {segment.prompt[:40]!r} asks for LoRA {asked.name!r}, but its weights are the model's "
+                    f"own: give weights by name, as MemFlow Prompt Schedule does, or take [{asked}] out."
+                )
 
     def with_prompt(self, chunk: int, prompt: str, switch: str, embedding: Tensor) -> EncodedSchedule:
         """Insert a prompt from a chunk on, until the next segment; it replaces a segment that starts there.
@@ -47,8 +54,10 @@ class EncodedSchedule:
 
         Returns the new schedule. Raises ScheduleError for a prompt or a switch that no segment can have.
         """
-        weights = self.weights[self.plan.segment_at(chunk)]
-        new = _Part(chunk, Segment(exact_time(self.plan.grid, chunk), prompt, switch), embedding, weights)
+        into = self.plan.segment_at(chunk)
+        loras = self.schedule.segments[into].loras
+        segment = Segment(exact_time(self.plan.grid, chunk), prompt, switch, loras=loras)
+        new = _Part(chunk, segment, embedding, self.weights[into])
         parts = [part for part in self._parts() if part.start_chunk != chunk] + [new]
         return self._of(sorted(parts, key=lambda part: part.start_chunk), self.plan.chunks)
 

@@ -247,11 +247,17 @@ class LiveSchedule:
         on_hold: Callable[[], None] = lambda: None,
     ):
         self.prompts = prompts
+        self._given = prompts
         self.control = control
         self._encode = encode
         self._first = first
         self._open_end = open_end
         self._on_hold = on_hold
+
+    @property
+    def changed(self) -> bool:
+        """Whether something else was played than the schedule that was given."""
+        return self.prompts is not self._given
 
     def before_chunk(self, chunk: int) -> EncodedSchedule:
         """Return the schedule to go on with, as `play` takes it for `changes`. Blocks while the story is paused."""

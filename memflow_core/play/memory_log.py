@@ -76,6 +76,7 @@ class ChunkMemory:
     recorded  frames that became candidates after this chunk.
     share     of attention on sink, bank and window in the chunk's first step; None where it was not measured.
     archive   what was chosen from the archive before this chunk; None where nothing was.
+    even      the shares if every frame that was read had got the same; None where it was not counted.
     """
 
     chunk: int
@@ -84,13 +85,15 @@ class ChunkMemory:
     recorded: tuple[RememberedFrame, ...]
     share: Mapping[str, float] | None
     archive: ArchiveChoice | None = None
+    even: Mapping[str, float] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """All but the chunk's number, fit for JSON."""
         kinds = ("bank", "dropped", "recorded")
         frames = {kind: [asdict(frame) for frame in getattr(self, kind)] for kind in kinds}
         archive = {} if self.archive is None else {"archive": self.archive.to_dict()}
-        return {**frames, "share": None if self.share is None else dict(self.share), **archive}
+        even = {} if self.even is None else {"even": dict(self.even)}
+        return {**frames, "share": None if self.share is None else dict(self.share), **even, **archive}
 
 
 class MemoryLog:
@@ -118,6 +121,7 @@ class MemoryLog:
         recorded: list[int] = []
         candidates: set[int] = set()
         share = chosen = None
+        even: dict[str, float] | None = None
         for record in records:
             if record["event"] == "retrieve":
                 scores.add(record)
@@ -133,8 +137,13 @@ class MemoryLog:
                 self.pins.setdefault(record["frame"], set()).add(record.get("name"))
             elif record["event"] == "unpin":
                 self.pins.get(record["frame"], set()).discard(record.get("name"))
+            elif record["event"] == "switch" and record["kind"] == "fresh":
+                self._forget(index)
             elif record["event"] == "share":
                 share = {kind: float(record[kind]) for kind in KINDS}
+                # records of earlier code have none
+                parts = zip(KINDS, record["even"], strict=True) if "even" in record else ()
+                even = {kind: float(part) for kind, part in parts} or None
         after = self._frames()
         dropped = sorted((before.keys() | candidates) - after.keys())
         return ChunkMemory(
@@ -144,6 +153,7 @@ class MemoryLog:
             recorded=tuple(self._remembered(frame) for frame in sorted(recorded)),
             share=share,
             archive=None if chosen is None else self._choice(chosen, scores, after),
+            even=even,
         )
 
     def skip(self, records: Iterable[Record]) -> None:
@@ -161,6 +171,12 @@ class MemoryLog:
             recalled=tuple(self._remembered(frame, scores.mean(frame), after.get(frame, 0.0)) for frame in recalled),
             best=tuple(self._remembered(f, scores.mean(f), after.get(f, 0.0)) for f in record["frames"]),
         )
+
+    def _forget(self, chunk: int) -> None:
+        """Take up that a new story begins with a chunk: nothing of the one before is held, or pinned."""
+        self._held = {layer: [[] for _ in items] for layer, items in self._held.items()}
+        first = chunk * self.grid.latent_frames
+        self.pins = {frame: names for frame, names in self.pins.items() if frame >= first}
 
     def _hold(self, record: Record) -> None:
         for layer, frames in enumerate(record["after"], start=record["first_layer"]):

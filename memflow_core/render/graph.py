@@ -12,6 +12,8 @@ from .errors import JobError, cut
 from .widgets import widget_places
 
 STREAM, SAMPLER = "MemFlowStreamToVideo", "MemFlowSampler"
+CONTROL = "MemFlowControl"
+MEMORY = "MemFlowMemory"
 SCHEDULE, SEGMENT = "MemFlowPromptSchedule", "MemFlowPromptSegment"
 SEEDS = ("seed", "noise_seed")
 

@@ -13,15 +13,17 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..config import MAX_ABSOLUTE_FRAMES
-from ..schedule import ChunkGrid, ScheduleError
+from ..config import MAX_ABSOLUTE_FRAMES, MemoryConfig
+from ..schedule import ChunkGrid, PromptSchedule, ScheduleError, changes_of, farthest_position, parse_time
+from .chunks import chunk_frames_of
 from .convert import Graph, is_link
 from .errors import JobError
-from .graph import SAMPLER, STREAM, ancestors, followers, nodes_of
+from .graph import CONTROL, MEMORY, SAMPLER, STREAM, ancestors, followers, nodes_of
 from .story import ChainedPrompts, Placed, Prompts, check_schedules, prompts_of
 
 SAVE, LOAD = "MemFlowSaveState", "MemFlowLoadState"
@@ -34,8 +36,6 @@ LOADED, SAVED, SOUND = (
 CONTENTS = ("exact", "compact")
 FOLDER = "render"  # in ComfyUI's folder of states
 MOST_FRAMES = 1_000_000  # the longest `length` of the node
-LONGEST_ABSOLUTE = MAX_ABSOLUTE_FRAMES // ChunkGrid().latent_frames  # chunks
-LONGEST_CHAIN = ChunkGrid().px_frames(LONGEST_ABSOLUTE)
 # what only looks at a film, and is left out of its parts
 LOOKS = {"PreviewAny", "MemFlowMemoryView", "SaveVideo", "MemFlowExportJob"}
 
@@ -104,7 +104,7 @@ def cut_job(
     (stream,) = nodes_of(graph, STREAM)
     prompts = prompts_of(graph, stream)
     assert prompts is not None, "asked before"
-    story = _Story(graph, stream, prompts)
+    story = _Story(graph, stream, prompts, _known_chunk(graph, stream))
     parts: list[Part] = []
     ends = story.moments(every_s)
     for start, end in zip((0, *ends), ends, strict=False):
@@ -178,8 +178,23 @@ def _why_whole(graph: Graph, infos: Mapping[str, Any]) -> str:
     prompts = prompts_of(graph, streams[0])
     if prompts is None:
         return "its prompts come from nodes that cannot be read here"
-    if isinstance(prompts, ChainedPrompts) and not 0 < int(node["length"]) <= LONGEST_CHAIN:
+    frames = chunk_frames_of(graph, streams[0])
+    if frames is None:
+        return (
+            "its model's name does not say how many latent frames make a chunk; MemFlow Model Profile behind the "
+            "loader can say it"
+        )
+    grid, length = ChunkGrid(frames, float(node.get("fps", 16.0))), int(node["length"])
+    if isinstance(prompts, ChainedPrompts) and not (
+        length and grid.chunks_for_px(length) <= _longest_absolute(prompts.schedule, grid)
+    ):
         return "its prompts stand in Prompt Segments, and it has no end or is longer than positions are absolute"
+    memories = [node["inputs"] for node in ancestors(graph, streams[0]).values() if node.get("class_type") == MEMORY]
+    if any(memory.get("look_ahead", False) is not False for memory in memories):
+        return "its memory looks ahead, so that each part would need the prompts of all that follow"
+    steered = [node["inputs"] for node in ancestors(graph, streams[0]).values() if node.get("class_type") == CONTROL]
+    if any(_needs_length(time) for one in steered for time in (one.get("start"), one.get("end"))):
+        return "a control's time is a link, or a share of a length that parts do not have"
     after = followers(graph, streams[0])
     for id in sorted(_outputs(graph, infos) - {streams[0]}):
         kind = graph[id]["class_type"]
@@ -189,10 +204,41 @@ def _why_whole(graph: Graph, infos: Mapping[str, Any]) -> str:
     return ""
 
 
-class _Story:
-    """The one film of a graph, and graphs of its parts."""
+def _needs_length(time: Any) -> bool:
+    """Whether a control's time may be a share of the story's length: `50%`, `50 percent`; a link may be any."""
+    if is_link(time):
+        return True
+    try:
+        return bool(str(time or "").strip()) and parse_time(str(time)).unit == "percent"
+    except ScheduleError:
+        return True
 
-    def __init__(self, graph: Graph, stream: str, prompts: Prompts) -> None:
+
+def _known_chunk(graph: Graph, stream: str) -> int:
+    frames = chunk_frames_of(graph, stream)
+    assert frames is not None, "asked before"
+    return frames
+
+
+def _longest_absolute(schedule: PromptSchedule, grid: ChunkGrid) -> int:
+    """Chunks of the longest story whose positions are absolute, which jumps move on and fresh prompts begin anew."""
+    most = grid.chunks_for_px(MOST_FRAMES)
+
+    def beyond(chunks: int) -> bool:
+        # the farthest place never falls as a story gets longer
+        changes, frames, offset = changes_of(schedule, grid, chunks), grid.latent_frames, MemoryConfig().shot_offset
+        return farthest_position(changes, chunks, chunk_frames=frames, shot_offset=offset) > MAX_ABSOLUTE_FRAMES
+
+    return bisect_left(range(1, most), True, key=beyond)
+
+
+class _Story:
+    """The one film of a graph, and graphs of its parts.
+
+    chunk_frames  latent frames of a chunk of its model.
+    """
+
+    def __init__(self, graph: Graph, stream: str, prompts: Prompts, chunk_frames: int) -> None:
         inputs = graph[stream]["inputs"]
         self.stream = stream
         self.prompts = prompts
@@ -201,7 +247,8 @@ class _Story:
         graph = {**graph, stream: {**graph[stream], "inputs": silent}}
         self.needed = _bare(ancestors(graph, stream))
         try:
-            self.placed = Placed.of(prompts.schedule, fps=float(inputs.get("fps", 16.0)), length=int(inputs["length"]))
+            grid = ChunkGrid(chunk_frames, float(inputs.get("fps", 16.0)))
+            self.placed = Placed.of(prompts.schedule, grid, length=int(inputs["length"]))
         except ScheduleError as error:
             raise JobError(
                 f"the schedule (node {inputs['schedule'][0]}): {error} --set length=N sets video frames."
@@ -237,11 +284,14 @@ class _Story:
 
         A text says by itself that its part ends; a chain cannot, and is cut only where positions are absolute.
         """
-        most = LONGEST_ABSOLUTE
+        most = _longest_absolute(self.prompts.schedule, self.grid)
         if isinstance(self.prompts, ChainedPrompts):
             most = end
         elif self.placed.asked is None or self.placed.asked > most:
             most = self.grid.chunks_for_px(MOST_FRAMES) - 1
+        elif len(self.placed.plan.story_starts) > 1:
+            # the part's text knows of no fresh prompt behind its end
+            most = _longest_absolute(self.placed.until(end), self.grid)
         return self.grid.px_frames(most) - self.grid.px_frames(start)
 
 

@@ -9,21 +9,16 @@ text          one schedule, in any form that `read_schedule` knows.
 from __future__ import annotations
 
 import json
-import math
-import re
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ..schedule import Pin, PromptSchedule, ScheduleError, Segment, Time, read_schedule, to_text
+from ..schedule import PromptSchedule, ScheduleError, Time, from_scene_line, is_scene_line, read_schedule, to_text
 from .errors import JobError, cut, say
 
 PROMPT_S = 10.0  # seconds of a prompt in a script that names no times: 60 s for its usual six
-_SCENE_END = re.compile(r"\[\s*(\d+(?:\.\d*)?)\s*s\s*([#@])?\s*\]")
 _KEYS = ("prompts", "switch_frame_indices")
 _NAMES = ("id", "name", "prompt_id", "story_id")
-_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
@@ -57,7 +52,7 @@ def read_scripts(text: str, *, prompt_s: float = PROMPT_S) -> list[Script]:
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     if _is_jsonl(lines):
         return [_at(number, _from_json, line, number, prompt_s) for number, line in lines]
-    if _SCENE_END.search(lines[0][1]):
+    if is_scene_line(lines[0][1]):
         return [_at(number, _from_scenes, line, number) for number, line in lines]
     try:
         return [Script.of("", read_schedule(text))]
@@ -113,57 +108,12 @@ def _from_json(line: str, number: int, prompt_s: float) -> Script:
 
 def _spread(schedule: PromptSchedule, prompt_s: float) -> PromptSchedule:
     """The prompts one after the other, of so many seconds each."""
-    segments = [Segment(Time(place * prompt_s, "s"), item.prompt) for place, item in enumerate(schedule.segments)]
+    segments = [replace(item, start=Time(place * prompt_s, "s")) for place, item in enumerate(schedule.segments)]
     length = Time(len(segments) * prompt_s, "s")
     return PromptSchedule(tuple(segments), length=length, notes=schedule.notes)
 
 
-# -- Echo-Forcing -----------------------------------------------------------------------------------------------------
-
-
 def _from_scenes(line: str, number: int) -> Script:
-    scenes = list(_scenes(line.split(";")[0]))
-    starts = [0.0]
-    for _, seconds, _ in scenes:
-        starts.append(starts[-1] + seconds)
-    prompts = [prompt for prompt, _, _ in scenes]
-    back = {place: _most_like(prompts, place) for place in range(2, len(scenes)) if scenes[place - 1][2] == "@"}
-    names = {source: f"scene{source + 1}" for source in back.values()}
-    pins = tuple(Pin(Time((starts[at] + starts[at + 1]) / 2, "s"), name) for at, name in sorted(names.items()))
-    segments = []
-    for place, prompt in enumerate(prompts):
-        marker = scenes[place - 1][2] if place else ""
-        recall = (names[back[place]],) if place in back else ()
-        switch = "cut" if marker else "recache"
-        segments.append(Segment(Time(starts[place], "s"), prompt, switch, recall=recall))
-    schedule = PromptSchedule(tuple(segments), length=Time(starts[-1], "s"), pins=pins)
+    schedule = from_scene_line(line)
     schedule.check_order()
     return Script.of(f"{number:03}", schedule)
-
-
-def _scenes(text: str) -> Iterator[tuple[str, float, str]]:
-    """(prompt, seconds, marker) of each scene of a line."""
-    for place, part in enumerate(text.split("|"), 1):
-        ends = list(_SCENE_END.finditer(part))
-        if len(ends) != 1:
-            problem = "no length" if not ends else "several lengths"
-            raise JobError(f"scene {place} has {problem}: write one at its end, as in 'a cat sleeps [10s#]'.")
-        prompt, seconds = _SCENE_END.sub("", part).strip(), float(ends[0][1])
-        if not prompt:
-            raise JobError(f"scene {place} has no prompt: write it before {ends[0][0]}.")
-        if not 0 < seconds <= 1e6:
-            raise JobError(f"scene {place} lasts {seconds:g} s, but must last more than 0 and at most 1000000.")
-        yield prompt, seconds, ends[0][2] or ""
-
-
-def _most_like(prompts: Sequence[str], place: int) -> int:
-    """The scene, before the one that precedes `place`, whose words are most like those there; rare words count more."""
-    bags = [Counter(_WORD.findall(prompt.lower())) for prompt in prompts]
-    counts = Counter(word for bag in bags for word in bag)
-    weight = {word: math.log(len(prompts) / count) + 1e-6 for word, count in counts.items()}
-
-    def likeness(other: int) -> float:
-        shared = sum(weight[word] ** 2 for word in bags[place] if word in bags[other])
-        return shared / math.sqrt(sum(weight[word] ** 2 for word in bags[other]))
-
-    return max(range(place - 1), key=likeness)

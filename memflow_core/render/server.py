@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -18,14 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp  # ComfyUI brings it
+
 from .convert import Graph
 from .errors import JobError, RefusedError
-from .websocket import WebSocket
 
 LOOPBACK = "127.0.0.1"
 LAUNCH = Path(__file__).with_name("launch.py")
 PACK = Path(__file__).resolve().parents[2]
 REQUEST_S = 60
+SILENT_S = 3600  # longest time without a message of a run
 PACK_NOT_LOADED = re.compile(r"Cannot import .*memflow.* module for custom nodes: (.*)", re.IGNORECASE)
 _BINARY_TEXT = 3
 # loopback never goes through a proxy, whatever the environment's proxy variables say
@@ -87,10 +90,11 @@ class Server:
 
     def launch(self) -> None:
         """Start it; `wait` for it."""
-        self.port = _free_port()
+        self.port = free_port()
         for name in ("output", "temp", "user"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-        env = {**os.environ, **self._env, "PYTHONDONTWRITEBYTECODE": "1"}
+        # a story's pieces are kept by its journal
+        env = {"MEMFLOW_KEEP_GB": "0", **os.environ, **self._env, "PYTHONDONTWRITEBYTECODE": "1"}
         with open(self.log, "ab") as log:
             self._process = subprocess.Popen(
                 self._command(env), cwd=self.installation.comfyui, env=env, stdin=subprocess.PIPE, stdout=log,
@@ -122,14 +126,8 @@ class Server:
 
     def stop(self) -> None:
         """End it, at once if it does not end by itself."""
-        if self._process is None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        if self._process is not None:
+            end_process(self._process, within_s=10)
         self._process = None
 
     def ended(self) -> bool:
@@ -168,33 +166,46 @@ class Server:
 
         Raises RefusedError if the server does not take the graph, JobError if it ends or falls silent for an hour.
         """
-        client = uuid.uuid4().hex
         try:
-            with WebSocket(LOOPBACK, self.port, f"/ws?clientId={client}", 3600) as link:
-                prompt_id = self.request("/prompt", {"prompt": graph, "client_id": client})["prompt_id"]
-                _listen(link, prompt_id, on_event)
+            prompt_id = asyncio.run(self._follow(graph, on_event))
             return self.request(f"/history/{prompt_id}")[prompt_id]
         except RefusedError:
             raise
-        except TimeoutError:
+        except (TimeoutError, asyncio.TimeoutError):
             raise JobError(f"ComfyUI said nothing for an hour; its log is {self.log}.") from None
-        except OSError:
+        except (OSError, aiohttp.ClientError):
             raise JobError(f"ComfyUI ended while it ran the story: {self.last_words()}") from None
 
+    async def _follow(self, graph: Graph, on_event: Callable[[dict[str, Any]], None]) -> str:
+        """Run a graph to its end; its id. Raises as a connection does that breaks off or is silent."""
+        client = uuid.uuid4().hex
+        url = f"http://{LOOPBACK}:{self.port}/ws?clientId={client}"
+        async with aiohttp.ClientSession() as session, session.ws_connect(url, max_msg_size=0) as link:
+            prompt_id = self.request("/prompt", {"prompt": graph, "client_id": client})["prompt_id"]
+            while not _is_end(_tell(await link.receive(SILENT_S), on_event), prompt_id):
+                pass
+            return prompt_id
 
-def _listen(link: WebSocket, prompt_id: str, on_event: Callable[[dict[str, Any]], None]) -> None:
-    while True:
-        message = link.receive()
-        if isinstance(message, bytes):
-            kind, size = struct.unpack(">II", message[:8])
-            if kind == _BINARY_TEXT:
-                on_event({"type": "progress_text", "data": {"text": message[8 + size :].decode(errors="replace")}})
-            continue
-        event = json.loads(message)
+
+def _tell(message: Any, on_event: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """The event in a message, told; empty for one that is not told. Raises ConnectionError at the connection's end."""
+    event: dict[str, Any] = {}
+    if message.type is aiohttp.WSMsgType.BINARY:
+        kind, size = struct.unpack(">II", message.data[:8])
+        if kind == _BINARY_TEXT:
+            event = {"type": "progress_text", "data": {"text": message.data[8 + size :].decode(errors="replace")}}
+    elif message.type is aiohttp.WSMsgType.TEXT:
+        event = json.loads(message.data)
+    else:
+        raise ConnectionError("the connection broke off.")
+    if event:
         on_event(event)
-        data = event.get("data") or {}
-        if event["type"] == "executing" and data.get("node") is None and data.get("prompt_id") == prompt_id:
-            return
+    return event
+
+
+def _is_end(event: Mapping[str, Any], prompt_id: str) -> bool:
+    data = event.get("data") or {}
+    return event.get("type") == "executing" and data.get("node") is None and data.get("prompt_id") == prompt_id
 
 
 def failure(history: Mapping[str, Any]) -> str | None:
@@ -226,7 +237,18 @@ def device_options(installation: Installation, env: Mapping[str, str]) -> list[s
     return [] if "True" in done.stdout else ["--cpu"]
 
 
-def _free_port() -> int:
+def end_process(process: subprocess.Popen[bytes], within_s: float) -> None:
+    """End a process, at once if it does not end by itself in time."""
+    process.terminate()
+    try:
+        process.wait(within_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def free_port() -> int:
+    """A port on loopback that nothing listens at."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return probe.getsockname()[1]

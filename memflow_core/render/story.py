@@ -42,12 +42,11 @@ class Placed:
     asked: int | None
 
     @staticmethod
-    def of(schedule: PromptSchedule, *, fps: float, length: int) -> Placed:
+    def of(schedule: PromptSchedule, grid: ChunkGrid, *, length: int) -> Placed:
         """Place a story of a node that asks for `length` video frames; 0: as many as the schedule says.
 
         Raises JobError for a story without an end, ScheduleError for one that cannot be placed.
         """
-        grid = ChunkGrid(fps=fps)
         asked = grid.chunks_for_px(length) if length else None
         own = schedule.length
         limits = [asked, None if own is None else grid.chunks_for_px(grid.px_of(own))]
@@ -137,13 +136,14 @@ class ChainedPrompts:
 
 
 def _segment(graph: Graph, id: str, number: int) -> Segment:
-    """A segment as it is placed; its words are for people to see."""
+    """A segment as it is placed; its words are for people to see. Of ways to switch, only some move positions."""
     inputs = graph[id]["inputs"]
     speaker = graph[inputs["conditioning"][0]]["inputs"] if is_link(inputs.get("conditioning")) else {}
     words = speaker.get("text")
     try:
         start = Time(float(inputs["start"]), UNITS[inputs.get("unit", "seconds")])
-        return Segment(start, words if isinstance(words, str) and words.strip() else f"segment {number}")
+        switch = inputs["switch"] if inputs.get("switch") in ("jump", "fresh") else "recache"
+        return Segment(start, words if isinstance(words, str) and words.strip() else f"segment {number}", switch)
     except (ScheduleError, KeyError) as error:
         raise JobError(f"MemFlow Prompt Segment (node {id}): {error}") from None
 
@@ -154,7 +154,7 @@ def _chain(graph: Graph, last: str) -> list[str] | None:
     link: Any = [last, 0]
     while is_link(link):
         id = link[0]
-        if id in ids or graph[id]["class_type"] != SEGMENT or not _is_plain(graph, id, ("start", "unit")):
+        if id in ids or graph[id]["class_type"] != SEGMENT or not _is_plain(graph, id, ("start", "unit", "switch")):
             return None
         ids.insert(0, id)
         link = graph[id]["inputs"].get("schedule")
