@@ -5,11 +5,13 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from . import api, host
+from .control import MemFlowControl, MemFlowLoadControl
 from .export_job import MemFlowExportJob
 from .images import MemFlowRememberImages, MemFlowStartImages
 from .loaders import MemFlowLoadModel, MemFlowTinyStory
 from .memory import MemFlowMemory
 from .memory_view import MemFlowMemoryView
+from .profile import MemFlowProfile
 from .prompts import MemFlowPromptSchedule, MemFlowPromptSegment
 from .sampler import MemFlowSampler
 from .state import MemFlowLoadState, MemFlowSaveState
@@ -38,7 +40,10 @@ class MemFlowExtension(ComfyExtension):
             MemFlowLoadState,
             MemFlowStartImages,
             MemFlowRememberImages,
+            MemFlowProfile,
             MemFlowExportJob,
+            MemFlowLoadControl,
+            MemFlowControl,
         ]
         return [host.told(node) for node in nodes]
 

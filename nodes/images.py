@@ -7,7 +7,10 @@ from comfy_api.latest import io
 from .io_types import CATEGORY, StateType
 from .run import StoryState, remember_pictures, start_from_pictures
 
-VAE = "The Wan 2.1 VAE, by Load VAE, which reads the pictures. It must be the one that the video is decoded with."
+VAE = (
+    "The Wan 2.1 VAE (Wan 2.2's for 5B models), by Load VAE, which reads the pictures. It must be the one that the "
+    "video is decoded with."
+)
 
 
 def _size_inputs() -> list[io.Input]:
@@ -18,8 +21,9 @@ def _size_inputs() -> list[io.Input]:
             min=16,
             max=8192,
             step=16,
-            tooltip=f"{name.capitalize()} of the story in pixels, a multiple of 16: {size} (default), or what the "
-            "sampler is set to. Pictures are resized to fill it, and what stands out is cropped evenly on both sides.",
+            tooltip=f"{name.capitalize()} of the story in pixels, a multiple of 16 (32 for 5B models): {size} "
+            "(default), or what the sampler is set to. Pictures are resized to fill it, and what stands out is "
+            "cropped evenly on both sides.",
         )
         for name, size in (("width", 832), ("height", 480))
     ]
@@ -80,6 +84,12 @@ class MemFlowStartImages(io.ComfyNode):
                 _clip_input(),
                 *_size_inputs(),
                 *_length_inputs(),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="The model that goes on from the pictures, which fill whole chunks of it. Without it: 9, "
+                    "21, 33 ... frames, right for most models; frame-wise ones take 1, 5, 9 ..., LongLive 2 29, 61 ...",
+                ),
             ],
             outputs=[
                 StateType.Output(
@@ -91,9 +101,11 @@ class MemFlowStartImages(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, vae, conditioning, images, width: int, height: int, length: int, fps: float) -> io.NodeOutput:
-        state = start_from_pictures(vae, conditioning, images, width=width, height=height, length=length, fps=fps)
-        return io.NodeOutput(state)
+    def execute(
+        cls, vae, conditioning, images, width: int, height: int, length: int, fps: float, model=None
+    ) -> io.NodeOutput:
+        size = {"width": width, "height": height, "length": length, "fps": fps}
+        return io.NodeOutput(start_from_pictures(vae, conditioning, images, **size, model=model))
 
 
 class MemFlowRememberImages(io.ComfyNode):

@@ -1,12 +1,12 @@
-"""Inputs and outputs that several nodes share, and the check of a shared widget."""
+"""Inputs and outputs that several nodes share."""
 
 from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..memflow_core.config import SamplingConfig
-from .io_types import MemoryType, StateType
-from .run import MOST_FRAMES, parse_steps
+from ..memflow_core.profiles import AUTO, PROFILES
+from .io_types import ControlType, MemoryType, StateType
+from .run import MOST_FRAMES
 
 # where the sound of a file begins
 THIS_VIDEO = "this video"
@@ -15,8 +15,8 @@ THE_STORY = "the story"
 
 OPEN_END = " 0: until you press Finish now (positions are then relative)."
 MODEL = (
-    "A Wan 2.1 text-to-video model that was distilled for streaming (MemFlow, LongLive, Self-Forcing, Causal Forcing), "
-    "from any loader, with LoRAs if you like. Image-to-video models do not fit."
+    "A Wan text-to-video model that was distilled for streaming (MemFlow, LongLive, Self-Forcing, Causal Forcing, Krea "
+    "Realtime), from any loader, with LoRAs if you like. Image-to-video models do not fit."
 )
 SCHEDULE = (
     "Prompts over time, from MemFlow Prompt Schedule or MemFlow Prompt Segment. They must be of this model's CLIP."
@@ -25,6 +25,8 @@ REPORT = (
     "JSON: when each prompt really changed, how often the model ran, and what memory recorded, scored and kept. "
     "MemFlow Memory View draws it."
 )
+# number of the output of a sampling node that gives it
+STATE_OUTPUT = 1
 STATE = "Where the story stands now: connect to another sampler to go on from here, or to MemFlow Save State."
 
 
@@ -36,8 +38,8 @@ def _size_inputs() -> list[io.Input]:
             min=16,
             max=8192,
             step=16,
-            tooltip="Picture width in pixels, a multiple of 16. 832 (default) is what the 1.3B models were trained at; "
-            "the tiny story model makes 64. Smaller pictures take less memory and time.",
+            tooltip="Picture width in pixels, a multiple of 16 (32 for 5B models). 832 (default) is what the 1.3B "
+            "models were trained at; the tiny story model makes 64. Smaller pictures take less memory and time.",
         ),
         io.Int.Input(
             "height",
@@ -45,8 +47,8 @@ def _size_inputs() -> list[io.Input]:
             min=16,
             max=8192,
             step=16,
-            tooltip="Picture height in pixels, a multiple of 16. 480 (default) is what the 1.3B models were trained "
-            "at; the tiny story model makes 64. Smaller pictures take less memory and time.",
+            tooltip="Picture height in pixels, a multiple of 16 (32 for 5B models). 480 (default) is what the 1.3B "
+            "models were trained at; the tiny story model makes 64. Smaller pictures take less memory and time.",
         ),
     ]
 
@@ -71,9 +73,10 @@ def story_inputs(open_end: bool = False) -> list[io.Input]:
             min=0 if open_end else 9,
             max=MOST_FRAMES,
             step=3 if open_end else 12,
-            tooltip="Video frames to make in this run: 9, 21, 33 ... (a chunk is 12 frames, the first one 9); others "
-            "are rounded up to a whole chunk. 81 (default) is 5 s at 16 fps. With a state: frames to add. A schedule "
-            "that says its own length ends there." + (OPEN_END if open_end else ""),
+            tooltip="Video frames to make in this run: 9, 21, 33 ... (a chunk is 12 frames, the first one 9; with "
+            "other models as their profile says); others are rounded up to a whole chunk. 81 (default) is 5 s at 16 "
+            "fps. With a state: frames to add. A schedule that says its own length ends there."
+            + (OPEN_END if open_end else ""),
         ),
         io.Float.Input(
             "fps",
@@ -82,7 +85,8 @@ def story_inputs(open_end: bool = False) -> list[io.Input]:
             max=120.0,
             step=0.01,
             tooltip="Video frames a second, from 1 to 120: the video's speed, and what the schedule's seconds are "
-            "counted by. 16 (default) is what Wan 2.1 was trained at; another value only plays faster or slower.",
+            "counted by. 16 (default) is what Wan 2.1 was trained at, 24 Wan 2.2 5B; another value only plays faster "
+            "or slower.",
         ),
     ]
 
@@ -95,8 +99,8 @@ def expert_inputs() -> list[io.Input]:
             default="1000, 750, 500, 250",
             advanced=True,
             tooltip="Denoising steps of each chunk: whole numbers from 1000 (noise) down, with commas. 1000, 750, 500, "
-            "250 (default) is what the few-step models were distilled with; fewer steps are faster and rougher. One "
-            "number up to 50 is how many steps there are to be, evenly spaced.",
+            "250 (default) is what most few-step models were distilled with, and leaves steps to the model's profile; "
+            "fewer steps are faster and rougher. One number up to 50 is how many steps there are to be, evenly spaced.",
         ),
         io.Float.Input(
             "shift",
@@ -112,17 +116,18 @@ def expert_inputs() -> list[io.Input]:
     ]
 
 
-def check_steps(steps: str | None) -> bool | str:
-    """Validate the widget `steps` before anything runs: an error message, or True if it is fine.
-
-    steps  None where a link feeds the widget.
-    """
-    try:
-        if steps is not None:
-            SamplingConfig(parse_steps(steps))
-    except ValueError as error:
-        return str(error)
-    return True
+def profile_input() -> io.Combo.Input:
+    """The choice of a profile."""
+    return io.Combo.Input(
+        "profile",
+        options=[AUTO, *PROFILES],
+        default=AUTO,
+        optional=True,
+        advanced=True,
+        tooltip="What the weights were trained with: chunk, steps, window and sink, size and frame rate. auto "
+        "(default): told from the file's name, its metadata and its sizes, and shown on this node. Choose one where "
+        "the name says nothing, or something else.",
+    )
 
 
 def story_sockets() -> list[io.Input]:
@@ -172,6 +177,32 @@ def live_input() -> io.Input:
         optional=True,
         tooltip="Only for live prompts: reads what you type into 'what happens next' while the node runs. Connect the "
         "text encoder that the schedule was read with.",
+    )
+
+
+def keep_input() -> io.Input:
+    """The budget of kept moments."""
+    return io.Float.Input(
+        "keep_moments_gb",
+        default=-1.0,
+        min=-1.0,
+        max=100_000.0,
+        step=0.5,
+        optional=True,
+        advanced=True,
+        tooltip="Keeps exact moments of the story on disk, so that the next run renders only from the first change on. "
+        "Most GB of all of them together: -1 (default) takes a quarter of what is free on the disk, at most 20; 0 "
+        "keeps none. They lie in ComfyUI's user folder, in memflow_moments.",
+    )
+
+
+def control_input() -> io.Input:
+    """What steers the story."""
+    return ControlType.Input(
+        "control",
+        optional=True,
+        tooltip="Pictures that steer the story, from MemFlow Control: depth, pose, lines, masks. The model must have "
+        "come through MemFlow Load Control. Without it, nothing but the prompts steers.",
     )
 
 

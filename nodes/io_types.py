@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 ScheduleType = io.Custom("MEMFLOW_SCHEDULE")  # a run.EncodedPrompts
 MemoryType = io.Custom("MEMFLOW_MEMORY")  # a core MemoryConfig
+ControlType = io.Custom("MEMFLOW_CONTROL")  # a run.Controls
 StateType = io.Custom("MEMFLOW_STATE")  # a run.StoryState
 
 CATEGORY = "MemFlow"

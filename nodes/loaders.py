@@ -7,6 +7,7 @@ from functools import partial
 
 from comfy_api.latest import io
 
+from ..memflow_core.profiles import AUTO, PROFILES, Picked, Signs, pick, signs_of_name
 from ..memflow_core.weights import (
     ASSETS,
     TINY_GENERATOR,
@@ -20,7 +21,9 @@ from ..memflow_core.weights import (
     read_text_encoder,
 )
 from . import host
+from .inputs import profile_input
 from .io_types import CATEGORY
+from .run import profile_lines
 
 NO_LORA = "none"
 FP8 = "fp8"
@@ -33,8 +36,8 @@ def _file_inputs() -> list[io.Input]:
         io.Combo.Input(
             "model_name",
             options=host.model_files("diffusion_models"),
-            tooltip="The generator's file, from models/diffusion_models: .pt or .safetensors, of the 1.3B "
-            "layout of Wan 2.1 text-to-video. It is read as plain numbers: nothing in a .pt file is ever "
+            tooltip="The generator's file, from models/diffusion_models: .pt or .safetensors, of a Wan "
+            "text-to-video layout (1.3B, 5B, 14B). It is read as plain numbers: nothing in a .pt file is ever "
             "executed. Press R to refresh the list.",
         ),
         io.Combo.Input(
@@ -87,7 +90,8 @@ def _weight_inputs() -> list[io.Input]:
             options=list(DTYPES),
             default="default",
             advanced=True,
-            tooltip="Precision the weights are kept in. default: ComfyUI's choice for your device. bf16 and "
+            tooltip="Precision the weights are kept in. default: bf16, as the weights were trained, where your "
+            "device computes in it, else what it can. bf16 and "
             "fp16 take half the memory of fp32, which is only for comparing numbers. fp8: the blocks' matrices "
             "take half of bf16, for cards of 8 GB, with the LoRA merged before; pictures come out a little "
             "different.",
@@ -102,11 +106,11 @@ class MemFlowLoadModel(io.ComfyNode):
             node_id="MemFlowLoadModel",
             display_name="MemFlow Load Model",
             category=CATEGORY,
-            description="Loads the published checkpoints of MemFlow, LongLive, Self-Forcing and Causal Forcing (.pt or "
-            ".safetensors) and the LoRA that goes with them. Files that ComfyUI reads itself work with its own "
-            "loaders just as well.",
+            description="Loads the published checkpoints of streaming Wan models (MemFlow, LongLive, Self-Forcing, "
+            "Causal Forcing and others, .pt or .safetensors) and the LoRA that goes with them. Files that ComfyUI "
+            "reads itself work with its own loaders just as well.",
             search_aliases=["load diffusion model", "checkpoint", "base.pt", "lora.pt", "self forcing", "longlive"],
-            inputs=[*_file_inputs(), *_lora_inputs(), *_weight_inputs()],
+            inputs=[*_file_inputs(), *_lora_inputs(), *_weight_inputs(), profile_input()],
             outputs=[
                 io.Model.Output(
                     display_name="model",
@@ -117,25 +121,39 @@ class MemFlowLoadModel(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model_name, lora_name, lora_strength, lora_alpha, weights, weight_dtype) -> io.NodeOutput:
-        lora_file = None if lora_name == NO_LORA else host.model_path("loras", lora_name)
+    def execute(
+        cls, model_name, lora_name, lora_strength, lora_alpha, weights, weight_dtype, profile=AUTO
+    ) -> io.NodeOutput:
+        lora_name = "" if lora_name == NO_LORA else lora_name
+        # by the names alone, before anything is loaded
+        averaged = pick(signs_of_name(model_name, lora_name)).profile.averaged if profile == AUTO else False
+        lora_file = host.model_path("loras", lora_name) if lora_name else None
         lora = None if lora_file is None else read_lora(lora_file)
         file = host.model_path("diffusion_models", model_name)
-        generator = read_generator(file, which=weights)
+
+        def read() -> GeneratorWeights:
+            return read_generator(file, which=weights, averaged=averaged)
+
+        generator = read()
         if lora is not None:
             lora.check_fits(generator.state_dict)
+        sizes, metadata = generator.config, generator.metadata
+        signs = Signs(model_name, metadata, sizes.dim, sizes.in_channels, lora_name)
+        picked = pick(signs, profile)
+        host.show_on_node("\n".join(map(str, profile_lines(picked))))
         if weight_dtype == FP8:
 
             def again() -> GeneratorWeights:
                 # read anew, or a LoRA would stay in RAM as long as the model
                 lora = None if lora_file is None else read_lora(lora_file)
-                return _in_fp8(read_generator(file, which=weights), lora, lora_strength, lora_alpha)
+                return _in_fp8(read(), lora, lora_strength, lora_alpha)
 
-            return io.NodeOutput(host.wan_model(_in_fp8(generator, lora, lora_strength, lora_alpha), "default", again))
-        model = host.wan_model(generator, weight_dtype, lambda: read_generator(file, which=weights))
+            model = host.wan_model(_in_fp8(generator, lora, lora_strength, lora_alpha), "default", again)
+            return io.NodeOutput(host.with_profile(model, picked))
+        model = host.wan_model(generator, weight_dtype, read)
         if lora is not None:
             model = host.with_lora(model, lora.to_comfy_keys(lora_alpha or None), lora_strength)
-        return io.NodeOutput(model)
+        return io.NodeOutput(host.with_profile(model, picked))
 
 
 def _in_fp8(generator: GeneratorWeights, lora: Lora | None, strength: float, alpha: float) -> GeneratorWeights:
@@ -175,9 +193,11 @@ class MemFlowTinyStory(io.ComfyNode):
 
     @classmethod
     def execute(cls) -> io.NodeOutput:
+        encoder = partial(read_text_encoder, ASSETS / TINY_TEXT)
+        picked = Picked(PROFILES["Tiny story model"], "name")
         return io.NodeOutput(
-            host.wan_model(_tiny_generator(), "default", _tiny_generator),
-            host.text_encoder(partial(read_text_encoder, ASSETS / TINY_TEXT)),
+            host.with_profile(host.wan_model(_tiny_generator(), "default", _tiny_generator), picked),
+            host.text_encoder(encoder),
             host.vae_from_file(ASSETS / TINY_VAE),
         )
 

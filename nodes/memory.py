@@ -6,9 +6,19 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..memflow_core.config import MEMORIES, MemoryConfig
+from ..memflow_core.config import ARCHIVE_GB, MEMORIES, MemoryConfig
 from .io_types import CATEGORY, MemoryType
-from .run import ALL_LAYERS, CUSTOM, CUSTOM_VALUES, MEMORY_OPTIONS, REASONS, SHARED_VALUES, memory_of, memory_words
+from .run import (
+    ALL_LAYERS,
+    ARCHIVE_GB_VALUES,
+    CUSTOM,
+    CUSTOM_VALUES,
+    MEMORY_OPTIONS,
+    REASONS,
+    SHARED_VALUES,
+    memory_of,
+    memory_words,
+)
 
 
 def _whole_number(name: str, default: int, tooltip: str) -> io.Int.Input:
@@ -25,7 +35,9 @@ def _bank_inputs() -> list[io.Input]:
             default=default.retrieval,
             tooltip="Which past moments the bank keeps. prompt (default): those that fit the coming prompt, MemFlow's "
             "rule. attention: those the coming frames look at most. similarity: those made under a similar prompt. "
-            "fifo: the newest. none: no bank. reference: exactly as the published code, quirks included.",
+            "fifo: the newest. none: no bank. shots: the first chunk of the present shot, as LongLive 2; bank_size is "
+            "then the latent frames of a chunk (4 video frames each). reference: exactly as the published code, "
+            "quirks included.",
         ),
         _whole_number(
             "bank_size",
@@ -62,8 +74,8 @@ def _cache_inputs() -> list[io.Input]:
             "window_size",
             default.window_frames,
             "Newest latent frames (4 video frames each) that attention reads, the ones being made included: at "
-            "least one chunk, 3. 9 (default) is what the models were trained with; fewer save memory and time, but "
-            "less of the last seconds is seen.",
+            "least one chunk, 3 with most models. 9 (default) is what the models were trained with; fewer save memory "
+            "and time, but less of the last seconds is seen.",
         ),
         io.Combo.Input(
             "positions",
@@ -109,15 +121,17 @@ def _shared_inputs() -> list[io.Input]:
         ),
         _shared_input(
             "archive",
-            "What becomes of moments that leave the bank. off (default): they are forgotten, like in the paper. "
-            "latents: every recorded moment is kept in RAM, and at each new prompt the bank is chosen from all of "
-            "them. Needs bank_keys alone.",
+            "What becomes of moments that leave the bank. off (default): they are forgotten, like in the paper. Else "
+            "every recorded moment is kept in RAM, and at each new prompt the bank is chosen from all of them. "
+            "latents: small, read anew when they come back; needs bank_keys alone. keys: as they were made, in the "
+            "room of archive_gb, beyond it read anew; needs bank_keys made.",
         ),
         _shared_input(
             "archive_rule",
             "Only with an archive: which moments come back at a new prompt. words (default): those whose prompts share "
             "its rare words, such as a character's name. similarity: those made under a similar prompt. keys: "
-            "MemFlow's own score, for models that were trained for it.",
+            "MemFlow's own score, for models that were trained for it. attention: those that the coming frames look "
+            "at, for one pass more at each prompt.",
         ),
         io.String.Input(
             "bank_layers",
@@ -126,6 +140,33 @@ def _shared_inputs() -> list[io.Input]:
             advanced=True,
             tooltip="Layers of the model that read the bank: all (default), or numbers from 0 and ranges of them, such "
             "as 10-19. Fewer layers take less time; which of them remember is a matter of the model.",
+        ),
+        io.Float.Input(
+            "archive_gb",
+            default=ARCHIVE_GB,
+            min=ARCHIVE_GB_VALUES[0],
+            max=ARCHIVE_GB_VALUES[1],
+            step=0.1,
+            optional=True,
+            advanced=True,
+            tooltip="Only with archive keys: GB of RAM for its moments' keys. 8 (default) holds 29 moments of the "
+            "1.3B model at 832 x 480, twice as many with cache fp8. Where it is full, those that no prompt has asked "
+            "for, and of these the oldest, are read anew when they come back.",
+        ),
+        _shared_input(
+            "admission",
+            "What enters a full bank. clock (default): every moment that is offered, like the published code. novelty: "
+            "those that look new beside the bank's, so that one long shot does not fill it. Not with retrieval "
+            "'reference', 'shots' or 'none'.",
+        ),
+        io.Boolean.Input(
+            "look_ahead",
+            default=MemoryConfig().look_ahead,
+            optional=True,
+            advanced=True,
+            tooltip="off (default): a moment is dropped by the coming prompt alone, like in the paper. on: what later "
+            "prompts of the schedule ask for stays, so a story depends on all that follows and no moments of it are "
+            "kept on disk. Only with retrieval 'prompt' or 'similarity'.",
         ),
     ]
 
@@ -169,6 +210,11 @@ class MemFlowMemory(io.ComfyNode):
         archive: str = "off",
         archive_rule: str = "words",
         bank_layers: str = ALL_LAYERS,
+        archive_gb: float = ARCHIVE_GB,
+        admission: str = "clock",
+        look_ahead: bool = False,
     ) -> io.NodeOutput:
         shared = {"cache": cache, "bank_keys": bank_keys, "archive": archive, "archive_rule": archive_rule}
-        return io.NodeOutput(memory_of(preset, bank_layers=bank_layers, **shared))
+        shared["admission"] = admission
+        layers = {"bank_layers": bank_layers, "archive_gb": archive_gb, "look_ahead": look_ahead}
+        return io.NodeOutput(memory_of(preset, **layers, **shared))

@@ -38,8 +38,9 @@ class MemFlowPromptSchedule(io.ComfyNode):
                     default=EXAMPLE,
                     tooltip="One line a prompt, which holds until the next: '10s: ...', '0:10: ...', or a bare "
                     "number for a video frame ('160: ...'). It starts with the next chunk, at most 0.75 s later at "
-                    "16 fps. [cut], [soft] or [blend 6] after the time changes how the switch is made. 'a | b | c' "
-                    "spreads prompts evenly. Ranges, answers of chat programs, MemFlow JSONL, Scope timelines, "
+                    "16 fps. [cut], [soft] or [blend 6] after the time changes how the switch is made, [fresh] "
+                    "begins a new story, [lora name 0.8] gives the model a LoRA for this prompt. 'a | b | c' spreads "
+                    "prompts evenly. Ranges, answers of chat programs, MemFlow JSONL, Scope timelines, "
                     "AnimateDiff-style schedules, SRT and CSV can be pasted in. The timeline below edits this text.",
                 ),
                 io.String.Input(
@@ -73,19 +74,22 @@ class MemFlowPromptSchedule(io.ComfyNode):
         # None while a value comes over a link
         if prompts is not None and story is not None:
             try:
-                read_story(prompts, story)
+                host.check_loras(read_story(prompts, story))
             except ValueError as error:
-                return str(error)
+                return host.refused(str(error))
         return True
 
     @classmethod
     def execute(cls, clip, prompts: str, global_prompt: str = "", story: int = 1) -> io.NodeOutput:
         schedule = read_story(prompts, story)
+        host.check_loras(schedule)
         for told in schedule.notes:
             host.log(f"MemFlow Prompt Schedule: {told}.")
         if global_prompt.strip():
             schedule = replace(schedule, global_prompt=global_prompt.strip())
-        spoken = host.encode(clip, schedule.full_prompts())
+        spoken = host.with_loras(
+            host.encode(clip, schedule.full_prompts()), [segment.loras for segment in schedule.segments]
+        )
         return io.NodeOutput(EncodedPrompts.of(schedule, spoken))
 
 
@@ -107,8 +111,8 @@ def _start_inputs() -> list[io.Input]:
             options=list(UNITS),
             default="seconds",
             advanced=True,
-            tooltip="What start counts: seconds (default), frames of the video, or chunks of 12 video frames "
-            "(0.75 s at 16 fps).",
+            tooltip="What start counts: seconds (default), frames of the video, or chunks, which have 12 video "
+            "frames with most models (0.75 s at 16 fps).",
         ),
         io.Combo.Input(
             "switch",
@@ -117,8 +121,9 @@ def _start_inputs() -> list[io.Input]:
             advanced=True,
             tooltip="How the prompt takes over. recache (default): the last seconds are read anew under it, "
             "MemFlow's way. soft: only the text changes. cut: a new shot, which remembers the bank alone. "
-            "blend: the text turns into the new prompt bit by bit, for changes without a visible moment. It "
-            "means nothing for the first segment.",
+            "blend: the text turns into the new prompt bit by bit, for changes without a visible moment. jump: a new "
+            "shot for models of several shots (LongLive 2): time jumps, nothing is forgotten. fresh: a new "
+            "story, which remembers nothing. It means nothing for the first segment.",
         ),
     ]
 

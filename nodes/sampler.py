@@ -11,15 +11,17 @@ from .inputs import (
     REPORT,
     SCHEDULE,
     STATE,
-    check_steps,
+    STATE_OUTPUT,
+    control_input,
     expert_inputs,
+    keep_input,
     live_input,
     played_output,
     story_inputs,
     story_sockets,
 )
 from .io_types import CATEGORY, ScheduleType, StateType
-from .run import Request, open_run, prepare
+from .run import KeptStory, Request, known_by, open_run, prepare
 
 ALIASES = ["long video", "streaming", "self forcing", "longlive", "causal", "autoregressive", "infinite video"]
 
@@ -41,6 +43,8 @@ class MemFlowSampler(io.ComfyNode):
                 *expert_inputs(),
                 *story_sockets(),
                 live_input(),
+                keep_input(),
+                control_input(),
             ],
             outputs=[
                 io.Latent.Output(
@@ -51,22 +55,36 @@ class MemFlowSampler(io.ComfyNode):
                 io.String.Output(display_name="report", tooltip=REPORT),
                 played_output(),
             ],
+            # a page knows what is kept by its graph alone
+            hidden=[io.Hidden.prompt],
         )
 
     @classmethod
-    def validate_inputs(cls, steps=None) -> bool | str:
-        # ComfyUI checks the range of no widget that is named here
-        return check_steps(steps)
+    def validate_inputs(cls, schedule=None) -> bool | str:  # noqa: ARG003
+        # ComfyUI says a fault once for each input that is named here, and checks no range of it: so it is the link
+        return host.validated()
 
     @classmethod
-    def execute(cls, model, schedule, **settings) -> io.NodeOutput:
+    def fingerprint_inputs(cls, **_) -> str:
+        # a state is captured where something is linked to it
+        return host.output_token(STATE_OUTPUT)
+
+    @classmethod
+    def execute(cls, model, schedule, *, keep_moments_gb=-1.0, **settings) -> io.NodeOutput:
         """settings: the other fields of Request."""
         request = Request(model, schedule, **settings)
         plan = prepare(request)
-        latents = []
-        with open_run(request, plan) as run:
-            for chunk in run:
-                latents.append(host.to_latent(model, chunk.latents))
-                run.announce(chunk)
-            latent = {"samples": torch.cat(latents, dim=2)}
-            return io.NodeOutput(latent, run.state(), run.report(), run.played(), ui=run.ui())
+        with KeptStory(request, plan, keep_moments_gb, known=known_by(cls.hidden, request)) as kept:
+            request = kept.take_up()
+            latents = [host.to_latent(model, part.latents) for part in kept.parts]
+            with open_run(request, plan, more=kept.sentences(), before=kept.before) as run:
+                for chunk in run:
+                    latents.append(host.to_latent(model, chunk.latents))
+                    thumbnail = run.small_picture(chunk)
+                    kept.add(run.stream, run.live.prompts, chunk, thumbnail)
+                    run.announce(chunk, thumbnail)
+                shown = run.ui()
+                state = run.state() if host.is_output_read(STATE_OUTPUT) else None
+        host.note_output(state is not None)
+        latent = {"samples": torch.cat(latents, dim=2)}
+        return io.NodeOutput(latent, state, run.report(**kept.report()), run.played(), ui=shown)

@@ -94,7 +94,7 @@ class MemFlowLoadState(io.ComfyNode):
             if file is not None:
                 read_meta(host.state_path(file))
         except (ValueError, OSError) as error:
-            return str(error)
+            return host.refused(str(error))
         return True
 
     @classmethod

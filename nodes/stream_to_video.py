@@ -10,37 +10,38 @@ from .inputs import (
     REPORT,
     SCHEDULE,
     STATE,
+    STATE_OUTPUT,
     THE_STORY,
     THIS_VIDEO,
     audio_inputs,
-    check_steps,
+    control_input,
     expert_inputs,
+    keep_input,
     live_input,
     played_output,
     story_inputs,
     story_sockets,
 )
 from .io_types import CATEGORY, ScheduleType, StateType
-from .run import Request, open_run, prepare, sound_of, video_writer, write_video
-
-# option of the widget -> file ending and codec
-FORMATS = {
-    "mp4 (h264)": ("mp4", "h264"),
-    "mp4 (h265)": ("mp4", "h265"),
-    "mp4 (av1)": ("mp4", "av1"),
-    "webm (vp9)": ("webm", "vp9"),
-    "webm (av1)": ("webm", "av1"),
-    "mkv (h264)": ("mkv", "h264"),
-}
-# option of the widget -> how far the CRF is above the codec's usual one
-QUALITIES = {"high": 0, "medium": 6, "small file": 12}
+from .run import (
+    FORMATS,
+    QUALITIES,
+    KeptStory,
+    Request,
+    known_by,
+    open_run,
+    prepare,
+    sound_of,
+    video_writer,
+    write_video,
+)
 
 
 def _vae_input() -> io.Vae.Input:
     return io.Vae.Input(
         "vae",
-        tooltip="The Wan 2.1 VAE, by Load VAE. It decodes each chunk as soon as it is made, so that "
-        "pictures never pile up in memory. The light decoder lighttaew2_1 is faster, its pictures softer.",
+        tooltip="The Wan 2.1 VAE (Wan 2.2's for 5B models), by Load VAE. It decodes each chunk as soon as it is made, "
+        "so that pictures never pile up in memory. The light decoder lighttaew2_1 is faster, its pictures softer.",
     )
 
 
@@ -98,6 +99,8 @@ class MemFlowStreamToVideo(io.ComfyNode):
                 *story_sockets(),
                 live_input(),
                 *audio_inputs(),
+                keep_input(),
+                control_input(),
             ],
             outputs=[
                 io.Video.Output(
@@ -114,8 +117,14 @@ class MemFlowStreamToVideo(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, steps=None) -> bool | str:
-        return check_steps(steps)
+    def validate_inputs(cls, schedule=None) -> bool | str:  # noqa: ARG003
+        # the name is where ComfyUI shows the fault
+        return host.validated()
+
+    @classmethod
+    def fingerprint_inputs(cls, **_) -> str:
+        # a state is captured where something is linked to it
+        return host.output_token(STATE_OUTPUT)
 
     @classmethod
     def execute(
@@ -130,6 +139,7 @@ class MemFlowStreamToVideo(io.ComfyNode):
         save_output,
         audio=None,
         audio_start=THIS_VIDEO,
+        keep_moments_gb=-1.0,
         **settings,
     ) -> io.NodeOutput:
         """settings: the other fields of Request."""
@@ -149,9 +159,15 @@ class MemFlowStreamToVideo(io.ComfyNode):
             metadata=tags,
             sound=sound_of(audio, plan.grid.start_s(request.done) if audio_start == THE_STORY else 0),
         )
-        with open_run(request, plan, vae) as run:
-            beside = host.save_workflow_beside(file.path, tags)
-            final, written = write_video(run, writer, vae)
+        with KeptStory(request, plan, keep_moments_gb, vae, known_by(cls.hidden, request)) as kept:
+            request = kept.take_up(lambda: writer.encoding(request.height, request.width))
+            with open_run(request, plan, vae, kept.sentences(), kept.before) as run:
+                run.show_film(file, writer)
+                beside = host.save_workflow_beside(file.path, tags)
+                wanted = host.is_output_read(STATE_OUTPUT)
+                final, written = write_video(run, writer, vae=vae, kept=kept, wants_state=wanted)
+        host.note_output(wanted)
+        written |= kept.report()
         if beside is not None:
             written["workflow_file"] = beside.name
             host.log(f"ComfyUI's page reads no workflow from {file.path.name}: it is in {beside.name} beside it.")

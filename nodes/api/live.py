@@ -1,5 +1,7 @@
-"""GET and POST /memflow/live/{prompt_id}/{node_id}: look at a run that is under way, and change it.
+"""GET and POST /memflow/live/{prompt_id}/{node_id}: look at a run that is under way, and change it. GET /memflow/runs.
 
+runs    `{"runs": [...]}`: every run that is under way, with all that its page has been told: what `RunEvents.now`
+        returns, and `state`, as below. For a page that was opened, or opened again, while they run.
 GET     the state of the run, as `LiveControl.state` has it.
 POST    one change, which takes effect between two chunks:
         `{"prompt": "a cat runs by", "switch": "cut", "at": "12s"}`, where switch and at may be left out;
@@ -23,6 +25,7 @@ from .. import host
 from ..run import RUNNING
 from .bodies import answer_with, read_json
 
+RUNS_PATH = "/memflow/runs"
 PATH = "/memflow/live/{prompt_id}/{node_id}"
 MAX_BYTES = 64 * 1024
 MOST_CHARACTERS = 8000
@@ -42,10 +45,16 @@ STATUSES = {NoSuchRun: 404, ScheduleError: 400, LiveConflict: 409}
 
 
 def add_routes() -> None:
-    """Serve GET and POST at PATH."""
+    """Serve GET at RUNS_PATH, and GET and POST at PATH."""
+    host.add_get_route(RUNS_PATH, answer_runs)
     host.add_get_route(PATH, answer_get)
     # quick, and on the event loop: requests take effect in the order in which they come in
     host.add_post_route(PATH, answer_post, most_bytes=MAX_BYTES, in_thread=False, json_only=True)
+
+
+def answer_runs() -> host.Answer:
+    """Status and JSON for a look at all runs."""
+    return answer_with(lambda: {"runs": RUNNING.now()}, STATUSES)
 
 
 def answer_get(prompt_id: str, node_id: str) -> host.Answer:

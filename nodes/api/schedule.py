@@ -71,6 +71,7 @@ def _segment(segment: Segment) -> dict[str, Any]:
         "switch": segment.switch,
         "seed": segment.seed,
         "recall": segment.recall,
+        "loras": [[lora.name, lora.strength] for lora in segment.loras],
     }
     if segment.blend is not None:
         length = segment.blend.length

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ...memflow_core.stream import Chunk
 from .previews import Preview, Previewer
+from .ranks import rank_count
 from .sampling import stop_if_cancelled
 
 
@@ -79,14 +80,67 @@ class Page:
         running = get_executing_context()
         self.prompt_id: str = running.prompt_id if running else ""
         self.node_id: str = running.node_id if running else ""
+        # of the graph that was queued, so that other graphs with a node of that number show nothing of it
+        self.workflow_id: str | None = _workflow_id(self.prompt_id)
         # a prompt queued without a client's id has no page, as in ComfyUI itself
         self._client = PromptServer.instance.client_id if running else None
 
     def send(self, event: str, data: dict[str, Any]) -> None:
         """Send JSON to the page, from any thread."""
         if self._client is not None:
-            content = {"node": self.node_id, "prompt_id": self.prompt_id, **data}
+            content = {"node": self.node_id, "prompt_id": self.prompt_id, "workflow": self.workflow_id, **data}
             PromptServer.instance.send_sync(event, content, self._client)
+
+
+def is_output_read(index: int) -> bool:
+    """Whether some node of the graph that runs is linked to an output of the node that runs, by the output's number.
+
+    True where that cannot be known: outside a run, and for a node that another node made while it ran. True as well
+    where several ComfyUIs share a stream: each takes part in capturing it, and the graphs of all but one save nothing.
+    """
+    found = _running()
+    if found is None:
+        return True
+    node, graph = found
+    link = [node, index]
+    return any(link == value for other in graph.values() for value in other.get("inputs", {}).values())
+
+
+def running_node() -> str | None:
+    """The id of the node that runs, in the graph that was queued; None where `is_output_read` cannot know."""
+    found = _running()
+    return None if found is None else found[0]
+
+
+def _running() -> tuple[str, dict[str, Any]] | None:
+    """The node that runs, by its id, and the graph that was queued, where it is in that."""
+    running = None if rank_count() > 1 else get_executing_context()
+    item = _queued(running.prompt_id) if running else None
+    graph = None if item is None else item[2]
+    known = running is not None and isinstance(graph, dict) and running.node_id in graph
+    return (running.node_id, graph) if known else None
+
+
+def _workflow_id(prompt_id: str) -> str | None:
+    """The id of the graph that a running prompt was queued from; None where it came without one."""
+    item = _queued(prompt_id)
+    return None if item is None else workflow_id_of(item[3])
+
+
+def workflow_id_of(extra_data: Any) -> str | None:
+    """The id of the graph that is in what came with a prompt; None where there is none."""
+    tags = extra_data.get("extra_pnginfo") if isinstance(extra_data, dict) else None
+    workflow = tags.get("workflow") if isinstance(tags, dict) else None
+    found = workflow.get("id") if isinstance(workflow, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def _queued(prompt_id: str) -> Any:
+    """ComfyUI's entry of a running prompt: number, id, graph, what came with it, ...; None where there is none."""
+    server = getattr(PromptServer, "instance", None)
+    if not prompt_id or server is None:
+        return None
+    return next((item for item in server.prompt_queue.get_current_queue_volatile()[0] if item[1] == prompt_id), None)
 
 
 def log(message: str) -> None:

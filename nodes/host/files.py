@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +13,14 @@ import folder_paths
 from comfy.cli_args import args
 from comfy_api.latest import InputImpl
 
+from ...memflow_core.keep import default_budget
+from .file_names import found_path
+
 # endings of videos that the page brings a workflow back from
 PAGE_READS = (".mp4", ".webm")
+MOMENTS_FOLDER = "memflow_moments"
+# the budget of kept moments in GB, where the node leaves it to the machine
+KEEP_VARIABLE = "MEMFLOW_KEEP_GB"
 STATE_FOLDER, STATE_ENDING = "memflow_states", ".safetensors"
 MOST_NAME_BYTES = 255  # of one name, on the file systems of Linux, macOS and Windows
 LONGEST_ADDED = ".unfinished"  # to the name of a file while it grows
@@ -108,6 +116,57 @@ def _shown(value: object) -> str:
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
 
+def temp_folder() -> Path:
+    """ComfyUI's temp folder, which it empties when it starts; made where it is not there."""
+    folder = Path(folder_paths.get_temp_directory())
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def moments_folder() -> Path:
+    """The folder of kept moments, in ComfyUI's user area, which a restart leaves as it is."""
+    return Path(folder_paths.get_user_directory()) / MOMENTS_FOLDER
+
+
+def kept_bytes(gb: float) -> int:
+    """The budget of kept moments in bytes.
+
+    gb  as the node says. Below 0: what the environment's MEMFLOW_KEEP_GB says, or by what is free on the disk.
+
+    Raises ValueError for a variable that is no number.
+    """
+    said = os.environ.get(KEEP_VARIABLE, "").strip()
+    if gb < 0 and said:
+        try:
+            gb = float(said)
+        except ValueError as error:
+            raise ValueError(
+                f"{KEEP_VARIABLE} is {_shown(said)}, but must be a number of GB, or 0 for none."
+            ) from error
+    if not gb >= 0:
+        return default_budget(moments_folder())
+    return int(min(gb, 2**20) * 2**30)
+
+
+def stamps_of(name: str) -> list[list[int]]:
+    """When files of that name in ComfyUI's folders of models and inputs were last written, and how large they are; none
+    for a text that names no file."""
+    if not name or len(name) > MOST_NAME_BYTES or "\0" in name or "\n" in name:
+        return []
+    there = [found_path(kind, name) for kind in sorted(folder_paths.folder_names_and_paths)]
+    paths = [found[0] for found in there if found is not None]
+    # a value that would lead out of the folder is no file of it
+    with suppress(ValueError):
+        paths.append(folder_paths.get_annotated_filepath(name))
+    found = []
+    for path in dict.fromkeys(paths):
+        with suppress(OSError):
+            status = os.stat(path)
+            if stat.S_ISREG(status.st_mode):
+                found.append([status.st_mtime_ns, status.st_size])
+    return found
+
+
 def state_files() -> list[str]:
     """Names of files that may hold a state, as ComfyUI annotates them, from the states' folder and the input folder."""
     output = Path(folder_paths.get_output_directory())
@@ -136,6 +195,23 @@ def state_path(name: str) -> Path:
         )
     if not _is_file(path):
         raise FileNotFoundError(f"there is no state called {_shown(name)}: refresh the list, and choose another file.")
+    return path
+
+
+def media_path(name: str) -> Path:
+    """Path of a file as ComfyUI's loaders name it, in its input folder or the one that the name's ending says.
+
+    Raises FileNotFoundError for any other place, and if there is no such file.
+    """
+    missing = FileNotFoundError(f"there is no file called {_shown(name)}: choose one from the list.")
+    if not name or "\0" in name:
+        raise missing
+    try:
+        path = Path(folder_paths.get_annotated_filepath(name))
+    except ValueError as error:
+        raise missing from error
+    if not _is_file(path):
+        raise missing
     return path
 
 

@@ -16,9 +16,12 @@ from torch.overrides import TorchFunctionMode
 
 from ...memflow_core.config import LatentShape
 from ...memflow_core.estimate import Decode
+from .control import ControlUse
 from .taehv import is_light
 
 IN_STREAM, IN_THREAD = "stream", "thread"
+# of the VAEs: what a decode does not use
+ENCODER = ("encoder.", "conv1.")
 
 
 @dataclass(frozen=True)
@@ -82,11 +85,14 @@ class SideStream:
     this stream is used on it; of what crosses over, latents are recorded and frames leave through pinned memory. To
     another GPU latents go by a third stream, since a copy between two waits for the decode before it.
 
+    control     what is used of control, which encodes pictures before each chunk.
     overlapped  how many decodes the sampling did not wait for.
     """
 
-    def __init__(self, model: Any, vae: Any):
-        self._patchers = (model, vae.patcher)
+    def __init__(self, model: Any, vae: Any, control: ControlUse | None = None):
+        used = [model, vae.patcher, *([] if control is None else control.patchers(model))]
+        self._patchers = list({id(patcher): patcher for patcher in used}.values())
+        self._encodes = None if control is None else control.vae.patcher
         self._device = model.load_device
         self._apart = not same_device(model.load_device, vae.device)
         self._stream = torch.cuda.Stream(vae.device)
@@ -113,7 +119,7 @@ class SideStream:
             if latents.device == self._stream.device:
                 latents.record_stream(self._stream)
             result = work(latents)
-        if self._apart or all(patcher.loaded_size() >= patcher.model_size() for patcher in self._patchers):
+        if self._apart or all(_is_resident(one, whole=one is self._encodes) for one in self._patchers):
             self.overlapped += 1
         else:
             sampler.wait_stream(self._stream)
@@ -131,6 +137,21 @@ class SideStream:
     def wait(self) -> None:
         """Wait until nothing runs on this stream, so that weights may be moved."""
         self._stream.synchronize()
+
+
+def _is_resident(patcher: Any, whole: bool = False) -> bool:
+    """Whether all weights that a run uses are on their device, so that none is copied there in the run.
+
+    With dynamic VRAM a weight comes when it is first used, and a VAE's encoder may never be. whole: all are used.
+    """
+    part = patcher.is_dynamic() and not whole
+    return patcher.loaded_size() >= (_used_bytes(patcher) if part else patcher.model_size())
+
+
+def _used_bytes(patcher: Any) -> int:
+    """Bytes of a patcher's weights but for those that only an encode of pictures uses."""
+    tensors = patcher.model.state_dict(keep_vars=True).items()
+    return sum(weight.nbytes for name, weight in tensors if not name.startswith(ENCODER))
 
 
 class Stopped(BaseException):

@@ -10,11 +10,19 @@ from typing import Any
 import comfy.model_management
 import torch
 from comfy_api.torch_helpers.torch_compile import TORCH_COMPILE_KWARGS
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...memflow_core.model import Backbone, Compiler
 from ...memflow_core.parallel import ParallelBackbone
-from .honoured.attention import AttentionOptions, attention_of, cross_attention_of, has_override, reader_of
+from .control import ControlUse, control_tree
+from .honoured.attention import (
+    AttentionOptions,
+    attention_of,
+    cross_attention_of,
+    dense_of,
+    has_override,
+    reader_of,
+)
 from .honoured.tree import wan_tree
 from .honoured.weights import HookedWeights
 from .ranks import group_of
@@ -29,6 +37,7 @@ def sampling(
     *,
     weights: HookedWeights | None = None,
     timesteps: Sequence[float] = (),
+    control: ControlUse | None = None,
 ) -> Iterator[Backbone]:
     """A `MODEL` on its device as a `Backbone`, with a `VAE` beside it if there is one, while the context lasts.
 
@@ -37,6 +46,7 @@ def sampling(
 
     weights    sets of weights beside the model's own; None: there are none.
     timesteps  of a chunk's denoising steps, 1000 to 0, for attention that asks.
+    control    what is used of control; None: nothing, and control weights stay away.
     """
     management = comfy.model_management
     if not (management.xformers_enabled() or management.pytorch_attention_flash_attention()):
@@ -44,16 +54,17 @@ def sampling(
     weights = weights or HookedWeights(model, {})
     weights.register()
     try:
-        _load(model, vae, needed_bytes)
+        _load(model, vae, needed_bytes, control)
         with management.cuda_device_context(model.load_device):
             model.pre_run()
-            yield _backbone(model, weights, timesteps)
+            tree = control_tree(model) if control is not None and control.steers else None
+            yield _backbone(model, weights, timesteps, control=tree)
     finally:
         model.cleanup()
         weights.forget()
 
 
-def _backbone(model: Any, weights: HookedWeights, timesteps: Sequence[float]) -> Backbone:
+def _backbone(model: Any, weights: HookedWeights, timesteps: Sequence[float], control: nn.Module | None) -> Backbone:
     tree = wan_tree(model)
     told = AttentionOptions(model, tree, timesteps)
     replaced = cross_attention_of(tree, told.options)
@@ -63,34 +74,44 @@ def _backbone(model: Any, weights: HookedWeights, timesteps: Sequence[float]) ->
         tree,
         model.model.get_dtype_inference(),
         attention=attention_of(model, told.options),
+        dense=dense_of(model),
         reader=reader_of(model),
         compiler=compiler_of(model),
         cross_attention=replaced,
         weights=weights,
         listener=told if replaced or has_override(model) else None,
+        control=control,
     )
 
 
 def back_on_device(
-    model: Any, latent_shape: tuple[int, ...], vae: Any = None, weights: HookedWeights | None = None
+    model: Any,
+    latent_shape: tuple[int, ...],
+    vae: Any = None,
+    weights: HookedWeights | None = None,
+    control: ControlUse | None = None,
 ) -> None:
     """Load model and VAE on their devices again, inside `sampling` with the same weights, after another model ran."""
-    _load(model, vae, model.memory_required(list(latent_shape)))
+    _load(model, vae, model.memory_required(list(latent_shape)), control)
     if weights is not None:
         weights.restore()
 
 
-def _load(model: Any, vae: Any, needed_bytes: int) -> None:
-    """Load a `MODEL`, and a `VAE` if there is one, each on the device where it belongs.
+def _load(model: Any, vae: Any, needed_bytes: int, control: ControlUse | None = None) -> None:
+    """Load a `MODEL`, a `VAE` if there is one, and what control needs, each on the device where it belongs.
 
     Room for `needed_bytes` is made on the model's device alone: on another, what the user put there can stay.
     """
+    beside = [] if vae is None else [vae.patcher]
+    if control is not None:
+        beside += control.patchers(model)
+    # a VAE may be both
+    beside = list({id(patcher): patcher for patcher in beside}.values())
+    here = [patcher for patcher in beside if patcher.load_device == model.load_device]
     load = comfy.model_management.load_models_gpu
-    if vae is None or vae.patcher.load_device == model.load_device:
-        load([model] if vae is None else [model, vae.patcher], memory_required=needed_bytes)
-        return
-    load([model], memory_required=needed_bytes)
-    load([vae.patcher])
+    load([model, *here], memory_required=needed_bytes)
+    if there := [patcher for patcher in beside if patcher.load_device != model.load_device]:
+        load(there)
 
 
 def room(model: Any) -> int | None:

@@ -53,6 +53,11 @@ def light_layers(vae: Any) -> list[LightLayer]:
     return layers
 
 
+def patch_of(vae: Any) -> int:
+    """Pixels along the side of a patch that a light decoder makes: 1, or 2 for Wan 2.2."""
+    return vae.first_stage_model.patch_size
+
+
 def frames_to_trim(vae: Any) -> int:
     """How many frames of the first latent frame are none of the video."""
     return vae.first_stage_model.frames_to_trim

@@ -43,8 +43,16 @@ def _advice(request: Request, plan: Plan, vae: Any, room: int) -> str:
     smaller = "make the picture, or the window and the bank of MemFlow Memory, smaller"
     if request.state is not None:
         return f"a story that goes on keeps its size, so start it anew, and {smaller}"
-    fitting = [name for name, preset in PRESETS.items() if _fixed_bytes(request, plan, vae, preset) <= room]
+    fitting = [name for name, preset in PRESETS.items() if _fits(request, plan, vae, preset, room)]
     return f"choose the preset {max(fitting, key=lambda name: PRESETS[name].pixels)!r}" if fitting else smaller
+
+
+def _fits(request: Request, plan: Plan, vae: Any, preset: Preset, room: int) -> bool:
+    try:
+        return _fixed_bytes(request, plan, vae, preset) <= room
+    except ValueError:
+        # its size or its memory is none for this model
+        return False
 
 
 def _fixed_bytes(request: Request, plan: Plan, vae: Any, preset: Preset) -> int:

@@ -12,40 +12,50 @@ from torch import Tensor
 
 from ...memflow_core.play import EncodedSchedule, LiveControl, LiveSchedule, PromptEncodingError
 from .. import host
+from .events import RunEvents
 
 EVENT = "memflow.live"
 """Event for the page, with the state of a run after every change, as `LiveControl.state` has it."""
 
 
 class LiveRuns:
-    """The controls of the runs that are under way, by prompt id and node id. Any thread may use it."""
+    """The runs that are under way, by prompt id and node id: their controls, and what they have shown. Any thread may
+    use it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._controls: dict[tuple[str, str], LiveControl] = {}
+        self._runs: dict[tuple[str, str], tuple[LiveControl, RunEvents]] = {}
 
     @contextmanager
-    def listed(self, page: host.Page, control: LiveControl) -> Iterator[None]:
+    def listed(self, control: LiveControl, events: RunEvents) -> Iterator[None]:
         """List a run for as long as the context lasts, and close its control at the end, also after an error."""
+        page = events.page
         key = (page.prompt_id, page.node_id)
         with self._lock:
-            self._controls[key] = control
+            self._runs[key] = (control, events)
         page.send(EVENT, control.state())
         try:
             yield
         finally:
             with self._lock:
-                del self._controls[key]
+                del self._runs[key]
             control.close()
 
     def find(self, prompt_id: str, node_id: str) -> LiveControl | None:
         """The control of the run in a node of a queued prompt; None if there is none."""
         with self._lock:
-            return self._controls.get((prompt_id, node_id))
+            run = self._runs.get((prompt_id, node_id))
+        return None if run is None else run[0]
+
+    def now(self) -> list[dict[str, Any]]:
+        """Every run as it stands, fit for JSON: what `RunEvents.now` returns, and `state`, that of its control."""
+        with self._lock:
+            runs = list(self._runs.values())
+        return [{**events.now(), "state": control.state()} for control, events in runs]
 
 
 # The only module-level store of the pack. ComfyUI makes a locked copy of a node's class for every run, and a route has
-# no other way to a run. It holds no tensors, and nothing of a run that has ended.
+# no other way to a run. It holds no tensors beside small pictures, and nothing of a run that has ended.
 RUNNING = LiveRuns()
 
 

@@ -8,10 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from ...memflow_core.config import (
+    ADMISSIONS,
+    ARCHIVE_GB,
     ARCHIVE_RULES,
     ARCHIVES,
     BANK_KEYS,
     CACHES,
+    MAX_ARCHIVE_GB,
     MAX_BANK_FRAMES,
     MEMORIES,
     POSITIONS,
@@ -36,15 +39,17 @@ CUSTOM_VALUES: dict[str, Sequence[Any]] = {
     "global_sink": (False, True),
 }
 
-# what the widgets beside every preset can be set to, in their order; they are named as in MemoryConfig
+# what the choices beside every preset can be set to, in their order; they are named as in MemoryConfig
 SHARED_VALUES: dict[str, Sequence[str]] = {
     "cache": CACHES,
     "bank_keys": BANK_KEYS,
     "archive": ARCHIVES,
     "archive_rule": ARCHIVE_RULES,
+    "admission": ADMISSIONS,
 }
 
-
+# the widget `archive_gb`, a number
+ARCHIVE_GB_VALUES = (0.1, float(MAX_ARCHIVE_GB))
 # the widget `bank_layers`, which takes a text: layers of the model from 0
 ALL_LAYERS = "all"
 MAX_LAYERS = 1000
@@ -68,18 +73,27 @@ def layers_of(text: str) -> tuple[int, ...] | None:
     return tuple(sorted(layers))
 
 
-def memory_of(preset: Mapping[str, Any], *, bank_layers: str = ALL_LAYERS, **shared: str) -> MemoryConfig:
+def memory_of(
+    preset: Mapping[str, Any],
+    *,
+    bank_layers: str = ALL_LAYERS,
+    archive_gb: float = ARCHIVE_GB,
+    look_ahead: bool = False,
+    **shared: str,
+) -> MemoryConfig:
     """Settings for the widgets' values, which ComfyUI has checked against their ranges.
 
     preset       `{"preset": option}`, with every widget of CUSTOM_VALUES beside it for the option Custom.
     bank_layers  as `layers_of` reads it.
+    archive_gb   RAM for the keys of an archive, in GB of 2^30 bytes.
+    look_ahead   as in MemoryConfig.
     shared       widgets of SHARED_VALUES; those left out have their defaults.
 
     Raises ValueError where the values do not fit together.
     """
-    layers = layers_of(bank_layers)
+    beside = {"bank_layers": layers_of(bank_layers), "archive_gb": archive_gb, "look_ahead": look_ahead}
     if preset["preset"] != CUSTOM:
-        return replace(MEMORIES[preset["preset"]], bank_layers=layers, **shared)
+        return replace(MEMORIES[preset["preset"]], **beside, **shared)
     return MemoryConfig(
         retrieval=preset["retrieval"],
         bank_frames=preset["bank_size"],
@@ -89,7 +103,7 @@ def memory_of(preset: Mapping[str, Any], *, bank_layers: str = ALL_LAYERS, **sha
         window_frames=preset["window_size"],
         positions=preset["positions"],
         global_sink=preset["global_sink"],
-        bank_layers=layers,
+        **beside,
         **shared,
     )
 
@@ -111,7 +125,13 @@ def memory_from_widgets(preset: Mapping[str, Any]) -> MemoryConfig:
     layers = preset.get("bank_layers", ALL_LAYERS)
     if not isinstance(layers, str):
         raise ValueError(f"memory bank_layers is {show(layers)}, which MemFlow Memory cannot be set to.")
-    return memory_of(preset, bank_layers=layers, **shared)
+    size = preset.get("archive_gb", ARCHIVE_GB)
+    least, most = ARCHIVE_GB_VALUES
+    if type(size) not in (int, float) or not least <= size <= most:
+        raise ValueError(f"memory archive_gb is {show(size)}, but must be a number from {least:g} to {most:g}.")
+    ahead = preset.get("look_ahead", False)
+    _check("look_ahead", ahead, (False, True))
+    return memory_of(preset, bank_layers=layers, archive_gb=size, look_ahead=ahead, **shared)
 
 
 def _check(name: str, value: Any, values: Sequence[Any]) -> None:

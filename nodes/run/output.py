@@ -6,7 +6,8 @@ come from the sampler's thread, which looks before every pass through the model 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,10 +16,13 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
+from ...memflow_core.keep import is_part_end
 from ...memflow_core.stream import Chunk
 from ...memflow_core.video import DriftWatch, PinnedFrames, Pipeline, Sound, VideoWriter, choose_codec, to_uint8
 from .. import host
-from ..report import picture_of
+from ..report import data_url, picture_of
+from .controls import used_control
+from .kept import EndedPart, KeptStory
 from .session import Run
 from .start_state import StoryState
 
@@ -53,15 +57,22 @@ def video_writer(
 
 
 def write_video(
-    run: Run, writer: VideoWriter, vae: Any, overlap: host.Overlap | None = None
-) -> tuple[StoryState, dict[str, Any]]:
+    run: Run,
+    writer: VideoWriter,
+    *,
+    vae: Any,
+    overlap: host.Overlap | None = None,
+    kept: KeptStory | None = None,
+    wants_state: bool = True,
+) -> tuple[StoryState | None, dict[str, Any]]:
     """Sample a run to its end, and write its chunks to a file while others are sampled.
 
     writer   not open yet. However the run stops, what was written stays and plays.
     vae      a `VAE` that `host.check_stream_vae` accepts.
     overlap  what runs beside the sampling; None: what this machine is fit for.
+    kept     keeps the story's moments; the file starts with what it has of an earlier run.
 
-    Returns where the story stands, and a report on the file fit for JSON.
+    Returns where the story stands, None unless `wants_state`, and a report on the file fit for JSON.
     """
     if overlap is None:
         overlap = _choose_overlap(run, vae)
@@ -70,18 +81,46 @@ def write_video(
     try:
         with (
             writer,
-            VideoOutput(run, writer, vae, overlap) as output,
+            _after_beginning(run, writer, vae, kept),
+            VideoOutput(run, writer, vae, overlap, kept) as output,
             run.hooks.set(look=output.look, settle=output.settle),
         ):
             for chunk in run:
                 output.add(chunk)
-            state = output.finish()
+            output.finish()
+            state = output.state() if wants_state else None
     except BaseException:
         _log_unfinished(writer)
         raise
     if writer.note is not None:
         host.log(writer.note)
     return state, output.report()
+
+
+@contextmanager
+def _after_beginning(run: Run, writer: VideoWriter, vae: Any, kept: KeptStory | None) -> Iterator[None]:
+    """Put into the file what an earlier run has made; pictures that it lacks are decoded and encoded again."""
+    parts = [] if kept is None else kept.parts
+    request = run.request
+    last_missing = max((number for number, part in enumerate(parts) if part.film is None), default=-1)
+    decoder = host.chunk_decoder(vae) if last_missing >= 0 else None
+    if decoder is not None:
+        host.log("pictures of an earlier run are not there in this format: they are decoded again.")
+    for number, part in enumerate(parts):
+        if part.film is not None:
+            writer.write_part(part.film, request.height, request.width)
+        if decoder is None or number > last_missing:
+            continue
+        # a film's part lies between two that are missing: what the decoder carries goes through it
+        assert kept is not None and part.latents is not None, "checked when the beginning was taken up"
+        for latents in part.latents.split(request.sampling.chunk_frames, dim=2):
+            host.stop_if_cancelled()
+            frames = decoder.decode(host.to_latent(request.model, latents.to(run.stream.device), stay=True))
+            if part.film is None:
+                writer.write(to_uint8(frames))
+        if part.film is None and (film := writer.end_part()) is not None:
+            kept.put_film(part, film)
+    yield
 
 
 def _choose_overlap(run: Run, vae: Any) -> host.Overlap:
@@ -104,27 +143,38 @@ class _Sampled:
 
     latents  [1, C, F, h, w] in the latent space of a `LATENT`.
     tags     of the file from the moment this chunk is in it.
+    starts   whether a part of the film starts with it, and `ends`, whether one ends; `before` and `after` are those
+             parts, where they are kept.
     """
 
     chunk: Chunk
     latents: Tensor
     tags: dict[str, str]
+    starts: bool
+    ends: bool
+    before: EndedPart | None
+    after: EndedPart | None
 
 
 @dataclass(frozen=True)
 class _Decoded:
-    """A chunk to encode. frames: [f, H, W, 3] uint8 in RAM, or on their way there."""
+    """A chunk to encode.
+
+    frames  [f, H, W, 3] uint8 in RAM, or on their way there.
+    carry   what the decoder carries from it on, where its part is kept.
+    """
 
     sampled: _Sampled
     frames: Tensor | PinnedFrames
+    carry: dict[str, Tensor] | None
 
 
 @dataclass(frozen=True)
 class _Encoded:
-    """A chunk that is in the file, and pictures of its first and its last frame."""
+    """A chunk that is in the file, with a data URL of its first frame, small, and its last frame."""
 
     chunk: Chunk
-    picture: Image.Image
+    thumbnail: str
     newest: Image.Image
 
 
@@ -134,17 +184,23 @@ class VideoOutput:
     writer   open until this has ended.
     vae      on its device, as `host.sampling` leaves it.
     overlap  what runs beside the sampling.
+    kept     keeps the story's moments.
     """
 
-    def __init__(self, run: Run, writer: VideoWriter, vae: Any, overlap: host.Overlap):
+    def __init__(self, run: Run, writer: VideoWriter, vae: Any, overlap: host.Overlap, kept: KeptStory | None = None):
         self._run = run
+        self._kept = kept
         self._writer = writer
         self._vae = vae
         self._overlap = overlap
         self._in_thread = overlap.decode == host.IN_THREAD
-        self._side = host.SideStream(run.request.model, vae) if overlap.decode == host.IN_STREAM else None
+        self._side = None
+        if overlap.decode == host.IN_STREAM:
+            self._side = host.SideStream(run.request.model, vae, used_control(run.request.control))
         self._drift = DriftWatch(run.request.grid.fps)
         self._stop = host.Stop()
+        # data URLs of the first frames of the chunks in the part under way
+        self._small: list[str] = []
         self._decoder = self._make_decoder()
         # work on a chunk that is done before the next one is sampled
         self._inline: list[Callable[[Any], Any]] = []
@@ -177,11 +233,23 @@ class VideoOutput:
     def add(self, chunk: Chunk) -> None:
         """Decode and encode a chunk. Waits while those before it are far behind."""
         latents = host.to_latent(self._run.request.model, chunk.latents, stay=self._side is not None)
-        item: Any = _Sampled(chunk, latents, host.text_tags({PLAYED_TAG: self._run.played()}))
+        item: Any = self._sampled(chunk, latents)
         for work in self._inline:
             item = work(item)
         self._pipeline.put(item)
         self.look()
+
+    def _sampled(self, chunk: Chunk, latents: Tensor) -> _Sampled:
+        schedule, kept = self._run.live.prompts, self._kept
+        return _Sampled(
+            chunk,
+            latents,
+            host.text_tags({PLAYED_TAG: self._run.played()}),
+            starts=is_part_end(schedule.plan, chunk.index),
+            ends=is_part_end(schedule.plan, chunk.index + 1),
+            before=None if kept is None else kept.part_before(schedule, chunk),
+            after=None if kept is None else kept.part_after(self._run.stream, schedule, chunk),
+        )
 
     def look(self) -> None:
         """Announce chunks that have reached the file. Raises what went wrong with others."""
@@ -192,10 +260,13 @@ class VideoOutput:
         """Wait until no thread works on a chunk, so that nothing uses model or VAE."""
         self._pipeline.settle()
 
-    def finish(self) -> StoryState:
-        """Wait until every chunk is in the file and announced; returns where the story stands then."""
+    def finish(self) -> None:
+        """Wait until every chunk is in the file and announced."""
         self._pipeline.close()
         self.look()
+
+    def state(self) -> StoryState:
+        """Where the story stands, once it is finished: gigabytes, which are copied off the device."""
         return self._run.state(self._decoder.state())
 
     def report(self) -> dict[str, Any]:
@@ -224,9 +295,15 @@ class VideoOutput:
 
     def _decode(self, sampled: _Sampled) -> _Decoded:
         if self._side is not None:
-            frames = self._side.run(lambda z: PinnedFrames(self._decoder.decode_on_device(z)), sampled.latents)
-            return _Decoded(sampled, frames)
-        return _Decoded(sampled, to_uint8(self._decoder.decode(sampled.latents)))
+            frames, carry = self._side.run(
+                lambda z: (PinnedFrames(self._decoder.decode_on_device(z)), self._carry(sampled)), sampled.latents
+            )
+            return _Decoded(sampled, frames, carry)
+        frames = to_uint8(self._decoder.decode(sampled.latents))
+        return _Decoded(sampled, frames, self._carry(sampled))
+
+    def _carry(self, sampled: _Sampled) -> dict[str, Tensor] | None:
+        return None if sampled.after is None or sampled.after.moment is None else self._decoder.state()
 
     def _decode_in_thread(self, sampled: _Sampled) -> _Decoded:
         with self._stop.heeded():
@@ -234,10 +311,25 @@ class VideoOutput:
 
     def _encode(self, decoded: _Decoded) -> _Encoded:
         frames = decoded.frames if isinstance(decoded.frames, Tensor) else decoded.frames.wait()
+        sampled = decoded.sampled
+        if sampled.starts:
+            self._end_part(sampled.before, None)
         self._writer.write(frames)
-        self._writer.tag(decoded.sampled.tags)
-        self._watch(decoded.sampled.chunk.index, frames)
-        return _Encoded(decoded.sampled.chunk, picture_of(frames[0]), picture_of(frames[-1]))
+        self._writer.tag(sampled.tags)
+        self._watch(sampled.chunk.index, frames)
+        thumbnail = data_url(picture_of(frames[0]))
+        if self._kept is not None:
+            self._small.append(thumbnail)
+        if sampled.ends:
+            self._end_part(sampled.after, decoded.carry)
+        return _Encoded(decoded.sampled.chunk, thumbnail, picture_of(frames[-1]))
+
+    def _end_part(self, part: EndedPart | None, carry: dict[str, Tensor] | None) -> None:
+        # always, kept or not: the file of a story does not depend on that
+        film = self._writer.end_part()
+        small, self._small = self._small, []
+        if part is not None and self._kept is not None:
+            self._kept.put(part, film, carry, small)
 
     def _watch(self, chunk: int, frames: Tensor) -> None:
         """Measure a chunk's frames [f, H, W, 3] uint8; what has just gone wrong with the pictures goes to the log."""
@@ -251,7 +343,7 @@ class VideoOutput:
 
     def _announce(self) -> None:
         for encoded in self._pipeline.take():
-            self._run.announce(encoded.chunk, encoded.picture, encoded.newest)
+            self._run.announce(encoded.chunk, encoded.thumbnail, encoded.newest)
 
 
 def resumed_decoder(run: Run, vae: Any) -> host.ChunkDecoder:

@@ -8,33 +8,47 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...memflow_core.config import MAX_BANK_FRAMES
+from ...memflow_core.config import MAX_BANK_FRAMES, LatentShape
 from ...memflow_core.schedule import ChunkGrid
 from ...memflow_core.stream import EncodedImages, InitialFrames
 from .. import host
+from ..report import data_url, picture_of
 from .start_state import StoryState
 
-GRID = ChunkGrid()
+CHUNKS_OF_3 = ChunkGrid()
+MOST_PICTURES = 128  # small ones of a start, to be shown
 
 
 def start_from_pictures(
-    vae: Any, conditioning: list, images: Any, *, width: int, height: int, length: int, fps: float
+    vae: Any,
+    conditioning: list,
+    images: Any,
+    *,
+    width: int,
+    height: int,
+    length: int,
+    fps: float,
+    model: Any = None,
 ) -> StoryState:
     """A state whose story begins with a picture or a clip.
 
-    vae           a Wan 2.1 `VAE`.
+    vae           a Wan `VAE`.
     conditioning  a `CONDITIONING` of one prompt, which describes the pictures.
     images        an `IMAGE` [F, H, W, 3 or 4] from 0 to 1, or a `VIDEO`, which is read at `fps`.
     length        most video frames that are used, from the end.
+    model         the `MODEL` that is to go on from them, whose chunks they fill; None: chunks of 3 latent frames.
 
     Raises ValueError for a size off the grid, another VAE, or pictures that are none.
     """
     _check_vae_and_size(vae, width, height)
     spoken = host.read_conditioning(conditioning)
     pictures = images if isinstance(images, Tensor) else host.video_pictures(images, fps, length)
-    fitted = host.fit_pictures(on_grid(_checked(pictures), length), width, height)
+    grid = CHUNKS_OF_3 if model is None else ChunkGrid(host.profile_of(model).profile.sampling.chunk_frames)
+    fitted = host.fit_pictures(on_grid(checked_pictures(pictures), length, grid), width, height)
     start = EncodedImages(host.encode_pictures(vae, fitted), spoken.embedding)
-    return StoryState(None, initial=InitialFrames(start), unused=_unused(spoken))
+    firsts = [grid.start_px(chunk) for chunk in range(grid.chunks_for_px(len(fitted)))]
+    shown = {chunk: data_url(picture_of(fitted[px])) for chunk, px in enumerate(firsts[:MOST_PICTURES])}
+    return StoryState(None, initial=InitialFrames(start), unused=_unused(spoken), shown=shown)
 
 
 def remember_pictures(
@@ -42,7 +56,7 @@ def remember_pictures(
 ) -> StoryState:
     """A state, or a new one, with pictures for the memory bank, which keeps them for good.
 
-    vae           a Wan 2.1 `VAE`.
+    vae           a Wan `VAE`.
     conditioning  a `CONDITIONING` of one prompt, which describes the pictures.
     images        an `IMAGE` [N, H, W, 3 or 4] from 0 to 1; each is a picture of its own.
 
@@ -51,7 +65,7 @@ def remember_pictures(
     _check_vae_and_size(vae, width, height)
     spoken = host.read_conditioning(conditioning)
     before = state or StoryState(None)
-    pictures = _checked(images)
+    pictures = checked_pictures(images)
     remembered = len(pictures) + before.initial.remembered_frames
     if remembered > MAX_BANK_FRAMES:
         raise ValueError(
@@ -63,7 +77,8 @@ def remember_pictures(
     latents = torch.cat([host.encode_pictures(vae, picture[None]) for picture in fitted], dim=2)
     remember = EncodedImages(latents, spoken.embedding)
     initial = replace(before.initial, remembered=(*before.initial.remembered, remember))
-    return replace(before, initial=initial, unused=(*before.unused, *_unused(spoken)))
+    given = (*before.given, *(data_url(picture_of(picture)) for picture in fitted))
+    return replace(before, initial=initial, unused=(*before.unused, *_unused(spoken)), given=given)
 
 
 def _unused(spoken: host.Spoken) -> tuple[host.Finding, ...]:
@@ -72,24 +87,28 @@ def _unused(spoken: host.Spoken) -> tuple[host.Finding, ...]:
     return (*spoken.unused, *hooks)
 
 
-def on_grid(pictures: Tensor, most: int) -> Tensor:
-    """The newest 9, 21, 33 ... of pictures [F, H, W, C], at most `most`. Of fewer than 9, the first is repeated."""
-    chunks = max(1, GRID.chunks_for_px(min(len(pictures), most) + 1) - 1)
-    frames = GRID.px_frames(chunks)
+def on_grid(pictures: Tensor, most: int, grid: ChunkGrid = CHUNKS_OF_3) -> Tensor:
+    """The newest of pictures [F, H, W, C] that fill whole chunks, at most `most`: 9, 21, 33 ... with chunks of 3.
+
+    Of fewer than the first chunk has, the first picture is repeated.
+    """
+    chunks = max(1, grid.chunks_for_px(min(len(pictures), most) + 1) - 1)
+    frames = grid.px_frames(chunks)
     missing = max(0, frames - len(pictures))
     return torch.cat((pictures[:1].expand(missing, -1, -1, -1), pictures[-frames:]))
 
 
-def _checked(pictures: Tensor) -> Tensor:
+def checked_pictures(pictures: Tensor, whose: str = "the pictures") -> Tensor:
+    """Pictures [F, H, W, 3 or 4] as they are; raises ValueError, naming whose they are, for what is none."""
     shape = list(pictures.shape)
-    if len(shape) != 4 or shape[0] == 0 or shape[-1] not in (3, 4):
-        raise ValueError(f"the pictures have shape {shape}, but must be [pictures, height, width, 3], at least one.")
-    if not bool(torch.isfinite(pictures).all()):
-        raise ValueError("the pictures hold NaN or infinity, which is no colour: check the node that made them.")
+    if len(shape) != 4 or 0 in shape or shape[-1] not in (3, 4):
+        raise ValueError(f"{whose} have shape {shape}, but must be [pictures, height, width, 3], at least one.")
+    # one by one: a mask of numbers as large as all of them would double a long clip
+    if not all(bool(torch.isfinite(picture).all()) for picture in pictures):
+        raise ValueError(f"{whose} hold NaN or infinity, which is no colour: check the node that made them.")
     return pictures
 
 
 def _check_vae_and_size(vae: Any, width: int, height: int) -> None:
     host.check_wan_vae(vae)
-    if width % 16 or height % 16:
-        raise ValueError(f"the picture is {width} x {height} pixels, but both must be multiples of 16.")
+    LatentShape.of_picture(width, height, host.pixels_of_vae(vae))

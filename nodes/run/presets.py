@@ -22,13 +22,20 @@ REASONS = {
 
 def memory_words(memory: MemoryConfig) -> str:
     """Put the values of a memory into one line."""
-    words = [f"window {memory.window_frames}", f"sink {memory.sink_frames}" if memory.sink_frames else "no sink"]
-    often = "every chunk" if memory.record_every == 1 else f"every {memory.record_every} chunks"
-    bank = f"bank {memory.bank_frames} by {memory.retrieval}, a moment offered {often}"
-    words.append(bank if memory.bank_slots else "no bank")
+    kept = "sink {0} as an average" if memory.sink == "average" else "sink {0}"
+    words = [f"window {memory.window_frames}", kept.format(memory.sink_frames) if memory.sink_frames else "no sink"]
+    words.append(_bank_words(memory) if memory.bank_slots else "no bank")
     if memory.top_k is not None and memory.bank_slots:
         words.append(f"each head reads {memory.top_k} of {memory.sink_frames + memory.bank_slots}")
     return ", ".join(words)
+
+
+def _bank_words(memory: MemoryConfig) -> str:
+    bank = f"bank {memory.bank_frames} by {memory.retrieval}"
+    if memory.retrieval == "shots":
+        return bank  # it takes whole chunks as they leave the window, whatever the interval
+    often = "every chunk" if memory.record_every == 1 else f"every {memory.record_every} chunks"
+    return f"{bank}, a moment offered {often}"
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ class Preset:
     cache      see `MemoryConfig`.
     fps        None leaves it alone.
     card_gb    memory of the graphics card that the 1.3B model fits on, streamed to a file. None: not tried.
-    fp8_model  whether the model has to be in FP8 for that, which its loader alone can do.
+    fp8_model  whether the model has to be in FP8 for that, which its loader does.
     """
 
     reason: str
@@ -91,7 +98,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "12 GB": Preset("The sizes that the models were trained with fit on a card of 12 GB.", card_gb=12),
     "8 GB": Preset(
-        "The same sizes on a card of 8 GB, remembered in FP8: load the model in FP8 too (weight_dtype of its loader).",
+        "The same sizes on a card of 8 GB: what is remembered is kept in FP8, and the model is loaded in FP8 too.",
         cache="fp8",
         card_gb=8,
         fp8_model=True,

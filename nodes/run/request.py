@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import math
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
 
-from ...memflow_core.config import MAX_ABSOLUTE_FRAMES, LatentShape, MemoryConfig, SamplingConfig, check_fit
+from ...memflow_core.config import (
+    MAX_ABSOLUTE_FRAMES,
+    LatentShape,
+    MemoryConfig,
+    SamplingConfig,
+    check_fit,
+    stream_positions,
+)
 from ...memflow_core.play import EncodedSchedule
-from ...memflow_core.schedule import ChunkGrid, Plan, PromptSchedule, Time
+from ...memflow_core.profiles import PROFILES, Picked, Profile
+from ...memflow_core.schedule import ChunkGrid, Plan, PromptSchedule, Time, changes_of, farthest_position
 from ...memflow_core.state import StreamState
 from .. import host
+from .controls import Controls, check_controls
 from .start_state import StoryState, check_initial, pinned_frames
 from .steps import parse_steps
 
 MOST_FRAMES = 1_000_000  # video frames of one run: more than 17 hours
 USUAL_SHIFT = SamplingConfig().shift
+USUAL_STEPS = "1000, 750, 500, 250"  # of the widget, which then leaves them to the model's profile
 
 
 @dataclass(frozen=True)
@@ -65,8 +75,9 @@ class PlanRequest:
     width, height  in pixels.
     length         video frames to make in this run. 0: as the schedule says, or else until a live request ends the run.
     steps          denoising steps as text, see `parse_steps`.
-    memory         None: the state's settings, or the defaults.
+    memory         None: the state's settings, or the profile's.
     state          where the story stands; None for a new story.
+    profile        what the model was trained with: its chunks, and what the widgets leave as it is.
     """
 
     prompts: PromptSchedule
@@ -78,22 +89,27 @@ class PlanRequest:
     shift: float = 5.0
     memory: MemoryConfig | None = None
     state: StoryState | None = None
+    profile: Profile = PROFILES["MemFlow"]
 
     @property
     def shape(self) -> LatentShape:
-        """Latent size. Raises ValueError for a picture off the grid of 16 pixels."""
-        self.check_size()
-        return LatentShape(self.height // 8, self.width // 8)
+        """Latent size. Raises ValueError for a picture off the grid of two latents."""
+        return LatentShape.of_picture(self.width, self.height, self.profile.pixels)
 
     @property
     def sampling(self) -> SamplingConfig:
-        """Steps and shift. Raises ValueError for steps that are none."""
-        return SamplingConfig(steps=parse_steps(self.steps), shift=self.shift)
+        """The profile's settings, with steps and shift of the node where it has others than usual.
+
+        Raises ValueError for steps that are none.
+        """
+        steps = None if self.steps.strip() == USUAL_STEPS else parse_steps(self.steps)
+        shift = None if self.shift == USUAL_SHIFT else self.shift
+        return self.profile.changed(steps=steps, shift=shift).sampling
 
     @property
     def settings(self) -> MemoryConfig:
-        """Memory settings: the state's, the node's, or the defaults."""
-        return (self.state and self.state.memory) or self.memory or MemoryConfig()
+        """Memory settings: the state's, the node's, or the profile's."""
+        return (self.state and self.state.memory) or self.memory or self.profile.memory
 
     @property
     def done(self) -> int:
@@ -116,24 +132,54 @@ class PlanRequest:
         made = self.grid.px_frames(self.done) if self.done else 0
         return self.grid.chunks_for_px(made + self.length) if self.length else None
 
+    @property
+    def most_frames(self) -> int | None:
+        """Latent frames that positions have to reach, jumps included; None for a length of 0.
+
+        As the length asks, not as much as is played: what ended early must play again the same.
+        """
+        if self.most_chunks is None:
+            return None
+        changes = changes_of(self.prompts, self.grid, self.most_chunks)
+        return farthest_position(
+            changes,
+            self.most_chunks,
+            chunk_frames=self.sampling.chunk_frames,
+            shot_offset=self.settings.shot_offset,
+        )
+
+    @property
+    def positions(self) -> str:
+        """`absolute` or `relative`, as the state has them or the length asked for decides.
+
+        Raises ValueError for a length that absolute positions cannot have.
+        """
+        if self.state is not None and self.state.stream is not None:
+            return self.state.stream.meta["positions"]
+        return stream_positions(self.settings, self.sampling, self.most_frames)
+
+    def control_chunks(self, plan: Plan) -> int | None:
+        """Chunks of the whole story that controls are placed on; None where its end is open."""
+        return None if self.open_end else plan.chunks
+
     def check_size(self) -> None:
-        """Raise ValueError for a picture off the grid of 16 pixels."""
-        if self.height % 16 or self.width % 16:
-            raise ValueError(f"the picture is {self.width} x {self.height} pixels, but both must be multiples of 16.")
+        """Raise ValueError for a picture off the grid of two latents: 16 pixels, or 32 with the Wan 2.2 VAE."""
+        _ = self.shape
 
     @property
     def latents(self) -> tuple[int, ...]:
         """Shape [B, C, F, h, w] of what one forward and its memory cover, for ComfyUI's estimate of activations."""
         frames = self.settings.sink_frames + self.settings.window_frames
-        return (self.shape.batch, 16, frames, self.shape.rows, self.shape.columns)
+        return (self.shape.batch, self.profile.channels, frames, self.shape.rows, self.shape.columns)
 
 
 @dataclass(frozen=True)
 class Request(PlanRequest):
     """The inputs of a sampling node.
 
-    model  a `MODEL`.
+    model  a `MODEL`, whose profile counts.
     clip   a `CLIP` that encodes live prompts; None: there are none.
+    control  what steers the story; None: nothing does.
     found  what the model carries beside its weights.
 
     Raises ValueError for a model that cannot be streamed, and for a shift that contradicts the model's.
@@ -145,13 +191,18 @@ class Request(PlanRequest):
     _: KW_ONLY
     seed: int
     clip: Any = None
+    control: Controls | None = None
     found: host.ModelFindings = field(init=False, repr=False)
+    profile: Profile = field(init=False, repr=False)
+    picked: Picked = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prompts", self.schedule.prompts)
         if self.schedule.hooks_by_name:
             object.__setattr__(self, "model", host.model_for_hooks(self.model))
         object.__setattr__(self, "found", host.inspect_model(self.model))
+        object.__setattr__(self, "picked", host.profile_of(self.model))
+        object.__setattr__(self, "profile", self.picked.profile)
         object.__setattr__(self, "shift", self._agreed_shift())
 
     @property
@@ -183,9 +234,19 @@ def prepare(request: Request, least_frames: int = 1) -> Plan:
     plan = place(request, least_frames)
     host.check_text_width(request.model, request.schedule.embeddings)
     if request.state is not None:
-        check_initial(request.model, request.state, request.shape, request.settings)
+        check_initial(request.model, request.state, request.shape, request.settings, request.sampling.chunk_frames)
         if request.state.stream is not None:
-            _check_stream(request, request.state.stream, plan.chunks)
+            _check_stream(request, request.state.stream, plan)
+    if request.control is not None:
+        notes = check_controls(
+            request.control,
+            request.model,
+            request.shape,
+            plan.grid,
+            request.control_chunks(plan),
+            len(request.sampling.steps),
+        )
+        plan = replace(plan, notes=(*plan.notes, *notes))
     return plan
 
 
@@ -201,8 +262,23 @@ def place(request: PlanRequest, least_frames: int = 1) -> Plan:
     plan = request.prompts.within(request.grid, chunks).place(request.grid, Time(chunks, "chunks"))
     plan.check_memory(request.settings, pinned_frames(request.state), request.done)
     if not request.open_end:
-        request.settings.resolve_positions(chunks * request.sampling.chunk_frames)
+        stream_positions(request.settings, request.sampling, reach(request, plan))
     return plan
+
+
+def reach(request: PlanRequest, plan: Plan) -> int:
+    """The last absolute position of a plan, counted in latent frames, from where the state stands."""
+    stream = None if request.state is None else request.state.stream
+    known = {} if stream is None else stream.meta
+    done = request.done if stream is not None else 0
+    return farthest_position(
+        [(one.start_chunk, one.switch) for one in plan.segments[1:] if one.start_chunk >= done],
+        plan.chunks,
+        chunk_frames=request.sampling.chunk_frames,
+        shot_offset=request.settings.shot_offset,
+        began=known.get("began", 0),
+        jumps=len(known.get("jumps", ())),
+    )
 
 
 def encoded_schedule(request: Request, plan: Plan) -> EncodedSchedule:
@@ -246,17 +322,37 @@ def _open_chunks(request: PlanRequest) -> int:
     stream = None if request.state is None else request.state.stream
     positions = request.settings.positions if stream is None else stream.meta["positions"]
     if positions == "absolute":
-        return MAX_ABSOLUTE_FRAMES // request.sampling.chunk_frames
+        meta = {} if stream is None else stream.meta
+        # a fresh prompt counts positions from 0 again, a jump leaves some out
+        left_out = request.settings.shot_offset * len(meta.get("jumps", ()))
+        chunks = (meta.get("began", 0) + MAX_ABSOLUTE_FRAMES - left_out) // request.sampling.chunk_frames
+        if chunks <= request.done:
+            raise ValueError(
+                f"the state has {request.grid.start_s(request.done):.2f} s behind it, which is as far as absolute "
+                f"positions reach: begin a new story with a [fresh] prompt and a length, or use relative positions."
+            )
+        return chunks
     return request.done + request.grid.chunks_for_px(MOST_FRAMES)
 
 
-def _check_stream(request: Request, state: StreamState, chunks: int) -> None:
-    """Raise ValueError unless a state's stream can go on as the node asks, up to so many chunks."""
+def _check_stream(request: Request, state: StreamState, plan: Plan) -> None:
+    """Raise ValueError unless a state's stream can go on as the node asks, to the end of a plan."""
     sampling = request.sampling
     if state.shape != request.shape:
         raise ValueError(
-            f"the state's picture is {state.shape.columns * 8} x {state.shape.rows * 8} pixels, but the node asks "
+            f"the state's picture is {state.shape.picture[0]} x {state.shape.picture[1]} pixels, but the node asks "
             f"for {request.width} x {request.height}: use the state's size."
+        )
+    if state.sampling.chunk_frames != sampling.chunk_frames:
+        raise ValueError(
+            f"the state's chunks have {state.sampling.chunk_frames} latent frames, but the model's profile "
+            f"({request.profile.name}) makes {sampling.chunk_frames}: put MemFlow Model Profile behind the loader, and "
+            f"set chunk_frames to {state.sampling.chunk_frames}."
+        )
+    if state.sampling != sampling and (state.sampling.steps, state.sampling.shift) == (sampling.steps, sampling.shift):
+        raise ValueError(
+            f"the state was made under another profile than the model's ({request.profile.name}): other steps for the "
+            f"first chunk, another solver, or steps that are not shifted; choose it with MemFlow Model Profile."
         )
     if state.sampling != sampling:
         raise ValueError(
@@ -273,4 +369,4 @@ def _check_stream(request: Request, state: StreamState, chunks: int) -> None:
             "the memory settings differ from those the state was made with: connect the same memory node, or none."
         )
     if state.meta["positions"] == "absolute":
-        MemoryConfig(positions="absolute").resolve_positions(chunks * sampling.chunk_frames)
+        MemoryConfig(positions="absolute").resolve_positions(reach(request, plan))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ...memflow_core.disk import remove_stale_drafts
@@ -37,14 +38,14 @@ def load_state(path: Path) -> tuple[StoryState, str]:
     # the decoder itself checks the rest of its carry
     if carry and tuple(carry[min(carry)].shape[-2:]) != (saved.shape.rows, saved.shape.columns):
         raise ValueError("the file's decoder part belongs to a video of another size: save the state again.")
-    return StoryState(StreamState(tensors, saved.meta), carry or None), _describe(saved)
+    return StoryState(StreamState(tensors, saved.meta), carry or None, shown=saved.pictures), _describe(saved)
 
 
 def _describe(stream: StreamState) -> str:
     """One line: length and size of the story, and the settings that its continuation needs."""
     frames = ChunkGrid(stream.sampling.chunk_frames).px_frames(stream.chunks)
     return (
-        f"{frames} video frames made, {stream.shape.columns * 8} x {stream.shape.rows * 8}, steps "
+        f"{frames} video frames made, {stream.shape.picture[0]} x {stream.shape.picture[1]}, steps "
         f"{', '.join(map(str, stream.sampling.steps))}, shift {stream.sampling.shift:g}, retrieval "
         f"{stream.memory.retrieval}, {stream.content}"
     )
@@ -57,11 +58,11 @@ def _with_decoder(state: StoryState, content: str) -> StreamState:
             "the state holds pictures that no sampler has read yet: save the state that comes out of a sampler."
         )
     if content == COMPACT:
-        return state.stream.compact()
+        return replace(state.stream.compact(), pictures=state.shown)
     if state.stream.content == COMPACT:
         raise ValueError(
             "the state came from a compact file and no sampler has gone on from it: it has nothing exact to save; "
             "choose compact."
         )
     carry = {f"{DECODER}{name}": tensor for name, tensor in (state.decoder or {}).items()}
-    return StreamState(state.stream.tensors | carry, state.stream.meta)
+    return StreamState(state.stream.tensors | carry, state.stream.meta, state.shown)

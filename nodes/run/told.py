@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import host
 from .messages import Message, message
+from .profile_text import doubt, told_of_memory, told_of_profile, told_of_segments
 from .request import Request
 from .steps import count_message
 
@@ -11,7 +12,13 @@ from .steps import count_message
 def told(request: Request) -> list[Message]:
     """What is to be told of a request, a sentence each; empty where all that it holds is used as it is meant."""
     found, state = request.found, request.state
-    sentences = [count_message(request.steps)]
+    sentences = [
+        *told_of_profile(request),
+        *told_of_segments(request),
+        *told_of_memory(request.settings),
+        *doubt(request.picked),
+        count_message(request.steps),
+    ]
     if found.shift is not None:
         sentences.append(message("Shift {0} is used, as {1} says.", f"{found.shift:g}", found.shift_node))
     if request.schedule.hooks_by_name:
@@ -19,6 +26,14 @@ def told(request: Request) -> list[Message]:
     if request.unknown_weights:
         sentences.append(
             message("The state was made under LoRA hooks that the schedule lacks: it goes on without them.")
+        )
+    if request.control is None and state is not None and state.controlled:
+        sentences.append(
+            message("The state was made under control, but no control is connected: nothing steers it from here on.")
+        )
+    elif request.control is None and host.control_of(request.model) is not None:
+        sentences.append(
+            message("The model has control weights, but no control is connected: nothing steers the story.")
         )
     unused = [*found.unused, *request.schedule.unused, *(() if state is None else state.unused)]
     hooks = request.schedule.hooks_by_name

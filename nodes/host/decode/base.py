@@ -24,14 +24,15 @@ class ChunkDecoder(ABC):
 
         latents  [1, C, F, h, w] floating point, in the latent space of a `LATENT`.
 
-        Returns [f, 8 h, 8 w, 3] float32 from 0 to 1 on the CPU, where f is 4 F, and 4 F - 3 at the start of the video.
+        Returns [f, H, W, 3] float32 from 0 to 1 on the CPU, where f is 4 F, and 4 F - 3 at the start of the video, and
+        H and W are h and w times the pixels of a latent's side.
         Raises ValueError for latents of another shape than before.
         """
         return self.decode_on_device(latents).cpu()
 
     @torch.inference_mode()
     def decode_on_device(self, latents: Tensor) -> Tensor:
-        """`decode` [1, C, F, h, w] to [f, 8 h, 8 w, 3] float32 on the VAE's device, whose work is not waited for."""
+        """`decode` [1, C, F, h, w] to [f, H, W, 3] float32 on the VAE's device, whose work is not waited for."""
         self._check_shape(latents)
         frames = self._frames(latents.to(self._vae.device, self._vae.vae_dtype))
         pixels = self._vae.process_output(frames.to(self._vae.vae_output_dtype(), copy=True))
@@ -51,7 +52,7 @@ class ChunkDecoder(ABC):
 
     @abstractmethod
     def _frames(self, latents: Tensor) -> Tensor:
-        """[1, C, F, h, w] -> [1, 3, f, 8 h, 8 w], and carry what the next latents need."""
+        """[1, C, F, h, w] -> [1, 3, f, H, W], and carry what the next latents need."""
 
     @property
     @abstractmethod

@@ -11,14 +11,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from ..taehv import frames_to_trim, light_layers
+from ..taehv import frames_to_trim, light_layers, patch_of
 from .base import ChunkDecoder
 
 
 class LightDecoder(ChunkDecoder):
-    """Decodes chunk by chunk with a light decoder for Wan 2.1."""
+    """Decodes chunk by chunk with a light decoder for Wan 2.1 or 2.2."""
 
     def __init__(self, vae: Any):
         super().__init__(vae)
@@ -47,7 +48,9 @@ class LightDecoder(ChunkDecoder):
         # of the first latent frame, only the last of its frames is one of the video
         skipped = 0 if self._memory else frames_to_trim(self._vae)
         frames = [frame for latent in latents.unbind(2) for frame in self._run_layers(latent, 0)]
-        return torch.stack(frames[skipped:], dim=2)
+        # that for Wan 2.2 makes patches of 2 x 2 pixels
+        side = patch_of(self._vae)
+        return torch.stack([F.pixel_shuffle(frame, side) for frame in frames[skipped:]], dim=2)
 
     def _run_layers(self, x: Tensor, start: int) -> Iterator[Tensor]:
         """Run one frame x [1, c, h, w] through the layers from `start` on: -> the frames it becomes, [1, 3, H, W]."""

@@ -1,4 +1,4 @@
-"""Decode chunk by chunk with the Wan 2.1 VAE, in constant memory.
+"""Decode chunk by chunk with the Wan VAE, that of 2.1 or of 2.2, in constant memory.
 
 The VAE's decoder is causal: of all the latents before a chunk it needs only the last two inputs of each of its temporal
 convolutions. ComfyUI carries them from piece to piece inside one decode (`feat_cache`); here they are carried from
@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from comfy.ldm.wan.vae2_2 import WanVAE as Wan22VAE
+from comfy.ldm.wan.vae2_2 import unpatchify
 from torch import Tensor, nn
 
 from .base import ChunkDecoder
@@ -20,7 +22,7 @@ FIRST_SEEN = "Rep"
 
 
 class WanDecoder(ChunkDecoder):
-    """Decodes chunk by chunk with the Wan 2.1 VAE."""
+    """Decodes chunk by chunk with the Wan VAE: that of 2.1, or that of 2.2, which makes patches of 2 x 2 pixels."""
 
     def __init__(self, vae: Any):
         super().__init__(vae)
@@ -29,6 +31,7 @@ class WanDecoder(ChunkDecoder):
         self._convs = [m for m in self._decoder.modules() if isinstance(m, nn.Conv3d) and m.kernel_size[0] > 1]
         # for each of them its last inputs [1, c, 1 or 2, h, w], a mark, or None before the first chunk
         self._carry: list[Tensor | str | None] = [None] * len(self._convs)
+        self._in_patches = isinstance(vae.first_stage_model, Wan22VAE)
 
     def state(self) -> dict[str, Tensor]:
         """Inputs [1, c, 1 or 2, h, w] of the temporal convolutions."""
@@ -62,11 +65,14 @@ class WanDecoder(ChunkDecoder):
         frames = torch.cat([part for piece in self._pieces(z) for part in self._run_decoder(piece)], dim=2)
         # laid out as a restored carry is: convolutions may round otherwise for another layout
         self._carry = [carried.contiguous() if isinstance(carried, Tensor) else carried for carried in self._carry]
-        return frames
+        return unpatchify(frames, patch_size=2) if self._in_patches else frames
 
     def _pieces(self, z: Tensor) -> tuple[Tensor, ...]:
         """Split z [1, C, F, h, w] into what goes through the decoder together: the video's first latent frame alone,
         then twos, as in ComfyUI."""
+        if self._in_patches:
+            # ComfyUI decodes one latent frame after another with this VAE
+            return z.split(1, dim=2)
         first = [] if self._started else [1]
         rest = z.shape[2] - len(first)
         twos = [2] * (rest // 2)
@@ -77,6 +83,8 @@ class WanDecoder(ChunkDecoder):
 
     def _run_decoder(self, piece: Tensor) -> list[Tensor]:
         """Decode one piece [1, C, F, h, w], and carry what the next one needs."""
+        if self._in_patches:
+            return [self._decoder(piece, feat_cache=self._carry, feat_idx=[0], first_chunk=not self._started)]
         before = list(self._carry) if piece.shape[2] < CARRIED_FRAMES else None
         frames = self._decoder(piece, feat_cache=self._carry, feat_idx=[0])
         if before is not None:
@@ -101,7 +109,7 @@ class WanDecoder(ChunkDecoder):
     def _check_state(self, state: dict[str, Tensor]) -> None:
         if set(state) != set(self._names):
             raise ValueError(
-                "the state's decoder part does not belong to a Wan 2.1 VAE: use the state of a video node, with the "
+                "the state's decoder part does not belong to this Wan VAE: use the state of a video node, with the "
                 "VAE it was made with."
             )
         size = state[self._names[0]].shape[-2:]

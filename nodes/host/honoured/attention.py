@@ -63,6 +63,17 @@ def attention_of(model: Any, options: dict[str, Any] | None = None) -> Callable[
     return torch.compiler.disable(partial(attention, transformer_options=told))
 
 
+def dense_of(model: Any) -> str:
+    """What self-attention uses: `fastest`, or `own` where the attention is a user's choice, or another pack's.
+
+    ComfyUI asks torch for FlashAttention 2 first, which on some GPUs is half as fast as cuDNN.
+    """
+    usual = getattr(comfy.ldm.modules.attention, "attention_pytorch", None)
+    chosen = has_override(model) or comfy.ldm.wan.model.optimized_attention is not usual
+    # which one is fastest is measured, and could differ from start to start
+    return "own" if chosen or torch.are_deterministic_algorithms_enabled() else "fastest"
+
+
 def reader_of(model: Any) -> str:
     """How attention reads the frames that SMA chose: `fastest`, or `gather`, through an attention of other code."""
     return "gather" if has_override(model) or _is_foreign(comfy.ldm.wan.model.optimized_attention) else "fastest"

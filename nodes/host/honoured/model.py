@@ -13,6 +13,7 @@ from comfy.patcher_extension import CallbacksMP
 from comfy_api.torch_helpers.torch_compile import COMPILE_KEY, TORCH_COMPILE_KWARGS
 
 from ....memflow_core.model import WanTree
+from ....memflow_core.profiles import Picked
 from ....memflow_core.stream import FlowSchedule
 from .code import uncalled_code
 from .findings import INSERTED, UNUSED, Finding, node_behind, one_a_node, unused_at
@@ -24,13 +25,15 @@ TRANSFORMER_OPTIONS = "transformer_options"
 
 # parts of the tree that a stream calls, or reads; `forward` of cross-attention is called where it was replaced
 _WHOLE = r"(\..+)?"
-_USED_OBJECTS = re.compile(
+USED_OBJECTS = re.compile(
     r"manual_cast_dtype"
     rf"|diffusion_model\.(patch_embedding|text_embedding|time_embedding|time_projection){_WHOLE}"
     rf"|diffusion_model\.head\.(head|modulation){_WHOLE}"
     rf"|diffusion_model\.blocks\.\d+\.(modulation|norm3|ffn|(self|cross)_attn\.(q|k|v|o|norm_q|norm_k)){_WHOLE}"
     r"|diffusion_model\.blocks\.\d+\.cross_attn\.forward"
 )
+# the key of control weights among the additional models of a `MODEL`
+CONTROL = "memflow_control"
 _USED_CALLBACKS = {
     CallbacksMP.ON_CLONE,
     CallbacksMP.ON_LOAD,
@@ -128,11 +131,11 @@ def _unused(model: Any, tree: WanTree) -> Iterator[Finding]:
         *_leaves({"wrappers": _without_compiler(model.wrappers)}, ""),
         *_leaves({"callbacks": _uncalled(model.callbacks)}, ""),
         *_leaves({"callbacks": _uncalled(inner.get("callbacks", {}))}, ""),
-        *_leaves({"attachments": model.attachments}, ""),
-        *_leaves({"additional_models": model.additional_models}, ""),
+        *_leaves({"attachments": _foreign(model.attachments)}, ""),
+        *_leaves({"additional_models": _others(model.additional_models)}, ""),
         *_objects(model),
         *misfit_patches(model),
-        *uncalled_code(model.model, tree, _USED_OBJECTS.fullmatch),
+        *uncalled_code(model.model, tree, USED_OBJECTS.fullmatch),
     ]
     yield from found
     yield from _leaves({"injections": model.injections}, "", INSERTED)
@@ -142,6 +145,16 @@ def _unused(model: Any, tree: WanTree) -> Iterator[Finding]:
 
 def _without_compiler(wrappers: Mapping[str, Mapping]) -> dict[str, dict]:
     return {kind: {key: v for key, v in keyed.items() if key != COMPILE_KEY} for kind, keyed in wrappers.items()}
+
+
+def _foreign(attachments: Mapping[str, Any]) -> dict[str, Any]:
+    """Attachments of others; that of this pack is a profile, which a stream uses."""
+    return {name: value for name, value in attachments.items() if not isinstance(value, Picked)}
+
+
+def _others(models: Mapping[str, Any]) -> dict[str, Any]:
+    """Additional models but the control weights, which a stream uses or says that nothing does."""
+    return {name: value for name, value in models.items() if name != CONTROL}
 
 
 def _uncalled(callbacks: Mapping[str, Any]) -> dict[str, Any]:
@@ -191,5 +204,5 @@ def _node(place: str, value: Any) -> str | None:
 
 def _objects(model: Any) -> Iterator[Finding]:
     for place, value in model.object_patches.items():
-        if place not in ("model_sampling", "latent_format") and not _USED_OBJECTS.fullmatch(place):
+        if place not in ("model_sampling", "latent_format") and not USED_OBJECTS.fullmatch(place):
             yield unused_at(place, value)

@@ -13,7 +13,8 @@ from torch import nn
 
 from ....memflow_core.model import WanTree
 
-CHANNELS, SPATIAL = 16, 8
+# latent channels of the Wan VAEs, and pixels of a latent's side
+LATENTS = {16: 8, 48: 16}
 # what ComfyUI keeps as the former value of an attribute that a patch made
 _UNSET: Any = getattr(comfy.utils, "ATTR_UNSET", object())
 
@@ -69,8 +70,8 @@ def wan_tree(model: Any) -> WanTree:
     found = type(model.model).__name__
     if not all(hasattr(tree, part) for part in _TREE_PARTS):
         raise ValueError(
-            f"the model is a {found}, but MemFlow needs a Wan 2.1 text-to-video model: load MemFlow, "
-            f"Self-Forcing, LongLive or Causal Forcing weights of the 1.3B layout."
+            f"the model is a {found}, but MemFlow needs a Wan text-to-video model: load MemFlow, Self-Forcing, "
+            f"LongLive or Causal Forcing weights."
         )
     _check_parts(tree)
     _check_latents(model, tree, found)
@@ -95,12 +96,12 @@ def _check_latents(model: Any, tree: Any, found: str) -> None:
             f"the model is a {found} with {channels} input channels, but MemFlow needs a text-to-video model "
             f"with {tree.out_dim}: image-to-video and control models cannot be streamed."
         )
-    spatial = getattr(model.model.latent_format, "spacial_downscale_ratio", SPATIAL)
-    if channels != CHANNELS or spatial != SPATIAL:
+    spatial = getattr(model.model.latent_format, "spacial_downscale_ratio", None)
+    if LATENTS.get(channels) != spatial:
+        known = " or ".join(f"{count} for {side} x {side}" for count, side in LATENTS.items())
         raise ValueError(
-            f"the model is a {found} with {channels} latent channels for {spatial} x {spatial} pixels, as Wan 2.2 5B, "
-            f"but MemFlow streams models with {CHANNELS} for {SPATIAL} x {SPATIAL}: load a model of the 1.3B or 14B "
-            f"text-to-video layout."
+            f"the model is a {found} with {channels} latent channels for {spatial} x {spatial} pixels, but MemFlow "
+            f"streams Wan models with {known}: load a model of the 1.3B, 5B or 14B text-to-video layout."
         )
 
 

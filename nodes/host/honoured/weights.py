@@ -43,11 +43,19 @@ def read_hooks(hooks: HookGroup | None) -> tuple[WeightHooks | None, tuple[Findi
         if hook.hook_type != EnumHookType.Weight:
             kind = _KINDS.get(hook.hook_type, "an unknown kind")  # type: ignore[call-overload]
             found.append(Finding(UNUSED, f"hooks: {kind}"))
-        elif _strength(hook):
+        elif hook_strength(hook):
             weights.add(hook)
         if len({keyframe.strength for keyframe in hook.hook_keyframe.keyframes}) > 1:
             found.append(Finding(KEYFRAMES, "hooks: keyframes", "Set Hook Keyframes"))
     return (WeightHooks(_name(weights), weights) if len(weights) else None), tuple(found)
+
+
+def with_weights(hooks: WeightHooks | None, group: HookGroup) -> WeightHooks:
+    """Weight hooks with those of a group besides, in order."""
+    both = HookGroup()
+    for hook in (*(() if hooks is None else hooks.group.hooks), *group.hooks):
+        both.add(hook)
+    return WeightHooks(_name(both), both)
 
 
 def hooks_of_clip(clip: Any) -> tuple[Finding, ...]:
@@ -115,7 +123,8 @@ class HookedWeights:
         self.select(self._current)
 
 
-def _strength(hook: Any) -> float:
+def hook_strength(hook: Any) -> float:
+    """The strength that a stream gives the weights of a hook: its first one."""
     keyframes = hook.hook_keyframe.keyframes
     return float(hook._strength_model * (keyframes[0].strength if keyframes else 1.0))
 
@@ -125,7 +134,7 @@ def _name(group: HookGroup) -> str:
         return ""
     digest = blake2b(digest_size=12)
     for hook in group.hooks:
-        digest.update(repr(_strength(hook)).encode())
+        digest.update(repr(hook_strength(hook)).encode())
         _add(digest, hook.weights)
     return f"hooks {digest.hexdigest()}"
 
