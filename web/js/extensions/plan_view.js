@@ -4,7 +4,9 @@ import { api } from "../../../../scripts/api.js";
 import { app } from "../../../../scripts/app.js";
 import { afterVueNodes, loadStyle, replaceShown } from "../lib/dom.js";
 import { allNodes, findEventNode, rootOf } from "../lib/graph.js";
+import { setKept } from "../lib/kept.js";
 import { isSampler } from "../lib/node_ids.js";
+import { asOneStep } from "../lib/one_step.js";
 import { PlanPanel } from "../plan/panel.js";
 
 /** @typedef {import("../plan/presets.js").Preset} Preset */
@@ -20,13 +22,10 @@ let presets;
 const host = {
   fetch: (path, options) => api.fetchApi(path, options),
   presets: () => (presets ??= fetchPresets()),
+  seedsChangeFirst: () => app.extensionManager.setting.get("Comfy.WidgetControlMode") === "before",
+  setKept,
   createNode: (type) => window.LiteGraph.createNode(type),
-  asOneStep(change) {
-    app.canvas.emitBeforeChange();
-    const result = change();
-    app.canvas.emitAfterChange();
-    return result;
-  },
+  asOneStep: (change) => asOneStep(app.canvas, change),
 };
 
 /** @returns {Promise<Preset[]>} */
@@ -60,6 +59,11 @@ function refreshSoon() {
   }, WAIT_MS);
 }
 
+/** Ask again what is kept, of every story: one that has run, or another that it made room for. */
+function refreshAllKept() {
+  for (const node of allNodes(rootOf(app.graph))) panels.get(node)?.refreshKept(true);
+}
+
 /** Show the panels of all nodes where those of nodes before them are left. */
 function replaceOldPanels() {
   for (const node of allNodes(rootOf(app.graph))) {
@@ -80,6 +84,9 @@ app.registerExtension({
       const node = findEventNode(rootOf(app.graph), detail);
       if (node) panels.get(node)?.begin(detail);
     });
+    for (const name of ["execution_success", "execution_error", "execution_interrupted"]) {
+      api.addEventListener(name, refreshAllKept);
+    }
   },
 
   nodeCreated(node) {

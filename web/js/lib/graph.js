@@ -1,7 +1,7 @@
 // @ts-check
 // Find nodes, links and widgets in ComfyUI's graph. Graphs and nodes are passed in, so nothing here needs the page.
 
-/** @typedef {{node: ComfyNode, slot: number}} Target  where a link ends */
+/** @typedef {{node: ComfyNode, slot: number}} Target  an end of a link */
 
 // node ids that a subgraph's links have for its own input and output
 const [SUBGRAPH_INPUT, SUBGRAPH_OUTPUT] = [-10, -20];
@@ -37,11 +37,26 @@ export function findNode(root, executionId) {
 }
 
 /**
- * The node that an event of a run names.
+ * The execution id of a node, by which `findNode` finds it; "" for one that is not in the graph. Of a subgraph that
+ * several nodes show, the first.
+ * @param {ComfyGraph} graph  the root graph @param {ComfyNode} node @returns {string}
+ */
+export function executionIdOf(graph, node) {
+  for (const one of graph.nodes) {
+    if (one === node) return String(one.id);
+    const inner = one.subgraph && executionIdOf(one.subgraph, node);
+    if (inner) return `${one.id}:${inner}`;
+  }
+  return "";
+}
+
+/**
+ * The node that an event of a run names; null where the run is that of another graph.
  * @param {ComfyGraph} root  the root graph
- * @param {{node: ComfyId, display_node?: ComfyId}} detail  of the event
+ * @param {{node: ComfyId, display_node?: ComfyId, workflow?: string | null}} detail  of the event
  */
 export function findEventNode(root, detail) {
+  if (detail.workflow && root.id && detail.workflow !== root.id) return null;
   return findNode(root, detail.display_node ?? detail.node);
 }
 
@@ -153,6 +168,14 @@ export function inputSource(node, name) {
  * @param {ComfyLinkEnd} node @param {number} slot
  */
 export function sourceOf(node, slot) {
+  return originOf(node, slot)?.node ?? null;
+}
+
+/**
+ * The node that feeds an input slot, as `sourceOf` finds it, and which of its outputs does.
+ * @param {ComfyLinkEnd} node @param {number} slot @returns {Target | null}
+ */
+export function originOf(node, slot) {
   /** @type {{node: ComfyLinkEnd | null, slot: number}} */
   let end = { node, slot };
   for (let steps = 0; end.node && steps < MOST_STEPS; steps++) {
@@ -162,12 +185,14 @@ export function sourceOf(node, slot) {
       end = outer;
       continue;
     }
+    // an input of a subgraph node that shows a widget and has no link: newer front ends fall over it
+    if (!link && "subgraph" in end.node && end.node.subgraph) return null;
     const source = link?.resolve?.(end.node.graph)?.outputNode ?? end.node.getInputNode?.(end.slot);
     if (!source || source.mode === MUTED) return null;
     if (source.mode === BYPASSED) end = { node: source, slot: sameType(source, link) };
     else if (source.subgraph) end = { node: innerOutput(source.subgraph, link?.origin_slot), slot: 0 };
     else if (source.type === "Reroute") end = { node: source, slot: 0 };
-    else return source;
+    else return { node: source, slot: Number(link?.origin_slot ?? 0) };
   }
   return null;
 }

@@ -4,22 +4,28 @@ import { el } from "./dom.js";
 
 /** @typedef {{label: string, hint?: string, act: () => void}} Item */
 
+/** Closes the menu that is open: one opens late if a server is asked for its items, and may be asked for twice. */
+let closeOpen = () => {};
+
 /**
  * Open a menu at an element, which gets the focus back.
  * @param {HTMLElement} anchor
  * @param {Item[]} items
+ * @param {string} [title]  a line above them
  */
-export function openMenu(anchor, items) {
+export function openMenu(anchor, items, title = "") {
   const buttons = items.map(({ label, hint }) =>
     el("button", { type: "button", role: "menuitem" }, label, ...(hint ? [el("small", {}, hint)] : [])),
   );
-  const menu = el("div", { class: "memflow-menu", role: "menu" }, ...buttons);
+  const head = title ? [el("div", { class: "memflow-menu-title" }, title)] : [];
+  const menu = el("div", { class: "memflow-menu", role: "menu", "aria-label": title || null }, ...head, ...buttons);
 
   /** @param {Event} event */
   const closeOutside = (event) => {
     if (!menu.contains(/** @type {Node} */ (event.target))) close();
   };
   const close = () => {
+    closeOpen = () => {};
     document.removeEventListener("pointerdown", closeOutside, true);
     menu.remove();
     anchor.focus();
@@ -32,6 +38,8 @@ export function openMenu(anchor, items) {
   );
   menu.addEventListener("keydown", (event) => onKey(event, buttons, close));
 
+  closeOpen();
+  closeOpen = close;
   document.body.append(menu);
   place(menu, anchor.getBoundingClientRect());
   document.addEventListener("pointerdown", closeOutside, true);

@@ -6,18 +6,21 @@ import { say } from "../i18n/say.js";
  * A frame that memory keeps. `frame` is its first video frame, `chunk` the chunk that it was made in.
  * @typedef {{time_s: number, frame: number, chunk: number, score: number | null, layers: number, pinned: boolean,
  *            name: string | null}} RememberedFrame
- * Shares of attention.
+ * Shares of attention; `even` in a chunk's memory: what they would be if every frame that is read got the same.
  * @typedef {{sink: number, bank: number, window: number}} Share
  * The bank chosen anew from the archive for a prompt: what came into it, and what scored best, best first.
  * @typedef {{rule: string, moments: number, recalled: RememberedFrame[], best: RememberedFrame[]}} ArchiveChoice
  * @typedef {{bank: RememberedFrame[], dropped: RememberedFrame[], recorded: RememberedFrame[],
- *            share: Share | null, archive?: ArchiveChoice}} ChunkMemory
+ *            share: Share | null, even?: Share, archive?: ArchiveChoice}} ChunkMemory
  * The archive now: how many moments it holds, and those to show, oldest first, with the last prompt's scores.
  * @typedef {{moments: number, prompt: string, frames: {remembered: RememberedFrame, held: boolean}[]}} Shelf
  * @typedef {{chunk: number, start_s: number, end_s: number, prompt: string, memory: ChunkMemory}} LoggedChunk
- * The result of a run; thumbnails by the number of the chunk that they show the start of.
- * @typedef {{first_s: number, chunks: LoggedChunk[], thumbnails: Record<string, string>}} Summary
- * @typedef {LoggedChunk & {prompt_id: string, node: string, chunks: number | null, thumbnail: string | null}} ChunkEvent
+ * The result of a run; thumbnails by the number of the chunk that they show the start of, or below zero of a picture that
+ * was given; played: what was played, as a
+ * schedule's text, where it was directed.
+ * @typedef {{first_s: number, chunks: LoggedChunk[], thumbnails: Record<string, string>, played?: string}} Summary
+ * @typedef {LoggedChunk & {prompt_id: string, node: string, chunks: number | null, thumbnail: string | null,
+ *            thumbnails?: Record<string, string>}} ChunkEvent
  * @typedef {{prompt_id: string, memory: Summary, ended: "finished" | "stopped"}} DoneEvent
  */
 
@@ -41,6 +44,8 @@ export class MemoryLog {
     this.firstS = 0;
     /** whether the run broke off */
     this.stopped = false;
+    /** what was played, as a schedule's text, where the run was directed; "" where it was not */
+    this.played = "";
   }
 
   get isEmpty() {
@@ -53,8 +58,19 @@ export class MemoryLog {
     if (this.isEmpty) this.firstS = event.start_s;
     const { chunk, start_s, end_s, prompt, memory } = event;
     this.chunks = [...this.chunks.filter((logged) => logged.chunk < chunk), { chunk, start_s, end_s, prompt, memory }];
+    Object.assign(this.thumbnails, event.thumbnails);
     if (event.thumbnail) this.thumbnails[chunk] = event.thumbnail;
     this.expected = event.chunks;
+  }
+
+  /**
+   * Take over all of a run that is under way.
+   * @param {{prompt_id: string, chunks: number | null, memory: Summary}} run
+   */
+  join({ prompt_id, chunks, memory }) {
+    if (prompt_id !== this.promptId) this.start(prompt_id);
+    this.load({ ...memory, thumbnails: { ...this.thumbnails, ...memory.thumbnails } });
+    this.expected = chunks;
   }
 
   /** Start the log of another run. @param {string | null} promptId */
@@ -78,17 +94,29 @@ export class MemoryLog {
     this.thumbnails = summary.thumbnails;
     this.firstS = summary.first_s;
     this.expected = null;
+    this.played = summary.played ?? "";
   }
 
   /** The thumbnail of a remembered frame, as a URL. @param {RememberedFrame} remembered */
   thumbnailOf(remembered) {
-    return this.thumbnails[remembered.chunk] ?? null;
+    return this.thumbnails[remembered.frame < 0 ? remembered.frame : remembered.chunk] ?? null;
   }
 
   /** The prompt that a remembered frame was made under; null where its chunk is not in the log.
    * @param {RememberedFrame} remembered */
   promptOf(remembered) {
     return this.chunks.find(({ chunk }) => chunk === remembered.chunk)?.prompt ?? null;
+  }
+
+  /**
+   * The prompt that a frame was last chosen for, up to a chunk; null where it has only been kept since there was room.
+   * @param {RememberedFrame} remembered @param {number} chunk
+   */
+  chosenFor({ frame }, chunk) {
+    const scored = this.chunks.findLast((logged) => {
+      return logged.chunk <= chunk && logged.memory.bank.some((held) => held.frame === frame && held.score !== null);
+    });
+    return scored?.prompt ?? null;
   }
 
   /** The archive as it stands; null in a run without one. @returns {Shelf | null} */
@@ -121,13 +149,12 @@ export class MemoryLog {
   /** The newest state in one line. */
   headline() {
     const last = this.chunks.at(-1);
-    if (!last) return say("shows what the bank keeps while it runs");
-    const held = last.memory.bank.length;
-    let chunk = String(last.chunk + 1);
-    if (this.expected !== null) chunk = say("{0} of {1}", chunk, this.expected);
-    if (this.stopped) chunk = say("{0}, stopped", chunk);
-    const text = held === 1 ? "{0} moment kept at {1} (chunk {2})" : "{0} moments kept at {1} (chunk {2})";
-    return say(text, held, seconds(last.end_s), chunk);
+    if (!last) return say("shows what is remembered while it runs");
+    const { bank } = last.memory;
+    const held = bank.length === 1 ? say("1 moment remembered") : say("{0} moments remembered", bank.length);
+    const at = this.stopped ? say("stopped at {0}", clock(last.end_s)) : say("at {0}", clock(last.end_s));
+    const prompt = bank.map((remembered) => this.chosenFor(remembered, last.chunk)).findLast((found) => found !== null);
+    return [held, at, ...(prompt ? [say("chosen for “{0}”", short(prompt))] : [])].join(" · ");
   }
 }
 
@@ -136,9 +163,20 @@ export function seconds(time) {
   return `${time.toFixed(2)} s`;
 }
 
+/** 75.5 -> "1:15", as a player shows it. @param {number} time_s */
+export function clock(time_s) {
+  const whole = Math.floor(time_s + 1e-6);
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+}
+
 /** 0.123 -> "12%". @param {number} share */
 export function percentText(share) {
   return `${Math.round(100 * share)}%`;
+}
+
+/** A prompt that is cut off where it is long. @param {string} prompt */
+function short(prompt) {
+  return prompt.length > 60 ? `${prompt.slice(0, 57)}...` : prompt;
 }
 
 /**
@@ -146,7 +184,7 @@ export function percentText(share) {
  * @param {RememberedFrame} remembered
  */
 export function nameOf({ frame, time_s }) {
-  return frame < 0 ? say("picture {0}", -1 - frame) : seconds(time_s);
+  return frame < 0 ? say("picture {0}", -1 - frame) : clock(time_s);
 }
 
 /** The share of layers that keep a frame; "" for all of them. @param {RememberedFrame} remembered */
@@ -155,19 +193,45 @@ export function layerShare({ layers }) {
 }
 
 /**
- * All that is known of a remembered frame, as a text.
- * @param {RememberedFrame} remembered @param {boolean} dropped
- * @param {{recalled?: boolean, prompt?: string | null}} [more]  whether it came from the archive; what it was made under
+ * All that is known of a remembered frame, one thing a line.
+ * @param {RememberedFrame} remembered
+ * @param {object} about  whether it has left the bank; whether it came from the archive; the prompts that it was made under
+ *   and last chosen for
+ * @param {boolean} [about.dropped] @param {boolean} [about.recalled] @param {string | null} [about.madeUnder]
+ * @param {string | null} [about.chosenFor]
  */
-export function describe(remembered, dropped, { recalled = false, prompt = null } = {}) {
-  const { frame, pinned, name, score } = remembered;
-  const parts = [frame < 0 ? nameOf(remembered) : say("{0} (video frame {1})", nameOf(remembered), frame)];
-  if (dropped) parts.push(say("dropped"));
-  if (pinned) parts.push(name ? say("pinned as {0}", name) : say("pinned"));
-  if (score !== null) parts.push(say("score {0}", score.toPrecision(3)));
-  const layers = dropped ? "" : layerShare(remembered);
-  if (layers) parts.push(say("in {0} of the layers", layers));
-  if (recalled) parts.push(say("back from the archive"));
-  if (prompt) parts.push(say("made under “{0}”", prompt.length > 60 ? `${prompt.slice(0, 57)}...` : prompt));
-  return parts.join(", ");
+export function describe(remembered, { dropped = false, recalled = false, madeUnder = null, chosenFor = null } = {}) {
+  const { frame, time_s, pinned, name, score } = remembered;
+  const parts = [
+    frame < 0
+      ? say("a picture that you gave: always remembered")
+      : say(dropped ? "no longer remembered: {0}" : "remembered from {0}", clock(time_s)),
+    ...(chosenFor && !dropped ? [say("chosen for “{0}”", short(chosenFor))] : []),
+    ...(dropped || frame < 0 ? [] : [layerWords(remembered)]),
+    ...(pinned && frame >= 0 ? [name ? say("pinned as {0}", name) : say("pinned")] : []),
+    ...(recalled ? [say("back from the archive")] : []),
+    ...(madeUnder ? [say("made under “{0}”", short(madeUnder))] : []),
+    ...(frame < 0 ? [] : [say("{0}, video frame {1}", seconds(time_s), frame)]),
+    ...(score === null ? [] : [say("score {0}", score.toPrecision(3))]),
+  ];
+  return parts.join("\n");
+}
+
+/** How many of the layers have chosen a frame, in words. @param {RememberedFrame} remembered */
+function layerWords(remembered) {
+  const share = layerShare(remembered);
+  return share ? say("the choice of {0} of the layers", share) : say("the choice of all layers");
+}
+
+/**
+ * A share of attention beside an even one, in words: "9%, 3 times an even share"; the share alone where none is known.
+ * @param {number} share @param {number | undefined} even  what it would be if every frame got the same
+ */
+export function shareWords(share, even) {
+  const text = percentText(share);
+  if (!even) return text;
+  const times = share / even;
+  if (times >= 0.85 && times < 1.15) return say("{0}, an even share", text);
+  if (times < 0.85) return say("{0}, where {1} would be even", text, percentText(even));
+  return say("{0}, {1} times an even share", text, times < 9.5 ? Number(times.toFixed(1)) : Math.round(times));
 }

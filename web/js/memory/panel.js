@@ -1,15 +1,18 @@
 // @ts-check
 // The memory panel of a sampling node: the view of its bank, the box for live changes, and pins set by a click.
-import { say } from "../i18n/say.js";
+import { say, sayError } from "../i18n/say.js";
 import { el } from "../lib/dom.js";
+import { isLinked, widgetOf } from "../lib/graph.js";
 import { postJson } from "../lib/http.js";
+import { gridOf } from "../lib/length.js";
 import { openMenu } from "../lib/menu.js";
 import { MARGIN, NodePanel } from "../lib/panel.js";
+import { TextError } from "../schedule/errors.js";
 import { isPinName } from "../schedule/options.js";
-import { pinMoment } from "../schedule/pins.js";
+import { askForPin, pinMoment, promptsThatMayAsk } from "../schedule/pins.js";
 import { exactSeconds } from "../schedule/time.js";
 import { LiveBox } from "./live_box.js";
-import { MemoryLog, seconds } from "./log.js";
+import { clock, describe, MemoryLog, seconds } from "./log.js";
 import { scheduleTextOf } from "./schedule_text.js";
 import { MemoryView } from "./view.js";
 
@@ -22,14 +25,17 @@ import { MemoryView } from "./view.js";
  * @property {(path: string, options?: RequestInit) => Promise<Response>} fetch  from the server
  * @property {(severity: "success" | "warn", summary: string, detail: string) => void} toast
  * @property {(title: string, message: string) => Promise<string | null | undefined>} askText  of the user
+ * @property {<Result>(change: () => Result) => Result} asOneStep  makes a change of the graph one step of undo
  */
 
 const NAME_RULE = "one word of letters, digits, - and _ that starts with a letter (at most 40)";
 
+// of what is known of a moment, over its menu
+const TITLE_LINES = 3;
 // heights in pixels
-const LINE_HEIGHT = 24;
-const VIEW_HEIGHT = 240;
-const LIVE_HEIGHT = 128;
+const NOW_HEIGHT = 112;
+const HISTORY_HEIGHT = 200;
+const LIVE_HEIGHT = 88;
 const GAP = 6;
 
 export class MemoryPanel extends NodePanel {
@@ -41,19 +47,19 @@ export class MemoryPanel extends NodePanel {
     /** @type {{promptId: string, nodeId: string} | null} the run that can be directed */
     this.running = null;
     this.view = new MemoryView((remembered, element) => this.openFrameMenu(remembered, element));
-    this.live = new LiveBox((body) => this.send(body));
-    this.element.append(this.view.element, this.live.element);
-    this.view.onResize = this.live.onResize = () => this.fit();
+    this.live = new LiveBox((body) => this.send(body), () => this.keepPlayed());
+    this.element.append(this.live.element, this.view.element);
+    this.view.onResize = () => this.fit();
     this.render();
   }
 
   get height() {
-    const view = this.view.expanded ? VIEW_HEIGHT : LINE_HEIGHT;
-    return 2 * MARGIN + view + (this.live.element.hidden ? 0 : LIVE_HEIGHT + GAP);
+    return 2 * MARGIN + LIVE_HEIGHT + GAP + NOW_HEIGHT + (this.view.open ? HISTORY_HEIGHT : 0);
   }
 
   render() {
     this.view.render(this.log);
+    this.live.offerPlayed(Boolean(this.log.played));
   }
 
   // -- events of a run ------------------------------------------------------------------------------------------
@@ -89,6 +95,24 @@ export class MemoryPanel extends NodePanel {
     this.render();
   }
 
+  /**
+   * Show a run that began before the page was there, or that another page has queued.
+   * @param {{prompt_id: string, node: string, chunks: number | null, memory: import("./log.js").Summary}} run
+   */
+  join(run) {
+    this.log.join(run);
+    this.running = { promptId: run.prompt_id, nodeId: run.node };
+    this.render();
+  }
+
+  /** Go on from the panel of a node that was in this one's place. @param {MemoryPanel} before */
+  adopt(before) {
+    this.log = before.log;
+    this.running = before.running;
+    this.render();
+    this.live.update(before.live.state);
+  }
+
   /** Show a run's result, which may come from ComfyUI's cache. @param {import("./log.js").Summary} summary */
   showResult(summary) {
     this.log.load(summary);
@@ -108,7 +132,16 @@ export class MemoryPanel extends NodePanel {
     const answer = await this.host.fetch(this.path, postJson(body));
     if (answer.ok) return null;
     const { error } = await answer.json().catch(() => ({}));
-    return error ?? `ComfyUI answered ${answer.status}.`;
+    return error ? sayError(error) : say("ComfyUI answered {0}.", answer.status);
+  }
+
+  /** Put what was played into the schedule's text. */
+  keepPlayed() {
+    const written = this.writeText(() => this.log.played, say("Not changed"), true);
+    if (!written) return;
+    this.host.toast("success", say("What was played is in {0}", written), say("With the same seed it plays again as it was."));
+    this.log.played = "";
+    this.render();
   }
 
   // -- pins -----------------------------------------------------------------------------------------------------
@@ -116,36 +149,117 @@ export class MemoryPanel extends NodePanel {
   /** Open the menu of a remembered frame. @param {RememberedFrame} remembered @param {HTMLElement} element */
   openFrameMenu(remembered, element) {
     if (remembered.frame < 0) return; // an image that was given is pinned already, and has no time in the story
+    /** @type {import("../lib/menu.js").Item[]} */
     const items = [
-      { label: say("Pin it"), act: () => this.pin(remembered) },
-      { label: say("Pin it with a name…"), act: () => this.pinWithName(remembered) },
+      { label: say("Pin it"), hint: say("always remembered, from the next run on"), act: () => this.pin(remembered) },
+      {
+        label: say("Pin it with a name…"),
+        hint: say("remembered under the prompts that ask for it"),
+        act: () => this.pinWithName(remembered, element),
+      },
     ];
     const at_s = remembered.time_s - this.log.firstS;
     const video = videoOf(this.node);
     if (video && at_s >= 0) items.push({ label: say("Show this moment"), act: () => seek(video, at_s) });
-    openMenu(element, items);
+    const chosenFor = this.log.chosenFor(remembered, Infinity);
+    openMenu(element, items, describe(remembered, { chosenFor }).split("\n").slice(0, TITLE_LINES).join(" · "));
   }
 
-  /** Ask for a name and pin a frame under it. @param {RememberedFrame} remembered */
-  async pinWithName(remembered) {
+  /** Ask for a name and pin a frame under it. @param {RememberedFrame} remembered @param {HTMLElement} element */
+  async pinWithName(remembered, element) {
     const title = say("Pin {0}", seconds(remembered.time_s));
     const name = (await this.host.askText(title, say("Name: {0}", say(NAME_RULE))))?.trim();
     if (!name) return;
-    if (isPinName(name)) this.pin(remembered, name);
-    else this.host.toast("warn", say("Not pinned"), say("A pin's name is {0}.", say(NAME_RULE)));
+    if (!isPinName(name)) {
+      this.host.toast("warn", say("Not pinned"), say("A pin's name is {0}.", say(NAME_RULE)));
+      return;
+    }
+    if (this.pin(remembered, name)) this.offerToAsk(remembered, name, element);
   }
 
-  /** Write a pin into the schedule's text. @param {RememberedFrame} remembered @param {string} [name] */
+  /**
+   * Write a pin into the schedule's text; false where there is none to write into.
+   * @param {RememberedFrame} remembered @param {string} [name]
+   */
   pin({ time_s }, name) {
-    const schedule = scheduleTextOf(this.node);
-    if ("problem" in schedule) return this.host.toast("warn", say("Not pinned"), schedule.problem);
-    const { widget, node } = schedule;
-    widget.value = pinMoment(widget.value, exactSeconds(time_s), name);
-    widget.callback?.(widget.value);
-    node.setDirtyCanvas?.(true, true);
+    const written = this.writeText((text) => pinMoment(text, exactSeconds(time_s), name), say("Not pinned"));
+    if (!written) return false;
     const summary = name ? say("Pinned {0} as {1}", seconds(time_s), name) : say("Pinned {0}", seconds(time_s));
-    this.host.toast("success", summary, say("In {0}; it holds from the next run.", node.title));
+    const how = name
+      ? say("In {0}. A prompt has to ask for it: write [{1}] behind its time, or choose it among its pins.", written, name)
+      : say("In {0}; it holds from the next run.", written);
+    this.host.toast("success", summary, how);
+    return true;
   }
+
+  /**
+   * Offer prompts that may ask for a named pin, since it does nothing until one does.
+   * @param {RememberedFrame} remembered @param {string} name @param {HTMLElement} element
+   */
+  offerToAsk({ time_s }, name, element) {
+    const schedule = scheduleTextOf(this.node);
+    const text = "problem" in schedule ? "" : String(schedule.widget.value);
+    const items = promptsThatMayAsk(text, time_s, gridOf(this.node)).map(({ index, start_s, prompt }) => ({
+      label: say("Prompt {0}, from {1}", index + 1, clock(start_s)),
+      hint: prompt,
+      act: () => this.askFor(index, name),
+    }));
+    if (!items.length) return;
+    const none = { label: say("None yet"), hint: say("the pin waits until a prompt asks for it"), act: () => {} };
+    const anchor = element.isConnected ? element : this.view.head;
+    openMenu(anchor, [...items, none], say("Which prompt is to remember {0}?", name));
+  }
+
+  /** Let a prompt of the schedule ask for a pin. @param {number} index @param {string} name */
+  askFor(index, name) {
+    const ask = (/** @type {string} */ text) => askForPin(text, index, name, gridOf(this.node));
+    const written = this.writeText(ask, say("Not changed"));
+    if (written) this.host.toast("success", say("Prompt {0} asks for {1}", index + 1, name), say("In {0}; it holds from the next run.", written));
+  }
+
+  /**
+   * Change the schedule's text; returns the title of its node, or "" where there is none, and says why.
+   * @param {(text: string) => string} change @param {string} failed  summary of the toast
+   * @param {boolean} [whole]  whether all of it is replaced by one schedule
+   */
+  writeText(change, failed, whole = false) {
+    const schedule = scheduleTextOf(this.node, whole);
+    if ("problem" in schedule) {
+      this.host.toast("warn", failed, schedule.problem);
+      return "";
+    }
+    const { widget, node } = schedule;
+    // before the step: a text that cannot be changed makes none
+    const text = this.changed(change, String(widget.value), failed);
+    if (text === null) return "";
+    this.host.asOneStep(() => {
+      setWidget(widget, text);
+      const story = whole ? widgetOf(node, "story") : undefined;
+      if (story && story.value !== 1 && !isLinked(node, "story")) setWidget(story, 1);
+    });
+    node.setDirtyCanvas?.(true, true);
+    return node.title;
+  }
+
+  /**
+   * A text as a change makes it; null where it cannot be made, which is told.
+   * @param {(text: string) => string} change @param {string} text @param {string} failed  summary of the toast
+   */
+  changed(change, text, failed) {
+    try {
+      return change(text);
+    } catch (error) {
+      if (!(error instanceof TextError)) throw error;
+      this.host.toast("warn", failed, sayError(error.message));
+      return null;
+    }
+  }
+}
+
+/** @param {ComfyWidget} widget @param {any} value */
+function setWidget(widget, value) {
+  widget.value = value;
+  widget.callback?.(value);
 }
 
 /** The video that a node shows. @param {ComfyNode} node @returns {HTMLVideoElement | null} */

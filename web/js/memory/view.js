@@ -1,14 +1,23 @@
 // @ts-check
-// The memory of a run on the page: one row of remembered frames for each chunk.
+// The memory of a run on the page: what is remembered now, and behind it one row of remembered frames for each chunk.
 import { say } from "../i18n/say.js";
 import { el } from "../lib/dom.js";
-import { describe, layerShare, nameOf, percentText, seconds } from "./log.js";
+import { clock, describe, layerShare, nameOf, percentText, shareWords } from "./log.js";
 
 /** @typedef {import("./log.js").LoggedChunk} LoggedChunk */
 /** @typedef {import("./log.js").MemoryLog} MemoryLog */
 /** @typedef {import("./log.js").RememberedFrame} RememberedFrame */
 
 const KINDS = /** @type {const} */ (["sink", "bank", "window"]);
+const SHARE_NAMES = { sink: "beginning", bank: "remembered", window: "last seconds" };
+const SHARE_HELP = {
+  sink: "The sink: the first moments of the shot, which are always read. They hold style and place.",
+  bank:
+    "The bank: the moments above, from before the last seconds. There are few of them, so that a few percent of " +
+    "attention are several times an even share, and enough to bring a look back.",
+  window: "The window: the last seconds, which are always read. They hold motion.",
+};
+const EVEN_HELP = "An even share, where every picture that is read gets the same, would be {0}.";
 // so near to the last row, in pixels, the view follows new rows
 const FOLLOW_PX = 20;
 
@@ -16,12 +25,15 @@ export class MemoryView {
   /** @param {(remembered: RememberedFrame, element: HTMLElement) => void} onPick  a frame was clicked */
   constructor(onPick) {
     this.onPick = onPick;
-    this.open = true;
+    this.open = false;
     /** called when it becomes taller or lower */
     this.onResize = () => {};
     this.line = el("span", { class: "mm-line" });
     const title = el("span", { class: "mm-title" }, say("Memory"));
-    this.head = el("button", { type: "button", class: "mm-head" }, title, this.line);
+    this.head = el("button", { type: "button", class: "mm-head", title: say("Show every chunk") }, title, this.line);
+    const now = say("What is remembered now");
+    this.now = el("div", { class: "mm-now mm-moments", role: "list", "aria-label": now });
+    this.share = el("div", { class: "mm-shares" });
     this.head.addEventListener("click", () => this.setOpen(!this.open));
     const label = say("What the memory bank held, chunk by chunk");
     this.rows = el("div", { class: "mm-rows", role: "list", tabindex: 0, "aria-label": label });
@@ -30,33 +42,28 @@ export class MemoryView {
     this.shelfFrames = el("div", { class: "mm-shelf-moments", role: "list", tabindex: 0, "aria-label": say("Archive") });
     this.shelf = el("div", { class: "mm-shelf" }, this.shelfLine, this.shelfFrames);
     this.hasShelf = false;
-    this.element = el("div", { class: "mm-view" }, this.head, this.shelf, this.legend, this.rows);
-    this.hasRows = false;
+    const strip = el("div", { class: "mm-strip" }, this.now, this.share);
+    this.element = el("div", { class: "mm-view" }, this.head, strip, this.shelf, this.legend, this.rows);
     /** @type {LoggedChunk[]} chunks that have a row */
     this.shown = [];
     /** whether the newest row is kept in sight */
     this.following = true;
     this.listen();
-    this.setOpen(true);
+    this.setOpen(false);
   }
 
-  /** Whether rows are on show. */
-  get expanded() {
-    return this.open && this.hasRows;
-  }
-
-  /** @param {boolean} open */
+  /** Show every chunk, or what is remembered now alone. @param {boolean} open */
   setOpen(open) {
     this.open = open;
     this.update();
+    // by the user alone, and never by a run: the height is saved with the workflow
+    this.onResize();
   }
 
   update() {
-    this.head.disabled = !this.hasRows;
-    this.head.setAttribute("aria-expanded", String(this.expanded));
-    this.rows.hidden = this.legend.hidden = !this.expanded;
-    this.shelf.hidden = !this.expanded || !this.hasShelf;
-    this.onResize();
+    this.head.setAttribute("aria-expanded", String(this.open));
+    this.rows.hidden = this.legend.hidden = !this.open;
+    this.shelf.hidden = !this.open || !this.hasShelf;
   }
 
   /** Follow the newest row, unless the user scrolls to an older one. */
@@ -85,11 +92,21 @@ export class MemoryView {
       this.rows.append(this.row(chunks[index], chunks[index - 1]?.prompt, log));
     }
     this.shown = chunks;
-    const had = [this.hasRows, this.hasShelf];
-    this.hasRows = chunks.length > 0;
+    this.renderNow(chunks.at(-1), log);
     this.hasShelf = this.renderShelf(log);
-    if (had[0] !== this.hasRows || had[1] !== this.hasShelf) this.update();
+    this.update();
     this.scroll(top);
+  }
+
+  /** Show what the bank holds at the end of a chunk, and what attention reads. @param {LoggedChunk | undefined} chunk @param {MemoryLog} log */
+  renderNow(chunk, log) {
+    const bank = chunk?.memory.bank ?? [];
+    const marks = { at: chunk?.chunk };
+    const items = bank.map((remembered) => el("div", { role: "listitem" }, this.frame(remembered, log, marks)));
+    const none = chunk ? say("nothing in the bank yet") : say("Past moments that the coming prompt asks for stay here.");
+    this.now.replaceChildren(...(items.length ? items : [el("span", { class: "mm-none" }, none)]));
+    const { share, even } = chunk?.memory ?? {};
+    this.share.replaceChildren(...(share ? shareLine(share, even) : []));
   }
 
   /** Show the archive, if the run has one: every moment, those in the bank marked. @param {MemoryLog} log */
@@ -101,7 +118,7 @@ export class MemoryView {
     this.shelfLine.title = say("Scores are for “{0}”", shelf.prompt);
     const left = this.shelfFrames.scrollLeft;
     const buttons = shelf.frames.map((frame) => {
-      const button = this.frame(frame.remembered, false, log, { shelved: !frame.held });
+      const button = this.frame(frame.remembered, log, { shelved: !frame.held });
       return el("div", { role: "listitem" }, button);
     });
     this.shelfFrames.replaceChildren(...buttons);
@@ -115,35 +132,40 @@ export class MemoryView {
    * @param {string | undefined} before  the prompt of the row above
    * @param {MemoryLog} log
    */
-  row({ start_s, end_s, prompt, memory }, before, log) {
-    const time = el("span", { class: "mm-time" }, `${start_s.toFixed(2)}–${seconds(end_s)}`);
+  row({ chunk, start_s, end_s, prompt, memory }, before, log) {
+    const exact = `${start_s.toFixed(2)}–${end_s.toFixed(2)} s`;
+    const time = el("span", { class: "mm-time", title: exact }, `${clock(start_s)}–${clock(end_s)}`);
     const when = el("div", { class: "mm-when", title: prompt }, time);
     if (prompt !== before) when.append(el("span", { class: "mm-prompt" }, prompt));
     const frames = el("div", { class: "mm-moments" });
     const recalled = new Set(memory.archive?.recalled.map(({ frame }) => frame));
     for (const remembered of memory.bank) {
-      frames.append(this.frame(remembered, false, log, { recalled: recalled.has(remembered.frame) }));
+      frames.append(this.frame(remembered, log, { at: chunk, recalled: recalled.has(remembered.frame) }));
     }
-    for (const remembered of memory.dropped) frames.append(this.frame(remembered, true, log));
+    for (const remembered of memory.dropped) frames.append(this.frame(remembered, log, { dropped: true }));
     if (!frames.childElementCount) frames.append(el("span", { class: "mm-none" }, say("nothing in the bank")));
-    return el("div", { class: "mm-row", role: "listitem" }, when, frames, shareBar(memory.share));
+    return el("div", { class: "mm-row", role: "listitem" }, when, frames, shareBar(memory));
   }
 
   /**
    * The button of a remembered frame.
-   * @param {RememberedFrame} remembered @param {boolean} dropped @param {MemoryLog} log
-   * @param {{recalled?: boolean, shelved?: boolean}} [marks]  it came from the archive; it stands there alone
+   * @param {RememberedFrame} remembered @param {MemoryLog} log
+   * @param {{at?: number, dropped?: boolean, recalled?: boolean, shelved?: boolean}} [marks]  the chunk whose bank holds
+   *   it; it has left the bank; it came from the archive; it stands there alone
    */
-  frame(remembered, dropped, log, { recalled = false, shelved = false } = {}) {
-    const { pinned, name, score } = remembered;
-    const title = describe(remembered, dropped, { recalled, prompt: log.promptOf(remembered) });
+  frame(remembered, log, { at, dropped = false, recalled = false, shelved = false } = {}) {
+    const { frame, time_s, pinned, name, score } = remembered;
+    const chosenFor = at === undefined ? null : log.chosenFor(remembered, at);
+    const about = { dropped, recalled, madeUnder: log.promptOf(remembered), chosenFor };
+    const facts = describe(remembered, about);
+    const title = frame < 0 ? facts : `${facts}\n${say("Click: pin it, or see it in the film")}`;
     const marks = [dropped && "mm-dropped", pinned && "mm-pinned", recalled && "mm-recalled", shelved && "mm-shelved"];
     const names = ["mm-moment", ...marks].filter(Boolean).join(" ");
     const url = log.thumbnailOf(remembered);
     const layers = dropped || shelved ? "" : layerShare(remembered);
     const button = el(
       "button",
-      { type: "button", class: names, title, "aria-label": title, "aria-haspopup": "menu" },
+      { type: "button", class: names, title, "aria-label": facts, "aria-haspopup": "menu", "data-time": time_s },
       el(
         "span",
         { class: "mm-frame" },
@@ -151,6 +173,7 @@ export class MemoryView {
         ...(pinned ? [el("span", { class: "mm-badge mm-pin" }, name ?? say("pin"))] : []),
         ...(layers ? [el("span", { class: "mm-badge" }, layers)] : []),
         ...(recalled && !pinned ? [el("span", { class: "mm-badge mm-back" }, say("back"))] : []),
+        ...(frame < 0 ? [] : [el("span", { class: "mm-more-sign", "aria-hidden": "true" }, "⋯")]),
       ),
       el("span", { class: "mm-at" }, nameOf(remembered)),
       el("span", { class: "mm-score" }, score === null ? "" : score.toPrecision(2)),
@@ -160,21 +183,48 @@ export class MemoryView {
   }
 }
 
-/** Which colour stands for which kind of memory. */
+/** What hovering over a kind's share says. @param {"sink" | "bank" | "window"} kind @param {number | undefined} even */
+function helpOf(kind, even) {
+  return [say(SHARE_HELP[kind]), ...(even ? [say(EVEN_HELP, percentText(even))] : [])].join("\n");
+}
+
+/**
+ * Shares of attention as a bar, and in words below it.
+ * @param {import("./log.js").Share} share @param {import("./log.js").Share} [even]  if every frame got the same
+ */
+function shareLine(share, even) {
+  const bar = el("div", { class: "mm-share-line" });
+  const words = el("div", { class: "mm-share-words" });
+  for (const kind of KINDS) {
+    const title = helpOf(kind, even?.[kind]);
+    // of the others it says nothing that people ask for
+    const amount = kind === "bank" ? shareWords(share.bank, even?.bank) : percentText(share[kind]);
+    const part = el("span", { class: `mm-part mm-${kind}`, title });
+    part.style.flexGrow = String(share[kind]);
+    bar.append(part);
+    words.append(el("span", { class: `mm-key mm-${kind}`, title }, `${say(SHARE_NAMES[kind])} ${amount}`));
+  }
+  return [bar, words];
+}
+
+/** Which colour stands for which kind of memory, and what that is. */
 function legend() {
   const title = el("span", { class: "mm-legend-title" }, say("share of attention"));
-  const keys = KINDS.map((kind) => el("span", { class: `mm-key mm-${kind}` }, say(kind)));
+  const keys = KINDS.map((kind) => {
+    return el("span", { class: `mm-key mm-${kind}`, title: say(SHARE_HELP[kind]) }, say(SHARE_NAMES[kind]));
+  });
   return el("div", { class: "mm-legend" }, title, ...keys);
 }
 
 /**
  * A bar of the shares of attention, empty where they were not measured.
- * @param {import("./log.js").Share | null} share
+ * @param {import("./log.js").ChunkMemory} memory
  */
-function shareBar(share) {
+function shareBar({ share, even }) {
   if (!share) return el("div", { class: "mm-share" });
-  const shares = KINDS.map((kind) => `${say(kind)} ${percentText(share[kind])}`).join(", ");
-  const title = say("share of attention: {0}", shares);
+  const wordsOf = (/** @type {"sink" | "bank" | "window"} */ kind) => shareWords(share[kind], even?.[kind]);
+  const shares = KINDS.map((kind) => `${say(SHARE_NAMES[kind])} ${wordsOf(kind)}`).join("\n");
+  const title = `${say("share of attention")}\n${shares}`;
   const bar = el("div", { class: "mm-share", role: "img", title, "aria-label": title });
   for (const kind of KINDS) {
     const part = el("span", { class: `mm-part mm-${kind}` });

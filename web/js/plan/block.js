@@ -13,7 +13,7 @@ export class PlanBlock {
     this.onResize = () => {};
     /** @type {(preset: Preset) => void} called when a preset is chosen */
     this.onPreset = () => {};
-    this.open = true;
+    this.open = false;
     this.summary = el("span", { class: "mp-line" });
     const title = el("span", { class: "mp-title" }, say("Plan"));
     this.head = el("button", { type: "button", class: "mp-head" }, title, this.summary);
@@ -21,14 +21,18 @@ export class PlanBlock {
     const tip = say("Set size, steps and memory together");
     const attributes = { type: "button", class: "mp-presets", title: tip, "aria-haspopup": "menu" };
     this.presetsButton = el("button", attributes, say("Presets"));
+    this.offer = el("button", { type: "button", class: "mp-offer", hidden: "" });
+    /** @type {() => void} */
+    this.onOffer = () => {};
+    this.offer.addEventListener("click", () => this.onOffer());
     this.presetsButton.addEventListener("click", async () => this.openPresets(await presets()));
     this.lines = el("div", { class: "mp-lines" });
     this.notice = el("div", { class: "mp-told", role: "status" });
     this.body = el("div", { class: "mp-body" }, this.notice, this.lines);
-    const bar = el("div", { class: "mp-bar" }, this.head, this.presetsButton);
+    const bar = el("div", { class: "mp-bar" }, this.head, this.offer, this.presetsButton);
     this.element = el("div", { class: "memflow-plan" }, bar, this.body);
     this.showNotice("");
-    this.setOpen(true);
+    this.setOpen(false);
   }
 
   /** @param {boolean} open */
@@ -42,9 +46,18 @@ export class PlanBlock {
 
   /** @param {string} summary @param {string[]} lines @param {boolean} [problem]  whether they are errors */
   show(summary, lines, problem = false) {
-    this.summary.textContent = summary;
+    // closed, the summary is all that is seen: a problem says what it is
+    this.summary.textContent = problem ? [summary, ...lines].join(": ") : summary || (lines[0] ?? "");
+    this.head.title = lines.join("\n");
     this.lines.replaceChildren(...lines.map((line) => el("div", { class: "mp-row" }, line)));
     this.element.classList.toggle("mp-problem", problem);
+  }
+
+  /** Offer a change of the settings, by a button. @param {string} label  "" for none @param {() => void} act */
+  showOffer(label, act) {
+    this.offer.textContent = label;
+    this.offer.hidden = !label;
+    this.onOffer = act;
   }
 
   /** Show what a preset has set. @param {string} text  "" to remove it */

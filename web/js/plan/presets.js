@@ -1,14 +1,16 @@
 // @ts-check
-// Apply a preset: set values of a sampling node and of the memory node behind it. Only the widgets keep what was set.
+// Apply a preset: set values of a sampling node and of the memory node and loader behind it. The widgets keep what was set, and
+// the page, until it is loaded anew, what precision a loader had before.
 import { say } from "../i18n/say.js";
 import { inputSource, isConnected, isLinked, linkCount, requiredWidget, widgetOf } from "../lib/graph.js";
-import { MEMORY } from "../lib/node_ids.js";
-import { labelOf, modelOf } from "./request.js";
+import { LOAD_MODEL, MEMORY } from "../lib/node_ids.js";
+import { valueOf } from "../lib/values.js";
+import { isFp8, labelOf, loaderOf, modelOf } from "./request.js";
 
 /**
  * A preset as the server sends it: values of the sampler's widgets, of the memory's preset and of its cache.
  * @typedef {{name: string, reason: string, said: import("../i18n/say.js").Message, widgets: Record<string, any>,
- *            memory: string, cache?: string}} Preset
+ *            memory: string, cache?: string, fp8_model?: boolean}} Preset
  * What a preset did, as texts: values that it set, that were so already, and that it left alone.
  * @typedef {{set: string[], already: string[], left: string[]}} Outcome
  * @typedef {(type: string) => ComfyNode} CreateNode
@@ -17,6 +19,10 @@ import { labelOf, modelOf } from "./request.js";
 // size of a new memory node, at least: either renderer makes it high enough for its widgets, as another step of undo
 const [WIDTH, HEIGHT, GAP] = [270, 200, 40];
 const TITLE_HEIGHT = 30;
+const [PRECISION, FP8] = ["weight_dtype", "fp8"];
+
+/** @type {WeakMap<ComfyNode, {loader: ComfyNode, before: any}>} precisions that a preset of a sampler has changed */
+const changed = new WeakMap();
 
 /**
  * Set a preset's values.
@@ -34,6 +40,8 @@ export function applyPreset(sampler, preset, create) {
     } else setWidget(sampler, name, value, label, outcome);
   }
   setMemory(sampler, preset, create, outcome);
+  if (preset.fp8_model) setModel(sampler, outcome);
+  else unsetModel(sampler, outcome);
   return outcomeText(preset.name, outcome);
 }
 
@@ -70,7 +78,40 @@ function setMemory(sampler, preset, create, outcome) {
  * @param {ComfyNode} node @param {Preset} preset @param {Outcome} outcome */
 function setCache(node, preset, outcome) {
   const cache = preset.cache ?? "model";
-  if (widgetOf(node, "cache")?.value !== cache) setWidget(node, "cache", cache, labelOf(node, "cache"), outcome);
+  if (valueOf(node, "cache") !== cache) setWidget(node, "cache", cache, labelOf(node, "cache"), outcome);
+}
+
+/** Load the model in FP8, where this pack's loader does. @param {ComfyNode} sampler @param {Outcome} outcome */
+function setModel(sampler, outcome) {
+  const loader = loaderOf(sampler);
+  if (!loader || modelOf(sampler) === "tiny") return;
+  const label = precisionLabel(loader);
+  if (loader.comfyClass === LOAD_MODEL) {
+    const before = widgetOf(loader, PRECISION)?.value;
+    setWidget(loader, PRECISION, FP8, label, outcome);
+    if (before !== FP8 && widgetOf(loader, PRECISION)?.value === FP8) changed.set(sampler, { loader, before });
+  } else if (!isFp8(sampler)) outcome.left.push(say("{0}, where FP8 is to be chosen by hand", label));
+}
+
+/**
+ * Load the model as before a preset of this sampler set FP8; where that was chosen by hand, or the page has forgotten, say
+ * that it stays.
+ * @param {ComfyNode} sampler @param {Outcome} outcome
+ */
+function unsetModel(sampler, outcome) {
+  const loader = loaderOf(sampler);
+  const ours = changed.get(sampler);
+  changed.delete(sampler);
+  if (!loader || modelOf(sampler) === "tiny" || !isFp8(sampler)) return;
+  const label = precisionLabel(loader);
+  const stays = ours?.loader !== loader || widgetOf(loader, PRECISION)?.value !== FP8;
+  if (stays) outcome.left.push(say("{0}, which stays {1}", label, String(valueOf(loader, PRECISION))));
+  else setWidget(loader, PRECISION, ours.before, label, outcome);
+}
+
+/** @param {ComfyNode} loader */
+function precisionLabel(loader) {
+  return `${loader.title}: ${labelOf(loader, PRECISION)}`;
 }
 
 /**

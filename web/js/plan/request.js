@@ -1,18 +1,33 @@
 // @ts-check
 // The request for a plan: the values that a sampling node would run with now, read from the graph. Pure: no page.
 import { say } from "../i18n/say.js";
-import { inputSource, isConnected, linkAt, linkedSlot, outerInput, sourceOf, widgetOf } from "../lib/graph.js";
-import { MEMORY, PROMPT_SCHEDULE, PROMPT_SEGMENT, STREAM_TO_VIDEO, TINY_STORY } from "../lib/node_ids.js";
+import { inputSource, sourceOf, widgetOf } from "../lib/graph.js";
+import {
+  CONTROL, LOAD_CONTROL, MEMORY, PROFILE, PROMPT_SCHEDULE, PROMPT_SEGMENT, STREAM_TO_VIDEO, TINY_STORY,
+} from "../lib/node_ids.js";
+import { valueOf } from "../lib/values.js";
 
 /** The key of a segment's start, by its unit. @type {Record<string, string>} */
 const START_KEYS = { seconds: "start_s", frames: "frame", chunks: "chunk" };
 const MOST_SEGMENTS = 1000;
+const MOST_CONTROLS = 1000;
+const CONTROL_VALUES = ["start", "end", "strength", "use"];
 // nodes between a sampler and its loader, in case they form a circle
 const MOST_STEPS = 100;
+const USUAL_SHIFT = 5;
 // widgets of the settings that a memory preset brings
 const NESTED = "preset.";
 // widgets of a memory node beside its preset
-const SHARED = ["cache", "bank_keys", "archive", "archive_rule", "bank_layers"];
+const SHARED = [
+  "cache",
+  "bank_keys",
+  "archive",
+  "archive_rule",
+  "bank_layers",
+  "archive_gb",
+  "admission",
+  "look_ahead",
+];
 
 /** @typedef {{body: Record<string, any>} | {problem: string}} PlanRequest  for /memflow/plan, or why there is none */
 
@@ -38,6 +53,7 @@ function bodyOf(sampler) {
   const body = { ...scheduleOf(sampler), memory: memoryOf(sampler), model: modelOf(sampler) };
   for (const name of ["length", "fps", "width", "height", "steps"]) body[name] = knownValue(sampler, name);
   if (isFp8(sampler)) body.weights = "fp8";
+  Object.assign(body, profileOf(sampler), controlOf(sampler));
   body.streamed = sampler.comfyClass === STREAM_TO_VIDEO;
   return body;
 }
@@ -83,26 +99,80 @@ function memoryOf(sampler) {
   return memory;
 }
 
+/** The controls that steer the story, as they are numbered there; empty without any. @param {ComfyNode} sampler */
+function controlOf(sampler) {
+  /** @type {Record<string, any>[]} */
+  const control = [];
+  for (let node = inputSource(sampler, "control"); node; node = inputSource(node, "control")) {
+    if (node.comfyClass !== CONTROL || control.length === MOST_CONTROLS) throw fromElsewhere(say("The control"));
+    const source = node;
+    control.unshift(Object.fromEntries(CONTROL_VALUES.map((name) => [name, knownValue(source, name)])));
+  }
+  if (!control.length) return {};
+  return { control, control_weights: modelPath(sampler).some(({ comfyClass }) => comfyClass === LOAD_CONTROL) };
+}
+
 /** The model that the plan is for. @param {ComfyNode} sampler */
 export function modelOf(sampler) {
   return loaderOf(sampler)?.comfyClass === TINY_STORY ? "tiny" : "1.3B";
 }
 
 /** Whether the loader, which may be ComfyUI's own, is set to weights in FP8. @param {ComfyNode} sampler */
-function isFp8(sampler) {
-  const dtype = widgetOf(loaderOf(sampler), "weight_dtype")?.value;
+export function isFp8(sampler) {
+  const loader = loaderOf(sampler);
+  const dtype = loader && valueOf(loader, "weight_dtype");
   return typeof dtype === "string" && dtype.startsWith("fp8");
 }
 
+/** What the model's loader, and a node that says its profile, are set to. @param {ComfyNode} sampler */
+function profileOf(sampler) {
+  const path = modelPath(sampler);
+  const loader = loaderOf(sampler);
+  const said = path.find(({ comfyClass }) => comfyClass === PROFILE);
+  // of LoRAs that ComfyUI's own nodes load, one may teach a model to stream
+  const lora_name = [loader, ...path].map((node) => nameIn(node, ["lora_name"])).find(Boolean);
+  const model_name = nameIn(loader, ["model_name", "unet_name", "ckpt_name"]);
+  const chosen = [said, loader].map((node) => nameIn(node, ["profile"])).find((name) => name && name !== "auto");
+  /** @type {Record<string, any>} */
+  const found = { model_name, lora_name, profile: chosen };
+  if (said) found.chunk_frames = valueOf(said, "chunk_frames");
+  if (said) found.first_steps = valueOf(said, "first_steps");
+  const shift = valueOf(sampler, "shift");
+  if (shift !== USUAL_SHIFT) found.shift = shift;
+  return Object.fromEntries(Object.entries(found).filter(([, value]) => value));
+}
+
+/**
+ * The text of the first of some widgets that a node has; "" for none.
+ * @param {ComfyNode | null | undefined} node @param {string[]} names
+ */
+function nameIn(node, names) {
+  const value = node && names.map((name) => valueOf(node, name)).find((one) => typeof one === "string");
+  return !value || value === "none" ? "" : value;
+}
+
 /** The node that loads the model, past LoRAs and the like. @param {ComfyNode} sampler */
-function loaderOf(sampler) {
+export function loaderOf(sampler) {
+  const last = modelPath(sampler).at(-1);
+  return last && modelSlot(last) < 0 ? last : null;
+}
+
+/** The nodes that the model comes through, from a sampler back to its loader. @param {ComfyNode} sampler */
+function modelPath(sampler) {
+  /** @type {ComfyNode[]} */
+  const path = [];
   let node = inputSource(sampler, "model");
-  for (let steps = 0; node && steps < MOST_STEPS; steps++) {
-    const slot = node.inputs?.findIndex((input) => input.type === "MODEL") ?? -1;
-    if (slot < 0) return node;
-    node = sourceOf(node, slot);
+  while (node && path.length < MOST_STEPS) {
+    path.push(node);
+    const slot = modelSlot(node);
+    node = slot < 0 ? null : sourceOf(node, slot);
   }
-  return null;
+  return path;
+}
+
+/** @param {ComfyNode} node */
+function modelSlot(node) {
+  return node.inputs?.findIndex((input) => input.type === "MODEL") ?? -1;
 }
 
 /** What a widget or an input is called on the page. @param {ComfyNode} node @param {string} name @returns {string} */
@@ -121,27 +191,4 @@ function knownValue(node, name, label = labelOf(node, name)) {
 /** @param {string} label */
 function fromElsewhere(label) {
   return new UnknownValue(say("{0} comes from another node: the plan is told when the run starts.", label));
-}
-
-/**
- * A widget's value, or the one that a primitive node or a subgraph's own widget gives it; undefined if only a run
- * computes it.
- * @param {ComfyNode} node @param {string} name
- */
-function valueOf(node, name) {
-  const slot = linkedSlot(node, name);
-  return slot < 0 ? widgetOf(node, name)?.value : linkedValue(node, slot);
-}
-
-/** @param {ComfyNode} node @param {number} slot */
-function linkedValue(node, slot) {
-  const source = sourceOf(node, slot);
-  if (source) return source.type?.startsWith("Primitive") ? source.widgets?.[0]?.value : undefined;
-  // out of subgraphs, to the node that shows a widget for the value
-  for (let outer = outerInput(node, linkAt(node, slot)); outer?.node; outer = outerInput(node, linkAt(node, slot))) {
-    ({ node, slot } = outer);
-    const input = node.inputs?.[slot];
-    if (!isConnected(node, slot)) return widgetOf(node, input?.widget?.name ?? input?.name)?.value;
-  }
-  return undefined;
 }

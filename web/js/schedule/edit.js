@@ -173,3 +173,17 @@ export function setGlobal(text, prompt) {
   lines.splice(global.line, 1, ...(prompt ? [`${before} ${quote(prompt)}`] : []));
   return lines.join("\n");
 }
+
+/** Set the length of a text that says one. @param {string} text @param {string} length  as it is to be written */
+export function setLength(text, length) {
+  const document = readText(text);
+  if (!document.length) return text;
+  const { line } = document.length;
+  document.lines[line] = `${document.lines[line].slice(0, document.lines[line].indexOf(":") + 1)} ${length}`;
+  return document.lines.join("\n");
+}
+
+/** The length of a text as it is written; "" where it says none. @param {Document} document */
+export function writtenLength({ lines, length }) {
+  return length ? lines[length.line].slice(lines[length.line].indexOf(":") + 1).trim() : "";
+}

@@ -1,7 +1,7 @@
 // @ts-check
 // One line of the text form: `10s [cut] [seed 7]: prompt`, or a header such as `pin hero: 3.5s`.
 import { TextError } from "./errors.js";
-import { OPTION_LIKE, readOption, strip, stripEnd } from "./options.js";
+import { OPTION_LIKE, loraName, readOption, strip, stripEnd } from "./options.js";
 import { clockEnd, findCount, parseTime } from "./time.js";
 import { arePlain } from "./words.js";
 
@@ -86,7 +86,7 @@ function checkedLine(line, time, timeEnd, spans, colon) {
   const text = strip(line.slice(colon + 1));
   if (OPTION_LIKE.test(text)) throw misplacedOption(text);
   const options = spans.map((span) => ({ ...span, ...readOption(line.slice(span.start, span.end)) }));
-  const kinds = options.map(({ kind, value }) => (kind === "ask" ? value : kind));
+  const kinds = options.map(({ kind, value }) => (kind === "ask" ? value : kind === "lora" ? `lora ${loraName(value)}` : kind));
   if (new Set(kinds).size < kinds.length) {
     throw new TextError(`"${line.slice(0, colon)}" has two options of one kind: keep one.`);
   }

@@ -3,7 +3,7 @@
 // fences, JSON. It sees too much rather than too little; the server then reads the text and answers in the text form.
 import { HEAD, fold } from "./fold.js";
 import { readHeader, readTimedLine, unquote } from "./line.js";
-import { strip } from "./options.js";
+import { isForeignWord, strip, stripEnd } from "./options.js";
 import { LABEL_WORDS, PART_WORDS, TIME_WORDS, UNITS, oneOf } from "./vocabulary.js";
 import { JOIN, KNOWN, NUMBER, UNIT, beginsOdd, countNumbers, hasLeftovers, inlineTimes, isTimely } from "./words.js";
 
@@ -53,7 +53,9 @@ const ENDING = /^[#*_~` \t]*(?:let me|i (?:hope|can)|feel free|would you|do you 
 /** What a slip holds that begins a line like a time: `[4]`, `three seconds:`, `O:03`. */
 const SLIP =
   /^[^\p{L}]{0,40}\p{N}|\p{N}[^\p{N}]+\p{N}|[^\p{L}\p{N} \t,.'-][ \t]{0,3}\p{N}|(?:^|[ \t])(?:at|after|and|then|next|now)[ \t].{0,20}\p{N}|sec|minute|[a-z]\p{N}|O[ .]{0,2}[:;]/iu;
-/** Words before the first time that may be no prompt. */
+/** Times of programs: `duration 3`, `prompt[0] = "a"`, `between(t,0,3)`. */
+const PROGRAM = /^(?:duration[ \t]?[:=]?[ \t]?\p{Nd}|\w{0,30}[[(][ \t]?["']?[0-9.:]{1,9}s?["']?[ \t]?(?:,|\][ \t]?=))|\b(?:between\(t,|-ss[ \t])\p{Nd}/iu;
+/** Words before the first time that may be no prompt, as headings may. */
 const TITLE = /[:!\uff1a]|^[*#_~` \t]*(?:sure|certainly|of course|absolutely|ok|great|got it|here|\u597d|an? [0-9])/i;
 /** A line with a bar within it, not at an end, where it parts it from the next. */
 const ROW = /^[^|].*\|.*[^|]$/;
@@ -61,7 +63,11 @@ const ROW = /^[^|].*\|.*[^|]$/;
 const NUMERAL = /^[ \t]*[0-9.,:]{1,12}[ \t]?[a-z]{0,7}[ \t]*$/i;
 const NAMES =
   /(?:^|[,;\t|])\W{0,6}(?:time|start|from|begin|at|frame|key|second|sec|range|when|duration|length|\u65f6|\u5f00)[^,;\t|]{0,20}(?:[,;\t|]|$)/i;
-const SUBTITLE = /[0-9][ \t]{0,9}--?>/;
+const SHOT = /^"?(?:The scene transitions\.|\[SCENE_CUT\])/;
+/** The length of a scene with the mark of its join, and lengths at the ends of several. */
+const SCENE = /\[[ \t]{0,9}[0-9]{1,9}(?:\.[0-9]{0,9})?[ \t]{0,9}s[ \t]{0,9}(?:[#@][ \t]{0,9}\]|[ \t]{0,9}\][ \t]{0,9}[|;])/;
+/** Behind a double quote an arrow is words. */
+const SUBTITLE = /^[^"]*[0-9][ \t]{0,9}--?>/;
 
 /** Whether a text holds JSON or a literal of Python, whose braces mean no choices. @param {string} text */
 export function isStructure(text) {
@@ -115,21 +121,28 @@ class Sieve {
     // headings and tags are left out, which is told
     if (/^#[#\p{L}\p{Nd}]/u.test(line)) this.odd = true;
     if (line.startsWith("#")) {
-      this.commented += Number(SURE.test(fold(line.slice(0, HEAD).replace(/^[# ]+/, ""))));
+      const head = fold(line.slice(0, HEAD).replace(/^[# ]+/, ""));
+      this.commented += Number(SURE.test(head) || FAINT.test(head));
     } else if (line) {
       const timed = TIMECODE.test(line) ? null : readTimedLine(line);
       if (timed) this.begin(strip(line.slice(timed.colon + 1)), timed, line);
       else this.readOther(line);
     }
-    this.blank = !line;
+    // a comment stands between no lines
+    if (!line.startsWith("#")) this.blank = !line;
   }
 
   /** Read a line in the text form. @param {string} prompt @param {import("./line.js").TimedLine} timed @param {string} line */
-  begin(prompt, { time: { value, unit }, timeEnd, options }, line) {
+  begin(prompt, { time: { value, unit }, timeEnd, options, colon }, line) {
     this.endWords();
     // words before a prompt at 0 are left out, or refused; numbers without a unit are told
-    this.odd ||= (this.lead > 0 && !this.entries && (value === 0 || this.timely)) || (unit === "frames" && value > 0 && /[0-9.]/.test(line[timeEnd - 1]));
+    this.odd ||= (this.lead > 0 && !this.entries && (value === 0 || this.timely)) || (unit === "frames" && value > 0 && /[0-9.]$/.test(stripEnd(line.slice(0, timeEnd))));
+    // words of other programs, and what begins a shot in one
+    this.odd ||= options.some(({ kind, value }) => kind === "ask" && isForeignWord(value));
+    this.odd ||= this.entries + this.lead > 0 && !options.length && SHOT.test(prompt);
     this.optioned = options.length > 0;
+    // a letter for a digit, as in `0:O3 a`
+    this.odd ||= timeEnd === colon && /^[OolI]\p{Nd}/u.test(prompt);
     this.entries++;
     this.words.push(prompt);
   }
@@ -143,16 +156,18 @@ class Sieve {
       return;
     }
     this.odd ||= header !== null && this.lead > 0;
-    this.odd ||= FENCE.test(line) || RULE.test(line) || NEGATIVE.test(head) || TIMECODE.test(head);
+    this.odd ||= FENCE.test(line) || RULE.test(line) || NEGATIVE.test(head) || NEGATIVE.test(head.replaceAll("*", "").replaceAll("_", " ")) || TIMECODE.test(head);
     this.odd ||= (!(header && !this.entries) && HEADER.test(head)) || (this.entries > 0 && (this.blank || HEADING.test(line) || ENDING.test(head)));
     const sure = SURE.test(head);
     if (sure && !DECADE.test(head)) this.sure.push(head);
     else if (sure || FAINT.test(head)) this.faint.push(head);
-    this.slipped ||= SLIP.test(line.slice(0, SLIP_HEAD)) && !DECADE.test(line);
+    this.slipped ||= (SLIP.test(line.slice(0, SLIP_HEAD)) && !DECADE.test(line)) || PROGRAM.test(head);
+    // of 'a | b', all parts but the first
+    this.odd ||= !this.entries && /\|[ \t]*"?(?:The scene|\[SCENE_CUT\])/.test(line);
     if (!this.entries) {
       this.lead++;
       this.bars += Number(ROW.test(line));
-      this.titled ||= TITLE.test(line);
+      this.titled ||= TITLE.test(line) || HEADING.test(line);
     }
     this.words.push(line);
   }
@@ -160,6 +175,8 @@ class Sieve {
   /** Look at the words of the prompt that ends here. */
   endWords() {
     const words = this.words.filter(Boolean).join(" ");
+    // quotes that go over several lines hide no time in a later one
+    this.odd ||= this.words.length > 1 && isTimely(words);
     this.words = [];
     // a time has no prompt
     if (!words && this.entries) this.odd = true;
@@ -199,7 +216,7 @@ export function isLoose(lines) {
   const sieve = new Sieve();
   for (const line of lines) {
     sieve.read(line);
-    if (sieve.odd || SUBTITLE.test(line.slice(0, HEAD))) return true;
+    if (sieve.odd || SUBTITLE.test(line.slice(0, HEAD)) || SCENE.test(line)) return true;
   }
   sieve.endWords();
   return sieve.found || isTable(lines);

@@ -1,15 +1,20 @@
 // @ts-check
-// The options in brackets behind a time: [cut], [blend 6 spherical], [seed 7], [hero].
+// The options in brackets behind a time: [cut], [blend 6 spherical], [seed 7], [hero], [lora name 0.8].
 import { TextError } from "./errors.js";
 import { parseTime } from "./time.js";
 
 /** @typedef {import("./time.js").Time} Time */
 /** @typedef {{length: Time, spherical: boolean}} Blend length is in chunks or in seconds */
-/** @typedef {{kind: "switch" | "seed" | "ask", value: string}} OptionValue ask: the name of a pin */
+/** @typedef {{kind: "switch" | "seed" | "ask" | "lora", value: string}} OptionValue ask: the name of a pin; lora: all of it */
 
-export const SWITCHES = ["recache", "soft", "cut", "blend"];
+const FIRST_SWITCHES = ["recache", "soft", "cut", "blend"];
+/** came later than pins' names and prompts that begin with them: a pin that has such a name keeps it */
+const LATER_SWITCHES = ["jump", "fresh"];
+export const SWITCHES = [...FIRST_SWITCHES, ...LATER_SWITCHES];
+const FOREIGN = ["continuous", "smooth", "bridge", "hardcut", "hard cut", ...SWITCHES];
 export const BLEND_CHUNKS = 4;
 export const MAX_SEED = (1n << 64n) - 1n;
+const MOST_STRENGTH = 20;
 const PATHS = ["linear", "spherical"];
 
 // what Python's str.strip removes, which is not quite what JavaScript's trim does
@@ -18,10 +23,13 @@ const IS_SPACE = new RegExp(`^${SPACE}$`);
 const GAPS = new RegExp(`${SPACE}+`);
 
 const BLEND_LIKE = `blend(?:[ \\t]+(?:[-+]?[0-9.][\\p{L}\\p{N}_.]*|${PATHS.join("|")})){0,2}`;
+const LORA_LIKE = "lora[ \\t]+[^\\[\\]]{1,300}[ \\t][-+]?[0-9.]{1,9}[ \\t]*(?=\\])";
+// other programs' words, with which no prompt begins either
+const MARK_LIKE = "(?:[Cc][Oo][Nn][Tt][Ii][Nn][Uu][Oo][Uu][Ss]|[Bb][Rr][Ii][Dd][Gg][Ee]|(?:[Hh][Aa][Rr][Dd] ?)?[Cc][Uu][Tt])[ \\t]*(?=\\])";
 /** Matches what is read as an option wherever it stands, so that no prompt can start with it. */
 // Every repetition is followed by something it cannot match itself, so that matching takes linear time.
 export const OPTION_LIKE = new RegExp(
-  `^[ \\t]*\\[[ \\t]*(?:seed[ \\t:=]*(?:[0-9]+[ \\t]*)?|(?:${SWITCHES.join("|")}|${BLEND_LIKE})[ \\t]*)(?:\\]|:|$)`,
+  `^[ \\t]*\\[[ \\t]*(?:seed[ \\t:=]*(?:[0-9]+[ \\t]*)?|${LORA_LIKE}|${MARK_LIKE}|(?:${FIRST_SWITCHES.join("|")}|${BLEND_LIKE})[ \\t]*)(?:\\]|:|$)`,
   "u",
 );
 const SEED = /^seed[ \t:=]+([0-9]{1,20})$/;
@@ -52,7 +60,7 @@ export function strip(text) {
 
 /** Whether a pin can have this name. @param {string} name */
 export function isPinName(name) {
-  return NAME.test(name) && !SWITCHES.includes(name) && name !== "seed";
+  return NAME.test(name) && !FIRST_SWITCHES.includes(name) && name !== "seed";
 }
 
 /** Throws TextError unless a pin can have this name. @param {string} name */
@@ -61,6 +69,33 @@ export function checkPinName(name) {
   throw new TextError(
     `"${name.slice(0, 40)}" cannot be a pin's name: write a letter, then letters, digits, _ or -, but no option's name.`,
   );
+}
+
+/** Whether a name is a switch that a pin may be called by, too. @param {string} name */
+export function isLaterSwitch(name) {
+  return LATER_SWITCHES.includes(name);
+}
+
+/** Whether an option is a word of another program for a switch, or ours in another case. @param {string} option */
+export function isForeignWord(option) {
+  return !SWITCHES.includes(option) && FOREIGN.includes(option.toLowerCase().split(GAPS).join(" "));
+}
+
+/** A LoRA's name, without its strength. @param {string} option  `lora name 0.8` */
+export function loraName(option) {
+  return strip(strip(option.slice(4)).replace(/(?<=[ \t])[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)$/, "")).replaceAll("\\", "/");
+}
+
+/** Throws TextError unless a LoRA is named, with a strength or without. @param {string} option  `lora name 0.8` */
+function checkLora(option) {
+  const [name, rest] = [loraName(option), strip(option.slice(4))];
+  const strength = Number(rest.slice(name.length));
+  // what Python's str.isprintable refuses
+  const unprintable = /(?! )[\p{C}\p{Z}]/u.test(name);
+  // a number alone is a strength without a name
+  if ((name === rest && /^[-+]?[0-9.]+$/.test(name)) || unprintable || name.length > 300 || Math.abs(strength) > MOST_STRENGTH) {
+    throw new TextError(`[${option.slice(0, 40)}] must name a LoRA's file and may add a strength: [lora name 0.8].`);
+  }
 }
 
 /** A seed's digits without zeros in front. Throws TextError. @param {string} digits */
@@ -74,8 +109,12 @@ export function readOption(bracketed) {
   const text = strip(strip(bracketed).slice(1, -1));
   const seed = SEED.exec(text);
   if (seed) return { kind: "seed", value: readSeed(seed[1]) };
-  if (SWITCHES.includes(text) || blendOf(text)) return { kind: "switch", value: text };
-  checkPinName(text);
+  if (/^lora[ \t]/.test(text)) {
+    checkLora(text);
+    return { kind: "lora", value: text };
+  }
+  if (FIRST_SWITCHES.includes(text) || blendOf(text)) return { kind: "switch", value: text };
+  if (!isForeignWord(text)) checkPinName(text);
   return { kind: "ask", value: text };
 }
 

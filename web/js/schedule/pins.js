@@ -1,7 +1,11 @@
 // @ts-check
 // Add and remove pins in a schedule's text: header lines `pin: 12.75s` or `pin hero: 12.75s`.
-import { setAsks } from "./edit.js";
-import { headersOf, linesOf, readText } from "./text.js";
+import { setAsks, withTimes } from "./edit.js";
+import { TextError } from "./errors.js";
+import { latentAt, latentsOf } from "./grid.js";
+import { planOf } from "./plan.js";
+import { headersOf, linesOf, parseText, readText } from "./text.js";
+import { writeTime } from "./time.js";
 
 /** @typedef {import("./text.js").HeaderLine} HeaderLine */
 
@@ -36,6 +40,54 @@ export function pinMoment(text, time, name = "") {
   if (old) return name ? lines.with(old.line, pinLine(time, name)).join("\n") : text;
   const last = headers.at(-1)?.line;
   return lines.toSpliced(last === undefined ? end : last + 1, 0, pinLine(time, name)).join("\n");
+}
+
+/**
+ * Whether prompts start at shares of a story of which only a run knows the length, as behind a state: where they start is
+ * not known.
+ * @param {import("./text.js").Document} document @param {import("./plan.js").Setting} setting
+ */
+function startsUnknown({ segments }, { unknown }) {
+  return Boolean(unknown) && segments.some(({ start }) => start.unit === "percent" && start.value > 0);
+}
+
+/**
+ * The prompts that can ask for a moment, which is made by the time they start; none where the text cannot be read, or
+ * where they start is not known.
+ * @param {string} text @param {number} time_s  of the moment @param {import("./plan.js").Setting} setting
+ */
+export function promptsThatMayAsk(text, time_s, setting) {
+  try {
+    const document = parseText(text);
+    if (startsUnknown(document, setting)) return [];
+    const { placed } = planOf(document, setting);
+    const made = latentAt(Math.round(time_s * setting.fps));
+    return placed.flatMap(({ segment, start_s, chunk }, index) =>
+      chunk * latentsOf(setting) > made ? [{ index, start_s, prompt: segment.prompt }] : [],
+    );
+  } catch (error) {
+    if (error instanceof TextError) return [];
+    throw error;
+  }
+}
+
+/**
+ * Let a prompt ask for a pin by its name. Throws TextError for a text that cannot be read or has no such prompt,
+ * and where only a run knows where its prompts start.
+ * @param {string} text @param {number} index  of the prompt @param {string} name
+ * @param {import("./plan.js").Setting} setting
+ */
+export function askForPin(text, index, name, setting) {
+  const document = parseText(text);
+  if (startsUnknown(document, setting)) {
+    throw new TextError("Prompts start at shares of a story of which only the run knows the length: write their times.");
+  }
+  const plan = planOf(document, setting);
+  const timed = withTimes(text, plan.placed.map(({ start_s }) => writeTime("", start_s, plan)));
+  const segment = readText(timed).segments[index];
+  if (!segment) throw new TextError(`There is no prompt ${index + 1} in the schedule any more.`);
+  const { asks } = segment;
+  return asks.includes(name) ? timed : setAsks(timed, index, [...asks, name]);
 }
 
 /** Remove a pin, which no segment asks for any more. @param {string} text @param {number} index  which pin */

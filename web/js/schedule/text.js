@@ -4,7 +4,7 @@
 import { TextError, UnitError } from "./errors.js";
 import { leadingOption, misplacedOption, readHeader, readTimedLine, unquote } from "./line.js";
 import { isLoose, isStructure } from "./loose.js";
-import { OPTION_LIKE, SPACE, blendOf, checkPinName, strip } from "./options.js";
+import { OPTION_LIKE, SPACE, blendOf, checkPinName, isLaterSwitch, strip } from "./options.js";
 import { parseTime } from "./time.js";
 
 /** @typedef {import("./time.js").Time} Time */
@@ -17,10 +17,11 @@ import { parseTime } from "./time.js";
  * @typedef {object} Segment
  * @property {Time} start
  * @property {string} prompt
- * @property {string} switch   recache, soft, cut or blend
+ * @property {string} switch   one of SWITCHES
  * @property {Blend | null} blend
  * @property {string | null} seed  its digits, which are too many for a number
  * @property {string[]} asks   names of the pins that stand in memory in it
+ * @property {string[]} loras  LoRAs that the model has in it, as written: `lora name 0.8`
  * @property {number[]} lines  numbers of its lines, in order; empty in a list `a | b`
  * @property {Written | null} written  null: text without a time
  */
@@ -105,6 +106,7 @@ class Reader {
     const header = readHeader(line);
     const before = this.entries.at(-1);
     if (timed) {
+      this.settleSwitch(timed.options);
       this.checkAsks(timed.options, strip(line.slice(timed.colon + 1)));
       this.entries.push(entryOf(timed, line, number, INDENT.exec(raw)?.[0].length ?? 0));
     } else if (OPTION_LIKE.test(line)) {
@@ -130,6 +132,14 @@ class Reader {
   /** @param {string} name */
   hasPin(name) {
     return this.names.has(name);
+  }
+
+  /** Take [jump] and [fresh] as the switch where no pin has that name. @param {Option[]} options */
+  settleSwitch(options) {
+    for (const option of options.filter(({ kind, value }) => kind === "ask" && isLaterSwitch(value) && !this.hasPin(value))) {
+      if (options.some(({ kind }) => kind === "switch")) throw new TextError(`[${option.value}] is a second switch: keep one.`);
+      option.kind = "switch";
+    }
   }
 
   /** @param {Option[]} options @param {string} text  behind the colon */
@@ -194,6 +204,7 @@ function segmentOf({ lines, texts, time, written }) {
     blend,
     seed: value("seed") ?? null,
     asks: written.options.filter((option) => option.kind === "ask").map((option) => option.value),
+    loras: written.options.filter((option) => option.kind === "lora").map((option) => option.value),
     lines,
     written,
   };
@@ -201,7 +212,7 @@ function segmentOf({ lines, texts, time, written }) {
 
 /** A segment without a time. @param {string} prompt @param {Time} start @param {number[]} lines @returns {Segment} */
 function leadSegment(prompt, start, lines) {
-  return { start, prompt, switch: "recache", blend: null, seed: null, asks: [], lines, written: null };
+  return { start, prompt, switch: "recache", blend: null, seed: null, asks: [], loras: [], lines, written: null };
 }
 
 /** The parts of `a | b`; a bar within brackets parts nothing. @param {string} text */
@@ -227,17 +238,21 @@ function untimed(text, lines) {
   return parts.map((part, place) => leadSegment(part, { value: (100 * place) / parts.length, unit: "percent" }, []));
 }
 
+/** The problem of a first prompt that starts later. */
+export const STARTS_LATE = "The first prompt must start at 0: set it to 0s.";
+
 /** @param {Segment[]} segments */
 function checkOrder(segments) {
   if (!segments.length) throw new TextError("The schedule is empty: write at least one prompt.");
-  if (segments[0].start.value !== 0) throw new TextError("The first prompt must start at 0: set it to 0s.");
+  const line = (/** @type {number} */ index) => segments[index].lines[0] ?? null;
+  if (segments[0].start.value !== 0) throw new TextError(STARTS_LATE, line(0));
   if (!segments[0].written && segments[1]?.written && segments[1].start.value === 0) {
     throw new TextError("Words stand before the prompt at 0: write global: before them, or take them out.");
   }
   for (let later = 1; later < segments.length; later++) {
     const [before, after] = [segments[later - 1].start, segments[later].start];
     if (before.unit === after.unit && after.value <= before.value) {
-      throw new TextError(`Prompt ${later + 1} is no later than the one before it: give it a later time.`);
+      throw new TextError(`Prompt ${later + 1} is no later than the one before it: give it a later time.`, line(later));
     }
   }
 }
@@ -260,7 +275,7 @@ export function readText(text) {
     try {
       reader.read(line, number);
     } catch (error) {
-      throw error instanceof TextError ? new TextError(`Line ${number + 1}: ${error.message}`) : error;
+      throw error instanceof TextError ? new TextError(`Line ${number + 1}: ${error.message}`, number) : error;
     }
   });
   const segments = reader.segments();

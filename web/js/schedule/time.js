@@ -1,7 +1,7 @@
 // @ts-check
 // Times of the text form: 10s, 0:10, 160f, 12c. The rules are memflow_core's.
 import { TextError, UnitError } from "./errors.js";
-import { CHUNK_LATENTS, chunkAtOrAfter, startFrame } from "./grid.js";
+import { chunkAtOrAfter, latentsOf, startFrame } from "./grid.js";
 import { UNIT_WORDS } from "./vocabulary.js";
 
 /** @typedef {import("./vocabulary.js").Unit} Unit */
@@ -104,19 +104,20 @@ function clockText(/** @type {number} */ seconds, /** @type {boolean} */ hours) 
  * for it, as for a moment between two chunks.
  * @param {string} like  the other time as written, or ""
  * @param {number} seconds
- * @param {number} fps
+ * @param {import("./grid.js").Grid} grid
  */
-export function writeTime(like, seconds, fps) {
+export function writeTime(like, seconds, grid) {
+  const { fps } = grid;
   const short = shortSeconds(seconds, fps);
   if (!like) return `${short}s`;
   const { time, clock, word } = parseTime(like);
   if (clock) return clockText(short, like.split(":").length > 2);
   const gap = /\s/.test(like) ? " " : "";
   const frame = Math.floor(seconds * fps + 0.5);
-  const chunk = chunkAtOrAfter(frame);
+  const chunk = chunkAtOrAfter(frame, grid);
   if (time.unit === "frames") return `${frame}${gap}${word}`;
-  if (time.unit === "chunks" && startFrame(chunk) === frame) return `${chunk}${gap}${word}`;
-  if (time.unit === "latent" && startFrame(chunk) === frame) return `${chunk * CHUNK_LATENTS}${gap}${word}`;
+  if (time.unit === "chunks" && startFrame(chunk, grid) === frame) return `${chunk}${gap}${word}`;
+  if (time.unit === "latent" && startFrame(chunk, grid) === frame) return `${chunk * latentsOf(grid)}${gap}${word}`;
   const keeps = time.unit === "s" && !word.toLowerCase().startsWith("m");
   return keeps ? `${short}${gap}${word}` : `${short}s`;
 }

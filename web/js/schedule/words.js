@@ -1,6 +1,7 @@
 // @ts-check
 // Words of a prompt that are not read as they are written: times within a line, negatives, expressions in backticks.
 import { fold } from "./fold.js";
+import { SPACE } from "./options.js";
 import { TO_SIGNS, TO_WORDS, UNITS, oneOf } from "./vocabulary.js";
 
 export const UNIT = "(?:[A-Za-z]{1,12}|[\\u0400-\\u04ff]{1,12}|%|[\\u3040-\\u30ff\\u4e00-\\u9fff\\uac00-\\ud7af])";
@@ -9,7 +10,7 @@ const SIGNS = `[-=<>\\u2013\\u2014\\u2015~]{1,4}|\\.{2,3}|[\\u2026\\u2192\\u21d2
 export const JOIN = `[ \\t]{0,3}(?:${SIGNS}|${oneOf(TO_WORDS)})\\u7b2c?[ \\t]{0,3}[0-9]`;
 export const KNOWN = `${oneOf(UNITS)}(?![a-z\\u0400-\\u04ff])`;
 
-const FLAG = /(?:^|[\s|])--(?:neg|negative|no)(?![\w-])/i;
+const FLAG = new RegExp(`(?:^|[|]|${SPACE})--(?:neg|negative|no)(?![\\w-])`, "i");
 const MATHS = /[0-9+*/()=<>^%_]|^\s*-?[tx]\s*$/;
 const INLINE_KEY = new RegExp(`[0-9](?:${UNIT}|[ \\t]${KNOWN})?[ \\t]{0,2}[:=](?!\\p{Nd})`, "giu");
 const QUOTED_KEY = /["'\u201c\u201d][0-9]{1,13}:?["'\u201c\u201d][ \t]{0,3}[:=\uff1a]/g;
@@ -36,7 +37,7 @@ export function beginsOdd(words) {
 
 /** Whether words hold what may be a time, wherever it stands. @param {string} words */
 export function isTimely(words) {
-  return TIMELY.test(words.replace(DECADES, ""));
+  return TIMELY.test(fold(words, words.length).replace(DECADES, ""));
 }
 
 /** How many numbers stand in a text that may be times. @param {string} text */

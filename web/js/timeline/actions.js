@@ -37,6 +37,13 @@ export const ACTIONS = {
   redo: (timeline) => timeline.redo(),
   zoom: ({ view }, amount) => view.zoomTo(view.zoom * ZOOM_STEP ** amount, view.cursor_s),
   fit: ({ view }) => view.zoomTo(1, 0),
+  zoomToPrompt: ({ view, shown, focus }) => {
+    const placed = shown?.plan.placed[focus];
+    if (placed) view.zoomToSpan(placed.start_s, placed.end_s);
+  },
+  end: (timeline, amount) =>
+    timeline.apply((schedule) => operations.setEndBy(schedule, amount, timeline.focus), false),
+  takes: (timeline) => timeline.host.openTakes(timeline.focus),
   copy: copySchedule,
   convert: (timeline) => pasteSchedule(timeline, timeline.host.text()),
 };
@@ -58,7 +65,8 @@ function addPrompt(timeline) {
   if (!draft) return timeline.showProblem(say(NO_ROOM));
   timeline.view.focusBlock(timeline.focus);
   askText(timeline, say("Prompt {0}", timeline.focus + 1), "", (text) => {
-    if (text) timeline.apply(() => operations.setPrompt(draft.schedule, draft.change.focus, text), false);
+    const change = text ? operations.setPrompt(draft.schedule, draft.change.focus, text) : null;
+    if (change) timeline.apply(() => ({ ...change, frames: draft.change.frames }), false);
   });
 }
 

@@ -13,6 +13,7 @@ const PATHS = {
   redo: "M10 3l3 3-3 3M13 6H7a3.5 3.5 0 0 0 0 7h3",
   zoomOut: "M4 8h8",
   zoomIn: "M8 4v8M4 8h8",
+  zoomToPrompt: "M2.5 4v8M13.5 4v8M8 5.5v5M5.5 8h5",
   fit: "M2.5 4v8M13.5 4v8M5 8h6M6.5 6 4.5 8l2 2M9.5 6l2 2-2 2",
 };
 

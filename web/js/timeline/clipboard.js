@@ -42,9 +42,11 @@ export async function pasteSchedule(timeline, text) {
   if (timeline.host.locked() || !text.trim()) return;
   const result = await readAnyForm(text, timeline.host);
   const { schedule, problem } = result;
-  if (!schedule) return timeline.showProblem(problem);
+  const refused = schedule ? timeline.host.storyLocked() : problem;
+  if (!schedule || refused) return timeline.showProblem(refused);
   timeline.focus = 0;
-  timeline.write({ text: schedule.text, globalPrompt: timeline.host.globalPrompt() });
+  // what is written holds one story, whichever of several it was
+  timeline.write({ ...timeline.state(), text: schedule.text, story: 1 });
   timeline.view.announce(say("Schedule pasted"));
   timeline.tell(understood(result));
   timeline.view.focusBlock(0);

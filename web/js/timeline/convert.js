@@ -6,7 +6,7 @@ import { isForeign, parseText } from "../schedule/text.js";
 import { readSchedule } from "./operations.js";
 
 /** @typedef {import("./operations.js").PlacedSchedule} PlacedSchedule */
-/** @typedef {import("./timeline.js").Host} Host */
+/** @typedef {import("./host.js").Host} Host */
 /** @typedef {import("../i18n/say.js").Message} Message */
 /**
  * @typedef {object} ReadResult
@@ -19,12 +19,14 @@ const WAIT_MS = 300;
 
 /**
  * Read the text form; null for anything else.
- * @param {string} text @param {Host} host @returns {PlacedSchedule | null}
+ * @param {string} text @param {Host} host
+ * @param {number} [frames]  the sampler's length, if it is to be another than it is @returns {PlacedSchedule | null}
  */
-export function readTextForm(text, host) {
+export function readTextForm(text, host, frames) {
   if (isForeign(text)) return null;
   try {
-    return readSchedule(text, host.setting(), host.globalPrompt());
+    const setting = host.setting();
+    return readSchedule(text, frames === undefined ? setting : { ...setting, frames }, host.globalPrompt());
   } catch (error) {
     if (error instanceof TextError) return null;
     throw error;

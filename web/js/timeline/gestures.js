@@ -9,6 +9,7 @@
  * @property {(index: number) => void} focus
  * @property {(index: number, x: number, free: boolean) => void} retime  while it is dragged
  * @property {(index: number, x: number) => void} move  while it is dragged
+ * @property {(x: number) => void} end  while the story's end is dragged
  * @property {() => void} keep    at the end of a drag
  * @property {() => void} cancel
  * @property {(index: number) => void} edit
@@ -29,6 +30,9 @@ function under(event, selector) {
  * @param {Gestures} gestures @param {PointerEvent} event
  */
 function begin(gestures, event) {
+  if (under(event, ".mft-handle")) {
+    return { dragged: (/** @type {Point} */ at) => gestures.end(at.clientX), click: null };
+  }
   const edge = under(event, ".mft-edge");
   if (edge) {
     const index = Number(edge.dataset.index);

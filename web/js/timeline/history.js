@@ -1,10 +1,13 @@
 // @ts-check
-// Undo and redo of the schedule's text and the global prompt.
+// Undo and redo of the schedule's text, which of its stories is played, and the global prompt.
 
 const TYPING_MS = 1500;
 const MOST = 200;
 
-/** @typedef {{text: string, globalPrompt: string}} State */
+/**
+ * length: the sampler's, in video frames, where a step has changed it.
+ * @typedef {{text: string, globalPrompt: string, story: number, length?: number}} State
+ */
 
 export class History {
   /** @param {State} state */
@@ -17,9 +20,13 @@ export class History {
     this.typedAt = -Infinity;
   }
 
-  /** Add a step. @param {State} state */
-  step(state) {
+  /**
+   * Add a step.
+   * @param {State} state @param {number | null} [length]  of the sampler before it, which a step that changes it brings back
+   */
+  step(state, length = null) {
     if (same(state, this.present)) return;
+    if (state.length !== undefined && length !== null) this.present = { ...this.present, length };
     this.past = [...this.past, this.present].slice(-MOST);
     this.present = state;
     this.future = [];
@@ -63,6 +70,9 @@ export class History {
   }
 }
 
-function same(/** @type {State} */ one, /** @type {State} */ other) {
-  return one.text === other.text && one.globalPrompt === other.globalPrompt;
+/** Whether a state says nothing new. @param {State} state @param {State} before */
+function same(state, before) {
+  const longer = state.length !== undefined && state.length !== before.length;
+  const values = /** @type {const} */ (["text", "globalPrompt", "story"]);
+  return values.every((name) => state[name] === before[name]) && !longer;
 }

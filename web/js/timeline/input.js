@@ -1,6 +1,6 @@
 // @ts-check
 // Keys and wheel on the timeline; what it does not use is left to the canvas.
-import { actionOf } from "./keys.js";
+import { actionOf, endActionOf } from "./keys.js";
 
 /** @typedef {import("./timeline.js").Timeline} Timeline */
 
@@ -54,7 +54,7 @@ export function listenToKeys(timeline) {
     const target = /** @type {HTMLElement} */ (event.target);
     if (target.matches("input, select")) return onFieldKey(event);
     const { pin } = target.dataset;
-    const act = view.lane.contains(target) ? actionOf(event) : null;
+    const act = view.lane.contains(target) ? actionOf(event) : target === view.handle ? endActionOf(event) : null;
     if (act) timeline.act(...act);
     else if (pin && ["Delete", "Backspace"].includes(event.key)) timeline.removePin(Number(pin));
     else return;

@@ -18,8 +18,14 @@ import { shortSeconds } from "../schedule/time.js";
 
 const SWITCH_TIP =
   "How the prompt takes over. recache: the last seconds are read anew under it. soft: only the text changes. " +
-  "cut: a new shot, which remembers the bank alone. blend: the text moves over to it chunk by chunk.";
-const OVER_TIP = "How long the text takes to this prompt: 6 (chunks of 12 video frames) or 3s. Empty: 4 chunks";
+  "cut: a new shot, which remembers the bank alone. blend: the text moves over to it chunk by chunk. " +
+  "jump: a new shot for models of several shots (LongLive 2): time jumps, nothing is forgotten. " +
+  "fresh: a new story, which remembers nothing.";
+const OVER_TIP = "How long the text takes to this prompt: 6 (chunks) or 3s. Empty: 4 chunks";
+
+const PINS_TIP =
+  "Names of the pins that this prompt remembers, with commas between. A moment is pinned with a name by the pin button " +
+  "above, or by a click on its picture in the memory of the sampler.";
 
 /** A field with its label. @param {string} label @param {string} title @param {HTMLElement} input */
 function field(label, title, input) {
@@ -36,6 +42,9 @@ function select(/** @type {string[]} */ values) {
   return el("select", {}, ...values.map((value) => el("option", { value }, value)));
 }
 
+// so that each list of names has an id of its own
+let inspectors = 0;
+
 export class Inspector {
   /** @param {FieldHandlers} handlers */
   constructor(handlers) {
@@ -45,7 +54,8 @@ export class Inspector {
     this.length = input({ size: "3", placeholder: "4" });
     this.curve = select(["linear", "spherical"]);
     this.seed = input({ size: "6", inputmode: "numeric", placeholder: say("sampler's") });
-    this.asks = input({ size: "6", placeholder: say("none") });
+    this.names = el("datalist", { id: `mft-pins-${++inspectors}` });
+    this.asks = input({ size: "6", placeholder: say("none"), list: this.names.id });
     this.global = input({ placeholder: say("put before every prompt") });
     this.blend = [
       field("over", OVER_TIP, this.length),
@@ -66,7 +76,8 @@ export class Inspector {
       field("switch", SWITCH_TIP, this.switch),
       ...this.blend,
       field("seed", "For this segment's noise. Empty: the sampler's seed", this.seed),
-      field("pins", "Names of the pins that this segment asks for, with commas between", this.asks),
+      field("pins", PINS_TIP, this.asks),
+      this.names,
     ];
   }
 
@@ -110,5 +121,13 @@ export class Inspector {
     this.curve.value = segment.blend?.spherical ? "spherical" : "linear";
     this.seed.value = segment.seed ?? "";
     this.asks.value = segment.asks.join(", ");
+    this.offerNames(schedule.document.pins, segment.asks);
+  }
+  /** Offer the names that a segment may ask for, too. @param {{name: string}[]} pins @param {string[]} asks */
+  offerNames(pins, asks) {
+    const names = pins.map(({ name }) => name).filter((name) => name && !asks.includes(name));
+    this.names.replaceChildren(...names.map((name) => el("option", { value: [...asks, name].join(", ") })));
+    const named = pins.some(({ name }) => name);
+    this.asks.placeholder = say(named ? "choose" : "none");
   }
 }

@@ -21,6 +21,7 @@ const PLAIN = {
   "=": ["zoom", 1],
   "-": ["zoom", -1],
   0: ["fit"],
+  z: ["zoomToPrompt"],
 };
 
 /**
@@ -47,4 +48,13 @@ export function actionOf({ key, shiftKey, altKey, ctrlKey, metaKey }) {
   // "+" needs shift on some keyboards
   if (shiftKey && key !== "+") return null;
   return PLAIN[key] ?? PLAIN[letter] ?? null;
+}
+
+/**
+ * The action of a key while the story's end has the focus; null for none.
+ * @param {{key: string, ctrlKey: boolean, metaKey: boolean, altKey: boolean}} event @returns {Act | null}
+ */
+export function endActionOf({ key, ctrlKey, metaKey, altKey }) {
+  const direction = DIRECTIONS[/** @type {keyof typeof DIRECTIONS} */ (key)];
+  return direction && !ctrlKey && !metaKey && !altKey ? ["end", direction] : null;
 }

@@ -4,7 +4,7 @@
 import { say } from "../i18n/say.js";
 import * as edit from "../schedule/edit.js";
 import { TextError } from "../schedule/errors.js";
-import { nearestChunk, startSeconds } from "../schedule/grid.js";
+import { chunkAtOrAfter, nearestChunk, startFrame, startSeconds } from "../schedule/grid.js";
 import { blendOf, checkPinName, readSeed } from "../schedule/options.js";
 import * as pins from "../schedule/pins.js";
 import { durations, planOf, segmentAt } from "../schedule/plan.js";
@@ -15,7 +15,10 @@ import { parseTime, writeTime } from "../schedule/time.js";
 /** @typedef {import("../schedule/plan.js").Setting} Setting */
 /** @typedef {import("../schedule/text.js").Document} Document */
 /** @typedef {{text: string, document: Document, plan: Plan, setting: Setting, globalPrompt: string}} PlacedSchedule */
-/** @typedef {{text: string, focus: number, announcement: string}} Change the announcement is for screen readers */
+/**
+ * The announcement is for screen readers; frames: what the sampler's length becomes.
+ * @typedef {{text: string, focus: number, announcement: string, frames?: number}} Change
+ */
 
 /**
  * Read a schedule and place it. Throws TextError.
@@ -37,7 +40,7 @@ function secondsText(/** @type {number} */ seconds) {
  * @param {PlacedSchedule} schedule
  */
 function timed(schedule) {
-  const times = schedule.plan.placed.map(({ start_s }) => writeTime("", start_s, schedule.plan.fps));
+  const times = schedule.plan.placed.map(({ start_s }) => writeTime("", start_s, schedule.plan));
   return withText(schedule, edit.withTimes(schedule.text, times));
 }
 
@@ -51,12 +54,12 @@ function withText({ setting, globalPrompt }, text) {
  * @param {PlacedSchedule} schedule @param {number} index @param {number} seconds
  */
 function timeText(schedule, index, seconds) {
-  return writeTime(edit.writtenTime(schedule.document, index), seconds, schedule.plan.fps);
+  return writeTime(edit.writtenTime(schedule.document, index), seconds, schedule.plan);
 }
 
 /** @param {PlacedSchedule} schedule @param {number} chunk */
 function secondsOf(schedule, chunk) {
-  return startSeconds(chunk, schedule.plan.fps);
+  return startSeconds(chunk, schedule.plan);
 }
 
 /** The chunks between a segment's neighbours, at which it may start. @param {Plan} plan @param {number} index */
@@ -77,13 +80,13 @@ export function retime(schedule, index, seconds, free = false) {
   if (index === 0) return null;
   const { fps } = schedule.plan;
   const { low, high } = startRange(schedule.plan, index);
-  const chunk = Math.min(high, Math.max(low, nearestChunk(seconds, fps)));
+  const chunk = Math.min(high, Math.max(low, nearestChunk(seconds, schedule.plan)));
   if (low > high || (!free && chunk === schedule.plan.placed[index].chunk)) return null;
   // after the chunk before, so that it takes effect at its own
   const frame = Math.round(seconds * fps);
-  const lowest = Math.round(startSeconds(low - 1, fps) * fps) + 1;
-  const highest = Math.round(startSeconds(high, fps) * fps);
-  const asked = free ? Math.min(highest, Math.max(lowest, frame)) / fps : startSeconds(chunk, fps);
+  const lowest = Math.round(startSeconds(low - 1, schedule.plan) * fps) + 1;
+  const highest = Math.round(startSeconds(high, schedule.plan) * fps);
+  const asked = free ? Math.min(highest, Math.max(lowest, frame)) / fps : startSeconds(chunk, schedule.plan);
   const base = timed(schedule);
   const text = edit.setTime(base.text, index, timeText(base, index, asked));
   if (text === schedule.text) return null;
@@ -196,24 +199,57 @@ function insertAt(schedule, chunk, prompt) {
  * @param {PlacedSchedule} schedule @param {number} index @param {number} seconds
  */
 export function split(schedule, index, seconds) {
-  const { placed, fps } = schedule.plan;
+  const { placed } = schedule.plan;
   const first = placed[index].chunk;
   const last = first + durations(schedule.plan)[index];
-  const wanted = nearestChunk(seconds, fps);
+  const wanted = nearestChunk(seconds, schedule.plan);
   return insertAt(schedule, wanted > first && wanted < last ? wanted : Math.floor((first + last) / 2), null);
 }
 
 /**
- * Append an empty prompt, some seconds after the last one starts, or in the middle of the time that is left; null if
- * none is.
- * @param {PlacedSchedule} schedule
+ * Append an empty prompt at the end of the story, which becomes longer by some seconds. In a story without an end some
+ * seconds after the last one starts; where the length is not to be changed in the middle of the time that is left, or
+ * null if none is.
+ * @param {PlacedSchedule} schedule @returns {Change | null}
  */
 export function append(schedule) {
-  const { placed, fps, end_s } = schedule.plan;
+  const { placed, end_s } = schedule.plan;
   const last = /** @type {import("../schedule/plan.js").PlacedSegment} */ (placed.at(-1));
-  const wanted = nearestChunk(last.start_s + NEW_AFTER_S, fps);
-  const over = end_s !== null && startSeconds(wanted, fps) >= end_s - 1e-6;
-  return insertAt(schedule, over ? Math.floor((last.chunk + nearestChunk(end_s, fps)) / 2) : wanted, "");
+  const wanted = nearestChunk(last.start_s + NEW_AFTER_S, schedule.plan);
+  if (end_s === null) return insertAt(schedule, wanted, "");
+  const end = nearestChunk(end_s, schedule.plan);
+  if (schedule.setting.fixed) return insertAt(schedule, wanted < end ? wanted : Math.floor((last.chunk + end) / 2), "");
+  const change = insertAt(schedule, end > last.chunk ? end : wanted, "");
+  if (!change) return null;
+  const added = withText(schedule, change.text);
+  const { start_s } = added.plan.placed[change.focus];
+  const longer = setEnd(added, start_s + NEW_AFTER_S, change.focus);
+  return { ...change, text: longer?.text ?? change.text, frames: longer?.frames };
+}
+
+/**
+ * Let the story end at another moment, at the start of a chunk. Throws TextError where its length comes from elsewhere.
+ * @param {PlacedSchedule} schedule @param {number} seconds @param {number} focus @returns {Change | null}
+ */
+export function setEnd({ text, document, plan, setting }, seconds, focus) {
+  if (plan.end_s === null) return null;
+  if (setting.fixed && !document.length) {
+    throw new TextError(say("The length comes from another node: change it there."));
+  }
+  const most = setting.fixed && setting.frames !== null ? chunkAtOrAfter(setting.frames, setting) : Infinity;
+  const chunk = Math.min(most, Math.max(1, nearestChunk(seconds, plan)));
+  const end_s = startSeconds(chunk, plan);
+  if (Math.abs(end_s - plan.end_s) < 1e-6) return null;
+  const written = document.length ? edit.setLength(text, writeTime(edit.writtenLength(document), end_s, plan)) : text;
+  const frames = setting.frames === null || setting.fixed ? undefined : startFrame(chunk, plan);
+  return { text: written, focus, frames, announcement: say("The story ends at {0}", secondsText(end_s)) };
+}
+
+/** Let the story end some chunks later, or earlier if negative. @param {PlacedSchedule} schedule @param {number} chunks @param {number} focus */
+export function setEndBy(schedule, chunks, focus) {
+  const { end_s } = schedule.plan;
+  if (end_s === null) return null;
+  return setEnd(schedule, secondsOf(schedule, nearestChunk(end_s, schedule.plan) + chunks), focus);
 }
 
 // -- one segment ----------------------------------------------------------------------------------------------
@@ -257,6 +293,23 @@ export function setSeed(schedule, index, digits) {
 }
 
 /**
+ * The text with another seed for a segment, for a story that ends sooner: what was placed as a share of the whole has
+ * its time. Throws TextError for a pin that is placed so.
+ * @param {PlacedSchedule} schedule @param {number} index @param {string} digits  of the seed
+ */
+export function branchText(schedule, index, digits) {
+  const base = timed(schedule);
+  let { text } = base;
+  for (const [place, { segment, start_s }] of base.plan.placed.entries()) {
+    if (segment.start.unit === "percent") text = edit.setTime(text, place, writeTime("", start_s, base.plan));
+  }
+  if (base.document.pins.some(({ time }) => time.unit === "percent")) {
+    throw new TextError(say("A pin at a share of the story would move in a shorter one: write its time in seconds."));
+  }
+  return edit.setSeed(text, index, readSeed(digits));
+}
+
+/**
  * Set the pins that a segment asks for. Throws TextError.
  * @param {PlacedSchedule} schedule @param {number} index @param {string[]} names
  */
@@ -279,7 +332,7 @@ export function setGlobal(schedule, prompt, focus) {
  */
 export function addPin(schedule, seconds, name, focus) {
   if (name) checkPinName(name);
-  const time = writeTime("", seconds, schedule.plan.fps);
+  const time = writeTime("", seconds, schedule.plan);
   return { text: pins.addPin(schedule.text, time, name), focus, announcement: say("Pin at {0}", time) };
 }
 

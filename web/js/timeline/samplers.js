@@ -1,6 +1,10 @@
 // @ts-check
 // Find the samplers that play a schedule node's story, through any links, reroutes and subgraphs.
-import { innerTargets, isConnected, isIdle, targetsOf, widgetOf } from "../lib/graph.js";
+import { innerTargets, inputSource, isIdle, isLinked, targetsOf, widgetOf } from "../lib/graph.js";
+import { gridOf, resumes } from "../lib/length.js";
+import { LOAD_AUDIO } from "../lib/node_ids.js";
+import { valueOf } from "../lib/values.js";
+import { USUAL_LATENTS } from "../schedule/grid.js";
 
 const SCHEDULE_TYPE = "MEMFLOW_SCHEDULE";
 
@@ -36,14 +40,39 @@ export function samplersOf(node) {
 }
 
 /**
- * Length in video frames and frame rate of the story that a schedule node's sampler makes. Behind a state, a sampler's
- * length counts the frames to add, so the story's length is unknown.
+ * Length in video frames, frame rate and chunk of the story that a schedule node's sampler makes.
  * @param {ComfyNode} node @returns {import("../schedule/plan.js").Setting}
  */
 export function settingOf(node) {
   const [sampler] = samplersOf(node);
-  const number = (/** @type {string} */ name) => Number(widgetOf(sampler, name)?.value);
-  const resumes = sampler?.inputs.some((input, slot) => input.name === "state" && isConnected(sampler, slot));
-  const [frames, fps] = [resumes ? 0 : number("length"), number("fps")];
-  return { fps: fps >= 1 && fps <= 1000 ? fps : 16, frames: frames >= 1 && frames <= 1e7 ? frames : null };
+  const grid = sampler ? gridOf(sampler) : { fps: 16, frames: null, latents: undefined, fixed: false };
+  // the same until the server says otherwise, so that its answer changes nothing while one types
+  return { ...grid, latents: grid.latents ?? USUAL_LATENTS };
+}
+
+/**
+ * The file whose sound begins with a sampler's story; "" where none does, or only a run knows.
+ * @param {ComfyNode | undefined} sampler @returns {string}
+ */
+export function soundFileOf(sampler) {
+  if (!sampler) return "";
+  // behind a state, the sound of this video alone begins where the state stands
+  if (resumes(sampler) && valueOf(sampler, "audio_start") !== "the story") return "";
+  const source = inputSource(sampler, "audio");
+  const file = source?.comfyClass === LOAD_AUDIO ? valueOf(source, "audio") : "";
+  return typeof file === "string" ? file : "";
+}
+
+/**
+ * Set the length of the story in the nearest sampler, and in those that are as long.
+ * @param {ComfyNode} node  with the schedule @param {number} frames
+ */
+export function setLength(node, frames) {
+  const widgets = samplersOf(node).filter((sampler) => !resumes(sampler) && !isLinked(sampler, "length"));
+  const lengths = widgets.flatMap((sampler) => widgetOf(sampler, "length") ?? []);
+  const before = lengths[0]?.value;
+  for (const widget of lengths.filter(({ value }) => value === before)) {
+    widget.value = frames;
+    widget.callback?.(frames);
+  }
 }

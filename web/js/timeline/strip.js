@@ -1,8 +1,8 @@
 // @ts-check
 // Draw a schedule on the track: ruler, segments, pins and the run, placed in percent of the track.
-import { say } from "../i18n/say.js";
+import { say, sayError } from "../i18n/say.js";
 import { el, percent } from "../lib/dom.js";
-import { CHUNK_FRAMES, startSeconds } from "../schedule/grid.js";
+import { chunkFrames, startSeconds } from "../schedule/grid.js";
 import { writeLength } from "../schedule/options.js";
 import { making, thumbnails } from "./run.js";
 
@@ -49,9 +49,10 @@ export function ticks({ length_s }, { left_s, right_s, pixelsPerSecond }) {
  * Show the grid of chunks as a background of the track.
  * @param {HTMLElement} track @param {Plan} plan @param {Window} window
  */
-export function showGrid(track, { length_s, fps }, { pixelsPerSecond }) {
-  const chunk = CHUNK_FRAMES / fps / length_s;
-  const first = startSeconds(1, fps) / length_s;
+export function showGrid(track, plan, { pixelsPerSecond }) {
+  const { length_s, fps } = plan;
+  const chunk = chunkFrames(plan) / fps / length_s;
+  const first = startSeconds(1, plan) / length_s;
   const visible = chunk * length_s * pixelsPerSecond >= GRID_PX;
   track.style.setProperty("--mft-chunk", visible ? `${(100 * chunk).toFixed(5)}%` : "0");
   // a background's position in percent is a share of the room that its picture leaves
@@ -60,17 +61,17 @@ export function showGrid(track, { length_s, fps }, { pixelsPerSecond }) {
 
 /** The options of a segment as badges. @param {PlacedSegment} placed @returns {string[]} */
 export function badges({ segment }) {
-  const { blend, seed, asks } = segment;
+  const { blend, seed, asks, loras } = segment;
   const change = blend ? `blend ${writeLength(blend)}${blend.spherical ? " spherical" : ""}` : segment.switch;
   const changes = segment.switch === "recache" ? [] : [change];
-  return [...changes, ...(seed === null ? [] : [`seed ${seed}`]), ...asks.map((name) => `\u25c6 ${name}`)];
+  return [...changes, ...(seed === null ? [] : [`seed ${seed}`]), ...asks.map((name) => `\u25c6 ${name}`), ...loras];
 }
 
 /** The description of a segment for screen readers. @param {Plan} plan @param {number} index */
 function ariaLabel({ placed }, index) {
   const { start_s, end_s, segment, problem } = placed[index];
   const where = say("Prompt {0} of {1}, {2} to {3}", index + 1, placed.length, clock(start_s), clock(end_s));
-  return [where, ...badges(placed[index]), segment.prompt || say("empty"), problem].filter(Boolean).join(", ");
+  return [where, ...badges(placed[index]), segment.prompt || say("empty"), sayError(problem)].filter(Boolean).join(", ");
 }
 
 /** The tooltip of a segment. @param {Plan} plan @param {number} index */
@@ -78,7 +79,7 @@ function tooltip({ placed }, index) {
   const { asked_s, start_s, end_s, problem, segment } = placed[index];
   const late = start_s - asked_s > 0.005;
   const from = late ? say("{0} (asked for at {1})", clock(start_s), clock(asked_s)) : clock(start_s);
-  return [segment.prompt, say("{0} to {1}", from, clock(end_s)), problem].filter(Boolean).join("\n");
+  return [segment.prompt, say("{0} to {1}", from, clock(end_s)), sayError(problem)].filter(Boolean).join("\n");
 }
 
 /** The block of a segment. @param {Plan} plan @param {number} index @param {boolean} focused */
@@ -140,11 +141,46 @@ export function pins({ pins: found, length_s }) {
   });
 }
 
+/** Marks of lines that cannot be read, where they stand. @param {import("./partial.js").BadMark[]} bad @param {Plan} plan */
+export function badMarks(bad, { length_s }) {
+  return bad.map(({ line, at_s, message: sentence }) => {
+    const message = sayError(sentence);
+    const label = say("Line {0} cannot be read", line + 1);
+    const mark = el("div", { class: "mft-bad-line", role: "img", title: message, "aria-label": `${label}: ${message}` });
+    mark.append(el("span", {}, say("line {0}", line + 1)));
+    mark.style.left = percent(at_s, length_s);
+    // the last ones open to the left
+    mark.classList.toggle("mft-at-end", at_s > 0.85 * length_s);
+    return mark;
+  });
+}
+
+/**
+ * The controls of the story; one without a known end goes on, faintly, until the next or the end.
+ * @param {import("../lib/controls.js").Placed[]} controls @param {Plan} plan
+ */
+export function controlMarks(controls, { length_s, end_s }) {
+  const last_s = end_s ?? length_s;
+  const there = controls.filter(({ start_s }) => start_s < last_s);
+  return there.map(({ number, use, strength, start_s, end_s: stop_s }) => {
+    const where = stop_s === null
+      ? say("Control {0}: {1}, from {2} to where its pictures end", number, use, clock(start_s))
+      : say("Control {0}: {1}, {2} to {3}", number, use, clock(start_s), clock(stop_s));
+    const strong = strength === 1 ? "" : say("strength {0}", strength);
+    const title = [where, strong].filter(Boolean).join(", ");
+    const kind = ["mft-control", stop_s === null && "mft-open", !strength && "mft-off"].filter(Boolean).join(" ");
+    const label = [number, use, strength === 1 ? "" : strength].join(" ").trim();
+    const mark = el("div", { class: kind, role: "listitem", title, "aria-label": title }, label);
+    return placeSpan(mark, start_s, Math.min(stop_s ?? last_s, last_s), length_s);
+  });
+}
+
 /**
  * The marks of a run: finished chunks, thumbnails, and the chunk being made.
  * @param {Run} run @param {Plan} plan @param {Window} window
  */
-export function runMarks(run, { length_s, fps }, { left_s, right_s, pixelsPerSecond }) {
+export function runMarks(run, plan, { left_s, right_s, pixelsPerSecond }) {
+  const { length_s } = plan;
   const seen = (/** @type {{start_s: number}} */ one) => one.start_s < right_s && one.start_s > left_s - 60;
   const done = stretches(run).map(([start, end]) => placeSpan(el("div", { class: "mft-done" }), start, end, length_s));
   const pictures = thumbnails(run, pixelsPerSecond, THUMBNAIL_PX).filter(seen);
@@ -152,9 +188,34 @@ export function runMarks(run, { length_s, fps }, { left_s, right_s, pixelsPerSec
     const image = el("img", { class: "mft-thumbnail", src: thumbnail, alt: "", title: clock(start_s), draggable: "false" });
     return placeSpan(image, start_s, start_s + width_s, length_s);
   });
-  const next = making(run, CHUNK_FRAMES / fps);
+  const next = making(run, chunkFrames(plan) / plan.fps);
   const now = next ? [placeSpan(el("div", { class: "mft-making" }), next.start_s, next.end_s, length_s)] : [];
-  return [...done, ...shown, ...now];
+  return [...done, ...shown, ...now, ...livePrompts(run, length_s)];
+}
+
+/** What was asked for while the story ran, each until the next. @param {Run} run @param {number} length_s */
+function livePrompts({ live }, length_s) {
+  return live.map(({ prompt, start_s }, index) => {
+    const title = `${clock(start_s)}: ${prompt}`;
+    const mark = el("div", { class: "mft-live-prompt", title }, prompt);
+    return placeSpan(mark, start_s, live[index + 1]?.start_s ?? length_s, length_s);
+  });
+}
+
+/**
+ * The stretch that an earlier run has made, and the one that the next run renders; nothing where all of it is.
+ * @param {import("../lib/kept.js").Kept | null} kept @param {Plan} plan
+ */
+export function keptMarks(kept, { length_s, end_s }) {
+  if (!kept?.chunk) return [];
+  const { until_s } = kept;
+  const end = kept.of_s ?? end_s ?? length_s;
+  const span = (/** @type {string} */ kind, /** @type {string} */ title, /** @type {number} */ from, /** @type {number} */ to) =>
+    placeSpan(el("div", { class: kind, title }), Math.min(from, length_s), Math.min(to, length_s), length_s);
+  return [
+    span("mft-kept-part", say("Kept from an earlier run until {0}", clock(until_s)), 0, until_s),
+    span("mft-new-part", say("The next run renders from {0} on", clock(until_s)), until_s, end),
+  ];
 }
 
 /** The stretches of finished chunks that touch. @param {Run} run @returns {[number, number][]} */

@@ -7,12 +7,15 @@ import { Editor } from "./editor.js";
 import { Inspector } from "./inspector.js";
 import { NO_RUN } from "./run.js";
 import * as strip from "./strip.js";
+import { Wave } from "./wave.js";
 
 /** @typedef {import("./operations.js").PlacedSchedule} PlacedSchedule */
 /** @typedef {import("../schedule/plan.js").Plan} Plan */
 /** @typedef {(action: string, amount?: number) => unknown} Act */
 
 const WIDEST_CHUNK_PX = 96;
+// faces of buttons that are no icons
+const WORDS = ["Takes", "Copy as text"];
 
 // left out by screen readers
 const HIDDEN = { "aria-hidden": "true" };
@@ -23,6 +26,10 @@ export class View {
   cursor_s = 0;
   /** @type {Plan | null} */
   plan = null;
+  /** @type {import("../lib/kept.js").Kept | null} of the story, as far as it is known */
+  kept = null;
+  /** @type {import("../lib/controls.js").Placed[]} of the story, as far as they are known */
+  controls = [];
 
   ruler = el("div", { class: "mft-ruler", ...HIDDEN });
   pins = el("div", { class: "mft-pins" });
@@ -32,10 +39,17 @@ export class View {
     "aria-label": say("Prompts"),
     "aria-orientation": "horizontal",
   });
+  controlParts = el("div", { class: "mft-controls", role: "list", "aria-label": say("Controls") });
+  wave = new Wave();
   marks = el("div", { class: "mft-run", ...HIDDEN });
+  keptParts = el("div", { class: "mft-kept", ...HIDDEN });
   end = el("div", { class: "mft-end", ...HIDDEN });
+  handle = el("div", { class: "mft-handle", role: "slider", tabindex: 0, hidden: "" });
+  badLines = el("div", { class: "mft-bad-lines" });
   cursor = el("div", { class: "mft-cursor", ...HIDDEN });
-  track = el("div", { class: "mft-track" }, this.ruler, this.pins, this.lane, this.marks, this.end, this.cursor);
+  playhead = el("div", { class: "mft-playhead", hidden: "", ...HIDDEN });
+  rows = [this.ruler, this.pins, this.lane, this.controlParts, this.wave.element, this.keptParts, this.marks];
+  track = el("div", { class: "mft-track" }, ...this.rows, this.end, this.badLines, this.playhead, this.cursor, this.handle);
   scroller = el("div", { class: "mft-view" }, this.track);
   sentence = el("span");
   message = el("div", { class: "mft-message" });
@@ -67,14 +81,16 @@ export class View {
   /**
    * Draw a schedule.
    * @param {PlacedSchedule | null} schedule @param {number} focus
-   * @param {{dragging: boolean, readable: boolean}} how  readable: the node's text can be read
+   * @param {{dragging: boolean, readable: boolean, bad: import("./partial.js").BadMark[]}} how  readable: the node's text
+   *   can be read, but for some lines
    */
-  draw(schedule, focus, { dragging, readable }) {
+  draw(schedule, focus, { dragging, readable, bad }) {
     const held = this.lane.contains(document.activeElement);
     this.plan = schedule?.plan ?? null;
     this.element.classList.toggle("mft-unread", !readable);
     this.lane.classList.toggle("mft-dragging", dragging);
     this.drawPlan(focus);
+    this.badLines.replaceChildren(...(this.plan ? strip.badMarks(bad, this.plan) : []));
     if (held) this.focusBlock(focus);
     this.drawWindow();
   }
@@ -89,12 +105,27 @@ export class View {
     if (plan) this.end.style.left = percent(plan.end_s ?? 0, plan.length_s);
   }
 
+  /** Show the handle at the story's end; null hides it. @param {Plan | null} plan */
+  showHandle(plan) {
+    const end_s = plan?.end_s ?? null;
+    this.handle.hidden = plan === null || end_s === null;
+    if (plan === null || end_s === null) return;
+    this.handle.style.left = percent(Math.min(end_s, plan.length_s), plan.length_s);
+    this.handle.classList.toggle("mft-at-end", end_s > plan.length_s - 1e-6);
+    const title = say("The story ends at {0}", strip.clock(end_s));
+    this.handle.title = `${title}\n${say("Drag it to make the story longer or shorter (or use the arrow keys)")}`;
+    for (const [name, value] of Object.entries({ label: title, valuenow: end_s.toFixed(2), valuetext: title })) {
+      this.handle.setAttribute(`aria-${name}`, value);
+    }
+  }
+
   /** Draw what depends on zoom and scrolling: ruler, grid, run. */
   drawWindow() {
     this.track.style.width = `${this.zoom * 100}%`;
     const { plan } = this;
+    this.wave.place(plan);
     if (!plan) {
-      for (const part of [this.ruler, this.marks]) part.replaceChildren();
+      for (const part of [this.ruler, this.controlParts, this.keptParts, this.marks]) part.replaceChildren();
       return;
     }
     const pixelsPerSecond = Math.max(1, this.track.clientWidth) / plan.length_s;
@@ -103,9 +134,31 @@ export class View {
     const marks = strip.runMarks(this.run, plan, window);
     this.ruler.replaceChildren(...strip.ticks(plan, window));
     this.marks.replaceChildren(...marks);
+    this.controlParts.replaceChildren(...strip.controlMarks(this.controls, plan));
+    this.keptParts.replaceChildren(...strip.keptMarks(this.kept, plan));
     this.element.classList.toggle("mft-ran", marks.length > 0);
     strip.showGrid(this.track, plan, window);
     this.cursor.style.left = percent(Math.min(this.cursor_s, plan.length_s), plan.length_s);
+  }
+
+  /** Show where a film of the story plays. @param {number} time_s */
+  showPlayhead(time_s) {
+    const { plan } = this;
+    this.playhead.hidden = !plan || time_s > plan.length_s;
+    if (plan) this.playhead.style.left = percent(Math.min(time_s, plan.length_s), plan.length_s);
+  }
+
+  /** Show the controls of the story. @param {import("../lib/controls.js").Placed[]} controls */
+  showControls(controls) {
+    if (JSON.stringify(controls) === JSON.stringify(this.controls)) return;
+    this.controls = controls;
+    this.drawWindow();
+  }
+
+  /** Show the wave of the story's sound. @param {import("./wave.js").Sound | null} sound */
+  showSound(sound) {
+    this.wave.set(sound);
+    this.wave.place(this.plan);
   }
 
   blocks() {
@@ -174,21 +227,36 @@ export class View {
     this.drawWindow();
   }
 
+  /** Zoom to a stretch of the story. @param {number} start_s @param {number} end_s */
+  zoomToSpan(start_s, end_s) {
+    const { plan, scroller, track } = this;
+    if (!plan) return;
+    const middle_s = (start_s + end_s) / 2;
+    this.zoomTo((0.9 * plan.length_s) / Math.max(end_s - start_s, 1e-6), middle_s);
+    scroller.scrollLeft = (middle_s / plan.length_s) * track.clientWidth - scroller.clientWidth / 2;
+    this.drawWindow();
+  }
+
+  /** Where on the axis a pointer is, as a share of its length. @param {number} clientX */
+  shareAt(clientX) {
+    const { left, width } = this.track.getBoundingClientRect();
+    return (clientX - left) / width;
+  }
+
   /** The moment under a pointer. @param {number} clientX */
   secondsAt(clientX) {
-    const { left, width } = this.track.getBoundingClientRect();
-    return ((clientX - left) / width) * (this.plan?.length_s ?? 0);
+    return this.shareAt(clientX) * (this.plan?.length_s ?? 0);
   }
 }
 
 /** The toolbar and those of its buttons that can be disabled. @param {Act} act */
 function toolbar(act) {
   const make = (/** @type {string} */ label, face = "", keys = "", action = face, amount = 1) =>
-    button(say(label), face === label ? say(face) : face, keys, () => act(action, amount));
+    button(say(label), WORDS.includes(face) ? say(face) : face, keys, () => act(action, amount));
   const undo = make("Undo", "undo", "Ctrl+Z");
   const redo = make("Redo", "redo", "Ctrl+Y");
   const changing = [
-    make("Add a prompt at the end", "add", "A"),
+    make("Add a prompt at the end: the story becomes longer", "add", "A"),
     make("Split the prompt at the cursor", "split", "S"),
     make("Duplicate the prompt", "duplicate", "D"),
     make("Delete the prompt", "remove", "Delete"),
@@ -197,7 +265,9 @@ function toolbar(act) {
   const looking = [
     make("Zoom out", "zoomOut", "-", "zoom", -1),
     make("Zoom in", "zoomIn", "+", "zoom", 1),
+    make("Zoom to this prompt", "zoomToPrompt", "Z"),
     make("Show the whole story", "fit", "0"),
+    make("Takes of this prompt: what earlier runs have made of it", "Takes", "", "takes"),
     make("Copy as text", "Copy as text", "", "copy"),
   ];
   const parts = [...changing, undo, redo, el("span", { class: "mft-gap" }), ...looking];

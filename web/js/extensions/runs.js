@@ -1,0 +1,98 @@
+// @ts-check
+// Ask the server for the story that runs, or has run, in the graph on show: the page may be younger than the run, or
+// another one than that which queued it. Dispatches `memflow.run` for one under way, as GET /memflow/runs has it, with
+// `memflow.live` for its state, and `memflow.result`, with a node's output, for one that has ended.
+import { api } from "../../../../scripts/api.js";
+import { app } from "../../../../scripts/app.js";
+import { allNodes, findEventNode, rootOf } from "../lib/graph.js";
+import { isSampler } from "../lib/node_ids.js";
+
+const AGAIN_MS = 1500;
+// runs before this one, of other graphs, that are looked through
+const MOST_RUNS = 5;
+
+/** @type {Map<string, number>} when an event of a run last came to this page, by prompt id */
+const heard = new Map();
+/** @type {number | undefined} */
+let waiting;
+/** @type {Map<string, {node: ComfyId, workflow: string}>} runs that this page only looks at, by prompt id */
+let watched = new Map();
+
+/** @param {string} path @returns {Promise<any>} null where the server does not answer as it should */
+async function ask(path) {
+  const answer = await api.fetchApi(path).catch(() => null);
+  return answer?.ok ? answer.json().catch(() => null) : null;
+}
+
+/** @param {string} name @param {object} detail */
+function dispatch(name, detail) {
+  api.dispatchEvent(new CustomEvent(name, { detail }));
+}
+
+/** Show the runs of the graph on show; go on as long as there are any that send this page nothing. */
+async function look() {
+  clearTimeout(waiting);
+  const graph = rootOf(app.graph);
+  if (!allNodes(graph).some(isSampler)) return;
+  const { runs = [] } = (await ask("/memflow/runs")) ?? {};
+  if (graph !== rootOf(app.graph)) return;
+  const ours = runs.filter((/** @type {any} */ run) => run.workflow && findEventNode(graph, run));
+  const before = watched;
+  watched = new Map();
+  for (const run of ours) {
+    const { prompt_id, node, workflow, state } = run;
+    const silent = performance.now() - (heard.get(prompt_id) ?? -Infinity) > AGAIN_MS;
+    if (!before.has(prompt_id) || silent) {
+      dispatch("memflow.run", run);
+      dispatch("memflow.live", { ...state, prompt_id, node, workflow });
+    }
+    watched.set(prompt_id, { node, workflow });
+  }
+  for (const [prompt_id, about] of before) if (!watched.has(prompt_id)) await showEnd(prompt_id, about);
+  if (watched.size) waiting = window.setTimeout(look, AGAIN_MS);
+}
+
+/**
+ * Show how a run ended that this page looked at.
+ * @param {string} prompt_id @param {{node: ComfyId, workflow: string}} about
+ */
+async function showEnd(prompt_id, about) {
+  dispatch("memflow.live", { ...about, prompt_id, ended: true, prompts: [], switches: [] });
+  const history = await ask(`/history/${encodeURIComponent(prompt_id)}`);
+  showOutputs(history?.[prompt_id], about.workflow);
+}
+
+/** @param {any} entry  of the history @param {string} workflow  the id of its graph */
+function showOutputs(entry, workflow) {
+  for (const [node, output] of Object.entries(entry?.outputs ?? {})) {
+    if (/** @type {any} */ (output).memflow) dispatch("memflow.result", { node, workflow, output });
+  }
+}
+
+/** Show the newest finished run of the graph that a page has opened. */
+async function showLast() {
+  const { id } = rootOf(app.graph);
+  if (!allNodes(rootOf(app.graph)).some(isSampler)) return;
+  const history = (await ask(`/history?max_items=${MOST_RUNS}`)) ?? {};
+  const entries = /** @type {any[]} */ (Object.values(history)).reverse();
+  const last = entries.find((entry) => entry.prompt?.[3]?.extra_pnginfo?.workflow?.id === id);
+  if (id === rootOf(app.graph).id) showOutputs(last, String(id));
+}
+
+let opened = false;
+
+app.registerExtension({
+  name: "MemFlow.Runs",
+
+  setup() {
+    api.addEventListener("memflow.chunk", ({ detail }) => heard.set(detail.prompt_id, performance.now()));
+  },
+
+  afterConfigureGraph() {
+    // a graph that is loaded is complete, and on show, a moment later
+    clearTimeout(waiting);
+    waiting = window.setTimeout(look, 0);
+    if (!opened) showLast();
+    opened = true;
+  },
+});
