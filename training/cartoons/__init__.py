@@ -5,6 +5,7 @@ from .clips import clip_batch, render_with_mask, sample_clip
 from .digest import dataset_digest
 from .identify import IdentityMatch, identify, identity_templates
 from .motion import Placement, placement
+from .paths import Mark, draw_marks, path_through, sample_led_story, sample_mark, sample_path
 from .prompts import (
     ACTIONS,
     FIRST_ACTIONS,
@@ -77,6 +78,7 @@ __all__ = [
     "CartoonStory",
     "Identity",
     "IdentityMatch",
+    "Mark",
     "Placement",
     "Pose",
     "Segment",
@@ -86,6 +88,7 @@ __all__ = [
     "clip_batch",
     "dataset_digest",
     "draw",
+    "draw_marks",
     "figure",
     "full_vocabulary",
     "identify",
@@ -95,6 +98,7 @@ __all__ = [
     "of_scene",
     "overlap",
     "parse_prompt",
+    "path_through",
     "phrase_of",
     "placement",
     "placements",
@@ -102,6 +106,9 @@ __all__ = [
     "render",
     "render_with_mask",
     "sample_clip",
+    "sample_led_story",
+    "sample_mark",
+    "sample_path",
     "sample_saga",
     "sample_story",
     "start_frame",

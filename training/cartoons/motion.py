@@ -21,7 +21,7 @@ class Placement(NamedTuple):
     pose: Pose = Pose()
 
 
-_SWING = (0, 1, 2, 1, 0, -1, -2, -1)
+SWING = (0, 1, 2, 1, 0, -1, -2, -1)
 _MIDDLE, _LEFT_TURN, _RIGHT_TURN = 32, 12, 52
 _LEFT_DOOR, _RIGHT_DOOR = -4, 68  # half of a character can be seen there
 _LEFT_PLACE, _RIGHT_PLACE = 16, 48
@@ -38,7 +38,7 @@ def placement(action: str, role: int, time: int) -> Placement:
         height = round(_JUMP * abs(np.sin(np.pi * time / _JUMP_FRAMES)))
         return Placement(_MIDDLE, height)
     if action == "waves":
-        return Placement(_MIDDLE, pose=Pose(arm=_SWING[time % 8]))
+        return Placement(_MIDDLE, pose=Pose(arm=SWING[time % 8]))
     if action == "stands":
         return Placement(_MIDDLE)
     if action == "leaves":
@@ -58,7 +58,7 @@ def _walk(start: int, goal: int, time: int) -> Placement:
     """Walk one pixel a video frame from `start`, then stand at `goal`."""
     distance = abs(goal - start)
     step = min(time, distance)
-    stride = _SWING[time % 8] if time < distance else 0
+    stride = SWING[time % 8] if time < distance else 0
     return Placement(start + step if goal > start else start - step, pose=Pose(stride, left=goal < start))
 
 
@@ -67,7 +67,7 @@ def _patrol(action: str, time: int) -> Placement:
     width = _RIGHT_TURN - _LEFT_TURN
     since = {"across": time + _LEFT_DOOR - _LEFT_TURN, "right": time, "left": time + width}[action]
     if since < 0:
-        return Placement(_LEFT_TURN + since, pose=Pose(_SWING[time % 8]))
+        return Placement(_LEFT_TURN + since, pose=Pose(SWING[time % 8]))
     back, step = divmod(since % (2 * width), width)
     x = _RIGHT_TURN - step if back else _LEFT_TURN + step
-    return Placement(x, pose=Pose(_SWING[time % 8], left=bool(back)))
+    return Placement(x, pose=Pose(SWING[time % 8], left=bool(back)))

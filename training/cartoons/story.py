@@ -26,12 +26,17 @@ HIDDEN_FRAMES = FRAMES_PER_LATENT - 1  # chunk 0 lacks the video frames that wou
 
 @dataclass(frozen=True)
 class Segment:
-    """One prompt and its shot, for chunks from `start_chunk` up to, not including, `end_chunk`."""
+    """One prompt and its shot, for chunks from `start_chunk` up to, not including, `end_chunk`.
+
+    path  where its only character stands at each time, in the place of what the action says (see `paths`); None: as
+          the action says.
+    """
 
     prompt: str
     shot: Shot
     start_chunk: int
     end_chunk: int
+    path: tuple[Placement, ...] | None = None
 
     @property
     def scene(self) -> str:
@@ -79,7 +84,7 @@ class CartoonStory:
 
     def without_cast(self) -> CartoonStory:
         """Return the same scenes with no character in them."""
-        empty = (replace(segment, shot=Shot(segment.scene, (), "empty")) for segment in self.segments)
+        empty = (replace(segment, shot=Shot(segment.scene, (), "empty"), path=None) for segment in self.segments)
         return replace(self, segments=tuple(empty))
 
     def reappearances(self) -> list[Reappearance]:
@@ -122,6 +127,8 @@ def story_from_prompts(
 def placements(segment: Segment, frame: int) -> tuple[Placement, ...]:
     """Return the placement of each of the cast in video frame `frame` of the story."""
     time = frame + HIDDEN_FRAMES - CHUNK_FRAMES * segment.start_chunk
+    if segment.path is not None:
+        return (segment.path[time],)
     return tuple(placement(segment.action, role, time) for role in range(len(segment.cast)))
 
 

@@ -3,8 +3,9 @@
 from .latents import SIDE, DeviceLatents, EncodedStory, LatentStore
 from .model import PRESETS, TEXT, Generator, encode_prompts, text_per_frame
 from .plan import BANK, CONTEXT, NEWER, OLDER, SINK, ChunkTable, MemoryMix, PromptIndex, StoryPlan, plan_memory
-from .reading import Context, ContextAttention, StoryRows, predict_flow, read_story
+from .reading import Context, ContextAttention, StoryRows, TrainingBackbone, predict_flow, read_story
 from .samples import SampleBatch, SampleMix, Sampler
+from .streams import StepData, StoryStreams, add_noise, widen
 from .trainer import GeneratorSettings, GeneratorTrainer
 
 __all__ = [
@@ -30,11 +31,16 @@ __all__ = [
     "SampleBatch",
     "SampleMix",
     "Sampler",
+    "StepData",
     "StoryPlan",
     "StoryRows",
+    "StoryStreams",
+    "TrainingBackbone",
+    "add_noise",
     "encode_prompts",
     "plan_memory",
     "predict_flow",
     "read_story",
     "text_per_frame",
+    "widen",
 ]

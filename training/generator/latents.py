@@ -6,6 +6,7 @@ empty). So each different latent frame is encoded once for all stories, which is
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -84,18 +85,27 @@ def _coverage(kind: str, where: Placement) -> np.ndarray:
 
 
 class LatentStore:
-    """Stories and their latents. Story number n is `sample_saga(first_seed + n)`.
+    """Stories and their latents. Story number n is `draw(first_seed + n)`.
 
     folder  keeps the latents, in a file named after the VAE and the data set; None: they are not kept.
+    draw    one of the data set's functions that draw stories.
 
     The same stories in the same order give the same file, so a run that goes on finds there what it had encoded.
     """
 
-    def __init__(self, codec: Codec, first_seed: int, folder: Path | None = None):
+    def __init__(
+        self,
+        codec: Codec,
+        first_seed: int,
+        folder: Path | None = None,
+        draw: Callable[[int], CartoonStory] = sample_saga,
+    ):
         self.codec = codec
         self.first_seed = first_seed
         self.stories: list[EncodedStory] = []
-        self._file = None if folder is None else folder / f"{codec.digest}-{dataset_digest()}-{first_seed}.f16"
+        self._draw = draw
+        kind = "" if draw is sample_saga else f"-{draw.__name__}"
+        self._file = None if folder is None else folder / f"{codec.digest}-{dataset_digest()}{kind}-{first_seed}.f16"
         self._row_of: dict[tuple, int] = {}
         self._latents = self._read_file()
         self._ready = len(self._latents)
@@ -108,7 +118,7 @@ class LatentStore:
     def grow(self, stories: int) -> None:
         """Add random stories until there are `stories` of them."""
         while len(self.stories) < stories:
-            self.stories.append(self.encode(sample_saga(self.first_seed + len(self.stories))))
+            self.stories.append(self.encode(self._draw(self.first_seed + len(self.stories))))
 
     def encode(self, story: CartoonStory) -> EncodedStory:
         """Add those latent frames of a story to `latents` that are not there yet."""

@@ -84,6 +84,7 @@ class ChunkTable:
         self.novelty = np.array([_novelty(segments, number) for number in range(len(segments))])[self.segment]
         self.in_place = np.array([segment.action in _IN_PLACE for segment in segments])[self.segment]
         self.jumps = np.array([segment.action == "jumps" for segment in segments])[self.segment]
+        self.led = np.array([segment.path is not None for segment in segments])[self.segment]
         self.pairs = np.array([len(segment.cast) > 1 for segment in segments])[self.segment]
 
 

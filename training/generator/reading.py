@@ -12,7 +12,7 @@ Weights, block, modulation and head are those of `memflow_core`. Two passes make
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from memflow_core.model import (
     Backbone,
+    ControlInput,
     Rope,
     Rotation,
     TextKV,
@@ -203,25 +204,35 @@ class TrainingBackbone(Backbone):
 
 
 def predict_flow(
-    generator: Generator, bank: Tensor, noisy: Tensor, sigma: Tensor, *, context: Context, text: list[TextKV]
+    generator: Generator,
+    bank: Tensor,
+    noisy: Tensor,
+    sigma: Tensor,
+    *,
+    context: Context,
+    text: list[TextKV],
+    backbone: Callable[[nn.Module, int], TrainingBackbone] = TrainingBackbone,
+    control: ControlInput | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
     """Predict the flow of noisy copies of target chunks.
 
-    bank   float32 [B, BANK, C, h, w]: the bank's clean latents, for those samples that read them alone.
-    noisy  float32 [B, copies, CHUNK_LATENTS, C, h, w], at noise levels sigma [B, copies].
-    text   keys and values of the prompts of the bank's frames and of every copy's,
-           [B * (BANK + copies * CHUNK_LATENTS), heads, length, head_dim] for each layer.
+    bank      float32 [B, BANK, C, h, w]: the bank's clean latents, for those samples that read them alone.
+    noisy     float32 [B, copies, CHUNK_LATENTS, C, h, w], at noise levels sigma [B, copies].
+    text      keys and values of the prompts of the bank's frames and of every copy's,
+              [B * (BANK + copies * CHUNK_LATENTS), heads, length, head_dim] for each layer.
+    backbone  makes a backbone of the generator's tree for samples of so many latent frames.
+    control   handed to it: what steers the copies.
 
     Returns (flow, as noisy; mean key of every context frame, float32 [B, heads, CONTEXT, head_dim] for each layer).
     """
     copies = noisy.shape[1]
     x = torch.cat((bank, noisy.flatten(1, 2)), 1)
-    backbone = TrainingBackbone(generator.tree, x.shape[1])
+    trained = backbone(generator.tree, x.shape[1])
     times = torch.cat((sigma.new_zeros(len(sigma), BANK), 1000 * sigma.repeat_interleave(CHUNK_LATENTS, 1)), 1)
     positions = context.positions
     held, target = positions[:, :CONTEXT], positions[:, CONTEXT:]
     positions = torch.cat((held, held[:, SINK:OLDER], target.repeat(1, copies)), 1)
-    rope = Rope(backbone.head_dim, x.shape[-2] // 2, x.shape[-1] // 2, x.device)
+    rope = Rope(trained.head_dim, x.shape[-2] // 2, x.shape[-1] // 2, x.device)
     attend = ContextAttention(CleanBackbone(generator.tree), context, rope.at(positions[:, None]), [])
-    flow = backbone(x.movedim(1, 2), times.flatten(), text, attend).movedim(2, 1).float()
+    flow = trained(x.movedim(1, 2), times.flatten(), text, attend, control).movedim(2, 1).float()
     return flow[:, BANK:].unflatten(1, (copies, CHUNK_LATENTS)), attend.mean_k

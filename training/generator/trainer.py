@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from memflow_core.memory import PromptKeys
 
-from ..cartoons import CHUNK_LATENTS
 from ..muon import Muon
 from ..trainer import Trainer
 from .latents import DeviceLatents, LatentStore
-from .loss import STEP_SIGMAS, add_context_noise, alignment_loss, draw_sigmas
+from .loss import STEP_SIGMAS, alignment_loss
 from .model import PRESETS, Generator, encode_prompts, text_per_frame
-from .plan import CONTEXT, OLDER, SINK, MemoryMix, StoryPlan
-from .reading import Context, StoryRows, predict_flow, read_story
-from .samples import SampleBatch, SampleMix, Sampler
+from .plan import CONTEXT, OLDER, SINK
+from .reading import Context, predict_flow
+from .streams import StepData, StoryStreams, widen
 
 KINDS_OF_TARGET = ("later", "known", "new")  # as `Sample.kind` counts them
 
@@ -68,42 +65,6 @@ class GeneratorSettings:
         return min(1.0, (step + 1) / 100, max(0.01, (self.steps - step) / (0.45 * self.steps)))
 
 
-@dataclass
-class _Stream:
-    """A story that is streamed, for a few steps.
-
-    indices  int64 [rows]: of its rows' latent frames, see `DeviceLatents`.
-    """
-
-    story: int
-    plan: StoryPlan
-    indices: Tensor
-    rows: StoryRows
-
-
-@dataclass
-class _StepData:
-    """Data of one step, on the training device.
-
-    batch    the samples, whose prompts are numbers of `texts`.
-    indices  int64 [B, CHUNK_LATENTS]: of the targets' latent frames, see `DeviceLatents`.
-    inputs   of each block, of the context's rows: [B, CONTEXT, tokens, dim].
-    bank     float32 [B, BANK, C, h, w].
-    target   float32 [B, CHUNK_LATENTS, C, h, w].
-    noisy    float32 [B, copies, CHUNK_LATENTS, C, h, w]: copies of the target with noise.
-    sigma    float32 [B, copies]: their noise levels.
-    """
-
-    batch: SampleBatch
-    texts: list[str]
-    indices: Tensor
-    inputs: list[Tensor]
-    bank: Tensor
-    target: Tensor
-    noisy: Tensor
-    sigma: Tensor
-
-
 class GeneratorTrainer(Trainer):
     """Trainer of the generator with its text encoder. Several of different `rank` may share their gradients."""
 
@@ -118,8 +79,9 @@ class GeneratorTrainer(Trainer):
         adam = torch.optim.AdamW(rest, settings.lr_rest, betas=(0.9, 0.97), weight_decay=0.01)
         optimizers = [(Muon(matrices, settings.lr), settings.lr), (adam, settings.lr_rest)]
         super().__init__(settings, model, optimizers=optimizers, clipped=list(model.parameters()), average_steps=1000)
-        self.sampler = Sampler(SampleMix(), MemoryMix())
-        self._streams: deque[_Stream] = deque(maxlen=settings.streams)
+        self.streams = StoryStreams(
+            self.model, streams=settings.streams, seed=settings.seed, rank=rank, stories=settings.stories_at
+        )
         self._predict_flow = predict_flow
 
     def compile_forward(self) -> None:
@@ -130,13 +92,14 @@ class GeneratorTrainer(Trainer):
         """Make the stories ready that this step draws from."""
         store.grow(self.settings.stories_at(self.step))
         if latents.refresh():
-            self.sampler.add(store.stories[len(self.sampler.tables) :])
+            self.streams.add(store.stories)
 
     def train_step(self, latents: DeviceLatents) -> dict[str, float]:
         """Take one step. Returns errors to report: of x0 at full noise by kind of target, flow and alignment losses."""
         s = self.settings
-        self._renew_streams(latents)
-        data = self._draw(latents)
+        self.streams.renew(self.step, latents, own=self._on_own_work)
+        mix = replace(self.streams.sampler.mix, moving=0.1) if self.step < s.calm * s.steps else None
+        data = self.streams.draw(self.step, latents, s.batch, s.copies, mix)
         if self._on_own_work(self.step):
             self._roll_out(latents, data)
         return self._optimize(data, latents.error_weights(data.indices, s.focus, s.marks))
@@ -144,63 +107,13 @@ class GeneratorTrainer(Trainer):
     def _on_own_work(self, step: int) -> bool:
         return step >= (1 - self.settings.own) * self.settings.steps
 
-    def _renew_streams(self, latents: DeviceLatents) -> None:
-        """Stream one more story with the weights of this step, in the place of the oldest."""
-        size = self.settings.streams
-        # at the start, and after an interruption, those of the last steps are made again
-        for step in range(self.step if self._streams else max(0, self.step - size + 1), self.step + 1):
-            rng = np.random.default_rng([self.settings.seed, step, self.rank, 1])
-            torch.manual_seed(int(rng.integers(2**62)))
-            self._streams.append(self._stream(rng, latents, own=self._on_own_work(step)))
-
-    def _stream(self, rng: np.random.Generator, latents: DeviceLatents, own: bool) -> _Stream:
-        """Stream a random story under random decisions of memory; `own`: mostly of frames that the model generated."""
-        story = int(rng.integers(self.settings.stories_at(self.step)))
-        plan = self.sampler.plan(rng, story)
-        frames = torch.tensor(plan.frames, device=self.device)
-        indices = latents.indices(torch.tensor([story], device=self.device), frames[None])[0]
-        clean = latents.true(indices)
-        if own:
-            chunks = frames // CHUNK_LATENTS
-            generated = torch.rand(int(chunks.max()) + 1, device=self.device)[chunks] < 0.8
-            clean = torch.where(generated.view(-1, 1, 1, 1), latents.own(indices), clean)
-        clean = add_context_noise(clean)
-        numbers, local = torch.tensor(plan.prompts).unique(return_inverse=True)
-        texts = [self.sampler.prompts.texts[number] for number in numbers.tolist()]
-        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):
-            text = self.model.embed_text(encode_prompts(self.model.text, texts))
-            rows = read_story(self.model, plan, clean, text_per_frame(text, local.to(self.device)))
-        return _Stream(story, plan, indices, rows)
-
-    def _draw(self, latents: DeviceLatents) -> _StepData:
-        """Draw the samples of this step and their noise, from the step's own seed."""
-        s = self.settings
-        rng = np.random.default_rng([s.seed, self.step, self.rank])
-        torch.manual_seed(int(rng.integers(2**62)))
-        mix = replace(self.sampler.mix, moving=0.1) if self.step < s.calm * s.steps else None
-        streams = [self._streams[n] for n in rng.integers(len(self._streams), size=s.batch)]
-        samples = [self.sampler.sample(rng, stream.story, stream.plan, mix) for stream in streams]
-        batch = SampleBatch.stack(samples)
-        numbers, local = batch.prompts.unique(return_inverse=True)
-        texts = [self.sampler.prompts.texts[number] for number in numbers.tolist()]
-        batch = replace(batch, prompts=local).to(self.device)
-        pairs = list(zip(streams, batch.rows, strict=True))
-        blocks = range(len(self.model.tree.blocks))
-        inputs = [torch.stack([stream.rows.inputs[block][rows] for stream, rows in pairs]) for block in blocks]
-        bank = torch.stack([stream.rows.latents[rows[SINK:OLDER]] for stream, rows in pairs])
-        indices = latents.indices(batch.story, batch.frames[:, CONTEXT:])
-        target = latents.true(indices)
-        sigma = draw_sigmas(s.batch, s.copies, self.device)
-        noisy = _add_noise(target[:, None], sigma)
-        return _StepData(batch, texts, indices, inputs=inputs, bank=bank, target=target, noisy=noisy, sigma=sigma)
-
     # -- teacher forcing ----------------------------------------------------------------------------------------------
 
-    def _optimize(self, data: _StepData, weights: Tensor) -> dict[str, float]:
+    def _optimize(self, data: StepData, weights: Tensor) -> dict[str, float]:
         """Step down the loss; weights of errors, [B, CHUNK_LATENTS, 1, h, w]."""
         with torch.autocast(self.device.type, torch.bfloat16):
             flow, keys, mean_k = self._forward(self.model, data, data.noisy, data.sigma)
-        true_flow = (data.noisy - data.target[:, None]) / _wide(data.sigma)
+        true_flow = (data.noisy - data.target[:, None]) / widen(data.sigma)
         errors = ((flow - true_flow).square() * weights[:, None]).mean((2, 3, 4, 5))  # [B, copies]
         align = alignment_loss(keys, mean_k, data.batch, data.batch.prompts[:, -1])
         counts = torch.where(data.batch.known, 1.0, self.settings.unknown)[:, None]
@@ -211,7 +124,7 @@ class GeneratorTrainer(Trainer):
     # -- own roll-outs ------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def _roll_out(self, latents: DeviceLatents, data: _StepData) -> None:
+    def _roll_out(self, latents: DeviceLatents, data: StepData) -> None:
         """Generate the target chunk as a stream would; keep it, and train one copy on an intermediate state.
 
         Only where the context shows every character: elsewhere the model is right to choose another identity than the
@@ -236,7 +149,7 @@ class GeneratorTrainer(Trainer):
     # -- forward ------------------------------------------------------------------------------------------------------
 
     def _forward(
-        self, model: Generator, data: _StepData, noisy: Tensor, sigma: Tensor
+        self, model: Generator, data: StepData, noisy: Tensor, sigma: Tensor
     ) -> tuple[Tensor, PromptKeys, list[Tensor]]:
         """Predict the flow of noisy copies, [B, copies, CHUNK_LATENTS, C, h, w], at noise levels [B, copies].
 
@@ -251,17 +164,6 @@ class GeneratorTrainer(Trainer):
             model, data.bank, noisy, sigma, context=context, text=text_per_frame(text, own)
         )
         return flow, PromptKeys.of(0, embedded, text), mean_k
-
-
-def _wide(sigma: Tensor) -> Tensor:
-    """[B, copies] -> [B, copies, 1, 1, 1, 1]."""
-    return sigma[..., None, None, None, None]
-
-
-def _add_noise(target: Tensor, sigma: Tensor) -> Tensor:
-    """target [B, 1, CHUNK_LATENTS, C, h, w], sigma [B, copies] -> [B, copies, CHUNK_LATENTS, C, h, w]."""
-    noise = torch.randn(*sigma.shape, *target.shape[2:], device=target.device)
-    return (1 - _wide(sigma)) * target + _wide(sigma) * noise
 
 
 def _report(errors: Tensor, sigma: Tensor, kind: Tensor, align: Tensor) -> dict[str, float]:
