@@ -35,8 +35,9 @@ from typing import Any
 import av
 import torch
 
+from memflow_core.render import failure
 from tools.comfy_host import ROOT, Layout
-from tools.comfy_server import Server, failure
+from tools.comfy_server import Server
 from tools.command_line import comfyui_folder
 
 from .machine import conditions

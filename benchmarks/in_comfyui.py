@@ -30,11 +30,12 @@ FRAMES = 12  # video frames of a chunk
 
 @dataclass(frozen=True)
 class Timing:
-    """Time and frames of one video file."""
+    """Time and frames of one video file, and what ran beside the sampling, as a report tells it."""
 
     wall_s: float
     cpu_s: float
     frames: int
+    overlap: dict[str, Any]
 
 
 def comfyui_folder() -> Path | None:
@@ -92,9 +93,10 @@ class VideoJob:
         with nodes.run.session.open_run(self.request, plan, self.vae) as run:
             writer = nodes.run.output.VideoWriter(path, FPS, hardware=True)
             started, cpu = time.perf_counter(), time.process_time()
-            nodes.run.output.write_video(run, writer, self.vae, overlap)
+            _, report = nodes.run.output.write_video(run, writer, vae=self.vae, overlap=overlap, wants_state=False)
             wall_s = time.perf_counter() - started
-            return Timing(wall_s=wall_s, cpu_s=time.process_time() - cpu, frames=writer.frames)
+            cpu_s = time.process_time() - cpu
+            return Timing(wall_s=wall_s, cpu_s=cpu_s, frames=writer.frames, overlap=report["overlap"])
 
     def stages_ms(self, path: Path) -> dict[str, list[float]]:
         """Make one file stage by stage. Returns the wall milliseconds of each chunk in each stage."""
@@ -113,17 +115,31 @@ class VideoJob:
 
 def random_model(nodes: ModuleType, config: ModelConfig) -> Any:
     """Make ComfyUI's model of random weights."""
+    import comfy.model_management
+
     torch.manual_seed(0)
-    weights = SimpleNamespace(config=ModelConfig(**asdict(config)), state_dict=WanModel(config).state_dict())
+    # a GPU draws a billion numbers at once, a CPU in half a minute
+    with comfy.model_management.get_torch_device():
+        drawn = WanModel(config).state_dict()
+    numbers = {name: tensor.cpu() for name, tensor in drawn.items()}
+    weights = SimpleNamespace(config=ModelConfig(**asdict(config)), state_dict=numbers)
     return nodes.host.wan_model(weights, "default")
 
 
-def random_vae() -> Any:
-    """Make a VAE of random weights, of Wan 2.1's size, by ComfyUI's own loader."""
+def random_vae(width: int = WAN_VAE_WIDTH) -> Any:
+    """Make a VAE of random weights, of Wan 2.1's layout and by default of its size, by ComfyUI's own loader."""
     import comfy.sd
 
-    weights = wan_weights(VideoAutoencoder(WAN_VAE_WIDTH), torch.zeros(LATENTS), torch.ones(LATENTS))
+    weights = wan_weights(VideoAutoencoder(width), torch.zeros(LATENTS), torch.ones(LATENTS))
     return comfy.sd.VAE(sd=weights)
+
+
+def random_light_decoder() -> Any:
+    """Make a light decoder of random weights, by ComfyUI's own loader, as of Wan 2.1."""
+    import comfy.sd
+    from comfy.taesd.taehv import TAEHV
+
+    return comfy.sd.VAE(sd={name: tensor.float() for name, tensor in TAEHV(LATENTS).state_dict().items()})
 
 
 def _timed(taken: list[float], work: Any) -> Any:

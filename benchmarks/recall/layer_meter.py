@@ -30,7 +30,7 @@ class LayerMeter:
             one(layer, q[at], keys[at], kinds if kinds.ndim == 1 else kinds[at])
             taken = one.take()
             assert taken is not None, "just measured"
-            of_items.append(taken[KINDS.index("bank")])
+            of_items.append(taken[0, KINDS.index("bank")])
         self._layers.append(torch.stack(of_items))
 
     def take(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ import torch
 from memflow_core.weights import ASSETS
 from training.cartoons import CHUNK_LATENTS
 
-from .stream import Models, policies
+from .stream import CHUNK_HELP, Models, policies
 from .tales import BATCH, LOOKS, PLANS, SHOWN, measure_returns, summary_of_returns, tales
 
 
@@ -34,16 +35,18 @@ def main() -> None:
         "--policies", nargs="+", choices=names, default=list(SHOWN), metavar="NAME", help=", ".join(names)
     )
     parser.add_argument("--assets", type=Path, default=ASSETS, help="folder of the model (the pack's own)")
+    parser.add_argument("--chunk-frames", type=int, choices=(1, CHUNK_LATENTS), default=CHUNK_LATENTS, help=CHUNK_HELP)
     parser.add_argument("--json", type=Path, help="also write all numbers there")
     arguments = parser.parse_args()
     if arguments.stories < 1:
         parser.error(f"--stories is {arguments.stories}, but must be at least 1.")
     torch.set_num_threads(1)
-    models = Models.read(arguments.assets)
+    models = replace(Models.read(arguments.assets), chunk_frames=arguments.chunk_frames)
     drawn = tales(arguments.plan, arguments.stories, arguments.seed, LOOKS[arguments.looks])
     result: dict = {
         "stories": arguments.stories,
         "seed": arguments.seed,
+        "chunk_frames": arguments.chunk_frames,
         "plan": arguments.plan,
         "looks": arguments.looks,
     }

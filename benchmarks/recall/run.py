@@ -23,6 +23,7 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ from training.cartoons import CHUNK_FRAMES, CHUNK_LATENTS, FPS, Identity, start_
 
 from .evaluate import FACTORS, SegmentScores, colour_distance, evaluate_segment, picture_error
 from .stories import PLANS, RETURN_CHUNKS, Case, cases, long_story
-from .stream import GeneratedStories, Models, Policy, StoryStreamer, policies, truth_latents
+from .stream import CHUNK_HELP, GeneratedStories, Models, Policy, StoryStreamer, policies, truth_latents
 from .table import markdown, table
 
 BATCH = 40  # stories side by side
@@ -241,6 +242,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write all numbers there")
     parser.add_argument("--markdown", type=Path, help="also write the table of prefilled stories there")
     parser.add_argument("--assets", type=Path, default=ASSETS, help="folder of the model (the pack's own)")
+    parser.add_argument("--chunk-frames", type=int, choices=(1, CHUNK_LATENTS), default=CHUNK_LATENTS, help=CHUNK_HELP)
     parser.add_argument("--policies", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--prefilled-only", action="store_true", help="leave out the self-generated stories")
     parser.add_argument("--minutes", type=float, default=0.0, help="length of the streams for drift; 0: none (0)")
@@ -249,8 +251,9 @@ def main() -> None:
         parser.error(f"--stories is {arguments.stories}, but must be an even number of at least 2.")
     torch.set_num_threads(1)
     began = time.monotonic()
-    models = Models.read(arguments.assets)
+    models = replace(Models.read(arguments.assets), chunk_frames=arguments.chunk_frames)
     result: dict[str, object] = {"stories": arguments.stories, "seed": arguments.seed}
+    result["chunk_frames"] = arguments.chunk_frames
     scores = prefilled(models, arguments.policies, arguments.stories, arguments.seed)
     result["policies"] = scores
     print(table("prefilled", scores), flush=True)

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from memflow_core.config import ARCHIVE_RULES, RETRIEVALS, LatentShape, MemoryConfig
+from memflow_core.config import ARCHIVE_RULES, RETRIEVALS, LatentShape, MemoryConfig, SamplingConfig
 from memflow_core.model import Attend, Backbone, TextKV, WanModel
 from memflow_core.stream import Draw, FlowSchedule, ForwardPass, SeededNoise, Stream
 from memflow_core.weights import TINY_GENERATOR, TINY_TEXT, TINY_VAE, TextEncoder, read_generator, read_text_encoder
@@ -18,15 +18,22 @@ from training.cartoons import CHUNK_LATENTS, CartoonStory
 from training.generator import SIDE, LatentStore
 from training.vae import Codec
 
+CHUNK_HELP = f"latent frames that the model makes at a time; it was trained with {CHUNK_LATENTS} ({CHUNK_LATENTS})"
+
 
 @dataclass(frozen=True)
 class Models:
-    """The three parts of the tiny story model, and the dtype that its generator computes in."""
+    """The three parts of the tiny story model, and how it streams.
+
+    dtype         that its generator computes in.
+    chunk_frames  latent frames that it makes at a time, a divisor of those that a story's chunks have.
+    """
 
     tree: WanModel
     text: TextEncoder
     codec: Codec
     dtype: torch.dtype = torch.float32
+    chunk_frames: int = CHUNK_LATENTS
 
     @staticmethod
     def read(folder: Path) -> Models:
@@ -43,6 +50,8 @@ class Models:
             return torch.cat([self.text(self.text.config.ids(prompt)) for prompt in prompts])
 
 
+# passes that read the bank as it is chosen for a chunk
+READING = ("recache", "denoise")
 _ARCHIVE = {"bank_keys": "alone", "archive": "latents"}
 
 
@@ -50,7 +59,7 @@ _ARCHIVE = {"bank_keys": "alone", "archive": "latents"}
 class Policy:
     """Memory to measure.
 
-    swapped  give each story the bank of its donor before the last segment.
+    swapped  give each story the bank of its donor for the last segment, as it was chosen for the donor's.
     """
 
     name: str
@@ -72,9 +81,14 @@ def policies(frames: int) -> dict[str, Policy]:
         "prompt+fp8": replace(kinds["prompt"], cache="fp8"),
         "prompt+alone": replace(kinds["prompt"], bank_keys="alone"),
         **{f"archive+{rule}": MemoryConfig(**_ARCHIVE, archive_rule=rule) for rule in ARCHIVE_RULES},
+        **{f"{name}+ahead": replace(kinds[name], look_ahead=True) for name in ("prompt", "similarity")},
+        **{f"{name}+novelty": replace(kinds[name], admission="novelty") for name in ("prompt", "similarity")},
+        "prompt+ahead+novelty": replace(kinds["prompt"], look_ahead=True, admission="novelty"),
+        **{f"made+{rule}": MemoryConfig(archive="keys", archive_rule=rule) for rule in ARCHIVE_RULES},
     }
     return {name: Policy(name, memory) for name, memory in memories.items()} | {
-        "swapped": Policy("swapped", kinds["prompt"], swapped=True)
+        "swapped": Policy("swapped", kinds["prompt"], swapped=True),
+        "archive+words+swapped": Policy("archive+words+swapped", memories["archive+words"], swapped=True),
     }
 
 
@@ -165,34 +179,49 @@ class StoryStreamer:
         end_chunk = self.stories[0].chunks if end_chunk is None else end_chunk
         shape = LatentShape(SIDE, SIDE, len(self.stories))
         noise = StoryNoise([self.seed * 1_000_003 + number for number in range(len(self.stories))])
+        parts = CHUNK_LATENTS // self.models.chunk_frames
+
+        def on_forward(forward: ForwardPass) -> None:
+            backbone.on_forward(forward)
+            if due and forward.kind in READING:
+                due.clear()
+                swap_banks(stream)
+
         stream = Stream(
             backbone,
             shape,
-            memory=policy.memory,
+            # recorded by the same clock, whatever is made at a time
+            memory=replace(policy.memory, record_every=policy.memory.record_every * parts),
+            sampling=SamplingConfig(chunk_frames=self.models.chunk_frames),
             noise=noise,
             frames=CHUNK_LATENTS * end_chunk,
-            on_forward=backbone.on_forward,
+            on_forward=on_forward,
         )
-        latents, banks = [], []
+        latents, banks, due = [], [], []
         for number, segment in enumerate(segments):
             if segment.start_chunk >= end_chunk:
                 break
             stream.set_prompt(self.models.embed([story.segments[number].prompt for story in self.stories]))
+            if policy.memory.look_ahead:
+                later = range(number + 1, len(segments))
+                stream.look_ahead([self.models.embed([s.segments[n].prompt for s in self.stories]) for n in later])
             last = number == len(segments) - 1
             if last and policy.swapped:
-                swap_banks(stream)
-            for chunk in range(segment.start_chunk, min(segment.end_chunk, end_chunk)):
-                backbone.target = self._true_chunk(chunk) if chunk < true_chunks else None
-                stream.meter = self.meter if chunk == segment.start_chunk else None
+                # when both have been chosen, from an archive too
+                due.append(number)
+            start, end = segment.start_chunk * parts, min(segment.end_chunk, end_chunk) * parts
+            for chunk in range(start, end):
+                backbone.target = self._true_chunk(chunk) if chunk < true_chunks * parts else None
+                stream.meter = self.meter if chunk == start else None
                 latents.append(next(stream).latents.movedim(2, 1))
-                if chunk == segment.start_chunk and policy.memory.bank_slots:
+                if chunk == start and policy.memory.bank_slots:
                     filled = slice(stream.cache.layout.bank_slots - stream.cache.layout.bank, None)
                     banks.append(stream.cache.frames[:, :, filled].clone())
         return GeneratedStories(torch.cat(latents, 1), banks)
 
     def _true_chunk(self, chunk: int) -> Tensor:
-        start = CHUNK_LATENTS * chunk
-        return self.truth[:, start : start + CHUNK_LATENTS].movedim(1, 2)
+        frames = self.models.chunk_frames
+        return self.truth[:, frames * chunk : frames * (chunk + 1)].movedim(1, 2)
 
 
 def swap_banks(stream: Stream) -> None:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from .evaluate import FACTORS
+from collections.abc import Mapping
+from typing import Any
 
+from .evaluate import FACTORS
+from .tales import share_error
+
+# own bank, and the same with the twin's at the last return
+SWAPPED = {"prompt": "swapped", "archive+words": "archive+words+swapped"}
 _PARTS = (*FACTORS, "all")
 _COLUMNS = (*_PARTS, "distance", "precision", "hit", "character", "scene", "action", "error", "motion")
+_HEADS = ("memory", "whole", "present", "identity, given presence", *FACTORS, "mixed", "bank shows it", "own − swapped")
 
 
 def table(title: str, scores: dict[str, dict]) -> str:
@@ -49,3 +56,31 @@ def _others(score: dict) -> list[str]:
     values += [follow.get(part) for part in ("character", "scene", "action")]
     values += [score.get("picture_error"), score.get("motion")]
     return ["-" if value is None else f"{value:.3f}" for value in values]
+
+
+def headline(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """A Markdown table of summaries by policy; those of swapped banks stand beside their own."""
+    lines = ["| " + " | ".join(_HEADS) + " |", "| --- |" + " --- |" * (len(_HEADS) - 1)]
+    for name, row in rows.items():
+        if name not in SWAPPED.values():
+            shares = [_with_error(row, part) for part in ("whole", "present", "all")]
+            parts = [_two(row[part]) for part in (*FACTORS, "mixed")]
+            cells = [name, *shares, *parts, _two(row.get("bank")), _difference(row, rows.get(SWAPPED.get(name, "")))]
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _difference(own: Mapping[str, Any], swapped: Mapping[str, Any] | None) -> str:
+    if swapped is None:
+        return "-"
+    count = swapped["returns"]
+    error = (share_error(own["last"], count) ** 2 + share_error(swapped["whole"], count) ** 2) ** 0.5
+    return f"{own['last'] - swapped['whole']:.2f} ± {error:.2f}"
+
+
+def _with_error(row: Mapping[str, Any], part: str) -> str:
+    return "-" if row[part] is None else f"{row[part]:.2f} ± {row[f'{part}_error']:.2f}"
+
+
+def _two(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

@@ -12,7 +12,8 @@ of parts of two characters of the story, `other` how often it is another charact
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import eq
 
 import numpy as np
 
@@ -112,10 +113,31 @@ def _tale(rng: np.random.Generator, shots: Sequence[tuple[str, str]], met: int, 
     return Tale(CartoonStory(tuple(segments), dict(zip(homes, chosen, strict=True))), tuple(returns))
 
 
+def with_twins(drawn: Sequence[Tale], seed: int) -> list[Tale]:
+    """Let each story be followed by its twin: the same shots and prompts, but no character has the same look."""
+    return [
+        tale for number, one in enumerate(drawn) for tale in (one, _twin(np.random.default_rng([seed, number]), one))
+    ]
+
+
+def _twin(rng: np.random.Generator, tale: Tale) -> Tale:
+    looks = tale.story.identities
+    # a look of other parts throughout, so that none can be right by what the two have in common
+    free = {character: [look for look in IDENTITIES if not any(map(eq, look, own))] for character, own in looks.items()}
+    chosen: dict[str, Identity] = {}
+    for character, left in free.items():
+        left = [look for look in left if look not in chosen.values()]
+        chosen[character] = left[rng.integers(len(left))]
+    return replace(tale, story=replace(tale.story, identities=chosen))
+
+
 def measure_returns(
     models: Models, policy: Policy, part: Sequence[Tale], seed: int, *, meter: SegmentMeter | None = None
 ) -> list[dict]:
     """Make stories under a policy. Returns a record of each return, story by story.
+
+    Under a swapped policy stories come with their twins, and only the last return is scored: before it the banks are
+    those of the stories themselves. `donor` is then whether the twin's whole look was shown.
 
     meter  looks at the attention of each segment's first chunk.
     """
@@ -123,13 +145,26 @@ def measure_returns(
     true_chunks = stories[0].segments[part[0].returns[0].segment].start_chunk
     streamer = StoryStreamer(models, stories, seed, truth_latents(models.codec, stories), meter)
     generated = streamer.generate(policy, true_chunks=true_chunks)
+    if not policy.swapped:
+        return [
+            _score(models, generated, number, tale, back) for number, tale in enumerate(part) for back in tale.returns
+        ]
     return [
-        _score(models, generated, number, tale.story, back) for number, tale in enumerate(part) for back in tale.returns
+        _score(models, generated, number, tale, tale.returns[-1], part[number ^ 1].story)
+        for number, tale in enumerate(part)
     ]
 
 
-def _score(models: Models, generated: GeneratedStories, number: int, story: CartoonStory, back: Return) -> dict:
+def _score(
+    models: Models,
+    generated: GeneratedStories,
+    number: int,
+    tale: Tale,
+    back: Return,
+    donor: CartoonStory | None = None,
+) -> dict:
     """Score the last chunk of a return, whose look is that of the chunk's last picture."""
+    story = tale.story
     segment = story.segments[back.segment]
     chunks = range(segment.end_chunk - 1, segment.end_chunk)
     latents = generated.latents[number : number + 1]
@@ -138,11 +173,14 @@ def _score(models: Models, generated: GeneratedStories, number: int, story: Cart
     found, true = scores.identities[-1], story.identities[back.character]
     present = found is not None and bool(scores.right["character"])
     others = [look for character, look in story.identities.items() if character != back.character]
-    record = {"turn": back.turn, "away": back.away, "present": present, "scene": scores.right["scene"]}
+    last = back == tale.returns[-1]
+    record = {"turn": back.turn, "away": back.away, "last": last, "present": present, "scene": scores.right["scene"]}
     record |= {factor: present and getattr(found, factor) == getattr(true, factor) for factor in FACTORS}
     record["all"] = present and found == true
     record["other"] = present and found in others
     record["mixed"] = present and found != true and found not in others and _is_mixed(found, [true, *others])
+    if donor is not None:
+        record["donor"] = present and found == donor.identities[back.character]
     if generated.banks:
         shown = generated.banks[back.segment][:, number].tolist()
         hits = [[_shows(story, frame, back.character) for frame in layer] for layer in shown]
@@ -168,12 +206,23 @@ def summary_of_returns(records: Sequence[dict]) -> dict:
     there = [record for record in records if record["present"]]
     result: dict = {"returns": len(records), "present": _mean(records, "present"), "whole": _mean(records, "all")}
     result |= {name: _mean(there, name) for name in (*FACTORS, "all", "mixed", "other")}
-    result |= {name: _mean(records, name) for name in ("scene", "bank", "precision") if name in records[0]}
+    result |= {name: _mean(records, name) for name in ("scene", "bank", "precision", "donor") if name in records[0]}
+    counts = {"present": len(records), "whole": len(records), "all": len(there)}
+    result |= {f"{name}_error": share_error(result[name], count) for name, count in counts.items()}
+    result["last"] = _mean([record for record in records if record["last"]], "all")
     for turn in sorted({record["turn"] for record in records}):
         result[f"turn {turn}"] = _mean([record for record in records if record["turn"] == turn], "all")
     for name, away in (("home", False), ("away", True)):
         result[name] = _mean([record for record in records if record["away"] == away], "all")
     return result
+
+
+def share_error(share: float | None, count: int) -> float | None:
+    """Standard error of a share of `count` draws, as if one more had gone either way: of 20 in 20 it is not nothing."""
+    if share is None:
+        return None
+    likely = (share * count + 1) / (count + 2)
+    return (likely * (1 - likely) / (count + 2)) ** 0.5
 
 
 def _mean(records: Sequence[dict], name: str) -> float | None:

@@ -34,6 +34,8 @@ from memflow_core.model import AttentionBackend
 from ..in_comfyui import VideoJob, comfyui_folder, pack_nodes
 from ..machine import Peaks, conditions, measured_peaks, peak_bytes, spread
 from ..sizes import FPS, SIZES, Size
+from .dispatch import dispatch_table
+from .kinds import table as kinds_table
 from .share import share_in_products_and_attention
 from .table import table
 from .variants import BASELINE, DEFAULT, SAME_AS_BASELINE, VARIANTS, Weights
@@ -234,6 +236,8 @@ def main() -> None:
     arguments = parse_arguments()
     if arguments.count:
         print(count_table(size_of(arguments), DTYPES[arguments.dtype or "bfloat16"]))
+        print(f"\n{dispatch_table(size_of(arguments))}")
+        print(f"\nOther models as they were trained, in bfloat16, and under control:\n\n{kinds_table()}")
         return
     torch.set_num_threads(arguments.threads)
     device, size = torch.device(arguments.device), size_of(arguments)

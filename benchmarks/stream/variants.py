@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from memflow_core.config import MemoryConfig, SamplingConfig
+from memflow_core.config import LatentShape, MemoryConfig, SamplingConfig
 from memflow_core.model import AttentionBackend, Backbone, WanModel, sdpa
 from memflow_core.stream import Stream
 
@@ -94,18 +94,8 @@ class Weights:
         tree, shape, sampling = self.tree(variant.dtype), self.size.shape, SamplingConfig()
         if variant.plain:
             return PlainStream(tree, shape, variant.memory, sampling, self.seed)
-        compiler = partial(torch.compile, dynamic=False) if variant.compiled else None
-        dtype = variant.dtype or self.dtype
-        backbone = Backbone(tree, dtype, attention=self.attention, reader="fastest", compiler=compiler)
-        frames = self.size.latent_frames
-        return Stream(
-            backbone,
-            shape,
-            memory=variant.memory,
-            sampling=sampling,
-            seed=self.seed,
-            frames=frames,
-            device=self.device,
+        return make_stream(
+            self, variant.memory, dtype=variant.dtype, attention=self.attention, compiled=variant.compiled
         )
 
     def turns(self) -> Iterator[tuple[int, Tensor | None]]:
@@ -113,3 +103,30 @@ class Weights:
         for chunk in range(self.size.chunks):
             begins = chunk in self.size.switches
             yield chunk, self.prompts[self.size.switches.index(chunk)] if begins else None
+
+
+def make_stream(
+    weights: Weights,
+    memory: MemoryConfig,
+    *,
+    dtype: torch.dtype | None = None,
+    attention: AttentionBackend = sdpa,
+    compiled: bool = False,
+    shape: LatentShape | None = None,
+) -> Stream:
+    """Start a `Stream` of random weights, whose reader of sparse memory is the fastest.
+
+    dtype  of weights and activations; None: that of the weights. shape: of the latents; None: that of the size.
+    """
+    compiler = partial(torch.compile, dynamic=False) if compiled else None
+    tree = weights.tree(dtype)
+    backbone = Backbone(tree, dtype or weights.dtype, attention=attention, reader="fastest", compiler=compiler)
+    return Stream(
+        backbone,
+        shape or weights.size.shape,
+        memory=memory,
+        sampling=SamplingConfig(),
+        seed=weights.seed,
+        frames=weights.size.latent_frames,
+        device=weights.device,
+    )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from memflow_core.config import LatentShape, MemoryConfig, ModelConfig, SamplingConfig
+from memflow_core.model import control_channels
 
 
 @dataclass(frozen=True)
@@ -40,19 +41,42 @@ def chunk_work(
     text_length: int,
     dtype_bytes: int,
     sampling: SamplingConfig | None = None,
+    passes: int | None = None,
+    made: int | None = None,
 ) -> Work:
     """Count a chunk when memory and window are full: its denoising steps and its context pass, without a switch.
 
     text_length  tokens of a prompt.
     dtype_bytes  bytes of a number, in weights and activations.
+    passes       denoising passes; None: those of the steps.
+    made         latent frames that a pass goes over and reads, with none beside; None: a chunk's.
     """
     sampling = sampling or SamplingConfig()
-    layer = _Layer(model, shape.batch * sampling.chunk_frames * shape.tokens, dtype_bytes)
-    whole = layer.whole(frames_read(memory) * shape.tokens, text_length)
+    frames = sampling.chunk_frames if made is None else made
+    layer = _Layer(model, shape.batch * frames * shape.tokens, dtype_bytes)
+    read = frames_read(memory) if made is None else made
+    whole = layer.whole(read * shape.tokens, text_length)
     ends = layer.product(4 * model.in_channels, model.dim) + layer.product(model.dim, 4 * model.out_channels)
     denoise = whole * model.num_layers + ends
     context = whole * (model.num_layers - 1) + layer.keys + layer.product(4 * model.in_channels, model.dim)
-    return denoise * len(sampling.steps) + context
+    return denoise * (len(sampling.steps) if passes is None else passes) + context
+
+
+def control_work(
+    model: ModelConfig,
+    shape: LatentShape,
+    *,
+    blocks: int,
+    text_length: int,
+    dtype_bytes: int,
+    sampling: SamplingConfig | None = None,
+) -> Work:
+    """Count what a control branch of so many blocks adds to a chunk: it sees the chunk alone, in denoising alone."""
+    sampling = sampling or SamplingConfig()
+    layer = _Layer(model, shape.batch * sampling.chunk_frames * shape.tokens, dtype_bytes)
+    block = layer.whole(sampling.chunk_frames * shape.tokens, text_length) + layer.product(model.dim, model.dim)
+    ends = layer.product(4 * control_channels(model.in_channels), model.dim) + layer.product(model.dim, model.dim)
+    return (block * blocks + ends) * len(sampling.steps)
 
 
 @dataclass(frozen=True)

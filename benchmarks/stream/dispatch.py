@@ -1,0 +1,131 @@
+"""Count the operations that a steady chunk hands to its device: kernels, and views that cost the host alone.
+
+On meta tensors, so that a model of any size is counted in seconds on any machine.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from memflow_core.attention import AttentionShareMeter
+from memflow_core.config import MemoryConfig, SamplingConfig
+from memflow_core.model import Backbone, WanModel
+from memflow_core.stream import Stream
+
+from ..sizes import Size
+
+META = torch.device("meta")
+MEMORIES = {
+    "bank": MemoryConfig(),
+    "bank, SMA": MemoryConfig(top_k=3),
+    "relative": MemoryConfig(positions="relative"),
+    "FP8 cache": MemoryConfig(cache="fp8"),
+}
+FILLED, LISTED = 9, 12
+
+
+@dataclass(frozen=True)
+class Dispatched:
+    """Operations of one steady chunk: kernels, views, and new tensors without a kernel."""
+
+    kernels: int
+    views: int
+    empties: int
+    largest: dict[str, int]
+
+
+class _Counting(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernels: Counter[str] = Counter()
+        self.views = self.empties = 0
+
+    def __torch_dispatch__(self, operation, types, arguments=(), named=None):
+        name = operation.overloadpacket.__name__
+        if operation.is_view:
+            self.views += 1
+        elif name.startswith(("empty", "new_empty")):
+            self.empties += 1
+        else:
+            self.kernels[name] += 1
+        return operation(*arguments, **(named or {}))
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:  # noqa: ARG001
+    """One kernel, as attention is on a GPU."""
+    return torch.clone(q)
+
+
+class _OneKernel(nn.Module):
+    """RMSNorm as on a GPU: meta tensors take it apart."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.clone()
+
+
+class _NoNumbers:
+    def chunk(self, index: int) -> Callable[[tuple[int, ...]], Tensor]:  # noqa: ARG002
+        return lambda shape: torch.empty(shape, device=META)
+
+
+def dispatched(size: Size, memory: MemoryConfig) -> Dispatched:
+    """Count a steady chunk in bfloat16, share meter included, without what is done at its end.
+
+    Layers are alike, so that what one more of them adds is counted once.
+    """
+    few, more = (_counted(replace(size, model=replace(size.model, num_layers=layers)), memory) for layers in (2, 3))
+    others = size.model.num_layers - 2
+    kernels = {name: few.kernels[name] + others * (more.kernels[name] - few.kernels[name]) for name in more.kernels}
+    return Dispatched(
+        kernels=sum(kernels.values()),
+        views=few.views + others * (more.views - few.views),
+        empties=few.empties + others * (more.empties - few.empties),
+        largest=dict(Counter(kernels).most_common(LISTED)),
+    )
+
+
+# not inference mode, in which operations are counted before they are taken apart
+@torch.no_grad()
+def _counted(size: Size, memory: MemoryConfig) -> _Counting:
+    with META:
+        tree = WanModel(size.model).to(torch.bfloat16).requires_grad_(False)
+    for block in tree.blocks:
+        for attention in (block.self_attn, block.cross_attn):
+            attention.norm_q = attention.norm_k = _OneKernel()
+    backbone = Backbone(tree, torch.bfloat16, attention=_attend)
+    stream = Stream(
+        backbone,
+        size.shape,
+        memory=memory,
+        sampling=SamplingConfig(),
+        noise=_NoNumbers(),
+        frames=size.latent_frames,
+        device=META,
+    )
+    stream.meter = AttentionShareMeter()
+    stream.set_prompt(torch.zeros(1, size.text_length, size.model.text_dim))
+    counting = _Counting()
+    for _ in range(FILLED):
+        counting = _Counting()
+        prompt = stream._apply_change()
+        with counting:
+            latents = stream._make_chunk(prompt, None)
+        stream.progress.add(latents, stream.cache.layout)
+    return counting
+
+
+def dispatch_table(size: Size) -> str:
+    """Return a Markdown table of the operations of a chunk, with a row for each kind of memory."""
+    lines = ["| | kernels a chunk | views | new tensors |", "| --- | --- | --- | --- |"]
+    for name, memory in MEMORIES.items():
+        found = dispatched(size, memory)
+        lines.append(f"| {name} | {found.kernels:,} | {found.views:,} | {found.empties:,} |")
+        if name == "bank":
+            most = ", ".join(f"{kind} {count:,}" for kind, count in found.largest.items())
+    return "\n".join([*lines, "", f"Of bank's kernels: {most}."])
