@@ -25,23 +25,27 @@ from .host_names import PACKAGES, Found, Function, Sources, names_of
 
 # by class: members of its objects that the pack uses
 MEMBERS = {
-    "comfy.model_patcher.ModelPatcher": "additional_models attachments cached_patcher_init callbacks cleanup clone "
-    "get_free_memory get_model_object hook_mode injections is_dynamic load_device loaded_size memory_required model "
-    "model_options model_size object_patches object_patches_backup pre_run register_all_hook_patches set_hook_mode "
-    "wrappers",
+    "comfy.model_patcher.ModelPatcher": "additional_models attachments backup cached_patcher_init callbacks cleanup "
+    "clone get_additional_models_with_key get_attachment get_free_memory get_model_object hook_backup hook_mode "
+    "injections is_dynamic load_device loaded_size memory_required model model_options model_size object_patches "
+    "object_patches_backup offload_device patches pre_run register_all_hook_patches set_additional_models "
+    "set_attachments set_hook_mode wrappers",
     "comfy.model_base.BaseModel": "diffusion_model get_dtype_inference latent_format model_sampling process_latent_in "
     "process_latent_out",
     "comfy.model_management.LoadedModel": "device model_loaded_memory",
-    "comfy.latent_formats.LatentFormat": "latent_rgb_factors latent_rgb_factors_bias latent_rgb_factors_reshape",
+    "comfy.latent_formats.LatentFormat": "latent_rgb_factors latent_rgb_factors_bias latent_rgb_factors_reshape "
+    "spacial_downscale_ratio",
     "comfy.ldm.wan.model.WanModel": "blocks forward_orig head patch_embedding rope_embedder text_embedding "
     "time_embedding time_projection",
     "comfy.ldm.wan.model.WanAttentionBlock": "cross_attn ffn modulation norm1 norm2 norm3 self_attn",
     "comfy.ldm.wan.model.WanSelfAttention": "k norm_k norm_q o q v",
     "comfy.ldm.wan.vae.WanVAE": "conv1 conv2 decoder encoder",
-    "comfy.sd.VAE": "conv_out_channels decode device encode first_stage_model latent_channels patcher process_output "
-    "vae_dtype vae_output_dtype",
+    "comfy.ldm.wan.vae2_2.WanVAE": "conv1 conv2 decoder encoder",
+    "comfy.sd.VAE": "conv_out_channels decode device encode first_stage_model latent_channels patcher process_input "
+    "process_output vae_dtype vae_output_dtype",
+    "comfy.ldm.wan.model.VaceWanAttentionBlock": "after_proj before_proj",
     "comfy.sd.CLIP": "encode_from_tokens_scheduled tokenize",
-    "comfy.taesd.taehv.TAEHV": "decoder frames_to_trim latent_format",
+    "comfy.taesd.taehv.TAEHV": "decoder frames_to_trim latent_format patch_size",
     "latent_preview.LatentPreviewer": "decode_latent_to_preview decode_latent_to_preview_image",
     "comfy_api.latest.InputImpl.VideoFromFile": "as_trimmed get_components get_dimensions get_duration "
     "get_stream_source",

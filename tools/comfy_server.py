@@ -18,6 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from memflow_core.render import end_process, free_port
+
 from .comfy_host import PACK_NAME, make_base
 
 LOOPBACK = "127.0.0.1"
@@ -97,6 +99,8 @@ class Server:
         ]  # fmt: skip
         # the ComfyUI folder may be a user's own: leave no bytecode in it
         env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+        # each run of a workflow stands for itself, unless the caller's environment says otherwise
+        env.setdefault("MEMFLOW_KEEP_GB", "0")
         with open(self.log, "wb") as log:
             # a session of its own, so that Ctrl-C reaches it only through stop()
             self._process = subprocess.Popen(
@@ -110,14 +114,8 @@ class Server:
             raise
 
     def stop(self) -> None:
-        if self._process is None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(20)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        if self._process is not None:
+            end_process(self._process, within_s=20)
         self._process = None
 
     def end_by(self, signal: int, within_s: float = 60) -> int:
@@ -174,7 +172,7 @@ class Server:
         workflow: dict[str, Any] | None = None,
         timeout_s: float = 600,
     ) -> Run:
-        """Queue `prompt` (API form) and wait for its end; a failed one is returned too, see `failure`.
+        """Queue `prompt` (API form) and wait for its end; a failed one is returned too: `render.failure`.
 
         `on_event` gets each message as it comes. `workflow` (the front end's form) is stored in the outputs.
         RequestError: the prompt is not valid. ServerError: the server ended, or said nothing for `timeout_s`.
@@ -230,30 +228,11 @@ class Server:
             raise RequestError(path.partition("?")[0], error.code, _json_or_text(text)) from None
 
 
-def failure(history: dict[str, Any]) -> str | None:
-    """Why a run failed, in one sentence, or None if it did not."""
-    status = history["status"]
-    if status["status_str"] == "success":
-        return None
-    for kind, data in reversed(status["messages"]):
-        if kind == "execution_error":
-            return f"{data['node_type']} (node {data['node_id']}): {data['exception_message'].strip()}"
-        if kind == "execution_interrupted":
-            return f"{data['node_type']} (node {data['node_id']}) was cancelled"
-    return "the server gives no reason"
-
-
 def output_files(history: dict[str, Any], suffix: str) -> list[dict[str, str]]:
     """The files among a run's outputs whose name ends in `suffix`."""
     lists = [value for output in history["outputs"].values() for value in output.values()]
     files = [item for items in lists for item in items if isinstance(item, dict) and "filename" in item]
     return [file for file in files if file["filename"].endswith(suffix)]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return probe.getsockname()[1]
 
 
 def require_free_port(port: int) -> None:

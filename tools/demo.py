@@ -16,8 +16,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from memflow_core.render import failure
+
 from .comfy_host import ROOT, Layout, SetupError, comfyui_version
-from .comfy_server import Server, ServerError, failure, output_files, require_free_port
+from .comfy_server import Server, ServerError, output_files, require_free_port
 from .command_line import comfyui_folder
 
 

@@ -25,6 +25,7 @@ COLOURS = 128
 # files that the lists of the nodes show, as for a user of the published weights
 FILES = (
     "models/diffusion_models/memflow_base.pt",
+    "models/diffusion_models/vace_module_1.3B.safetensors",
     "models/loras/memflow_lora.pt",
     "output/memflow_states/story_00001_.safetensors",
 )
@@ -124,6 +125,7 @@ STORY_GRAPH = Picture(
 # as narrow as the help panel, or a little wider: it shows a picture no larger than itself
 PICTURES = {
     "MemFlowLoadModel": Picture([("load", "MemFlowLoadModel", 0, 0, (340, 0), {"lora_name": "memflow_lora.pt"})]),
+    "MemFlowProfile": Picture([("profile", "MemFlowProfile", 0, 0, (320, 0), {"chunk_frames": 1})]),
     "MemFlowTinyStory": Picture([("tiny", "MemFlowTinyStory", 0, 0, (300, 0), {})]),
     "MemFlowPromptSegment": Picture(
         [
@@ -143,6 +145,16 @@ PICTURES = {
             ("place", "MemFlowRememberImages", 40, 210, (290, 0), {}),
         ],
         [("hero", "state", "place", "state")],
+    ),
+    "MemFlowLoadControl": Picture(
+        [("control", "MemFlowLoadControl", 0, 0, (340, 0), {"control_name": "vace_module_1.3B.safetensors"})]
+    ),
+    "MemFlowControl": Picture(
+        [
+            ("one", "MemFlowControl", 0, 0, (290, 0), {"end": "10s"}),
+            ("two", "MemFlowControl", 40, 260, (290, 0), {"start": "10s", "strength": 0.6}),
+        ],
+        [("one", "control", "two", "control")],
     ),
     "MemFlowExportJob": Picture([("job", "MemFlowExportJob", 0, 0, (340, 0), {})]),
     # last: the front end shows the result of a run on later nodes of the same number too

@@ -13,7 +13,10 @@ from pathlib import Path
 from types import ModuleType
 
 # top-level modules of ComfyUI that a pack may bind
-PACKAGES = ("comfy", "comfy_api", "comfy_execution", "folder_paths", "latent_preview", "nodes", "server")
+PACKAGES = (
+    *("comfy", "comfy_api", "comfy_execution", "comfyui_version"),
+    *("folder_paths", "latent_preview", "nodes", "server"),
+)
 # bases from elsewhere that bring no name that is looked up here
 PLAIN_BASES = {"ABC", "Enum", "Generic", "Module", "Protocol", "object", "str"}
 # what Python itself gives every module that is read from a file

@@ -21,8 +21,10 @@ from typing import Any
 import av
 from PIL import Image, ImageDraw, ImageFont
 
+from memflow_core.render import failure
+
 from .comfy_host import ROOT, SetupError
-from .comfy_server import Server, ServerError, failure, output_files
+from .comfy_server import Server, ServerError, output_files
 from .command_line import comfyui_folder, names_to_make
 
 FOLDER = ROOT / "workflows"
@@ -70,7 +72,13 @@ THUMBNAILS = {
     "live_story": Thumbnail(
         "what happens next?", (("live_story", 3.0), ("live_story", 5.5), ("live_story", 10.0), ("live_story", 16.0))
     ),
+    "control_story": Thumbnail(
+        "it walks where a mark is drawn",
+        (("control_story", 4.0), ("control_story", 11.0), ("control_story", 15.0), ("control_story", 18.0)),
+    ),
     "official_story": Thumbnail("needs MemFlow's weights\n(shown: the tiny model)", BORROWED, "tiny_story"),
+    "causal_framewise": Thumbnail("needs Causal Forcing's weights\n(shown: the tiny model)", BORROWED, "tiny_story"),
+    "longlive2_story": Thumbnail("needs LongLive 2's weights\n(shown: the tiny model)", BORROWED, "tiny_story"),
     "second_device": Thumbnail("needs MemFlow's weights, 2 GPUs\n(shown: the tiny model)", BORROWED, "tiny_story"),
     "low_vram": Thumbnail("needs MemFlow's weights, 8 GB\n(shown: the tiny model)", BORROWED, "tiny_story"),
 }

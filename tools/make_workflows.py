@@ -1,4 +1,5 @@
-"""Write the workflow files in `workflows/` from `tools.stories`, laid out by the schemas of a running ComfyUI.
+"""Write the workflow files in `workflows/` from `tools.stories`, laid out by the schemas of a running ComfyUI, and the
+Chinese of their notes, which the page puts in the place of the English.
 
     .venv/bin/python -m tools.make_workflows [NAME ...]
 
@@ -18,13 +19,25 @@ from .comfy_host import ROOT, SetupError
 from .comfy_server import Server, ServerError
 from .command_line import comfyui_folder, names_to_make
 from .stories import STORIES
-from .workflow_graph import workflow_json
+from .workflow_graph import NOTE_TITLES, workflow_json
 
 FOLDER = ROOT / "workflows"
+CHINESE_NOTES = ROOT / "web" / "js" / "i18n" / "zh_notes.js"
 
 
 def text_of(content: dict[str, Any]) -> str:
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def chinese_notes() -> str:
+    """Return the module of the page that holds the Chinese notes."""
+    notes = {note.text: note.chinese for story in STORIES for note in story.notes}
+    return (
+        "// @ts-check\n"
+        "// Chinese notes of the workflow files, by the English ones, and titles. Written by tools.make_workflows.\n\n"
+        f"/** @type {{Record<string, string>}} */\nexport const NOTES = {text_of(notes).rstrip()};\n\n"
+        f"/** @type {{Record<string, string>}} */\nexport const TITLES = {text_of(NOTE_TITLES).rstrip()};\n"
+    )
 
 
 def main() -> None:
@@ -39,6 +52,7 @@ def main() -> None:
             path = FOLDER / f"{story.name}.json"
             path.write_text(text_of(workflow_json(story, schemas)))
             print(path)
+    CHINESE_NOTES.write_text(chinese_notes())
 
 
 if __name__ == "__main__":

@@ -17,10 +17,11 @@ import av
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from memflow_core.render import failure
 from memflow_core.schedule import ChunkGrid, Time, read_schedule
 
 from .comfy_host import ROOT, SetupError
-from .comfy_server import Server, ServerError, failure, output_files
+from .comfy_server import Server, ServerError, output_files
 from .command_line import comfyui_folder, no_arguments
 from .demo import read_workflow
 

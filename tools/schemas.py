@@ -12,7 +12,12 @@ from itertools import zip_longest
 from typing import Any
 
 # inputs whose options are files of the machine
-FILE_LISTS = {("MemFlowLoadModel", "model_name"), ("MemFlowLoadModel", "lora_name"), ("MemFlowLoadState", "file")}
+FILE_LISTS = {
+    ("MemFlowLoadModel", "model_name"),
+    ("MemFlowLoadModel", "lora_name"),
+    ("MemFlowLoadState", "file"),
+    ("MemFlowLoadControl", "control_name"),
+}
 LIMITS = ("default", "min", "max", "step", "round")
 FLAGS = ("advanced", "multiline", "dynamicPrompts", "control_after_generate", "forceInput")
 

@@ -10,6 +10,8 @@ from typing import Any
 _DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
 _WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", _DYNAMIC_COMBO)
 _OPTIONAL_SHAPE = 7
+# Chinese titles of notes
+NOTE_TITLES = {"Read me": "说明", "Try": "试试"}
 _NOTE = {"color": "#432", "bgcolor": "#653"}
 
 
@@ -40,11 +42,13 @@ Output = tuple[Node, str]
 
 @dataclass(frozen=True)
 class Note:
-    """Text on the canvas, in Markdown."""
+    """Text on the canvas, in Markdown. chinese: what the page shows in its place in Chinese."""
 
     text: str
+    chinese: str
     at: tuple[int, int]
     size: tuple[int, int]
+    title: str = "Read me"
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,9 @@ def workflow_json(spec: WorkflowSpec, schemas: dict[str, Any]) -> dict[str, Any]
 
     Raises KeyError for a node, input or output that the schemas do not have.
     """
-    ids = {id(node): number for number, node in enumerate(spec.nodes, start=len(spec.notes) + 1)}
-    written = [_note(note, number) for number, note in enumerate(spec.notes, start=1)]
+    # later notes come behind the nodes, so that one more changes no node's id
+    ids = {id(node): number for number, node in enumerate(spec.nodes, start=min(1, len(spec.notes)) + 1)}
+    written = [_note(note, 1) for note in spec.notes[:1]]
     nodes = {id(node): _node(node, ids[id(node)], schemas[node.type]) for node in spec.nodes}
     links = []
     for node in spec.nodes:
@@ -82,6 +87,7 @@ def workflow_json(spec: WorkflowSpec, schemas: dict[str, Any]) -> dict[str, Any]
             if _is_output(value):
                 links.append(_link(len(links) + 1, nodes[id(value[0])], value[1], nodes[id(node)], name))
     written += nodes.values()
+    written += [_note(note, number) for number, note in enumerate(spec.notes[1:], start=len(written) + 1)]
     for order, node in enumerate(written):
         node["order"] = order
     return {
@@ -100,7 +106,7 @@ def workflow_json(spec: WorkflowSpec, schemas: dict[str, Any]) -> dict[str, Any]
 
 def _note(note: Note, number: int) -> dict[str, Any]:
     made = _frame(number, "MarkdownNote", note.at, note.size)
-    return made | {"title": "Read me", "properties": {}, "widgets_values": [note.text], **_NOTE}
+    return made | {"title": note.title, "properties": {}, "widgets_values": [note.text], **_NOTE}
 
 
 def _group(group: Group, number: int) -> dict[str, Any]:

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from ..workflow_graph import Group, Node, Note, Output, WorkflowSpec
-from .parts import TINY, schedule_node, text_node, tiny_model_node, tiny_video_node
+from .parts import (
+    MEMORY_SIZE,
+    NARROW_STREAM_SIZE,
+    TINY,
+    schedule_node,
+    text_node,
+    tiny_model_node,
+    tiny_video_node,
+)
 
 BEGINNING = """\
 0s: a robot waves in the meadow
@@ -30,7 +38,9 @@ FROM_PICTURES = f"""\
 19.5s: the cat returns to the beach"""
 PICTURES_FRAMES = 372
 
-SMALL_SCHEDULE, SMALL_STREAM = (420, 432), (420, 670)
+SMALL_SCHEDULE = (450, 432)
+# of a schedule above a sampling node, which Nodes 2.0 draws some 60 px higher
+GROUP_HEIGHT = 1480
 
 LIVE = "0s: a robot walks across the meadow"
 
@@ -55,7 +65,7 @@ PICTURE_NOTE = """\
 is to have its looks.
 - Each takes a text that says what its picture shows.
 
-**Your own picture**: choose it in *Load Image*, connect that to `images` in the place of a drawn one, and say what it \
+**Your own picture**: add ComfyUI's *Load Image*, connect it to `images` in the place of a drawn one, and say what it \
 shows. The tiny model only knows its own cartoons. For real weights take the loaders and sizes of *official_story*; \
 what looks like the model's own pictures works best."""
 
@@ -72,26 +82,64 @@ Programs do the same over HTTP: `POST /memflow/live/{prompt_id}/{node_id}`.
 
 `clip` has to be connected, or the box takes no prompts."""
 
+CHINESE_BRANCH_NOTE = """\
+## 一个开头，两个结局
+
+按**运行**生成一个开头，以及从它最后一刻继续的两个视频。开头的任何内容都不会生成两次：改一个结局的提示词或种子，\
+再次运行，\
+只有那个结局会重新生成。
+
+- 每个结局都有从故事开头起的完整调度；它的 `length` 是要增加的帧数。
+- **保存状态**把这一刻保存在 `output/memflow_states`。以后可以用 **MemFlow 加载状态**代替 *Beginning*：把它的 `state` \
+接到两个结局，使用同样的模型、大小和步数。
+- `content`：*compact* 很小，结果非常接近；*exact* 在 832 x 480 下有数 GB，结果逐位相同。"""
+
+CHINESE_PICTURE_NOTE = """\
+## 从图像开始的故事
+
+按**运行**画两张图像，并讲一个认识它们的故事。
+
+- **起始图像**：视频从这张图像继续。视频片段也可以。
+- **记忆图像**：这一张在记忆库中等待。故事从未展示过它的机器人；后来走进来的那个应当有它的外观。
+- 每张都附一段文本，说明图像中有什么。
+
+**用你自己的图像**：添加 ComfyUI 的*加载图像*，接到 `images` 代替画出的图像，并说明其中有什么。\
+微型模型只认识它自己的卡通。\
+真正的权重请用 *official_story* 的加载器和大小；看起来像模型自己画面的图像效果最好。"""
+
+CHINESE_LIVE_NOTE = """\
+## 边播放边导演故事
+
+按**运行**开始一个没有结尾的故事（`length` 为 0）。然后在*流式生成视频*上：
+
+- 写接下来发生什么，例如 *a cat walks into the city*，再按 Enter：它从下一块开始；
+- **暂停**，慢慢想；**立即结束**会结束视频并保留全部内容。
+
+*What was played* 是你导演的故事。把它放进提示词调度：用相同的种子会再次得到同样的视频。程序也能通过 HTTP 做到：\
+`POST /memflow/live/{prompt_id}/{node_id}`。
+
+必须连接 `clip`，否则输入框不接受提示词。"""
+
 
 def continue_and_branch() -> WorkflowSpec:
     tiny = tiny_model_node((40, 50))
     schedule = schedule_node(tiny["clip"], BEGINNING, (420, 50), "Beginning: prompts", SMALL_SCHEDULE)
-    memory = Node("MemFlowMemory", (40, 680), (320, 178))
+    memory = Node("MemFlowMemory", (40, 600), MEMORY_SIZE)
     first = tiny_video_node(
         tiny,
         schedule["schedule"],
         name="beginning",
         length=BEGINNING_FRAMES,
-        at=(420, 530),
-        size=SMALL_STREAM,
+        at=(420, 600),
+        size=NARROW_STREAM_SIZE,
         memory=memory["memory"],
         title="Beginning",
     )
     saved_values = {"state": first["state"], "filename_prefix": "continue_and_branch"}
-    saved = Node("MemFlowSaveState", (40, 916), (320, 130), saved_values)
-    nodes, groups = [tiny, schedule, memory, first, saved], [Group("The beginning", (400, -30, 460, 1250))]
+    saved = Node("MemFlowSaveState", (40, 836), (320, 130), saved_values)
+    nodes, groups = [tiny, schedule, memory, first, saved], [Group("The beginning", (400, -30, 490, GROUP_HEIGHT))]
     for number, (name, ending) in enumerate(ENDINGS.items(), start=1):
-        title, left = name.replace("_", " ").capitalize(), 420 + 490 * number
+        title, left = name.replace("_", " ").capitalize(), 420 + 520 * number
         prompts = f"{BEGINNING}\n{ending}"
         schedule = schedule_node(tiny["clip"], prompts, (left, 50), f"{title}: prompts", SMALL_SCHEDULE)
         video = tiny_video_node(
@@ -99,14 +147,20 @@ def continue_and_branch() -> WorkflowSpec:
             schedule["schedule"],
             name=name,
             length=ENDING_FRAMES,
-            at=(left, 530),
-            size=SMALL_STREAM,
+            at=(left, 600),
+            size=NARROW_STREAM_SIZE,
             state=first["state"],
             title=title,
         )
         nodes += [schedule, video]
-        groups.append(Group(title, (left - 20, -30, 460, 1250)))
-    return WorkflowSpec("continue_and_branch", nodes, (Note(BRANCH_NOTE, (40, 170), (320, 460)),), groups, scale=0.6)
+        groups.append(Group(title, (left - 20, -30, 490, GROUP_HEIGHT)))
+    return WorkflowSpec(
+        "continue_and_branch",
+        nodes,
+        (Note(BRANCH_NOTE, CHINESE_BRANCH_NOTE, (40, 220), (320, 310)),),
+        groups,
+        scale=0.6,
+    )
 
 
 def picture_to_story() -> WorkflowSpec:
@@ -116,26 +170,25 @@ def picture_to_story() -> WorkflowSpec:
     start_values = {"vae": tiny["vae"], "conditioning": texts[0], "images": pictures[0], **size}
     start = Node("MemFlowStartImages", (1440, 50), (300, 200), start_values)
     remember_values = {"vae": tiny["vae"], "conditioning": texts[1], "images": pictures[1], "state": start["state"]}
-    remember = Node("MemFlowRememberImages", (1440, 300), (300, 150), remember_values | size)
+    remember = Node("MemFlowRememberImages", (1440, 350), (300, 150), remember_values | size)
     schedule = schedule_node(tiny["clip"], FROM_PICTURES, (1780, 50), "Story: prompts", (400, 440))
-    memory = Node("MemFlowMemory", (1440, 500), (300, 178))
+    memory = Node("MemFlowMemory", (1440, 620), MEMORY_SIZE)
     video = tiny_video_node(
         tiny,
         schedule["schedule"],
         name="picture_to_story",
         length=PICTURES_FRAMES,
         at=(2220, 50),
-        size=(370, 670),
+        size=NARROW_STREAM_SIZE,
         memory=memory["memory"],
         state=remember["state"],
     )
-    own = Node("LoadImage", (40, 720), (320, 314), {"image": ["", "image"]}, "Your own picture")
     groups = (
         Group("Two pictures (in the place of your own)", (400, -30, 1000, 1020)),
-        Group("The story that knows them", (1420, -30, 1190, 1020)),
+        Group("The story that knows them", (1420, -30, 1290, 1020)),
     )
-    nodes = [tiny, *drawing, start, remember, own, schedule, memory, video]
-    note = Note(PICTURE_NOTE, (40, 170), (320, 500))
+    nodes = [tiny, *drawing, start, remember, schedule, memory, video]
+    note = Note(PICTURE_NOTE, CHINESE_PICTURE_NOTE, (40, 220), (320, 300))
     return WorkflowSpec("picture_to_story", nodes, (note,), groups, scale=0.6)
 
 
@@ -167,18 +220,17 @@ def _draw_pictures(tiny: Node) -> tuple[list[Node], list[Output], list[Output]]:
 
 def live_story() -> WorkflowSpec:
     tiny = tiny_model_node((40, 20))
-    schedule = schedule_node(tiny["clip"], LIVE, (400, 20))
-    memory = Node("MemFlowMemory", (400, 580), (560, 178))
+    memory = Node("MemFlowMemory", (40, 210), MEMORY_SIZE)
+    schedule = schedule_node(tiny["clip"], LIVE, (360, 20))
     video = tiny_video_node(
         tiny,
         schedule["schedule"],
         name="live_story",
         length=0,
-        at=(1020, 20),
+        at=(920, 20),
         memory=memory["memory"],
         clip=tiny["clip"],
     )
-    played = Node("PreviewAny", (1480, 20), (400, 240), {"source": video["played"]}, "What was played")
-    return WorkflowSpec(
-        "live_story", (tiny, schedule, memory, video, played), (Note(LIVE_NOTE, (40, 140), (320, 440)),)
-    )
+    played = Node("PreviewAny", (360, 620), (520, 200), {"source": video["played"]}, "What was played")
+    note = Note(LIVE_NOTE, CHINESE_LIVE_NOTE, (40, 420), (280, 315))
+    return WorkflowSpec("live_story", (tiny, schedule, memory, video, played), (note,))

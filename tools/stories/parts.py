@@ -6,15 +6,19 @@ from ..workflow_graph import Node, Output
 
 TINY = {"width": 64, "height": 64, "fps": 16.0}
 SEED = 0  # its characters keep their looks all through these stories
-# with room for the memory view and most of the video, which the node shows below its widgets
-STREAM_SIZE = (400, 1020)
-# the timeline would widen a smaller node
-SCHEDULE_SIZE = (560, 500)
+# with room for the film, which takes what the node's other parts leave
+STREAM_SIZE = (600, 804)
+# beside other columns
+NARROW_STREAM_SIZE = (450, 760)
+SCHEDULE_SIZE = (520, 500)
+# a node in a column of small ones; Nodes 2.0 draws a memory node some 60 px higher than LiteGraph
+COLUMN = 280
+MEMORY_SIZE = (COLUMN, 120)
 TEXT_SIZE = (300, 110)
 
 
 def tiny_model_node(at: tuple[int, int]) -> Node:
-    return Node("MemFlowTinyStory", at, (280, 66))
+    return Node("MemFlowTinyStory", at, (COLUMN, 66))
 
 
 def text_node(clip: Output, words: str, at: tuple[int, int], title: str | None = None) -> Node:
