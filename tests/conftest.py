@@ -16,6 +16,8 @@ sys.path.append(str(ROOT))
 
 # ComfyUI, the browser and this process share the machine, and torch's threads wait for one another: one is faster
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# runs of a test stand for themselves, unless it asks for kept moments
+os.environ["MEMFLOW_KEEP_GB"] = "0"
 # without a GPU, kernels run in Triton's interpreter; it has to be told before it is imported
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
@@ -31,8 +33,10 @@ from tools.command_line import comfyui_folder  # noqa: E402
 from tools.load_pack import load_pack, node_infos  # noqa: E402
 
 # how long an example takes is no result: the first one in a fresh checkout builds tables of Unicode
-hypothesis_settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-hypothesis_settings.load_profile("untimed")
+hypothesis_settings.register_profile("hunt", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# the same examples in every run: a change is not failed by a fault that was there before
+hypothesis_settings.register_profile("same", hypothesis_settings.get_profile("hunt"), derandomize=True)
+hypothesis_settings.load_profile("same")
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:

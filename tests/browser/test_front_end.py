@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from memflow_core.render import failure
 from tools.comfy_host import ROOT
-from tools.comfy_server import failure, output_files
+from tools.comfy_server import output_files
 
 WORKFLOW = json.loads((ROOT / "workflows" / "tiny_story.json").read_text())
 # only what is saved: a preview's widget holds whole page elements

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ BUILD = """async ([text, clip]) => {
     window.ids = {schedule: schedule.id, stream: stream.id};
     await app.extensionManager.command.execute("Comfy.Canvas.ResetView");
     app.canvas.ds.scale = 1;
-    // the live box is at the foot of a tall node
+    // the panels are at the foot of a tall node
     app.canvas.ds.offset = [0, -220];
     app.canvas.setDirty(true, true);
     while (!document.querySelector(".memflow-memory")) await new Promise(requestAnimationFrame);
@@ -47,7 +48,7 @@ VALUE = "([node, name]) => String(app.graph.getNodeById(window.ids[node]).widget
 HEIGHT = "() => app.graph.getNodeById(window.ids.stream).size[1]"
 VIDEO = """() => {
     const video = document.querySelector("video");
-    return video && video.readyState > 0 ? [video.currentTime, video.duration] : null;
+    return video?.src.includes("_.mp4") && video.readyState > 0 ? [video.currentTime, video.duration] : null;
 }"""
 EIGHT_ROWS = "() => document.querySelectorAll('.mm-row').length === 8"
 SMALL = {"width": 64, "height": 64, "steps": "1000"}
@@ -62,9 +63,9 @@ class Story:
         self.root = page.locator(".memflow-memory")
         self.line = page.locator(".mm-line")
         self.rows = page.locator(".mm-row")
-        self.moments = page.locator(".mm-moment")
+        self.moments = page.locator(".mm-rows .mm-moment")
         self.menu = page.locator(".memflow-menu")
-        self.live = page.locator(".mm-live")
+        self.live = page.locator(".mm-live:not(.mm-idle)")
         self.next = page.locator(".mm-next")
         self.message = page.locator(".mm-said")
 
@@ -115,32 +116,46 @@ def console(page):
 
 def test_a_run_is_seen_pinned_and_shown_again(story):
     page = story.page
-    assert story.line.inner_text() == "shows what the bank keeps while it runs"
-    assert story.rows.count() == 0 and story.root.bounding_box()["height"] < 60
+    assert story.line.inner_text() == "shows what is remembered while it runs"
+    assert story.rows.count() == 0 and story.live.count() == 0
+    # Vue nodes take their height from what is drawn
+    page.wait_for_timeout(900)
+    height = page.evaluate(HEIGHT)
     story.shot(f"{story.kind}_idle")
     story.run(801)
     page.wait_for_function("() => document.querySelectorAll('.mm-row').length === 13")
-    assert "(chunk 13" in story.line.inner_text()
-    assert story.live.is_hidden()
+    assert re.match(r"\d moments remembered · at 0:09", story.line.inner_text())
+    assert story.live.count() == 0 and page.evaluate(HEIGHT) == height
+    # what is remembered now is in sight, with what attention reads
+    now = page.locator(".mm-now .mm-moment")
+    assert now.count() == story.rows.last.locator(".mm-moment:not(.mm-dropped)").count() >= 2
+    _check_words(page, now.first)
+    assert story.rows.last.is_hidden()
+    page.locator(".mm-head").click()
+    # the history lies below a window of this size
+    page.evaluate("() => { app.canvas.ds.offset = [0, -480]; app.canvas.setDirty(true, true); }")
     _check_rows(story)
     story.shot(f"{story.kind}_done")
 
     last = story.rows.last.locator(".mm-moment:not(.mm-dropped)").first
     last.scroll_into_view_if_needed()
     last.click()
-    assert story.menu.locator("button").all_inner_texts() == ["Pin it", "Pin it with a name…", "Show this moment"]
+    labels = [text.split("\n")[0] for text in story.menu.locator("button").all_inner_texts()]
+    assert labels == ["Pin it", "Pin it with a name…", "Show this moment"]
+    # what is known of it stands above, for those who do not hover
+    assert story.menu.locator(".memflow-menu-title").inner_text().startswith("remembered from ")
     story.shot(f"{story.kind}_menu")
     page.keyboard.press("Escape")
     assert story.menu.count() == 0
     _pin(story, last)
     _show(story, last)
 
-    # collapsed by hand, and open again
+    # closed by hand, and open again
     tall = page.evaluate(HEIGHT)
     page.locator(".mm-head").click()
     assert story.rows.first.is_hidden()
     if story.kind == "litegraph":
-        assert page.evaluate(HEIGHT) < tall
+        assert page.evaluate(HEIGHT) == height < tall
     page.locator(".mm-head").click()
     assert story.rows.last.is_visible()
 
@@ -153,19 +168,32 @@ def _check_rows(story) -> None:
     assert last.locator(".mm-moment:not(.mm-dropped)").count() >= 2
     assert story.page.locator(".mm-share .mm-part").count() == 39
     pictures = story.page.locator(".mm-picture")
-    assert pictures.count() == story.moments.count()
+    assert pictures.count() == story.page.locator(".mm-moment").count()
     loaded = "images => images.every(image => image.complete && image.naturalWidth > 0)"
     assert pictures.evaluate_all(loaded)
 
 
+def _check_words(page, moment) -> None:
+    """A moment says since when and for what it is remembered; its share of attention stands beside an even one."""
+    title = moment.get_attribute("title")
+    assert re.match(r"remembered from \d:\d\d\n", title) and "layers" in title and "Click" in title
+    words = page.locator(".mm-share-words .mm-bank")
+    assert re.fullmatch(
+        r"remembered \d+%, (.* an even share|an even share|where \d+% would be even)", words.inner_text()
+    )
+    assert "An even share" in words.get_attribute("title")
+    cut = "line => line.scrollWidth > line.clientWidth"
+    assert not page.locator(".mm-share-words").evaluate(cut)
+
+
 def _time_of(moment) -> str:
-    """As a schedule writes it; the label is rounded."""
-    return moment.locator(".mm-at").inner_text().removesuffix(" s")
+    """In seconds, as a schedule writes it."""
+    return moment.get_attribute("data-time")
 
 
 def _pin(story, moment) -> None:
     moment.click()
-    story.menu.get_by_text("Pin it", exact=True).click()
+    story.menu.locator("button").first.click()
     first, pin, *rest = story.value("schedule", "prompts").split("\n")
     assert first == "# my story" and rest[0].startswith("0s:")
     assert pin.startswith("pin: ") and abs(float(pin[5:-1]) - float(_time_of(moment))) < 0.006
@@ -177,6 +205,16 @@ def _pin(story, moment) -> None:
     field.press("Enter")
     story.page.wait_for_function(f"() => ({VALUE})(['schedule', 'prompts']).includes('pin hero: ')")
     story.page.locator(".p-toast, [data-testid=toast]").first.wait_for()
+    # a name alone does nothing: a prompt has to ask for it
+    story.page.locator(".memflow-menu-title").wait_for()
+    assert "hero" in story.page.locator(".memflow-menu-title").inner_text()
+    story.shot(f"{story.kind}_ask")
+    story.menu.locator("button").first.click()
+    asking = [line for line in story.value("schedule", "prompts").split("\n") if "[hero]" in line]
+    assert len(asking) == 1 and not asking[0].startswith("0s")
+    # and the field of its pins offers the name to the others
+    offered = "() => [...document.querySelectorAll('datalist[id^=mft-pins-] option')].map(option => option.value)"
+    assert story.page.evaluate(offered) == ["hero"]
 
 
 def _show(story, moment) -> None:
@@ -190,14 +228,14 @@ def test_a_result_from_the_cache_shows_its_memory(story, comfy):
     seed = 802 if story.kind == "litegraph" else 803
     story.run(seed, 93, control_after_generate="fixed")
     story.page.wait_for_function(EIGHT_ROWS)
-    # the same graph again, whose nodes have shown nothing yet
-    story.page.evaluate("async () => { await app.loadGraphData(app.graph.serialize()); }")
+    # the same nodes in another graph, where they have shown nothing yet
+    story.page.evaluate("async () => { await app.loadGraphData({...app.graph.serialize(), id: crypto.randomUUID()}); }")
     story.page.wait_for_function("() => document.querySelectorAll('.memflow-memory').length === 1")
     assert story.rows.count() == 0
     runs = len(comfy.get("/history"))
     story.queue(seed, 93)
     story.page.wait_for_function(EIGHT_ROWS, timeout=60_000)
-    assert story.page.locator(".mm-picture").count() == story.moments.count() > 0
+    assert story.page.locator(".mm-rows .mm-picture").count() == story.moments.count() > 0
     while len(comfy.get("/history")) == runs:
         story.page.wait_for_timeout(100)
     (cached,) = [
@@ -244,8 +282,12 @@ def test_a_story_is_directed_from_its_node(story):
     story.shot(f"{story.kind}_running")
     page.locator(".mm-finish").click()
     page.wait_for_function(VIDEO, timeout=120_000)
-    assert story.live.is_hidden()
+    assert story.live.count() == 0
     _, seconds = page.evaluate(VIDEO)
+    # what was played can be put into the schedule, and is a story with the prompt in it
+    page.locator(".mm-keep").click()
+    assert re.search(r"^[0-9.]+s \[cut\]: a cat jumps$", story.value("schedule", "prompts"), re.M)
+    assert story.value("schedule", "prompts").startswith("length: ") and page.locator(".mm-keep").is_hidden()
     rows = story.rows.count()
     assert rows < 500 and seconds == pytest.approx((12 * rows - 3) / 16, abs=0.1)
 

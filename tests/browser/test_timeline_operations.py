@@ -107,9 +107,16 @@ def test_a_list_becomes_lines_where_its_prompts_fell(timeline):
     assert timeline(text)["chunks"] == [placed.start_chunk for placed in plan.segments]
 
 
-def test_a_prompt_is_added_within_a_short_story(timeline):
-    assert changed(timeline, "0s: a", "append", frames=81).split("\n")[1] == '2.06s: ""'
-    assert timeline("0s: a", "append", [], 9) == {"nothing": True}
+def test_a_prompt_is_added_behind_the_end_of_a_short_story(timeline):
+    assert changed(timeline, "0s: a", "append", frames=81).split("\n")[1] == '5.06s: ""'
+    assert changed(timeline, "0s: a", "append", frames=9).split("\n")[1] == '0.56s: ""'
+    assert changed(timeline, "length: 4s\n0s: a", "append").split("\n") == ["length: 9.56s", "0s: a", '4.31s: ""']
+
+
+def test_the_end_is_written_where_the_text_says_it(timeline):
+    assert changed(timeline, "# c\nlength: 0:04\n0s: a", "setEnd", 9, 0) == "# c\nlength: 0:08.81\n0s: a"
+    assert changed(timeline, "0s: a", "setEnd", 9, 0, frames=81) == "0s: a"
+    assert timeline("0s: a", "setEnd", [9, 0]) == {"nothing": True}
 
 
 def test_what_cannot_be_played_is_said(timeline):

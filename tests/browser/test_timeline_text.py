@@ -12,7 +12,7 @@ from tests.browser.timeline_text import compare, fuzz
 TEXTS = [
     "a robot",
     "0s: a\n4s: b\n8s: c",
-    '# c\nglobal: red, "x"\nlength: 1:00\n\n0s: it\n   walks\n# then\n10s [cut] [seed 7]: a: b | c # d\n320 [soft]: e',
+    '# c\nglobal: red, "x"\nlength: 1:00\n\n0s: it\n   walks\n# then\n10s [cut] [seed 7]: a: b | c # d\n320f [soft]: e',
     'global: "two\\nlines"\n0s: "a\\nb"',
     "0: a\n160: b\n320f: c\n400 frames : d",
     "0c: a\n12c: b\n39l: c\n50%: d\n2min: e\n1:02.5: f\n1:00:05: g\n.5e2 sec: h",

@@ -96,6 +96,25 @@ class Timeline:
         return self.page.evaluate(WIDGET, ["prompts", None])
 
     @property
+    def length(self) -> int:
+        """Of the sampler, in video frames."""
+        return self.page.evaluate(
+            "() => app.graph.getNodeById(window.sampler).widgets.find(w => w.name === 'length').value"
+        )
+
+    def setting(self, name: str, value: object) -> None:
+        """Change a widget of the sampler as a user would."""
+        self.page.evaluate(
+            """([name, value]) => {
+                const widget = app.graph.getNodeById(window.sampler).widgets.find(w => w.name === name);
+                widget.value = value;
+                widget.callback?.(value);
+                app.api.dispatchEvent(new CustomEvent("graphChanged"));
+            }""",
+            [name, value],
+        )
+
+    @property
     def lines(self) -> list[str]:
         return self.text.split("\n")
 

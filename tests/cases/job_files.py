@@ -148,7 +148,10 @@ def _workflows() -> Iterator[Case]:
         yield case(f"node {place} is text", lambda w, p=place: w["nodes"].__setitem__(p, "x"), "damaged")
         yield case(f"node {place} unknown", lambda w, p=place: w["nodes"][p].update(type="Gone"), "Gone")
         yield case(f"node {place} a group", lambda w, p=place: w["nodes"][p].update(type="workflow>Mine"), "group")
-    for place in range(len(workflow()["links"]) - 1):
+    # the sampler's memory and clip may be missing
+    needed = [place for place, link in enumerate(workflow()["links"]) if link[3:5] not in ([5, 3], [5, 5])]
+    assert len(needed) == 4
+    for place in needed:
         yield case(f"link {place} cut short", lambda w, p=place: w["links"].__setitem__(p, [1]), "damaged")
         yield case(f"link {place} gone", lambda w, p=place: w["links"].pop(p), "has no")
         yield case(f"link {place} from nowhere", lambda w, p=place: w["links"][p].__setitem__(1, 99), "damaged")

@@ -188,7 +188,7 @@ def test_a_block_with_a_part_more_and_a_model_of_another_size_are_refused(graphs
             graphs.run()
     with monkeypatch.context() as patched:
         patched.setattr(model.model.latent_format, "spacial_downscale_ratio", 16)
-        with pytest.raises(ValueError, match="as Wan 2.2 5B"):
+        with pytest.raises(ValueError, match="16 latent channels for 16 x 16 pixels.*48 for 16 x 16"):
             graphs.run()
 
 

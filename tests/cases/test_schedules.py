@@ -1,7 +1,8 @@
 """Schedules as people have them: `schedules/KIND.json` says what each text means, or in what words it is refused.
 
 The same tables are read by tests/web/schedule_cases.test.mjs. A case has `segments` ([time, prompt] as the text form
-writes them), and where it has any `length`, `global`, `notes` (parts of what is told) and `story`; or `refused`.
+writes them), and where it has any `length`, `global`, `notes` (parts of what is told) and `story`; or `refused`. Where
+joins are the matter, `switches` and `loras` are those of each segment.
 """
 
 from __future__ import annotations
@@ -48,6 +49,9 @@ def test_a_text_is_read_as_it_is_meant(kind, case):
     assert [[format_time(one.start), one.prompt] for one in schedule.segments] == case["segments"]
     assert (schedule.length and format_time(schedule.length)) == case.get("length")
     assert schedule.global_prompt == case.get("global", "")
+    assert [one.switch for one in schedule.segments] == case.get("switches", [one.switch for one in schedule.segments])
+    loras = [[[lora.name, lora.strength] for lora in one.loras] for one in schedule.segments]
+    assert loras == case.get("loras", [[]] * len(loras))
     told = "\n".join(map(str, schedule.notes))
     assert [part for part in case.get("notes", ()) if part not in told] == [], told
     if kind == "prose":

@@ -32,6 +32,55 @@ def sentence(error: BaseException) -> str:
     return message
 
 
+# -- small pictures in the header --------------------------------------------------------------------------------------
+
+URL = "data:image/jpeg;base64,/9j/4AAQ"
+PICTURES = {
+    "no JSON": "{",
+    "a list": json.dumps([URL]),
+    "a picture of another kind": json.dumps({"0": "data:image/svg+xml;base64,AAAA"}),
+    "a script": json.dumps({"0": f'{URL}" onerror="alert(1)'}),
+    "a number": json.dumps({"0": 5}),
+    "a moment of text": json.dumps({"x": URL}),
+    "too far a moment": json.dumps({str(10**12): URL}),
+    "a huge picture": json.dumps({"0": URL + "A" * 2**16}),
+    "too many": json.dumps({str(number): URL for number in range(1000)}),
+    "too much": json.dumps({str(number): URL + "A" * 30_000 for number in range(120)}),
+    "nested": "[" * 5000 + "]" * 5000,
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures_from_strangers_are_refused_in_a_sentence(name, saved, tmp_path):
+    path = tmp_path / "story.safetensors"
+    saved[1].save(path)
+    with_header(path, pictures=PICTURES[name])
+    with pytest.raises(ValueError, match="cannot be continued: its ") as caught:
+        StreamState.load(path)
+    sentence(caught.value)
+
+
+def with_header(path: Path, **entries: str) -> None:
+    """Write entries into a file's header."""
+    content = path.read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + length])
+    header["__metadata__"] |= entries
+    written = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(written)) + written + content[8 + length :])
+
+
+def test_pictures_are_carried_as_far_as_there_is_room_and_decide_nothing(saved, tmp_path):
+    path, plain = tmp_path / "story.safetensors", tmp_path / "plain.safetensors"
+    many = {-2: URL, **dict.fromkeys(range(200), URL + "A" * 20000)}
+    StreamState(saved[1].tensors, saved[1].meta, many | {500: "data:text/html,x", 501: URL + "A" * 2**17}).save(path)
+    saved[1].save(plain)
+    found, without = StreamState.load(path), StreamState.load(plain)
+    assert found.pictures[-2] == URL and len(found.pictures) == 50 and without.pictures == {}
+    assert found.pictures.items() <= many.items() and found.meta == without.meta
+    assert found.compact().pictures == found.pictures
+
+
 # -- flipped bits -----------------------------------------------------------------------------------------------------
 
 
@@ -198,6 +247,7 @@ TRACES = {
     "no policy": b'[{"event": "retrieve", "chunk": 0, "candidate": 0, "first_layer": 0, "before": [], "scores": null}]',
     "a share without a window": b'[{"event": "share", "chunk": 0, "sink": 0, "bank": 0}]',
     "a share of NaN": b'[{"event": "share", "chunk": 0, "sink": NaN, "bank": 0, "window": 1}]',
+    "an even share of two": b'[{"event": "share", "chunk": 0, "sink": 0, "bank": 0, "window": 1, "even": [0, 1]}]',
     "nested": b"[" * 5000 + b"]" * 5000,
     "Latin": '[{"event": "recall", "chunk": 0, "names": ["\u00e9"], "frames": []}]'.encode("latin-1"),
     "a record without end": b'[{"event": "record", "chunk": 0, "frame": 0, "x": "' + b"x" * 2**21 + b'"}]',

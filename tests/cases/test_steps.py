@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.cases.graphs import PROMPT
+from tests.nodes.graphs import NODE, graph_of
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,8 @@ def test_thirty_and_fifty_steps_fall_from_noise_all_the_way(tiny):
 def test_other_steps_that_begin_far_from_noise_are_refused_with_how_to_write_them(tiny, text):
     with pytest.raises(ValueError, match="1000, 750, 500, 250"):
         tiny.nodes.run.parse_steps(text)
-    assert "1000, 750, 500, 250" in tiny.nodes.inputs.check_steps(text)
+    said = tiny.nodes.api.refusals.refusal(graph_of({"steps": text, "state": ["7", 0]}), NODE)
+    assert said and "1000, 750, 500, 250" in said
 
 
 def test_a_number_of_steps_is_told_and_makes_what_the_list_makes(graphs):

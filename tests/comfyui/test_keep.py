@@ -9,8 +9,9 @@ import av
 import numpy as np
 import pytest
 
+from memflow_core.render import failure
 from tools.comfy_host import ROOT
-from tools.comfy_server import RequestError, failure, output_files
+from tools.comfy_server import RequestError, output_files
 
 WORKFLOW = json.loads((ROOT / "workflows" / "tiny_story.json").read_text())
 START = "0s: a robot walks in the meadow"

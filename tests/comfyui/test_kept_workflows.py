@@ -13,8 +13,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from memflow_core.render import failure
 from tools.comfy_host import ROOT
-from tools.comfy_server import Server, ServerError, failure, output_files
+from tools.comfy_server import Server, ServerError, output_files
 
 KEPT = ROOT / "tests" / "golden" / "kept" / "workflows"
 ON_TINY = ("tiny_story", "node_by_node", "picture_to_story", "continue_and_branch", "live_story")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import time
 import uuid
@@ -11,7 +12,8 @@ import av
 import numpy as np
 import pytest
 
-from tools.comfy_server import RequestError, failure, output_files
+from memflow_core.render import failure
+from tools.comfy_server import RequestError, output_files
 
 # far more than any test waits for: each test ends its story by a request
 LONG = 12 * 500 - 3
@@ -131,13 +133,63 @@ def test_the_events_tell_the_story(comfy):
     assert [chunk["end_s"] for chunk in chunks] == [0.5625, 1.3125, 2.0625, 2.8125]
     for chunk in chunks:
         assert chunk["thumbnail"].startswith("data:image/jpeg;base64,") and chunk["prompt"]
-        assert set(chunk["memory"]) == {"bank", "dropped", "recorded", "share"}
-        assert sum(chunk["memory"]["share"].values()) == pytest.approx(1, abs=1e-3)
+        assert set(chunk["memory"]) == {"bank", "dropped", "recorded", "share", "even"}
+        for shares in (chunk["memory"]["share"], chunk["memory"]["even"]):
+            assert sum(shares.values()) == pytest.approx(1, abs=1e-3)
     assert done["ended"] == "finished" and [c["chunk"] for c in done["memory"]["chunks"]] == [0, 1, 2, 3]
     node = chunks[0]["node"]
     shown = run.history["outputs"][node]["memflow"][0]
     assert shown["chunks"] == done["memory"]["chunks"] and set(shown["thumbnails"]) == {"0", "1", "2", "3"}
     assert all(data["prompt_id"] == done["prompt_id"] for data in chunks)
+
+
+def test_a_run_under_way_is_told_to_any_page_that_asks(comfy):
+    workflow = {"id": "067c9af5-2047-5ca8-bd1f-4a0aa357adcf", "nodes": [], "links": []}
+    seen, asked = [], []
+
+    def on_event(event: dict) -> None:
+        seen.append(event)
+        if event["type"] == "memflow.chunk" and event["data"]["chunk"] == 2:
+            asked.extend(comfy.get("/memflow/runs")["runs"])
+
+    run = comfy.run(graph(708, length=93, filename_prefix="asked"), on_event, workflow=workflow)
+    assert failure(run.history) is None
+    chunks = [event["data"] for event in seen if event["type"] == "memflow.chunk"]
+    assert {data["workflow"] for data in chunks} == {workflow["id"]}
+    (told,) = asked
+    about = {name: told[name] for name in ("node", "prompt_id", "workflow", "chunks")}
+    assert about == {name: chunks[0][name] for name in about}
+    assert told["state"]["paused"] is False
+    # all that the events have told so far, and perhaps more
+    count = len(told["memory"]["chunks"])
+    assert count >= 3
+    for told_chunk, sent in zip(told["memory"]["chunks"], chunks[:count], strict=True):
+        assert told_chunk == {name: sent[name] for name in told_chunk}
+        assert told["memory"]["thumbnails"][str(sent["chunk"])] == sent["thumbnail"]
+    assert comfy.get("/memflow/runs") == {"runs": []}
+
+
+def test_the_film_can_be_read_as_it_grows(comfy):
+    seen, parts = [], []
+
+    def on_event(event: dict) -> None:
+        data = event["data"]
+        # the last ones are told while the finished file takes the place of the growing one
+        if event["type"] == "memflow.chunk" and data["chunk"] < 5:
+            seen.append(film := data["film"])
+            name = {key: film[key] for key in ("filename", "subfolder", "type")}
+            parts.append(comfy.view(name)[: film["bytes"]])
+
+    run = comfy.run(graph(709, length=93, filename_prefix="grows"), on_event)
+    assert failure(run.history) is None
+    assert {film["media"] for film in seen} == {'video/mp4; codecs="avc1.640033"'}
+    sizes = [film["bytes"] for film in seen]
+    assert sizes == sorted(sizes) and len(set(sizes)) > 1
+    for index, part in enumerate(parts):
+        # each is a file that plays, and the beginning of the next
+        assert len(part) == sizes[index] and parts[-1].startswith(part)
+        with av.open(io.BytesIO(part)) as container:
+            assert sum(1 for _ in container.decode(video=0)) >= 9 + 12 * index
 
 
 def test_only_the_page_that_queued_hears_of_it(comfy):
@@ -220,7 +272,7 @@ HOSTILE = [
     ({"prompt": "  \n "}, "characters"),
     ({"prompt": "x" * 8001}, "characters"),
     ({"prompt": "half \ud800"}, "surrogate"),
-    ({"prompt": "a cat", "switch": "jump"}, "switch"),
+    ({"prompt": "a cat", "switch": "leap"}, "switch"),
     ({"prompt": "a cat", "switch": {}}, "switch"),
     ({"prompt": "a cat", "at": -1}, "time"),
     ({"prompt": "a cat", "at": True}, "time"),
@@ -305,5 +357,5 @@ def test_a_length_of_zero_needs_a_video_and_times(comfy):
     prompt["4"] = {"class_type": "PreviewAny", "inputs": {"source": ["3", 2]}}
     with pytest.raises(RequestError, match="smaller than min"):
         comfy.run(prompt)
-    run = comfy.run(graph(713, length=0, prompts="a robot | a cat"))
-    assert "seconds" in failure(run.history)
+    with pytest.raises(RequestError, match="write its time in seconds"):
+        comfy.run(graph(713, length=0, prompts="a robot | a cat"))

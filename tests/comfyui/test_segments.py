@@ -5,9 +5,10 @@ from __future__ import annotations
 import av
 import numpy as np
 
+from memflow_core.render import failure
 from memflow_core.schedule import read_schedule
 from tests.comfyui.test_live import tags_of
-from tools.comfy_server import failure, output_files
+from tools.comfy_server import output_files
 
 WORDS = ["a robot walks in the meadow", "an empty beach, a cat:\nreturns | again"]
 SMALL = {"width": 32, "height": 32, "length": 33, "fps": 16.0, "steps": "1000", "shift": 5.0, "seed": 91}

@@ -9,8 +9,9 @@ from pathlib import Path
 import av
 import pytest
 
+from memflow_core.render import failure
 from tools.comfy_host import ROOT
-from tools.comfy_server import RequestError, failure, output_files
+from tools.comfy_server import RequestError, output_files
 
 WORKFLOW = json.loads((ROOT / "workflows" / "tiny_story.json").read_text())
 
@@ -73,6 +74,23 @@ def test_stock_nodes_take_the_video(comfy, prompt):
     assert failure(run.history) is None
     (copied,) = [comfy.path_of(file) for file in output_files(run.history, ".mp4") if "stock" in file["filename"]]
     assert len(video_frames(copied)) == prompt[video[0]]["inputs"]["length"] == len(output_files(run.history, ".png"))
+
+
+def test_a_state_that_is_linked_later_is_made_then(comfy, prompt):
+    """Without a link none is captured, and what is in the cache has none; with it, that result is of no use."""
+    graph = changed(prompt, "MemFlowStreamToVideo", seed=52, steps="1000")
+    assert failure(comfy.run(graph).history) is None
+    state = [node_of(prompt, "MemFlowStreamToVideo"), 1]
+    saved = {"state": state, "filename_prefix": "linked_later", "content": "exact"}
+    graph["90"] = {"class_type": "MemFlowSaveState", "inputs": saved}
+    run = comfy.run(graph)
+    assert failure(run.history) is None
+    assert "linked_later" in json.dumps(run.history["outputs"]["90"])
+    # taken out again and put back, nothing is made anew
+    for again in ({node: graph[node] for node in graph if node != "90"}, graph):
+        run = comfy.run(again)
+        assert failure(run.history) is None
+        assert state[0] not in {event["data"]["node"] for event in run.events if event["type"] == "executing"}
 
 
 def test_a_second_queue_is_served_from_cache_and_changed_memory_is_not(comfy, prompt):

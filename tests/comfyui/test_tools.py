@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from memflow_core.render import failure
 from tools import comfy_host
 from tools.comfy_host import ROOT, SetupError, comfyui_version, setup, setup_core
-from tools.comfy_server import ServerError, failure, output_files, require_free_port
+from tools.comfy_server import ServerError, output_files, require_free_port
 
 HOST = ROOT / "tools" / "comfy_host.py"
 

@@ -56,9 +56,11 @@ def random_story(rng: random.Random, alone: bool = False) -> tuple[Plan, dict]:
     if retrieval in ("reference", "none") or not bank:
         pins = []
     segments = [Segment(Time(0, "s"), "first")]
+    began = 0
     for start in starts:
-        made = [pin.name for pin in pins if pin.name and pin.time.value < start * frames]
-        switch = rng.choice(("recache", "recache", "cut", "soft", "blend"))
+        switch = rng.choice(("recache", "recache", "cut", "soft", "blend", "fresh"))
+        began = start * frames if switch == "fresh" else began
+        made = [pin.name for pin in pins if pin.name and began <= pin.time.value < start * frames]
         blend = Blend(Time(rng.randint(1, 5), "chunks")) if switch == "blend" else None
         names = rng.sample(made, rng.randint(0, min(len(made), bank - 1))) if made else []
         segments.append(Segment(Time(start, "chunks"), f"prompt {start}", switch, blend=blend, recall=names))
@@ -77,26 +79,29 @@ def random_story(rng: random.Random, alone: bool = False) -> tuple[Plan, dict]:
             ({}, {"archive": "latents"}, {"archive": "latents", "archive_rule": rng.choice(ARCHIVE_RULES)})
         )
         settings["bank_keys"] = "alone"
+        if rng.random() < 0.3:
+            room = rng.choice((8.0, 2e-5))
+            settings |= {"bank_keys": "made", "archive": "keys", "archive_gb": room}
     plan = PromptSchedule(segments, pins=pins).place(ChunkGrid(frames), Time(chunks, "chunks"))
     return plan, settings
 
 
 def ledger_bytes(stream: Stream) -> int:
-    """Bytes of latents of single frames, and of mean keys, that an archive holds in RAM."""
+    """Bytes of latents of single frames, of mean keys, and of keys and values that an archive holds in RAM."""
     archive = stream.memory.recollection.archive
     latents = [stream.provenance.latents[frame].nbytes for frame in archive.prompts]
-    return sum(latents) + sum(keys.nbytes for keys in archive.keys.values())
+    made = [part.nbytes for kv in archive.made.values() for part in kv.parts.values()]
+    return sum(latents) + sum(keys.nbytes for keys in archive.keys.values()) + sum(made)
 
 
-def estimate_of(backbone: Backbone, stream: Stream, plan: Plan, done: int = 0, processes: int = 1) -> Estimate:
+def estimate_of(backbone: Backbone, stream: Stream, plan: Plan, **more) -> Estimate:
     return estimate(
         size_of(backbone),
         stream.shape,
         memory=stream.memory_config,
         plan=plan,
         sampling=stream.sampling,
-        done=done,
-        processes=processes,
+        **more,
     )
 
 
@@ -163,16 +168,34 @@ def test_moments_and_archive_take_what_was_estimated(make_stream, backbone, prom
     assert passes == (kinds["denoise"], kinds["context"], kinds["recache"])
     exact = settings.get("archive") is None and not plan.pins
     assert kinds["moment"] <= estimated.moments <= (kinds["moment"] if exact else 10**9)
+    assert kinds["ask"] <= estimated.questions <= (10**9 if plan.pins else kinds["ask"])
     assert buffers(stream) * estimated.window_bytes // settings["window_frames"] <= estimated.candidate_bytes
     if settings.get("archive"):
         assert estimated.archived == len(stream.memory.recollection.archive.prompts)
-        assert estimated.archive_bytes == ledger_bytes(stream)
+        # a fresh prompt has emptied it
+        assert estimated.archive_bytes >= ledger_bytes(stream)
+        assert estimated.archive_bytes == ledger_bytes(stream) or len(plan.story_starts) > 1
         # its latents are counted, though newest ones may stand among those that a state keeps anyway
-        keys = sum(keys.nbytes for keys in stream.memory.recollection.archive.keys.values())
-        assert estimated.state_bytes - estimated.archive_bytes == state_bytes(stream) - keys
+        archive = stream.memory.recollection.archive
+        assert estimated.archived_keys == len(archive.made)
+        keys = ledger_bytes(stream) - sum(stream.provenance.latents[frame].nbytes for frame in archive.prompts)
+        assert estimated.state_bytes - ledger_bytes(stream) == state_bytes(stream) - keys
     elif stream.memory_config.retrieval != "reference":
         assert (estimated.archived, estimated.archive_bytes) == (0, 0)
         assert estimated.state_bytes == state_bytes(stream)
+
+
+@pytest.mark.parametrize("archive", ["latents", "keys"])
+def test_an_archive_that_a_fresh_prompt_empties_takes_room_before_it(make_stream, backbone, prompt, archive):
+    plan, before = planned(24, (8, "recache"), (20, "fresh")), planned(20, (8, "recache"))
+    stream = make_stream(bank_keys="alone" if archive == "latents" else "made", archive=archive, record_every=1)
+    estimated, alone = estimate_of(backbone, stream, plan), estimate_of(backbone, stream, before)
+    assert estimated.archive_bytes == alone.archive_bytes and estimated.archived < alone.archived
+    run(stream, plan, prompt)
+    assert estimated.archived == len(stream.memory.recollection.archive.prompts)
+    # a state can be taken at any time of a story without an end
+    ended, opened = (estimate_of(backbone, stream, one, open_end=True) for one in (before, plan))
+    assert opened.state_bytes >= ended.state_bytes > estimated.state_bytes
 
 
 def test_passes_of_moments_are_those_of_the_rest_of_a_run(make_stream, backbone, prompt):
@@ -185,6 +208,15 @@ def test_passes_of_moments_are_those_of_the_rest_of_a_run(make_stream, backbone,
     assert (sum(moments), sum(moments[11:])) == (whole.moments, rest.moments) and rest.moments > 0
 
 
+def test_questions_of_a_run_are_counted(make_stream, backbone, prompt):
+    plan = planned(24, (8, "recache"), (16, "cut"))
+    stream = make_stream(bank_keys="alone", record_every=1, archive="latents", archive_rule="attention")
+    whole, rest = estimate_of(backbone, stream, plan), estimate_of(backbone, stream, plan, done=11)
+    kinds = run(stream, plan, prompt)
+    assert whole.questions == kinds["ask"] == 2 and rest.questions == 1
+    assert whole.forwards == sum(kinds.values()) - kinds["moment"] + whole.moments
+
+
 def test_an_hour_of_archive_takes_little():
     plan = planned(4800, *((start, "recache") for start in range(13, 4800, 13)))
     memory = MemoryConfig(bank_keys="alone", archive="latents")
@@ -192,6 +224,57 @@ def test_an_hour_of_archive_takes_little():
     assert estimated.archived == 1600 and estimated.archive_bytes < GB
     # passes of one latent frame, where a chunk has five of three
     assert estimated.moments / 3 <= 0.03 * (estimated.denoise + estimated.context)
+
+
+def story_of_shots(rng: random.Random, frames: int) -> Plan:
+    """A plan with joins of all kinds."""
+    chunks = rng.randint(1, 16)
+    starts = sorted(rng.sample(range(1, chunks), min(chunks - 1, rng.randint(0, 5)))) if chunks > 1 else []
+    joins = [(start, rng.choice(("jump", "jump", "cut", "soft", "recache"))) for start in starts]
+    return planned(chunks, *joins, latent_frames=frames)
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_shots_take_what_was_estimated(make_stream, backbone, prompt, seed):
+    rng = random.Random(seed)
+    frames = rng.choice((1, 2, 3, 8))
+    plan = story_of_shots(rng, frames)
+    settings = {"retrieval": "shots", "chunk_frames": frames, "bank_frames": frames, "cache": rng.choice(CACHES)}
+    settings |= {"sink_frames": frames * rng.randint(0, 2), "window_frames": frames * rng.randint(1, 3)}
+    stream = make_stream(**settings)
+    estimated = estimate_of(backbone, stream, plan)
+    kinds = run(stream, plan, prompt)
+    passes = (estimated.denoise, estimated.context, estimated.recache)
+    assert passes == (kinds["denoise"], kinds["context"], 0)
+    assert estimated.candidate_bytes == buffers(stream) == 0
+    assert estimated.state_bytes == state_bytes(stream)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_first_steps_and_refreshed_keys_are_counted(backbone, prompt, seed):
+    rng = random.Random(seed)
+    frames = rng.choice((1, 2, 3, 8))
+    plan = story_of_shots(rng, frames)
+    stream = Stream(
+        backbone,
+        LatentShape(4, 6),
+        memory=MemoryConfig(retrieval="none", sink_frames=rng.randint(0, 3), window_frames=frames + rng.randint(0, 5)),
+        sampling=SamplingConfig(
+            steps=(1000,), first_steps=rng.choice(((), (1000, 500))), chunk_frames=frames, refresh=rng.random() < 0.7
+        ),
+        seed=5,
+        frames=100,
+    )
+    done = rng.randint(0, plan.chunks)
+    estimated, rest = estimate_of(backbone, stream, plan), estimate_of(backbone, stream, plan, done=done)
+    kinds, later, texts = Counter(), Counter(), [prompt(number) for number in range(len(plan.segments))]
+    for chunk in play(stream, encoded(plan, texts), 5):
+        kinds.update(forward.kind for forward in chunk.forwards)
+        later.update(forward.kind for forward in chunk.forwards if chunk.index >= done)
+    for counted, found in ((estimated, kinds), (rest, later)):
+        passes = (counted.denoise, counted.context, counted.recache, counted.refresh)
+        assert passes == (found["denoise"], found["context"], found["recache"], found["refresh"])
+    assert estimated.state_bytes == state_bytes(stream)
 
 
 @pytest.mark.parametrize("retrieval, precision", [*((name, "model") for name in RETRIEVALS), ("prompt", "fp8")])

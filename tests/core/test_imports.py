@@ -12,7 +12,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 CORE_MAY = set(sys.stdlib_module_names) | {"torch", "einops", "safetensors", "numpy", "av"}
 TRITON_KERNELS = "_triton.py"  # files that end so are loaded only where Triton is installed
-RAY_WORKERS = "ray_workers.py"  # imports Ray, an optional extra, when a cluster is asked for
+BESIDE_A_COMFYUI = {  # files of memflow_core/render that take what stands beside ComfyUI
+    "ray_workers.py": {"ray"},  # an optional extra, imported when a cluster is asked for
+    "server.py": {"aiohttp"},  # what ComfyUI's own server is made of
+}
 # what ComfyUI itself requires
 NODES_MAY = CORE_MAY | {"comfy_api", "PIL"}
 HOST_ONLY = {
@@ -20,6 +23,7 @@ HOST_ONLY = {
     "comfy",
     "comfy_api",
     "comfy_execution",
+    "comfyui_version",
     "folder_paths",
     "latent_preview",
     "node_helpers",
@@ -56,8 +60,8 @@ def test_the_core_imports_only_itself_and_what_it_is_allowed():
     def allowed(file: Path, level: int, module: str) -> bool:
         depth = len(file.relative_to(ROOT / "memflow_core").parts)
         may = CORE_MAY | {"triton"} if file.name.endswith(TRITON_KERNELS) else CORE_MAY
-        if file.name == RAY_WORKERS:
-            may = may | {"ray"}
+        if file.parent.name == "render":
+            may = may | BESIDE_A_COMFYUI.get(file.name, set())
         return level <= depth if level else module.split(".")[0] in may
 
     assert not_allowed("memflow_core", allowed) == []

@@ -9,7 +9,9 @@ import pytest
 
 from tests.docs import help_pages
 from tools import locale_words
+from tools.make_workflows import FOLDER
 from tools.pin_schemas import PINNED
+from tools.stories import STORIES
 
 ARTIFACTS = Path(__file__).resolve().parents[1] / "artifacts"
 NODES = list(json.loads(PINNED.read_text()))
@@ -94,6 +96,51 @@ def test_the_page_is_in_its_users_language(open_in, language):
     _help_is_shown(page, "MemFlowMemory", language)
     ARTIFACTS.mkdir(exist_ok=True)
     page.screenshot(path=ARTIFACTS / f"words_{language}.png")
+
+
+NOTES = """() => app.graph.nodes.filter(n => n.type === "MarkdownNote").map(n => [n.title, n.widgets[0].value])"""
+SCHEDULE = """text => {
+    const node = app.graph.nodes.find(n => n.comfyClass === "MemFlowPromptSchedule");
+    const widget = node.widgets.find(w => w.name === "prompts");
+    widget.value = text;
+    widget.callback?.(text);
+    // as typing does, which the plan waits for
+    document.dispatchEvent(new Event("input"));
+}"""
+# what the plan says in sight, and the line below the timeline
+TOLD = """() => [...document.querySelectorAll(".memflow-plan, .mft-message, .mft-bad-line")]
+    .map(e => e.textContent + e.title).join(" ")"""
+MODIFIED = "() => app.extensionManager.workflow.activeWorkflow.isModified"
+
+
+def open_graph(page, graph: dict) -> list[list[str]]:
+    page.evaluate("graph => app.loadGraphData(graph)", graph)
+    page.wait_for_function("n => app.graph.nodes.length === n", arg=len(graph["nodes"]))
+    return page.evaluate(NOTES)
+
+
+def test_notes_and_errors_are_in_chinese(open_in):
+    page = open_in("zh")
+    story = next(story for story in STORIES if story.name == "tiny_story")
+    graph = json.loads((FOLDER / "tiny_story.json").read_text())
+    assert open_graph(page, graph) == [["说明", story.notes[0].chinese], ["试试", story.notes[1].chinese]]
+    # as it began, so that closing it asks nothing
+    assert not page.evaluate(MODIFIED)
+    saved = page.evaluate("() => app.graph.serialize()")
+    page.evaluate(SCHEDULE, "0s: a robot\n3s: a cat\n3.1s: a bird")
+    # the timeline's own words, and the server's
+    for words in ("请让它们相隔 0.75 秒", "都落在第 5 块（3.56 秒）"):
+        page.wait_for_function(f"words => ({TOLD})().includes(words)", arg=words)
+    page.evaluate(SCHEDULE, "0s: a robot\n3s [seed x]: a cat")
+    page.wait_for_function(f"words => ({TOLD})().includes(words)", arg="第 2 行：“seed x”不能作固定点的名称")
+    ARTIFACTS.mkdir(exist_ok=True)
+    page.screenshot(path=ARTIFACTS / "words_zh_error.png")
+    # what its user has changed is the user's
+    mine = json.loads((FOLDER / "tiny_story.json").read_text())
+    (note, *_) = [node for node in mine["nodes"] if node["type"] == "MarkdownNote"]
+    note["widgets_values"][0] += "!"
+    assert open_graph(page, mine)[0] == ["Read me", story.notes[0].text + "!"]
+    assert open_graph(open_in("en"), saved) == [["Read me", story.notes[0].text], ["Try", story.notes[1].text]]
 
 
 def test_every_page_and_picture_is_served(open_in):

@@ -171,7 +171,12 @@ def test_a_start_goes_on_as_video(tiny, pictures, tmp_path, monkeypatch):
     inputs |= {"width": 64, "height": 64, "fps": 16.0, "steps": "1000, 500", "shift": 5.0, "filename_prefix": "story"}
     inputs |= {"format": "mp4 (h264)", "quality": "high", "save_output": True}
     state = pictures.remember(picture(5), pictures.start(picture(1)))
-    video, after, *_ = node.execute(**inputs, length=24, state=state).result
+    made = node.execute(**inputs, length=24, state=state)
+    video, after, *_ = made.result
+    # the page sees the picture that was given, and the start's first chunk, that the bank holds
+    (summary,) = made.ui["memflow"]
+    assert summary["thumbnails"]["-2"] == state.given[0] != summary["thumbnails"]["0"] == state.shown[0]
+    assert after.shown[-2] == state.given[0]
     # the video starts behind the pictures
     assert video.get_frame_count() == 24 and after.stream.chunks == 3
     fresh = node.execute(**inputs, length=21, state=pictures.remember(picture(5))).result[0]

@@ -102,9 +102,24 @@ def test_a_kept_state_goes_on_to_the_same_latents(run, inputs_of, loaded, conten
     torch.testing.assert_close(made, load_file(KEPT / "states_after.safetensors")[f"{content}.latents"], **NEAR)
 
 
+@pytest.fixture
+def encoded(pack, monkeypatch) -> list:
+    """Pictures [F, H, W, 3] as they went to the encoder, write by write, and "end" for each part's end."""
+    writer = pack.memflow_core.video.VideoWriter
+    write, end_part, seen = writer.write, writer.end_part, []
+    monkeypatch.setattr(writer, "write", lambda self, frames: (seen.append(frames.clone()), write(self, frames))[1])
+    monkeypatch.setattr(writer, "end_part", lambda self: (seen.append("end"), end_part(self))[1])
+    return seen
+
+
+def decibels(made, true) -> float:
+    """Peak signal-to-noise ratio of pictures from 0 to 255."""
+    return 10 * float(torch.log10(255**2 / ((made - true) ** 2).mean()))
+
+
 @on_cpu
 @every_content
-def test_a_kept_state_goes_on_to_the_same_video(run, tiny_model, inputs_of, loaded, content):
+def test_a_kept_state_goes_on_to_the_same_video(run, tiny_model, inputs_of, loaded, content, encoded):
     """With the decoder's carry of an exact state; a compact one reads its newest pictures again."""
     inputs = inputs_of(
         "story", length=INPUTS["more_length"], state=loaded(content)[0], vae=tiny_model[2], **INPUTS["video"]
@@ -112,8 +127,14 @@ def test_a_kept_state_goes_on_to_the_same_video(run, tiny_model, inputs_of, load
     video, _, report, _ = run("MemFlowStreamToVideo", **inputs)
     made = video.get_components().images * 255
     kept = load_file(KEPT / "states_after.safetensors")[f"{content}.frames"].float()
+    true = torch.cat([frames for frames in encoded if isinstance(frames, torch.Tensor)]).float()
     # the same pictures, through an encoder that may be another build
-    assert made.shape == kept.shape and (made - kept).abs().mean() < 0.6 and (made - kept).abs().max() < 6
+    assert made.shape == kept.shape == true.shape
+    assert decibels(kept, true) > 36
+    # up to the next prompt in the same manner, too; there one encoder went on, where another one starts today
+    assert [len(item) for item in encoded if item != "end"] == [12, 12, 12] and encoded[3] == "end"
+    assert (made - kept)[:24].abs().mean() < 0.6 and (made - kept)[:24].abs().max() < 6
+    assert decibels(made[24:], true[24:]) > decibels(kept[24:], true[24:]) - 0.5
     assert set(json.loads((KEPT / "video_report_keys.json").read_text())) <= set(json.loads(report))
 
 

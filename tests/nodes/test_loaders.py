@@ -128,3 +128,37 @@ def test_comfyui_can_copy_a_model_for_another_device(tiny, folder, weights, dtyp
         model.model.diffusion_model.patch_embedding.weight.data_ptr()
     )
     assert torch.equal(tiny.sample(model=other)[0], tiny.sample(model=model)[0])
+
+
+@pytest.mark.parametrize(
+    ("own", "published"), [("memflow_base.pt", "base.pt"), ("longlive2_5b_bf16.pt", "model_bf16.pt")]
+)
+def test_a_file_is_found_under_the_name_it_is_published_by_and_under_its_own(
+    pack, tmp_path, monkeypatch, own, published
+):
+    import folder_paths
+
+    host = pack.nodes.host
+    # files that other tests left in other folders are none of this test's
+    for kind in folder_paths.folder_names_and_paths:
+        places = [str(tmp_path)] if kind == "diffusion_models" else []
+        monkeypatch.setitem(folder_paths.folder_names_and_paths, kind, (places, {".pt"}))
+    listed = lambda: {name for name in host.model_files("diffusion_models") if name in (own, published)}  # noqa: E731
+    assert listed() == set()
+    with pytest.raises(FileNotFoundError, match=own):
+        host.model_path("diffusion_models", own)
+    for there, other in ((own, published), (published, own)):
+        (tmp_path / there).write_bytes(b"")
+        assert listed() == {own, published}
+        assert host.model_path("diffusion_models", there) == host.model_path("diffusion_models", other)
+        # what was kept of a story is known again by either name, until the file changes
+        assert host.stamps_of(there) == host.stamps_of(other) != []
+        (tmp_path / there).unlink()
+    # with both of them each is itself
+    for name in (own, published):
+        (tmp_path / name).write_bytes(b"")
+    assert sorted(host.model_files("diffusion_models")) == sorted((own, published))
+    assert {Path(host.model_path("diffusion_models", name)).name for name in (own, published)} == {own, published}
+    # a name counts in its own folder alone
+    with pytest.raises(FileNotFoundError):
+        host.model_path("loras", own)

@@ -83,6 +83,20 @@ def test_a_compact_file_goes_on_near_the_exact_one_and_every_time_the_same(sampl
     assert files.path(name).stat().st_size < 300_000
 
 
+@pytest.mark.parametrize("content", ["compact", "exact"])
+def test_a_file_carries_small_pictures_of_what_is_remembered(sampled, files, content):
+    _, state = sampled()
+    held = {frame // 3 for frame in state.stream.tensors["frames"].unique().tolist() if frame >= 0}
+    assert held and held <= state.shown.keys()
+    loaded = files.load(files.save(state, content=content))
+    assert loaded.shown == state.shown
+    # they are still there when the story has gone on, as long as they are remembered
+    _, after = sampled(state=loaded, length=12)
+    assert {chunk: after.shown[chunk] for chunk in held & after.shown.keys()} == {
+        chunk: state.shown[chunk] for chunk in held & after.shown.keys()
+    }
+
+
 def test_both_files_go_on_as_video(tiny, sampled, files):
     node = tiny.nodes.stream_to_video.MemFlowStreamToVideo.PREPARE_CLASS_CLONE(None)
     inputs = {"model": tiny.model, "vae": tiny.vae, "schedule": tiny.schedule(TALE), "seed": 7, "width": 64}

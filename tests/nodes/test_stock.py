@@ -69,7 +69,7 @@ class StockNoise:
     """The draws of ComfyUI's `ar_video` sampler: the whole clip's noise at once, then torch's global generator,
     seeded anew before each re-noising."""
 
-    def __init__(self, whole: torch.Tensor, seed: int, chunk_frames: int = 3):
+    def __init__(self, whole: torch.Tensor, seed: int, chunk_frames: int):
         self.whole, self.seed, self.frames = whole, seed, chunk_frames
 
     def chunk(self, index: int):
@@ -91,7 +91,12 @@ class StockNoise:
 AR_TOLERANCE = 5e-5
 
 
-def test_inside_the_window_the_stock_autoregressive_sampler_makes_the_same(pack, tiny, files, monkeypatch):
+@pytest.mark.parametrize(
+    ("chunk", "profile"), [(1, "auto"), (3, "Causal Forcing, chunk-wise")], ids=["told-by-metadata", "chosen"]
+)
+def test_inside_the_window_the_stock_autoregressive_sampler_makes_the_same(
+    pack, tiny, files, monkeypatch, chunk, profile
+):
     import comfy.sample
     from comfy_extras.nodes_ar_video import EmptyARVideoLatent, SamplerARVideo
     from comfy_extras.nodes_custom_sampler import BasicGuider, SamplerCustomAdvanced
@@ -111,20 +116,22 @@ def test_inside_the_window_the_stock_autoregressive_sampler_makes_the_same(pack,
         def generate_noise(self, _):
             return whole
 
-    core = sys.modules[f"{pack.__name__}.memflow_core.stream.flow"]
+    core = sys.modules[f"{pack.__name__}.memflow_core.stream.denoise"]
     timesteps = core.denoising_timesteps(core.SamplingConfig())
     sigmas = torch.tensor([timestep / 1000 for timestep in timesteps] + [0.0])
     theirs = SamplerCustomAdvanced.execute(
         Noise(),
         BasicGuider.execute(model, conditioning).result[0],
-        SamplerARVideo.execute(3).result[0],
+        SamplerARVideo.execute(chunk).result[0],
         sigmas,
         latent,
     ).result[0]["samples"]
     seeded = sys.modules[f"{pack.__name__}.memflow_core.stream.noise"].SeededNoise
-    monkeypatch.setattr(seeded, "chunk", StockNoise(whole, seed).chunk)
+    monkeypatch.setattr(seeded, "chunk", StockNoise(whole, seed, chunk).chunk)
     memory = tiny.memory(retrieval="none", sink_size=0, window_size=9)
     inputs = {"length": 33, "steps": "1000, 750, 500, 250", "seed": seed, "memory": memory}
+    if profile != "auto":
+        model = tiny.nodes.profile.MemFlowProfile.execute(model, profile).result[0]
     ours = tiny.sample(model=model, schedule=tiny.schedule(f"0s: {prompt}"), **inputs)[0]
     assert ours.shape == theirs.shape
     assert (ours - theirs).abs().max() < AR_TOLERANCE

@@ -29,7 +29,8 @@ class UnitCall:
 
     def __init__(self, case: Case):
         self.case, self.flags, self.memory = case, case.info["flags"], case.memory
-        tensors, model = case.tensors, case.model
+        self.tensors = {name: tensor.to(case.device) for name, tensor in case.tensors.items()}
+        tensors, model = self.tensors, case.model
         self.x = tensors["x"].transpose(1, 2)
         batch, frames = self.x.shape[0], self.x.shape[2]
         indices = tensors["pre.idx.0"].tolist()
@@ -43,10 +44,11 @@ class UnitCall:
             heads=self.backbone.share.count,
             tokens=shape.tokens,
             head_dim=model.head_dim,
+            device=case.device,
             share=self.backbone.share,
         )
-        rope = Rope(model.head_dim, shape.rows // 2, shape.columns // 2)
-        reader = memory_reader(self.backbone, self.memory, SamplingConfig(), shape, torch.device("cpu"))
+        rope = Rope(model.head_dim, shape.rows // 2, shape.columns // 2, case.device)
+        reader = memory_reader(self.backbone, self.memory, SamplingConfig(), shape, case.device)
         self.attention = MemoryAttention(
             self.cache,
             rope,
@@ -65,7 +67,7 @@ class UnitCall:
         layers = self.case.info["bank_update"]["layers"]
         if not all(layer["text_k_is_zero"] for layer in layers):
             return rank(scores)
-        kept = torch.tensor([layer["topk"] for layer in layers])
+        kept = torch.tensor([layer["topk"] for layer in layers], device=scores.device)
         dropped = scores.shape[-1] * (scores.shape[-1] - 1) // 2 - kept.sum(dim=-1, keepdim=True)
         return torch.cat((kept, dropped), dim=-1)
 
@@ -83,7 +85,7 @@ class UnitCall:
         return [self.cache.layout.bank_slots - 1 - place for place in range(self.cache.layout.bank_slots)]
 
     def _restore(self) -> None:
-        tensors = self.case.tensors
+        tensors = self.tensors
         for layer in range(len(self.cache.k)):
             for name, ours in (("k", self.cache.k), ("v", self.cache.v)):
                 cached, banked = (
@@ -109,7 +111,7 @@ class UnitCall:
             self.bank.newest = Candidate(0, 0, FrameKV(k, v, k.mean(dim=3)))
 
     def run(self, check: Check) -> None:
-        tensors, flags = self.case.tensors, self.flags
+        tensors, flags = self.tensors, self.flags
         kv = self.backbone.embed_text(tensors["text"])
         keys = PromptKeys.of(0, tensors["text"], kv)
         if flags["q_bank"]:
@@ -127,8 +129,8 @@ class UnitCall:
         self._compare_state(check)
 
     def _compare_state(self, check: Check) -> None:
-        tensors, batch = self.case.tensors, len(self.x)
-        window = torch.tensor([self._window_slots()] * batch)
+        tensors, batch = self.tensors, len(self.x)
+        window = torch.tensor([self._window_slots()] * batch, device=self.case.device)
         for layer in range(len(self.cache.k)):
             for name, ours in (("k", self.cache.k), ("v", self.cache.v)):
                 self._compare(check, f"post.kv.{layer}.{name}", ours[layer], window)
@@ -146,7 +148,7 @@ class UnitCall:
 
     def _compare(self, check: Check, name: str, ours: Tensor, slots: Tensor) -> None:
         """Compare our slots, [B, H, slots, S, Dh], with a recording, in whose order `slots` [B, n] lists them."""
-        if name in self.case.tensors:
-            golden = self._frames(self.case.tensors[name])
+        if name in self.tensors:
+            golden = self._frames(self.tensors[name])
             listed = torch.stack([item[:, places] for item, places in zip(ours, slots, strict=True)])
             check.close(name, listed, golden[:, :, : slots.shape[1]])

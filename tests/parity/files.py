@@ -33,14 +33,16 @@ def compare_scheduler(case: Case, check: Check) -> None:
 
 
 def compare_checkpoints(case: Case, check: Check) -> None:
-    tensors, x, t = case.tensors, case.tensors["x"].transpose(1, 2), case.tensors["t"][0]
+    tensors = case.tensors
+    x, t, text = (tensors[name].to(case.device) for name in ("x", "t", "text"))
+    x, t = x.transpose(1, 2), t[0]
     schedule = FlowSchedule(case.info["model_kwargs"]["timestep_shift"])
 
     def compare(name: str, state_dict: dict[str, Tensor], tolerance: float, dtype: torch.dtype = torch.float32) -> None:
         stream = Stream(case.backbone(state_dict, dtype), case.shape(x.shape[0]), memory=case.memory)
         stream.cache.layout.end = x.shape[2]
         attend = stream.attention.begin(FrameSpan(0, x.shape[2]))
-        kv = stream.backbone.embed_text(tensors["text"])
+        kv = stream.backbone.embed_text(text)
         flow = stream.backbone(x.to(dtype), t, kv, attend)
         check.close(f"flow_{name}", flow.transpose(1, 2).float(), tensors[f"flow_{name}"], tolerance)
         if f"x0_{name}" in tensors:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from .calls import UnitCall
-from .case import WAYS, Case, Check
+from .case import CPU, DEVICE_TOLERANCE, WAYS, Case, Check
 from .files import compare_checkpoints, compare_scheduler
 from .pipelines import replay
 
@@ -22,22 +22,22 @@ KINDS: dict[str, Callable[[Case, Check], None]] = {
 }
 
 
-def find_cases(folder: Path, way: str = "plain") -> list[Case]:
+def find_cases(folder: Path, way: str = "plain", device: torch.device = CPU) -> list[Case]:
     """Return every recording in a folder; shared weights and inputs are no cases of their own."""
     files = [path for path in sorted(folder.glob("*.json")) if not path.name.endswith(".trace.json")]
-    described = [Case(path, WAYS[way]) for path in files]
+    described = [Case(path, WAYS[way], device) for path in files]
     return [case for case in described if case.info.get("case", SHARED[0]) not in SHARED]
 
 
 @torch.inference_mode()
 def run_case(case: Case) -> Check:
-    check = Check()
+    check = Check(least_tolerance=0.0 if case.device.type == "cpu" else DEVICE_TOLERANCE)
     KINDS[case.info["case"]](case, check)
     return check
 
 
-def main(folder: str, way: str = "plain") -> int:
-    cases, failed = find_cases(Path(folder), way), 0
+def main(folder: str, way: str = "plain", device: str = "cpu") -> int:
+    cases, failed = find_cases(Path(folder), way, torch.device(device)), 0
     if not cases:
         print(f"there are no recordings in {folder}.")
     for case in cases:

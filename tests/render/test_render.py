@@ -14,12 +14,13 @@ import av
 import numpy as np
 import pytest
 
+from memflow_core.render import failure
 from memflow_core.render.command import main
 from memflow_core.render.journal import ASIDE, DONE, Journal
 from tests.cases.job_files import graph
 from tests.core.render.test_sound_and_chains import heard, tone
 from tools.comfy_host import ROOT, make_base
-from tools.comfy_server import failure, output_files
+from tools.comfy_server import output_files
 
 pytestmark = pytest.mark.slow
 

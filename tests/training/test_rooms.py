@@ -15,8 +15,10 @@ TRAINING = Wing(
         "cartoons": "",
         "vae": "cartoons trainer muon",
         "generator": "vae cartoons trainer muon",
+        "control": "generator vae cartoons trainer muon",
         "train_vae": "vae trainer",
         "train_generator": "generator vae trainer",
+        "train_control": "control generator train_generator vae cartoons trainer",
     },
 )
 # * is a command
@@ -29,6 +31,8 @@ BENCHMARKS = Wing(
         "recall": "machine",
         "stream": "in_comfyui machine sizes",
         "parallel": "stream sizes",
+        "gpu_run": "stream in_comfyui machine sizes",
+        "story_protocol": "recall in_comfyui machine",
         "*": "recall in_comfyui machine sizes",
     },
     beyond=["training"],

@@ -15,7 +15,6 @@ from training.generator import (
     BANK,
     CONTEXT,
     OLDER,
-    PRESETS,
     SINK,
     Context,
     EncodedStory,
@@ -39,17 +38,6 @@ SCRIPT = (
 SIDE = 8
 SEED = 10  # of a plan whose banks are full
 AT_ONCE = SampleMix(sparse=0.0, far=0.0, compact=0.0)
-
-
-@pytest.fixture(scope="module")
-def generator() -> Generator:
-    """Random weights everywhere, so that no layer is without effect."""
-    torch.manual_seed(5)
-    generator = Generator(PRESETS["small"])
-    with torch.no_grad():
-        for weight in generator.parameters():
-            weight.add_(0.02 * torch.randn_like(weight))
-    return generator.requires_grad_(False)
 
 
 @pytest.fixture(scope="module")

@@ -46,17 +46,6 @@ def sampler() -> Sampler:
 
 
 @pytest.fixture(scope="module")
-def generator() -> Generator:
-    """Random weights everywhere, so that no layer is without effect."""
-    torch.manual_seed(5)
-    generator = Generator(PRESETS["small"])
-    with torch.no_grad():
-        for weight in generator.parameters():
-            weight.add_(0.02 * torch.randn_like(weight))
-    return generator.requires_grad_(False)
-
-
-@pytest.fixture(scope="module")
 def samples(sampler):
     rng = np.random.default_rng(1)
     return [

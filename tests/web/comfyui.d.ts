@@ -31,6 +31,12 @@ interface ComfyWidget {
   value: any;
   label?: string;
   serialize?: boolean;
+  /** whether it is shown only where the node shows advanced ones */
+  advanced?: boolean;
+  /** the room that it takes on the canvas: of a DOM widget the first, of all others the second */
+  computeLayoutSize?(...values: any[]): { minHeight: number; maxHeight?: number; minWidth: number };
+  computeSize?(...values: any[]): number[];
+  options?: { serialize?: boolean; advanced?: boolean };
   /** of a DOM widget */
   element?: HTMLElement;
   callback?(...values: any[]): unknown;
@@ -56,23 +62,25 @@ interface ComfyNode extends ComfyLinkEnd {
   title: string;
   /** 2: muted, 4: bypassed */
   mode: number;
+  /** of a node of the front end's own, which no server runs */
+  isVirtualNode?: boolean;
   pos: [number, number];
   size: [number, number];
   inputs: ComfyInput[];
   outputs: ComfyOutput[];
   widgets?: ComfyWidget[];
-  /** the files of its output that are on show in LiteGraph */
-  images?: unknown[];
-  /** what LiteGraph shows a finished video in */
-  videoContainer?: HTMLElement;
-  previewMediaType?: string;
-  /** pictures that are previewed on it */
-  imgs?: HTMLImageElement[];
+  /** whether widgets that few need are shown */
+  showAdvanced?: boolean;
+  /** whether ComfyUI leaves pictures and videos of its output to the node */
+  hideOutputImages?: boolean;
   addDOMWidget(name: string, type: string, element: HTMLElement, options: object): ComfyWidget;
   computeSize(): [number, number];
+  removeWidget(widget: ComfyWidget): void;
   connect(output: number, node: ComfyNode, input: number): unknown;
   setDirtyCanvas(foreground: boolean, background: boolean): void;
   setSize(size: [number, number]): void;
+  /** draws previews and results in LiteGraph */
+  onDrawBackground?(...values: any[]): void;
   onConfigure?(...values: any[]): void;
   onConnectionsChange?(...values: any[]): void;
   onResize?(size: [number, number]): void;
@@ -103,6 +111,7 @@ interface ComfyExtension {
   setup?(): void;
   beforeRegisterNodeDef?(nodeType: unknown, nodeDef: any): void;
   nodeCreated?(node: ComfyNode): void;
+  beforeConfigureGraph?(graph: any): void;
   afterConfigureGraph?(): void;
   onNodeOutputsUpdated?(outputs: Record<string, any>): void;
 }
@@ -117,19 +126,17 @@ interface ComfyApp {
   extensionManager: {
     dialog: { prompt(options: { title: string; message: string; defaultValue: string }): Promise<string | null> };
     setting: { get(id: string): any };
-    /** of pinia: the stores of the front end by their names */
-    _p?: { _s?: Map<string, any> };
     toast: { add(message: { severity: string; summary: string; detail: string; life: number }): void };
   };
-  /** outputs by node id, or by "<subgraph>:<node id>" */
-  nodeOutputs?: Record<string, any>;
-  /** previews by node id, or by "<subgraph>:<node id>" */
-  nodePreviewImages?: Record<string, unknown>;
+  graphToPrompt(): Promise<{ output: Record<string, any>; workflow: object }>;
   registerExtension(extension: ComfyExtension): void;
 }
 
 interface ComfyApi {
   addEventListener(name: string, listener: (event: CustomEvent) => void): void;
+  apiURL(path: string): string;
+  dispatchEvent(event: CustomEvent): boolean;
+  queuePrompt(place: number, prompt: { output: object; workflow: object }): Promise<unknown>;
   fetchApi(path: string, options?: RequestInit): Promise<Response>;
 }
 

@@ -6,10 +6,12 @@ import { posix, sep } from "node:path";
 import { test } from "node:test";
 
 const MAY_IMPORT = {
-  extensions: ["timeline", "memory", "plan", "schedule", "lib", "i18n", "ComfyUI"],
+  extensions: ["timeline", "film", "memory", "plan", "takes", "schedule", "lib", "i18n", "ComfyUI"],
   timeline: ["schedule", "lib", "i18n"],
+  film: ["lib", "i18n"],
   memory: ["schedule", "lib", "i18n"],
   plan: ["schedule", "lib", "i18n"],
+  takes: ["schedule", "lib", "i18n"],
   schedule: [],
   lib: [],
   i18n: [],

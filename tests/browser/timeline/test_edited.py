@@ -95,9 +95,10 @@ def test_a_prompt_is_added_with_its_words(timeline):
     assert timeline.text == STORY and timeline.blocks.count() == 4
     timeline.page.keyboard.type("night falls")
     timeline.press("Enter")
-    assert timeline.lines[4] == "8.81s: night falls"
+    # the story is longer now
+    assert timeline.lines[4] == "9.56s: night falls" and timeline.length == 237
     timeline.press("Control+z")
-    assert timeline.text == STORY
+    assert timeline.text == STORY and timeline.length == 153
     timeline.button("Add a prompt").click()
     timeline.press("Escape")
     assert timeline.text == STORY and timeline.blocks.count() == 3
@@ -162,3 +163,31 @@ def test_the_wheel_zooms_what_has_the_focus(timeline):
     timeline.page.mouse.wheel(0, -100)
     timeline.page.wait_for_function("() => app.canvas.ds.scale > 1")
     assert timeline.page.evaluate(width) == before and timeline.page.evaluate(scale) < 1.2
+
+
+def test_the_end_of_the_story_is_dragged(timeline):
+    handle = timeline.page.locator(".mft-handle")
+    timeline.drag(timeline.x_of(9.5), timeline.x_of(5), timeline.ruler_y())
+    assert timeline.length == 81 and timeline.text == STORY
+    assert timeline.message.inner_text().startswith("3 prompts in 5.06 s; left out after the end")
+    # past the end of the axis, too
+    right = timeline.page.locator(".mft-track").bounding_box()
+    timeline.drag(timeline.x_of(5.06), right["x"] + right["width"] + 60, timeline.ruler_y())
+    assert timeline.length > 213
+    assert "The story ends at" in handle.get_attribute("aria-label")
+    long = timeline.length
+    timeline.page.evaluate("() => document.querySelector('.mft-handle').focus()")
+    timeline.press("ArrowLeft")
+    assert timeline.length == long - 12
+    timeline.setting("length", 0)
+    timeline.page.wait_for_function("() => document.querySelector('.mft-handle').hidden")
+
+
+def test_a_prompt_is_looked_at_closely(timeline):
+    timeline.blocks.nth(1).click()
+    timeline.press("z")
+    view, block = timeline.page.locator(".mft-view").bounding_box(), timeline.blocks.nth(1).bounding_box()
+    assert 0.7 < block["width"] / view["width"] <= 1
+    assert block["x"] >= view["x"] - 1 and block["x"] + block["width"] <= view["x"] + view["width"] + 1
+    timeline.button("Show the whole story").click()
+    assert timeline.blocks.nth(1).bounding_box()["width"] < block["width"]

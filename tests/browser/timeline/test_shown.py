@@ -51,6 +51,21 @@ def test_a_text_that_is_no_schedule_is_told_in_a_sentence_and_left_alone(timelin
     assert timeline.blocks.count() == 3
 
 
+def test_a_faulty_line_is_marked_in_its_place_and_the_rest_is_drawn(timeline, tab):
+    timeline.write("0s: a robot walks\n4s [cut: an empty beach\n8s: the robot returns")
+    mark = timeline.page.locator(".mft-bad-line")
+    mark.wait_for()
+    assert mark.inner_text() == "line 2" and "no colon" in mark.get_attribute("title")
+    assert timeline.blocks.all_inner_texts() == ["a robot walks", "the robot returns"]
+    assert spans(timeline, ".mft-bad-line")[0][0] == pytest.approx(4, abs=0.2)
+    assert timeline.page.locator(".mft-unread").count() == 0
+    timeline.page.locator(".mft-notice").wait_for()
+    timeline.shot(f"part_{tab[1].split()[0]}")
+    timeline.write(STORY)
+    mark.wait_for(state="detached")
+    assert timeline.blocks.count() == 3
+
+
 def test_what_cannot_be_played_is_said(timeline):
     timeline.write("0s: a\n20s: b")
     assert timeline.message.inner_text().endswith("; left out after the end: prompts 1, pins 0")

@@ -210,12 +210,13 @@ def test_a_long_story_leaves_its_best_scores_alone_in_the_trace(make_stream, pla
     assert set(choice["frames"]) <= HERO_FRAMES and choice["scores"][0] == sorted(choice["scores"][0], reverse=True)
 
 
-def test_only_the_rule_that_reads_keys_keeps_them(make_stream, play, prompt):
+def test_only_rules_that_read_keys_keep_them(make_stream, play, prompt):
     for rule in ARCHIVE_RULES:
         stream = make_stream(**ARCHIVE, archive_rule=rule)
         play(stream, 6, story(prompt))
-        assert len(stream.memory.recollection.archive.keys) == (6 if rule == "keys" else 0)
-        assert ("archive.keys" in capture(stream).tensors) == (rule == "keys")
+        reads = rule in ("keys", "attention")
+        assert len(stream.memory.recollection.archive.keys) == (6 if reads else 0)
+        assert ("archive.keys" in capture(stream).tensors) == reads
 
 
 def test_mean_keys_in_the_archive_stay_as_they_were_recorded(make_stream, play, prompt):
@@ -295,7 +296,7 @@ def test_a_damaged_choice_in_a_trace_is_refused(make_stream, play, prompt, tmp_p
         ({"bank_keys": "alone", "retrieval": "none"}, "there is no bank"),
         ({"bank_keys": "alone", "bank_frames": 0}, "there is no bank"),
         ({"archive_rule": "similarity"}, "archive is 'off', so there is nothing to choose from"),
-        ({"archive": "keys"}, "must be one of off, latents"),
+        ({"archive": "all"}, "must be one of off, latents, keys"),
         ({"archive_rule": "luck"}, "must be one of " + ", ".join(ARCHIVE_RULES)),
     ],
 )
@@ -326,6 +327,21 @@ def test_a_rare_word_outweighs_a_common_one():
     past = [_text(CAT, MEADOW), _text(ROBOT, CITY), _text(ROBOT, CITY), _text(ROBOT, CITY)]
     scores = recall.words(_text(CAT, CITY), past)
     assert scores.argmax() == 0
+
+
+def test_a_name_heard_once_outweighs_what_several_others_did_there():
+    """Place, action and all the small words are those of other characters; only the name is the hero's."""
+    others = [_text(THE, ROBOT, WALKS, CITY), _text(THE, ROBOT, WAVES, CITY)] * 4
+    past = [_text(THE, CAT, WAVES, MEADOW), *others]
+    coming = _text(THE, CAT, WALKS, CITY)
+    assert recall.words(coming, past).argmax() == 0
+    # of two of a kind the place decides
+    twins = [_text(THE, CAT, WAVES, MEADOW), _text(THE, CAT, WAVES, CITY), *others]
+    assert recall.words(coming, twins).argmax() == 1
+
+
+def test_one_earlier_prompt_is_as_good_as_it_can_be():
+    assert recall.words(_text(THE, CAT), [_text(THE, ROBOT)]).tolist() == [0.0]
 
 
 def test_the_bank_takes_one_of_each_shot_that_matters_before_a_second_of_one():

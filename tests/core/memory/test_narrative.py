@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from memflow_core.config import MemoryConfig
+from memflow_core.memory import MASS_QUERIES
 from memflow_core.memory.nam_scores import attention_mass
 from memflow_core.stream import Prompt, Stream
 
@@ -117,6 +118,19 @@ def test_attention_keeps_what_the_coming_queries_look_at_most(make_stream, play,
     listed = stream.memory.bank.listed()[1, 0] - first
     assert torch.allclose(scores.bank[0, 0], weights[0, listed], atol=1e-5)
     assert torch.allclose(scores.candidate[0, 0], weights[0, -1], atol=1e-5)
+
+
+def test_attention_mass_of_a_long_chunk_is_measured_on_some_of_its_queries(make_stream, play, prompt):
+    """As many as MASS_QUERIES at most, evenly spread: that costs a hundredth, and ranks the frames alike."""
+    stream = make_stream(retrieval="attention", record_every=1)
+    play(stream, 8, {0: (prompt(0),)})
+    stream.memory.after_first_pass()
+    candidate = next(c for c in stream.memory.candidates if c.frame == 15)
+    q = torch.randn(1, 2, 3 * MASS_QUERIES - 5, 16, generator=torch.Generator().manual_seed(0))
+    sampled, every_third = (attention_mass(stream.memory.bank, 1, x, candidate) for x in (q, q[:, :, ::3]))
+    assert torch.equal(sampled.all, every_third.all)
+    few = attention_mass(stream.memory.bank, 1, q[:, :, :MASS_QUERIES], candidate)
+    assert not torch.equal(few.all, attention_mass(stream.memory.bank, 1, q[:, :, : MASS_QUERIES - 1], candidate).all)
 
 
 def test_attention_decides_in_every_layer_and_drops_the_least_seen(make_stream, play, prompt):

@@ -17,6 +17,9 @@ from tests.core.parallel.work import Stories, Story, Told
 CLOSE = 2e-5
 FP8_CLOSE = 2e-3  # where a sum rounds to the other side, a number moves by a step of e4m3
 
+ALONE = {"archive": "latents", "bank_keys": "alone", "record_every": 1}
+KEYS = {"archive": "keys", "record_every": 1}
+
 STORIES = {
     "prompt": Story(),
     "attention and SMA": Story({"retrieval": "attention", "top_k": 3, "record_every": 1}),
@@ -24,10 +27,24 @@ STORIES = {
     "similarity in fp8": Story({"retrieval": "similarity", "cache": "fp8", "record_every": 1}),
     "relative and SMA": Story({"top_k": 2, "record_every": 1}, frames=None),
     "no bank": Story({"retrieval": "none"}),
-    "archive by words": Story({"archive": "latents", "bank_keys": "alone", "record_every": 1}),
-    "archive by keys": Story({"archive": "latents", "archive_rule": "keys", "bank_keys": "alone", "record_every": 1}),
+    "archive by words": Story(ALONE),
+    "archive by keys": Story({**ALONE, "archive_rule": "keys"}),
+    "archive by attention": Story({**ALONE, "archive_rule": "attention"}),
+    "archive of keys": Story(KEYS),
+    "archive of keys in fp8, little room": Story(
+        {**KEYS, "cache": "fp8", "archive_gb": 1.5e-5, "archive_rule": "keys"}
+    ),
     "a picture": Story({"record_every": 1}, pictures=True),
     "a batch": Story({"record_every": 1}, shape=LatentShape(2, 4, 2)),
+    "shots in fp8": Story({"retrieval": "shots", "cache": "fp8"}, join="jump"),
+    "moments behind a jump, read in one layer": Story({**ALONE, "bank_layers": (1,)}, join="jump"),
+    "a new story": Story(
+        {"record_every": 1, "retrieval": "attention"}, sampling={"first_steps": (1000, 600)}, join="fresh"
+    ),
+    "an archive before a new story": Story({**ALONE, "archive_rule": "keys"}, join="fresh"),
+    "an averaged sink": Story({**ALONE, "sink": "average", "sink_decay": 0.6}, frames=None),
+    "refreshed keys": Story({"record_every": 1, "top_k": 3}, sampling={"refresh": True, "first_steps": (1000, 600)}),
+    "one path": Story({"retrieval": "none"}, sampling={"solver": "unipc"}),
     "fewer tokens than processes": Story({"record_every": 1}, shape=LatentShape(2, 2)),
 }
 

@@ -63,6 +63,8 @@ class Told:
 class Story:
     """A story of the small model with a recache, a blend and a cut; called with a group, it yields `Told` once.
 
+    sampling  settings beside the steps.
+    join      that the story has in the place of the cut.
     start     a state to go on from.
     chunks    at which the story ends.
     pictures  whether the bank is given a picture before the start.
@@ -74,6 +76,8 @@ class Story:
     frames: int | None = 100
     start: StreamState | None = None
     pictures: bool = False
+    sampling: dict[str, Any] = field(default_factory=dict)
+    join: str = "cut"
 
     def __call__(self, group: Group | None) -> Iterator[Told]:
         backbone = Backbone(tree()) if group is None else ParallelBackbone(tree(), group=group)
@@ -107,7 +111,7 @@ class Story:
             backbone,
             self.shape,
             memory=MemoryConfig(**self.memory),
-            sampling=SamplingConfig(steps=(1000, 500)),
+            sampling=SamplingConfig(steps=(1000, 500), **self.sampling),
             seed=5,
             frames=self.frames,
         )
@@ -118,7 +122,7 @@ class Story:
         return stream
 
     def _change(self, stream: Stream) -> None:
-        chunk, pins = stream.progress.chunk, stream.memory_config.retrieval not in ("none", "reference")
+        chunk, pins = stream.progress.chunk, stream.memory_config.holds_pins
         if chunk == 0:
             stream.set_prompt(embedding(0))
         elif chunk == 3 and pins:
@@ -128,7 +132,7 @@ class Story:
         elif chunk == 7:
             stream.set_prompt(embedding(2), "blend", blend_chunks=2, recall=("hat",) if pins else ())
         elif chunk == 10:
-            stream.set_prompt(embedding(3), "cut")
+            stream.set_prompt(embedding(3), self.join)
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ def test_a_prompt_that_cannot_start_is_refused_and_the_story_goes_on(make_stream
 
 
 def test_prompts_that_no_segment_can_have_are_refused(make_stream):
-    run = Run(make_stream(), encoded(), {2: [ask("half a \ud800 character"), ask("rain", "jump")]})
+    run = Run(make_stream(), encoded(), {2: [ask("half a \ud800 character"), ask("rain", "leap")]})
     run.play()
     assert [request["status"] for request in run.requests] == ["refused", "refused"]
 
@@ -263,3 +263,21 @@ def test_played_keeps_the_times_as_they_were_written():
     written = encoded("0s: a robot\n0:02 [soft]: a cat").with_prompt(5, "rain", "cut", embed("rain"))
     lines = to_text(written.played()).split("\n")
     assert lines == ["length: 6.562s", "0s: a robot", "2s [soft]: a cat", "3.562s [cut]: rain"]
+
+
+def test_a_fresh_prompt_begins_a_new_story_and_plays_again(make_stream):
+    text = "pin: 0.5s\n0s: a robot\n3s: a cat"
+    stream = make_stream(record_every=1)
+    run = Run(stream, encoded(text, chunks=9), {6: [ask("rain", "fresh")]})
+    video = run.play()
+    assert run.requests[0]["status"] == "accepted" and stream.cache.layout.began == 18 and stream.pins == []
+    assert torch.equal(video, replay(make_stream, to_text(run.live.prompts.played()), record_every=1))
+
+
+def test_a_fresh_prompt_before_one_that_asks_for_an_older_pin_is_refused(make_stream):
+    text = "pin hero: 0.5s\n0s: a robot\n5s [hero]: a cat"
+    run = Run(make_stream(record_every=1), encoded(text, chunks=9), {3: [ask("rain", "fresh"), ask("snow", "cut")]})
+    run.play()
+    first, second = run.requests
+    assert (first["status"], second["status"]) == ("refused", "accepted")
+    assert "forgets all that was made before it" in first["message"]

@@ -166,6 +166,13 @@ def test_shares_are_measured_once_a_chunk_and_change_nothing(make_stream, play, 
     assert all(share["sink"] + share["bank"] + share["window"] == pytest.approx(1, abs=1e-4) for share in shares)
     assert shares[0]["bank"] == 0 and shares[-1]["bank"] > 0 and shares[-1]["window"] > 0
     assert (shares[-1]["sink"] > 0) == (settings.get("sink_frames", 3) > 0)
+    assert all(sum(share["even"]) == pytest.approx(1, abs=1e-4) for share in shares)
+    if "top_k" not in settings:
+        # no frame is left out, so that an even share is one of the frames in sight
+        at = metered.cache.layout
+        assert shares[-1]["even"] == pytest.approx(
+            [n / (at.bank + at.sink + at.window) for n in (at.sink, at.bank, at.window)]
+        )
 
 
 def test_the_share_is_that_of_the_softmax(make_stream, play, prompt, monkeypatch):

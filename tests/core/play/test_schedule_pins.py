@@ -74,3 +74,18 @@ def test_pins_by_hand_count_beside_those_of_the_schedule():
     with pytest.raises(ValueError, match="segment 3 .*needs 4 pinned moments at once, but the memory bank holds 3"):
         plan.check_memory(MemoryConfig(bank_frames=3), also=[7])
     plan.check_memory(MemoryConfig(bank_frames=3), also=[7], done=18)
+
+
+def test_pins_of_a_fresh_prompts_first_chunk_find_the_room_that_it_makes(make_stream, prompt):
+    story = encoded("pin: 0.2s\npin: 1s\npin: 3s\n0s: a\n2.8s [fresh]: b", 9, [prompt(0), prompt(1)])
+    stream = make_stream(bank_frames=2, record_every=1)
+    chunks = list(play_plan(stream, story, 5))
+    assert len(chunks) == 9 and stream.pins == [(12, None)]
+
+
+def test_a_state_inside_a_story_is_not_forgotten_by_the_prompt_that_it_goes_on_with(make_stream, prompt, backbone):
+    stream = make_stream(record_every=1)
+    list(play_plan(stream, encoded("0s: a", 5, [prompt(0)]), 5))
+    resumed = resume(capture(stream), backbone)
+    list(play_plan(resumed, encoded("0s [fresh]: b", 8, [prompt(1)]), 5))
+    assert resumed.cache.layout.began == 0 and resumed.progress.chunk == 8

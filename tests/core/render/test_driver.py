@@ -356,6 +356,17 @@ def test_what_needs_the_whole_film_is_made_in_one_piece():
     assert len(cut.parts) == 2 and cut.left == ("9",)
 
 
+@pytest.mark.parametrize(("value", "parts"), [(True, 1), (["7", 0], 1), (False, 2), (None, 2)])
+def test_a_memory_that_looks_ahead_needs_all_prompts_at_once(value, parts):
+    one = job("x", ["a", "b"])
+    asked = {} if value is None else {"look_ahead": value}
+    one.graph["8"] = {"class_type": "MemFlowMemory", "inputs": {"preset": "Story", **asked}}
+    one.graph["7"] = {"class_type": "PrimitiveBoolean", "inputs": {"value": True}}
+    one.graph["5"]["inputs"]["memory"] = ["8", 0]
+    cut = cut_job(one.graph, INFOS | {"MemFlowMemory": {}, "PrimitiveBoolean": {}})
+    assert len(cut.parts) == parts and ("looks ahead" in cut.whole) == (parts == 1)
+
+
 def test_shares_of_the_length_stand_where_they_stood():
     one = job("x", ["a"])
     one.graph["3"]["inputs"]["prompts"] = "a | b | c"

@@ -1,17 +1,11 @@
-"""The WebSocket, films, tags and the journal's files."""
+"""Films, tags, the journal's files, and a program that ends with its starter."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import itertools
 import os
-import queue
-import socket
-import struct
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import av
@@ -22,59 +16,7 @@ from memflow_core.render.film import first_picture, join
 from memflow_core.render.journal import read_json, write_json
 from memflow_core.render.server import LAUNCH
 from memflow_core.render.tags import read_tags
-from memflow_core.render.websocket import Closed, WebSocket
 from tests.core.render.fakes import FRAMES_A_PART, frames, write_film
-
-MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-
-
-@pytest.fixture
-def serve():
-    """serve(bytes): a server on loopback that sends them after the handshake; its port, and what it received."""
-    received: queue.Queue[bytes] = queue.Queue()
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def start(data: bytes) -> tuple[int, queue.Queue[bytes]]:
-        def run() -> None:
-            link, _ = listener.accept()
-            request = link.recv(4096).decode()
-            key = next(line[19:] for line in request.splitlines() if line.startswith("Sec-WebSocket-Key"))
-            digest = base64.b64encode(hashlib.sha1((key.strip() + MAGIC).encode()).digest()).decode()
-            head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            link.sendall(f"{head}Sec-WebSocket-Accept: {digest}\r\n\r\n".encode() + data)
-            link.settimeout(5)
-            received.put(link.recv(4096))
-            link.close()
-
-        threading.Thread(target=run, daemon=True).start()
-        return listener.getsockname()[1], received
-
-    yield start
-    listener.close()
-
-
-def test_messages_of_all_sizes_and_in_pieces(serve):
-    middle, large = b"m" * 300, b"l" * 70_000
-    data = bytes([0x81, 2]) + b"hi" + bytes([0x82, 126]) + struct.pack(">H", 300) + middle
-    data += bytes([0x82, 127]) + struct.pack(">Q", 70_000) + large
-    data += bytes([0x01, 3]) + b"one" + bytes([0x89, 1]) + b"?" + bytes([0x80, 3]) + b"two" + bytes([0x88, 0])
-    port, received = serve(data)
-    with WebSocket("127.0.0.1", port, "/ws", 5) as link:
-        assert [link.receive() for _ in range(4)] == ["hi", middle, large, "onetwo"]
-        with pytest.raises(Closed):
-            link.receive()
-    # the ping was answered, masked as a client has to
-    pong = received.get(timeout=30)
-    assert pong[:2] == bytes([0x8A, 0x81]) and pong[6] ^ pong[2] == ord("?")
-
-
-def test_a_server_that_speaks_no_websocket_is_refused():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(
-            target=lambda: listener.accept()[0].sendall(b"HTTP/1.1 404 Not Found\r\n\r\n"), daemon=True
-        ).start()
-        with pytest.raises(Closed, match="404"):
-            WebSocket("127.0.0.1", listener.getsockname()[1], "/ws", 5)
 
 
 def test_a_program_ends_with_its_starter(tmp_path):

@@ -75,6 +75,22 @@ def test_a_chain_whose_positions_are_relative_is_made_in_one_piece():
     assert "absolute" in cut_job(chained(0, 3, length=4101), ALL).whole
 
 
+def test_times_of_a_chain_are_those_of_its_rate():
+    """A fresh prompt at 190 s is at another chunk for 24 fps, and so is the end of absolute positions."""
+    for fps, whole in ((24.0, True), (16.0, False)):
+        graph = chained(0, 190, length=6001, switch="fresh")
+        graph["5"]["inputs"]["fps"] = fps
+        assert bool(cut_job(graph, ALL).whole) == whole, fps
+
+
+@pytest.mark.parametrize("end", ["50%", "50 percent", "half", ["2", 0], "1s", "", "24f"])
+def test_controls_whose_times_need_the_length_are_made_in_one_piece(end):
+    graph = job("x", ["a", "b"]).graph
+    graph["7"] = {"class_type": "MemFlowControl", "inputs": {"start": "", "end": end}}
+    graph["5"]["inputs"]["control"] = ["7", 0]
+    assert ("share" in cut_job(graph, ALL | {"MemFlowControl": {}}).whole) == (end not in ("1s", "", "24f"))
+
+
 def test_a_chain_whose_values_come_over_links_is_made_in_one_piece():
     assert cut_job(chained(0, ["2", 0]), ALL).whole
 

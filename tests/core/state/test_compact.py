@@ -289,7 +289,7 @@ EVENTS = {
     "a recall of an unknown pin": (("recalled",), ["nobody"]),
     "a recall of what is not made": (("next", "recall"), ["later"]),
     "a recall that is no list": (("recalled",), 5),
-    "an unknown switch": (("next", "switch"), "jump"),
+    "an unknown switch": (("next", "switch"), "leap"),
     "a seed of words": (("next", "noise"), "x"),
     "something else that waits": (("next", "surprise"), 1),
     "a waiting prompt that is not there": (("next", "text"), 9),

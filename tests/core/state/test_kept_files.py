@@ -14,11 +14,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from memflow_core.config import ModelConfig
-from memflow_core.model import Backbone, WanModel
+from memflow_core.model import Backbone, WanControl, WanModel
 from memflow_core.state import StreamState, capture, resume
+from memflow_core.stream import Stream
+from tests.core.controls import CHANNELS, KEPT_CONTROLS
 
 KEPT = Path(__file__).resolve().parents[2] / "golden" / "kept" / "core"
-CASES = ("story", "waiting", "reference", "attention", "fp8")
+CASES = ("story", "waiting", "reference", "attention", "fp8", *KEPT_CONTROLS)
 STATES = [f"{case}.{content}" for case in CASES for content in ("exact", "compact")]
 NEAR = {"rtol": 1e-5, "atol": 1e-5}
 
@@ -37,11 +39,21 @@ def state(name: str) -> StreamState:
 
 @pytest.fixture(scope="module")
 def model() -> Backbone:
-    """The model that the streams were made with."""
+    """The model that the streams were made with, and the control branch of those that were steered."""
     file = KEPT / "model.safetensors"
-    tree = WanModel(ModelConfig(**header(file)["config"]))
+    config = ModelConfig(**header(file)["config"])
+    tree, branch = WanModel(config), WanControl(config, 1, CHANNELS)
     tree.load_state_dict(load_file(file))
-    return Backbone(tree.requires_grad_(False))
+    branch.load_state_dict(load_file(KEPT / "control_branch.safetensors"))
+    return Backbone(tree.requires_grad_(False), control=branch.requires_grad_(False))
+
+
+def resumed(name: str, model: Backbone) -> Stream:
+    """The stream of a kept state, under its control if it had one."""
+    stream = resume(state(name), model)
+    if (case := name.partition(".")[0]) in KEPT_CONTROLS:
+        stream.control = KEPT_CONTROLS[case]()
+    return stream
 
 
 def go_on(stream, text: torch.Tensor) -> list:
@@ -70,10 +82,25 @@ def test_a_kept_state_goes_on_as_it_did(name, model):
     """Latents of the next chunks, passes through the model, and every decision of the memory."""
     file = KEPT / f"{name}.after.safetensors"
     after, chunks = load_file(file), header(file)["chunks"]
-    made = go_on(resume(state(name), model), after["text"])
+    made = go_on(resumed(name, model), after["text"])
     torch.testing.assert_close(torch.cat([chunk.latents for chunk in made], dim=2), after["latents"], **NEAR)
     assert [[forward.kind for forward in chunk.forwards] for chunk in made] == [kept["forwards"] for kept in chunks]
     assert_same_decisions([chunk.trace for chunk in made], [kept["trace"] for kept in chunks])
+
+
+@pytest.mark.parametrize("name", [f"{case}.{content}" for case in KEPT_CONTROLS for content in ("exact", "compact")])
+def test_a_kept_state_under_control_goes_on_bit_for_bit(name, model, tmp_path):
+    """As itself and as it is saved again, from its file and behind a chunk of it."""
+    text = load_file(KEPT / f"{name}.after.safetensors")["text"]
+    stream = resumed(name, model)
+    made = [chunk.latents for chunk in go_on(stream, text)]
+    assert all(map(torch.equal, made, [chunk.latents for chunk in go_on(resumed(name, model), text)]))
+    again = resumed(name, model)
+    next(again)
+    capture(again).save(tmp_path / "again.safetensors")
+    last = resume(StreamState.load(tmp_path / "again.safetensors"), model)
+    last.control = KEPT_CONTROLS[name.partition(".")[0]]()
+    assert torch.equal(next(last).latents, made[1])
 
 
 @every_state
@@ -87,7 +114,7 @@ def test_a_kept_state_has_the_same_summary(name):
 @pytest.mark.parametrize("case", CASES)
 def test_saved_again_it_is_the_same_state(case, model):
     """Resumed and captured anew, a state has the tensors and the JSON of its file, and so has its compact form."""
-    again = capture(resume(state(f"{case}.exact"), model))
+    again = capture(resumed(f"{case}.exact", model))
     for made, kept in ((again, state(f"{case}.exact")), (again.compact(), state(f"{case}.compact"))):
         assert json.loads(json.dumps(made.meta)) == kept.meta
         assert made.tensors.keys() == kept.tensors.keys()

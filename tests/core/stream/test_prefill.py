@@ -90,6 +90,25 @@ def test_pictures_can_join_a_story_that_is_under_way(
     assert {-2, -3} <= banked(again)
 
 
+@pytest.mark.parametrize(
+    "archive", [{}, {"archive": "latents"}, {"archive": "keys"}, {"archive": "keys", "archive_rule": "attention"}]
+)
+@pytest.mark.parametrize("switch", ["recache", "cut", "fresh"])
+def test_pictures_for_a_full_bank_meet_a_change_of_prompt(
+    make_stream, play, prompt, portraits, backbone, archive, switch
+):
+    """With `attention` they wait for the coming chunk's queries, which a change of prompt comes before."""
+    memory = {"bank_keys": "alone"} if archive.get("archive") == "latents" else {}
+    stream = make_stream(retrieval="attention", record_every=1, **archive, **memory)
+    play(stream, 9, {0: (prompt(0),)})
+    going = resume(capture(stream), backbone)
+    load_initial_frames(going, portraits(1))
+    play(going, 3, {9: (prompt(1), switch)})
+    # a fresh story remembers nothing of before
+    assert (-2 in banked(going)) == (switch != "fresh")
+    play(resume(capture(going), backbone), 2, {})
+
+
 def test_a_story_with_pictures_is_saved_and_goes_on(make_stream, play, prompt, start, portraits, backbone):
     stream = make_stream(retrieval="similarity", record_every=1)
     load_initial_frames(stream, InitialFrames(start(2).start, portraits(1).remembered))

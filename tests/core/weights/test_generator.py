@@ -223,6 +223,14 @@ WRONG = {
     ),
     "SDXL": (["model.diffusion_model.input_blocks.0.0.weight"], "Stable Diffusion"),
     "Flux": (["double_blocks.0.img_attn.qkv.weight"], "Flux"),
+    "VACE module": (
+        ["vace_patch_embedding.weight", "vace_blocks.0.self_attn.q.weight", "vace_blocks.0.before_proj.weight"],
+        "is the VACE part of a Wan model, without a generator",
+    ),
+    "audio module": (
+        ["audio_proj.proj1.weight", "blocks.0.audio_cross_attn.q_linear.weight"],
+        "part of a Wan model, without a generator",
+    ),
     "critic": (["critic.model.blocks.0.self_attn.q.weight"], "critic"),
     "anything": (["layer1.weight", "layer1.bias"], "not a Wan model"),
 }

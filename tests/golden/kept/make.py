@@ -31,10 +31,11 @@ from safetensors.torch import save_file  # noqa: E402
 
 from memflow_core.config import LatentShape, MemoryConfig, ModelConfig, SamplingConfig  # noqa: E402
 from memflow_core.model import Backbone, WanModel  # noqa: E402
+from memflow_core.render import failure  # noqa: E402
 from memflow_core.state import StreamState, capture, resume  # noqa: E402
 from memflow_core.stream import Stream  # noqa: E402
 from tools.comfy_host import Layout  # noqa: E402
-from tools.comfy_server import Server, failure, output_files  # noqa: E402
+from tools.comfy_server import Server, output_files  # noqa: E402
 from tools.load_pack import load_pack, node_classes  # noqa: E402
 
 # -- core -------------------------------------------------------------------------------------------------------------

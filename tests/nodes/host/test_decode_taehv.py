@@ -9,13 +9,14 @@ import torch
 from safetensors.torch import load, save
 
 
-def light_vae():
-    """A `VAE` with random weights in the layout of lighttaew2_1, by ComfyUI's own loader."""
+def light_vae(channels: int = 16):
+    """A `VAE` with random weights in the layout of lighttaew2_1 or, with 48 channels, of 2.2, by ComfyUI's own "
+    "loader."""
     import comfy.sd
     from comfy.taesd.taehv import TAEHV
 
     torch.manual_seed(5)
-    network = TAEHV(latent_channels=16)
+    network = TAEHV(latent_channels=channels)
     with torch.no_grad():
         for parameter in network.parameters():
             torch.nn.init.normal_(parameter, std=0.5 / max(parameter[0].numel(), 1) ** 0.5)
@@ -45,6 +46,16 @@ def test_chunks_decode_to_the_frames_of_the_whole(decoder, light, latents, chunk
     assert [len(part) for part in frames] == [4 * chunks[0] - 3, *(4 * count for count in chunks[1:])]
     whole = light.decode(latents)[0]
     assert whole.std() > 0.01 and torch.equal(torch.cat(frames), whole)
+
+
+@pytest.mark.parametrize("chunks", [(7,), (1, 6), (3, 4)], ids=str)
+def test_that_of_wan_22_decodes_its_patches_too(pack, chunks):
+    light = light_vae(48)
+    latents = torch.randn(1, 48, 7, 2, 3, generator=torch.Generator().manual_seed(3))
+    stream = pack.nodes.host.decode.LightDecoder(light)
+    frames = torch.cat([stream.decode(part) for part in latents.split(chunks, dim=2)])
+    assert frames.shape == (25, 32, 48, 3)
+    assert torch.equal(frames, light.decode(latents)[0])
 
 
 def test_a_chunk_depends_on_those_before_it(decoder, latents):

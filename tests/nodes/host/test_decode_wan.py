@@ -8,6 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
+from tests.nodes.twins import vae_of_22
+
 # on the CPU the difference is 0; a GPU may choose other convolution kernels for other chunk lengths
 TOLERANCE = 1e-5
 
@@ -33,6 +35,41 @@ def test_chunks_decode_to_the_frames_of_the_whole(decoder, tiny, latents, chunks
     whole = tiny.vae.decode(latents[:, :, : sum(chunks)])[0]
     assert whole.std() > 0.05
     torch.testing.assert_close(torch.cat(frames), whole, rtol=0, atol=TOLERANCE)
+
+
+@pytest.fixture(scope="module")
+def vae_22(tiny):
+    """A `VAE` of Wan 2.2's kind with narrow layers."""
+    return vae_of_22(tiny.vae)
+
+
+@pytest.fixture(scope="module")
+def latents_22() -> torch.Tensor:
+    return 2 * torch.randn(1, 48, 9, 2, 4, generator=torch.Generator().manual_seed(3))
+
+
+@pytest.mark.parametrize("chunks", [(9,), (8, 1), (1, 8), (3, 3, 3), (2, 1, 1, 5), (1, 1, 1, 1, 1)], ids=str)
+def test_chunks_of_the_wan_22_vae_decode_to_the_frames_of_the_whole(pack, vae_22, latents_22, chunks):
+    stream, parts = pack.nodes.host.decode.WanDecoder(vae_22), latents_22[:, :, : sum(chunks)].split(chunks, dim=2)
+    frames = [stream.decode(part) for part in parts]
+    assert [len(part) for part in frames] == [4 * chunks[0] - 3, *(4 * count for count in chunks[1:])]
+    assert frames[0].shape[1:] == (32, 64, 3)
+    whole = vae_22.decode(latents_22[:, :, : sum(chunks)])[0]
+    assert whole.std() > 0.01
+    torch.testing.assert_close(torch.cat(frames), whole, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("chunks", [(8, 1), (1, 2, 6), (2, 1, 6)], ids=str)
+def test_a_saved_decoder_of_the_wan_22_vae_goes_on_bit_for_bit(pack, vae_22, latents_22, tiny, chunks):
+    unbroken = pack.nodes.host.decode.WanDecoder(vae_22)
+    state = unbroken.state()
+    for part in latents_22.split(chunks, dim=2):
+        resumed = pack.nodes.host.decode.WanDecoder(vae_22)
+        resumed.restore(load(save(state)))
+        assert torch.equal(resumed.decode(part), unbroken.decode(part))
+        state = resumed.state()
+    with pytest.raises(ValueError, match="does not belong to this Wan VAE|decoded with another VAE"):
+        pack.nodes.host.decode.WanDecoder(tiny.vae).restore(state)
 
 
 @pytest.mark.parametrize("chunks", [(3, 3, 3), (1, 2, 6), (2, 1, 6)], ids=str)
@@ -101,8 +138,8 @@ def test_latents_that_do_not_fit_are_refused(decoder, latents, shape, problem):
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (lambda state: state.pop("carry.05"), "does not belong to a Wan 2.1 VAE"),
-        (lambda state: state.update({"carry.99": torch.zeros(1)}), "does not belong to a Wan 2.1 VAE"),
+        (lambda state: state.pop("carry.05"), "does not belong to this Wan VAE"),
+        (lambda state: state.update({"carry.99": torch.zeros(1)}), "does not belong to this Wan VAE"),
         (lambda state: state.update({"carry.05": state["carry.05"].half()}), "decoded in float16.*computes in float32"),
         (lambda state: state.update({"carry.05": state["carry.05"][:, :4]}), "decoded with another VAE: carry.05"),
         (lambda state: state.update({"carry.05": torch.zeros(0)}), "decoded with another VAE: carry.05"),

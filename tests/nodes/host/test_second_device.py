@@ -160,6 +160,55 @@ def test_a_loaded_model_goes_to_another_device_with_its_lora_and_precision(tiny,
     assert torch.equal(tiny.sample(model=on_cpu(chosen), length=12)[0], tiny.sample(model=original, length=12)[0])
 
 
+# -- MemFlow Load Control ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def steered(tiny, files):
+    """The tiny model with control weights beside it, and a control that steers all of a story."""
+    from safetensors.torch import save_file
+
+    from memflow_core.config import ModelConfig
+    from memflow_core.model import WanControl
+
+    torch.manual_seed(8)
+    first = tiny.model.model.diffusion_model.blocks[0]
+    dim, ffn_dim = first.modulation.shape[-1], first.ffn[0].out_features
+    config = ModelConfig(dim=dim, num_heads=first.self_attn.num_heads, num_layers=1, ffn_dim=ffn_dim, text_dim=dim)
+    weights = {name: tensor.detach().clone() for name, tensor in WanControl(config, 1, 96).state_dict().items()}
+    save_file(weights, files / "second_device_control.safetensors")
+    nodes = tiny.nodes.control
+    model = nodes.MemFlowLoadControl.execute(tiny.model, "second_device_control.safetensors").result[0]
+    pictures = torch.rand(60, 64, 64, 3, generator=torch.Generator().manual_seed(2))
+    return model, nodes.MemFlowControl.execute(tiny.vae, pictures, 1.0, "0s", "", "steer").result[0]
+
+
+def test_control_weights_go_to_another_device_with_their_model(tiny, steered, second, select):
+    original, control = steered
+    (chosen,) = select.SelectModelDeviceNode.execute(original, "gpu:1").result
+    ours, theirs = (tiny.nodes.host.control_of(model) for model in (original, chosen))
+    assert theirs.load_device == second and ours.load_device == CPU
+    assert_a_copy(theirs, ours)
+    on_cpu(theirs)
+    expected = tiny.sample(model=original, control=control)[0]
+    assert torch.equal(tiny.sample(model=on_cpu(chosen), control=control)[0], expected)
+    assert not torch.equal(expected, tiny.sample()[0])
+
+
+def test_control_weights_can_be_made_without_dynamic_memory(tiny, steered):
+    import comfy.model_patcher
+
+    original, control = steered
+    ours = tiny.nodes.host.control_of(original)
+    again = made_again(ours, disable_dynamic=True)
+    assert_a_copy(again, ours)
+    assert type(again) is comfy.model_patcher.ModelPatcher
+    # and once more from the copy, as of a model that was already made so
+    assert_a_copy(made_again(again), ours)
+    plain = original.clone(disable_dynamic=True)
+    assert torch.equal(*(tiny.sample(model=model, control=control)[0] for model in (plain, original)))
+
+
 # -- two devices at once ----------------------------------------------------------------------------------------------
 
 
@@ -265,6 +314,9 @@ class Patcher:
     def __init__(self, device: torch.device):
         self.load_device = self.device = device
         self.patcher = self
+
+    def is_dynamic(self) -> bool:
+        return False
 
     def loaded_size(self) -> int:
         return 1

@@ -39,6 +39,52 @@ def test_a_preset_that_would_ignore_an_archive_refuses_it(run, preset):
         run.memory_of({"preset": preset}, bank_keys="alone")
 
 
+def test_an_archive_of_keys_has_room(run):
+    wanted = {"archive": "keys", "archive_rule": "keys", "archive_gb": 12.5}
+    for preset in (CUSTOM, {"preset": "Story"}):
+        settings = run.memory_from_widgets({**preset, **wanted})
+        assert {name: getattr(settings, name) for name in wanted} == wanted
+        assert settings == run.memory_of(preset, **wanted)
+        # a number of JSON without a point
+        assert run.memory_from_widgets({**preset, **wanted, "archive_gb": 12}).archive_gb == 12
+
+
+@pytest.mark.parametrize("value", [0, -1.0, 0.05, 4097, "8", None, True, [8], float("nan"), float("inf")])
+def test_room_that_no_widget_takes_is_named(run, value):
+    with pytest.raises(ValueError, match="^memory archive_gb is .*, but must be a number from 0.1 to 4096"):
+        run.memory_from_widgets({**CUSTOM, "archive": "keys", "archive_gb": value})
+
+
+@pytest.mark.parametrize("others", [{}, {"archive": "latents", "bank_keys": "alone"}])
+def test_room_for_keys_that_are_not_kept_is_refused(run, others):
+    with pytest.raises(ValueError, match="archive_gb is 16.0, but archive is .*: set archive to 'keys'"):
+        run.memory_of({"preset": "Story"}, archive_gb=16.0, **others)
+
+
+def test_admission_and_look_ahead_go_with_a_preset_and_with_own_settings(run):
+    for preset in ({**CUSTOM, "retrieval": "similarity"}, {"preset": "Story"}, {"preset": "Sharper memory"}):
+        settings = run.memory_from_widgets({**preset, "admission": "novelty", "look_ahead": True})
+        assert (settings.admission, settings.look_ahead) == ("novelty", True)
+        assert settings == run.memory_of(preset, admission="novelty", look_ahead=True)
+        usual = run.memory_from_widgets({**preset, "admission": "clock", "look_ahead": False})
+        assert usual == run.memory_from_widgets(preset)
+
+
+@pytest.mark.parametrize("preset", ["Official MemFlow", "Window only"])
+@pytest.mark.parametrize("name, value", [("admission", "novelty"), ("look_ahead", True)])
+def test_a_preset_that_would_ignore_them_refuses_them(run, preset, name, value):
+    with pytest.raises(ValueError, match=f"^memory {name} is .*(choose|set) "):
+        run.memory_of({"preset": preset}, **{name: value})
+
+
+def test_the_plan_says_what_the_bank_does_otherwise(run):
+    said = [str(line) for line in run.told_of_memory(run.memory_of({"preset": "Story"}))]
+    assert said == []
+    both = run.memory_of({"preset": "Story"}, admission="novelty", look_ahead=True)
+    said = [str(line) for line in run.told_of_memory(both)]
+    assert len(said) == 2 and "look new" in said[0] and "no moments are kept" in said[1]
+
+
 def test_a_rule_without_an_archive_is_refused(run):
     with pytest.raises(ValueError, match="archive_rule is 'keys', but archive is 'off'"):
         run.memory_of({"preset": "Story"}, archive_rule="keys")
@@ -58,8 +104,14 @@ def test_a_rule_without_an_archive_is_refused(run):
         ("global_sink", 1),
         ("cache", "int4"),
         ("bank_keys", True),
-        ("archive", "keys"),
+        ("archive", "key"),
+        ("archive", True),
         ("archive_rule", None),
+        ("admission", "never"),
+        ("admission", None),
+        ("look_ahead", "on"),
+        ("look_ahead", 1),
+        ("look_ahead", None),
     ],
 )
 def test_a_value_that_no_widget_takes_is_named(run, name, value):

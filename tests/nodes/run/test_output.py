@@ -44,6 +44,14 @@ def events(tiny, monkeypatch):
     return sent
 
 
+def without_film(sent: list) -> list:
+    """Events but for the file that they name and how long it is by then."""
+    return [
+        (kind, {k: v for k, v in data.items() if k != "film"} if isinstance(data, dict) else data)
+        for kind, data in sent
+    ]
+
+
 def tags_of(path) -> dict:
     with av.open(path) as container:
         return dict(container.metadata)
@@ -67,7 +75,7 @@ def test_pictures_state_and_events_are_those_without_it(stream, written, overlap
     assert state.decoder.keys() == other.decoder.keys()
     assert all(torch.equal(state.decoder[name], other.decoder[name]) for name in state.decoder)
     assert all(torch.equal(state.stream.tensors[name], other.stream.tensors[name]) for name in state.stream.tensors)
-    assert json.dumps(sent, sort_keys=True) == json.dumps(sent_too, sort_keys=True)
+    assert json.dumps(without_film(sent), sort_keys=True) == json.dumps(without_film(sent_too), sort_keys=True)
     assert (frames_in(path) == frames_in(file)).all()
     assert tags_of(path)["memflow_played"] == tags_of(file)["memflow_played"]
     assert report["overlap"] == {"decode": False, "encode": False, "why": "it is switched off."}

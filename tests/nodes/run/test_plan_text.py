@@ -22,7 +22,7 @@ def read(pack):
 
 def test_what_people_read(read):
     shown = read(footprint(text=f"pin hero: 3s\n{STORY}"))
-    assert shown["summary"] == "59.81 s, 402 passes, about 10.2 GB of VRAM"
+    assert shown["summary"] == "59.81 s, about 10.2 GB of VRAM"
     assert shown["lines"] == [
         "59.81 s: 957 video frames in 80 chunks, 402 passes through the model.",
         "Prompts change at 10.31 s (recache), 20.06 s (cut), 40.31 s (recache).",
@@ -36,6 +36,13 @@ def test_what_people_read(read):
         "again."
     )
     assert read(footprint(memory, open_end=True))["lines"][-1].startswith("Archive: at most 27 moments, 10 MB of RAM")
+    keys = MemoryConfig(archive="keys")
+    assert read(footprint(keys))["lines"][-1] == "Archive: 27 moments at the end with their keys, 7.2 GB of RAM."
+    assert read(footprint(keys, open_end=True))["lines"][-1].startswith("Archive: at most 27 moments with their keys")
+    assert read(footprint(replace(keys, archive_gb=3)))["lines"][-1] == (
+        "Archive: at most 27 moments, 3.0 GB of RAM; archive_gb has room for the keys of 11, and others are read anew: "
+        "at most 9 passes."
+    )
     latent = read(footprint(streamed=False), named=False)["lines"]
     assert "(the model 2.6 GB, memory 4.6 GB, work" in latent[2] and "all pictures 4.3 GB" in latent[3]
 
@@ -51,9 +58,27 @@ def test_messages_say_in_english_what_the_lines_say(read):
         footprint(text=f"pin hero: 3s\n{STORY}", streamed=False),
         footprint(text="0s: a", frames=9),
         footprint(MemoryConfig(bank_keys="alone", archive="latents")),
+        footprint(MemoryConfig(archive="keys")),
+        footprint(MemoryConfig(archive="keys", archive_gb=1), open_end=True),
     ):
         shown = read(made)
         assert [filled(*message) for message in shown["said"]] == [shown["summary"], *shown["lines"]]
+
+
+def test_the_precision_and_the_device_are_named(pack):
+    run = pack.nodes.run
+    shown = run.plan_json(footprint(), computes="bfloat16")
+    assert shown["summary"] == "59.81 s, about 10.2 GB of VRAM (bfloat16)"
+    shown = run.plan_json(footprint(open_end=True), computes="float32", on_cpu=True)
+    assert shown["summary"].startswith("open end, about ") and shown["summary"].endswith("of RAM (float32 on the CPU)")
+    assert any("float32" in line and "CPU" in line for line in shown["lines"])
+
+
+def test_a_size_that_the_tiny_model_does_not_know_is_told(pack):
+    run = pack.nodes.run
+    assert run.tiny_size_messages(64, 64) == []
+    (told,) = run.tiny_size_messages(832, 480)
+    assert str(told) == "The tiny story model draws 64 x 64 pixels; at 832 x 480 it makes noise."
 
 
 def test_many_switches_are_told_as_a_number(read):

@@ -9,6 +9,7 @@ import pytest
 
 from memflow_core.config import MEMORIES, MemoryConfig
 from memflow_core.estimate import GB
+from memflow_core.profiles import PROFILES
 from tests.core.footprints import IN_BF16, IN_FP8, footprint
 
 DOCS = Path(__file__).resolve().parents[3] / "web" / "docs"
@@ -30,7 +31,7 @@ def test_a_preset_fits_on_the_card_that_it_names(presets):
         if preset.card_gb is not None:
             assert made.device_bytes + HEADROOM <= preset.card_gb * GB, name
             assert str(preset.card_gb) in f"{name} {preset.reason}"
-            assert ("load the model in FP8" in preset.reason) == preset.fp8_model
+            assert ("the model is loaded in FP8" in preset.reason) == preset.fp8_model
 
 
 def test_the_size_that_the_models_were_trained_with_fits_on_small_cards(presets):
@@ -66,6 +67,8 @@ def test_the_words_of_a_memory_name_its_values(pack):
         "window 9, sink 3, bank 3 by prompt, a moment offered every 3 chunks, each head reads 3 of 6"
     )
     assert words(MEMORIES["Window only"]) == "window 9, no sink, no bank"
+    assert words(PROFILES["LongLive 2"].memory) == "window 16, sink 8, bank 8 by shots"
+    assert words(PROFILES["Reward Forcing"].memory) == "window 6, sink 3 as an average, no bank"
 
 
 def test_the_help_pages_say_what_presets_set(pack, presets):

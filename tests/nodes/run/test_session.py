@@ -25,10 +25,14 @@ def test_a_run_is_listed_until_it_ends_however_it_ends(tiny):
     live, page = tiny.nodes.run.live, tiny.nodes.host.Page()
     page.prompt_id, page.node_id = "prompt", "3"
     runs, control = live.LiveRuns(), live.LiveControl()
-    with pytest.raises(KeyError), runs.listed(page, control):
+    grid = tiny.nodes.run.request.ChunkGrid(3, 16.0)
+    events = tiny.nodes.run.events.RunEvents(page, tiny.nodes.run.events.MemoryLog(grid), "prompt", 0)
+    with pytest.raises(KeyError), runs.listed(control, events):
         assert runs.find("prompt", "3") is control and runs.find("prompt", "4") is None
+        (now,) = runs.now()
+        assert (now["prompt_id"], now["node"], now["state"]) == ("prompt", "3", control.state())
         raise KeyError
-    assert runs.find("prompt", "3") is None and control.state()["ended"]
+    assert runs.find("prompt", "3") is None and control.state()["ended"] and runs.now() == []
 
 
 def test_one_call_informs_progress_bar_preview_and_page(tiny, monkeypatch):
