@@ -10,8 +10,8 @@ Body    `{"schedule": text, "length": 81, "fps": 16, "width": 832, "height": 480
         `"streamed"`, false where the run ends in a latent; `"story"`, which one of a MemFlow JSONL, 1; `"model_name"`
         and `"lora_name"` as a loader has them, which stand for a profile; `"profile"`, one by its name;
         `"chunk_frames"` and `"first_steps"` as MemFlow Model Profile has them; `"shift"`; `"control"`, a list of what
-        MemFlow Control nodes have, `{"start": "0s", "end": "10s", "strength": 1.0, "use": "steer"}`, and
-        `"control_weights"`, false where no MemFlow Load Control stands behind the model. Ranges are those of the
+        MemFlow Control nodes have, `{"start": "0s", "end": "10s", "strength": 1.0, "use": "steer"}`, with
+        `"masked"`, true where a mask is connected; `"control_weights"`, false where no MemFlow Load Control stands behind the model. Ranges are those of the
         nodes' widgets. `"graph"`, a prompt as ComfyUI's own API takes it, and `"node"`, the id of its sampling node:
         then the plan says what of it is kept.
 Answer  `{"summary": line, "lines": [line, ...], "said": [...], "plan": {...}, "chunk_frames": 3, "controls": []}`.
@@ -82,7 +82,7 @@ REQUIRED = ("schedule", "length", "fps", "width", "height", "steps")
 OPTIONAL = {"global_prompt": "", "memory": None, "model": USUAL, "weights": "model", "streamed": True, "story": 1}
 OPTIONAL |= {"model_name": "", "lora_name": "", "profile": AUTO, "chunk_frames": 0, "first_steps": "", "shift": 5.0}
 OPTIONAL |= {"graph": None, "node": "", "control": (), "control_weights": True}
-CONTROL = {"start": "0s", "end": "", "strength": 1.0, "use": USES[0]}
+CONTROL = {"start": "0s", "end": "", "strength": 1.0, "use": USES[0], "masked": False}
 MOST_CONTROLS = 1000
 USAGE = f"the body must be a JSON object with {', '.join(REQUIRED)}."
 
@@ -170,7 +170,7 @@ def _controls(asked: Sequence[dict[str, Any]]) -> list[PlannedControl]:
     found = []
     for one in asked:
         one = CONTROL | one
-        check_use(one["use"], one["strength"])
+        check_use(one["use"], one["strength"], masked=one["masked"])
         found.append(PlannedControl(float(one["strength"]), one["use"], stretch_of(one["start"], one["end"])))
     return found
 
@@ -235,6 +235,7 @@ def _check_controls(asked: dict[str, Any]) -> None:
         one = CONTROL | one
         for name in ("start", "end"):
             _check(name, one, isinstance(one[name], str), "a text, such as 10s")
+        _check("masked", one, isinstance(one["masked"], bool), "true or false")
         _check("use", one, one["use"] in USES, f"one of {', '.join(USES)}")
         allowed = _is_number(one["strength"]) and 0 <= one["strength"] <= MOST_STRENGTH
         _check("strength", one, allowed, f"from 0 to {MOST_STRENGTH:g}")

@@ -14,7 +14,7 @@ from ...memflow_core.config import SamplingConfig
 from ...memflow_core.profiles import AUTO, PROFILES, pick, signs_of_name
 from ...memflow_core.schedule import read_story
 from .. import host
-from ..run import is_link, node_of, parse_steps
+from ..run import check_use, is_link, node_of, parse_steps
 from .bodies import BadBody
 from .plan import check_runs, read_plan
 
@@ -33,7 +33,7 @@ def refusal(graph: Any, node_id: str) -> str | None:
     """Why a sampling node of a graph cannot be run, in one sentence; None where that is not known before it does."""
     try:
         story = _Asked(graph, node_id)
-        if (said := _refused_steps(story)) is not None:
+        if (said := _refused_steps(story) or _refused_controls(story)) is not None:
             return said
         asked, is_model_known = story.plan()
         asked = read_plan(asked)
@@ -54,6 +54,19 @@ def _refused_steps(story: _Asked) -> str | None:
     try:
         if steps is not None:
             SamplingConfig(parse_steps(steps))
+    except ValueError as error:
+        return host.sentence(error)
+    return None
+
+
+def _refused_controls(story: _Asked) -> str | None:
+    """What is wrong with a control by itself, in a story that goes on from a state too."""
+    try:
+        for one in story.controls():
+            if isinstance(one["strength"], (int, float)):
+                check_use(one["use"], one["strength"], masked=one["masked"])
+    except _UnknownError:
+        return None
     except ValueError as error:
         return host.sentence(error)
     return None
@@ -171,9 +184,11 @@ class _Asked:
             raise _UnknownError
         return {name.removeprefix(NESTED): self._value(source, name) for name in source["inputs"]}
 
-    def _controls(self) -> list[dict[str, Any]]:
+    def controls(self) -> list[dict[str, Any]]:
+        """As a plan's body has them. Raises _UnknownError."""
         nodes = self._chain(self._source(self._sampler, "control"), "MemFlowControl", "control")
-        return [{name: self._value(node, name) for name in ("start", "end", "strength", "use")} for node in nodes]
+        names = ("start", "end", "strength", "use")
+        return [{n: self._value(node, n) for n in names} | {"masked": "mask" in node["inputs"]} for node in nodes]
 
     def _model(self) -> tuple[dict[str, Any], bool]:
         """What the plan has of the model, and whether its profile is known."""
@@ -195,7 +210,7 @@ class _Asked:
             raise _UnknownError
         loaded = any(one["class_type"] == "MemFlowLoadControl" for one in path)
         has_weights = loaded or node is None or node["class_type"] not in LOADERS
-        return asked | {"control": self._controls(), "control_weights": has_weights}, is_known
+        return asked | {"control": self.controls(), "control_weights": has_weights}, is_known
 
     def _loaded(self, loader: Mapping[str, Any] | None) -> tuple[dict[str, Any], bool]:
         """The same of the node that loads the model."""

@@ -263,6 +263,8 @@ REFUSED_PICTURES = {
     "a mask of NaN": (pictures(2), {"mask": torch.full((1, 4, 4), torch.nan)}, "mask holds NaN"),
     "a mask of colours": (pictures(2), {"mask": torch.zeros(1, 3, 4, 4)}, "mask has shape"),
     "more than all of it": (pictures(2), {"use": "remake", "strength": 2.0}, "has strength 2, but"),
+    "stronger than any": (pictures(2), {"strength": 11.0}, "from 0 to 10"),
+    "weaker than none": (pictures(2), {"strength": -1.0}, "from 0 to 10"),
     "a mask to remake": (pictures(2), {"use": "remake", "mask": torch.ones(1, 4, 4)}, "has a mask, but"),
     "no time": (pictures(2), {"start": "soon"}, "is no time"),
     "an end that is none": (pictures(2), {"end": "10x"}, "unknown"),

@@ -94,6 +94,18 @@ test("controls are read in their order, and whether control weights stand behind
   assert.ok(!("control" in free) && !("control_weights" in free));
 });
 
+test("a control with a mask says so, and one whose mask is not connected does not", () => {
+  const home = graph();
+  const read = (mask) => {
+    const inputs = { mask, pictures: null, control: null };
+    const one = node(home, "MemFlowControl", { strength: 1, start: "0s", end: "", use: "remake" }, inputs);
+    return planRequest(sampler(home, { schedule: [schedule(home), 0], control: [one, 0] })).body.control;
+  };
+  const values = { start: "0s", end: "", strength: 1, use: "remake" };
+  assert.deepEqual(read([node(home, "LoadImageMask"), 0]), [{ ...values, masked: true }]);
+  assert.deepEqual(read(null), [values]);
+});
+
 test("controls of which the page does not know a value wait for the run", () => {
   const home = graph();
   const other = node(home, "Other");

@@ -43,6 +43,13 @@ def test_a_plan_counts_seconds_passes_and_bytes(ask):
     assert not any("Control" in line or "pictures:" in line for line in free["lines"])
 
 
+def test_a_mask_costs_nothing_more(ask):
+    # both clips of a control are encoded, masked or not
+    for use in ("steer", "show"):
+        free, masked = (ask({"use": use, "masked": value})[1] for value in (False, True))
+        assert masked == free
+
+
 @pytest.mark.parametrize(
     ("profile", "width", "height", "blocks"),
     [("MemFlow", 832, 480, 15), ("Krea Realtime 14B", 832, 480, 8)],
@@ -90,6 +97,7 @@ REFUSED = {
     "an end before the start": ([{"start": "3s", "end": "2s"}], {}, "let it end after it starts"),
     "no time": ([{"start": "soon"}], {}, "is no time"),
     "more than all": ([{"use": "remake", "strength": 2}], {}, "its strength is at most 1"),
+    "a mask on what is remade": ([{"use": "remake", "masked": True}], {}, "takes no mask"),
     "one step": ([{"use": "remake"}], {"steps": "1000"}, "use at least 2 steps"),
     "a share of an open story": ([{"start": "50%"}], {"length": 0}, "the length of the story is open"),
 }
@@ -105,9 +113,10 @@ def test_what_cannot_be_steered_is_said_before_the_run(ask, name):
 @pytest.mark.parametrize(
     "control",
     [5, "0s", {}, [5], [{"from": "0s"}], [{"start": 5}], [{"end": None}], [{"use": "dance"}], [{"use": ["steer"]}]]
+    + [[{"masked": value}] for value in (1, "true", None, ["5", 0])]
     + [[{"strength": value}] for value in ("1", -1, 11, True, None, float("nan"), 10**400)]
     + [[{}] * 1001],
 )  # fmt: skip
 def test_a_body_of_another_form_is_refused(ask, control):
     status, answer = ask(control=control)
-    assert status == 400 and answer["error"].startswith(("control", "start", "end", "use", "strength"))
+    assert status == 400 and answer["error"].startswith(("control", "start", "end", "use", "strength", "masked"))

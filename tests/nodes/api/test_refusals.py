@@ -120,6 +120,18 @@ REFUSED = [
     ("an open end in percent", lambda: streamed(graph("0s: a robot\n50%: a cat"), length=0), "50 %"),
     ("controls that overlap", lambda: steerable(graph(controls=({"end": "2s"}, {"start": "1s"}))), "let one end"),
     ("control without weights", lambda: graph(controls=({},)), "MemFlow Load Control"),
+    ("a mask on what is remade", lambda: graph(controls=({"use": "remake", "mask": ["5", 0]},)), "takes no mask"),
+    ("too strong a remake", lambda: graph(controls=({"use": "remake", "strength": 2.0},)), "at most 1"),
+    (
+        "the same behind a state",
+        lambda: graph(controls=({"use": "remake", "strength": 2.0},), state=["7", 0]),
+        "at most 1",
+    ),
+    (
+        "a linked strength that is too high",
+        lambda: linked(graph(controls=({},)), "c0", "strength", "PrimitiveFloat", value=11.0),
+        "from 0 to 10",
+    ),
     ("a value of a primitive", lambda: linked(graph(), SAMPLER, "length", "PrimitiveInt", value=0), "length is 0"),
     (
         "a text of a primitive",

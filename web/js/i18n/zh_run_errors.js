@@ -101,6 +101,7 @@ export const RUN_ERRORS = {
   "the run needs about {0} of VRAM beside all weights, but ComfyUI can free no more than {1} on this device: {2}.":
     "除所有权重外，运行还需要约 {0} 显存，但 ComfyUI 在此设备上最多只能腾出 {1}：{2}。",
   // nodes/run/control_plan.py
+  "a control has strength {0}, but the strength must be from 0 to {1}.": "某个控制的强度为 {0}，但强度必须在 0 到 {1} 之间。",
   "has strength {0}": "强度为 {0}",
   "has a mask": "带有遮罩",
   "a control that is to {0} pictures {1}, but its strength is at most 1 and it takes no mask: choose another use, or change that.":

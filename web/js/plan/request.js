@@ -106,7 +106,8 @@ function controlOf(sampler) {
   for (let node = inputSource(sampler, "control"); node; node = inputSource(node, "control")) {
     if (node.comfyClass !== CONTROL || control.length === MOST_CONTROLS) throw fromElsewhere(say("The control"));
     const source = node;
-    control.unshift(Object.fromEntries(CONTROL_VALUES.map((name) => [name, knownValue(source, name)])));
+    const values = Object.fromEntries(CONTROL_VALUES.map((name) => [name, knownValue(source, name)]));
+    control.unshift(inputSource(source, "mask") ? { ...values, masked: true } : values);
   }
   if (!control.length) return {};
   return { control, control_weights: modelPath(sampler).some(({ comfyClass }) => comfyClass === LOAD_CONTROL) };
