@@ -11,9 +11,9 @@ Body    `{"schedule": text, "length": 81, "fps": 16, "width": 832, "height": 480
         and `"lora_name"` as a loader has them, which stand for a profile; `"profile"`, one by its name;
         `"chunk_frames"` and `"first_steps"` as MemFlow Model Profile has them; `"shift"`; `"control"`, a list of what
         MemFlow Control nodes have, `{"start": "0s", "end": "10s", "strength": 1.0, "use": "steer"}`, with
-        `"masked"`, true where a mask is connected; `"control_weights"`, false where no MemFlow Load Control stands behind the model. Ranges are those of the
-        nodes' widgets. `"graph"`, a prompt as ComfyUI's own API takes it, and `"node"`, the id of its sampling node:
-        then the plan says what of it is kept.
+        `"masked"`, true where a mask is connected; `"control_weights"`, false where no MemFlow Load Control stands
+        behind the model. Ranges are those of the nodes' widgets. `"graph"`, a prompt as ComfyUI's own API takes it,
+        and `"node"`, the id of its sampling node: then the plan says what of it is kept.
 Answer  `{"summary": line, "lines": [line, ...], "said": [...], "plan": {...}, "chunk_frames": 3, "controls": []}`.
         `plan` is what a node's report has as `estimate`, made from the model's usual sizes; `chunk_frames` the latent
         frames of a chunk; `controls` where each stands, `{"number": 1, "use": "steer", "strength": 1.0, "start_s": 0.0,

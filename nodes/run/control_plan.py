@@ -50,7 +50,9 @@ def check_use(use: str, strength: float, masked: bool = False) -> None:
     """Raise ValueError, in one sentence, for a strength out of range, and for what is not remade."""
     # ComfyUI looks at the range of a widget's value, not of a linked one
     if not 0 <= strength <= MOST_STRENGTH:
-        raise ValueError(f"a control has strength {show(strength)}, but the strength must be from 0 to {MOST_STRENGTH:g}.")
+        raise ValueError(
+            f"a control has strength {show(strength)}, but the strength must be from 0 to {MOST_STRENGTH:g}."
+        )
     if use == REMAKE and (strength > 1 or masked):
         found = f"has strength {strength:g}" if strength > 1 else "has a mask"
         raise ValueError(

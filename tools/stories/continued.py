@@ -38,9 +38,11 @@ FROM_PICTURES = f"""\
 19.5s: the cat returns to the beach"""
 PICTURES_FRAMES = 372
 
-SMALL_SCHEDULE = (450, 432)
-# of a schedule above a sampling node, which Nodes 2.0 draws some 60 px higher
-GROUP_HEIGHT = 1480
+SMALL_SCHEDULE = (360, 410)
+# three films beside one another
+FILM_SIZE, FILM_APART = (380, 760), 400
+# of groups
+GROUP_HEIGHT = 1055
 
 LIVE = "0s: a robot walks across the meadow"
 
@@ -50,10 +52,10 @@ BRANCH_NOTE = """\
 **Run** makes a beginning, and two videos that go on from its last moment. Nothing of the beginning is made twice: \
 change an ending's prompt or seed, run again, and only that ending is made anew.
 
-- Each ending has the whole schedule, from the start of the story; its `length` counts the frames to add.
-- **Save State** keeps the moment in `output/memflow_states`. Another day, put **MemFlow Load State** in the place of \
-*Beginning*: connect its `state` to both endings, with the same model, size and steps.
-- `content`: *compact* is small and very near; *exact* is gigabytes at 832 x 480, and the same bit by bit."""
+- Each ending has the whole schedule, from the start of the story; its *length* counts the frames to add.
+- **Save State** keeps the moment in *output/memflow_states*. Another day, put **MemFlow Load State** in the place of \
+*Beginning*: connect its *state* to both endings, with the same model, size and steps.
+- *content*: *compact* is small and very near; *exact* is gigabytes at 832 x 480, and the same bit by bit."""
 
 PICTURE_NOTE = """\
 ## A story from pictures
@@ -65,22 +67,22 @@ PICTURE_NOTE = """\
 is to have its looks.
 - Each takes a text that says what its picture shows.
 
-**Your own picture**: add ComfyUI's *Load Image*, connect it to `images` in the place of a drawn one, and say what it \
+**Your own picture**: add ComfyUI's *Load Image*, connect it to *images* in the place of a drawn one, and say what it \
 shows. The tiny model only knows its own cartoons. For real weights take the loaders and sizes of *official_story*; \
 what looks like the model's own pictures works best."""
 
 LIVE_NOTE = """\
 ## Direct a story while it plays
 
-**Run** starts a story without an end (`length` 0). Then, on *Stream to Video*:
+**Run** starts a story without an end (*length* 0). Then, on *Stream to Video*:
 
 - write what happens next, for example *a cat walks into the city*, and press Enter: it starts with the next chunk;
 - **Pause** while you think; **Finish now** ends the video and keeps all of it.
 
 *What was played* is the story as you directed it. Put it into the Prompt Schedule: with the same seed it plays again. \
-Programs do the same over HTTP: `POST /memflow/live/{prompt_id}/{node_id}`.
+Programs do the same over HTTP: *POST /memflow/live/{prompt_id}/{node_id}*.
 
-`clip` has to be connected, or the box takes no prompts."""
+*clip* has to be connected, or the box takes no prompts."""
 
 CHINESE_BRANCH_NOTE = """\
 ## 一个开头，两个结局
@@ -89,10 +91,10 @@ CHINESE_BRANCH_NOTE = """\
 再次运行，\
 只有那个结局会重新生成。
 
-- 每个结局都有从故事开头起的完整调度；它的 `length` 是要增加的帧数。
-- **保存状态**把这一刻保存在 `output/memflow_states`。以后可以用 **MemFlow 加载状态**代替 *Beginning*：把它的 `state` \
+- 每个结局都有从故事开头起的完整调度；它的 *length* 是要增加的帧数。
+- **保存状态**把这一刻保存在 *output/memflow_states*。以后可以用 **MemFlow 加载状态**代替 *Beginning*：把它的 *state* \
 接到两个结局，使用同样的模型、大小和步数。
-- `content`：*compact* 很小，结果非常接近；*exact* 在 832 x 480 下有数 GB，结果逐位相同。"""
+- *content*：*compact* 很小，结果非常接近；*exact* 在 832 x 480 下有数 GB，结果逐位相同。"""
 
 CHINESE_PICTURE_NOTE = """\
 ## 从图像开始的故事
@@ -103,62 +105,60 @@ CHINESE_PICTURE_NOTE = """\
 - **记忆图像**：这一张在记忆库中等待。故事从未展示过它的机器人；后来走进来的那个应当有它的外观。
 - 每张都附一段文本，说明图像中有什么。
 
-**用你自己的图像**：添加 ComfyUI 的*加载图像*，接到 `images` 代替画出的图像，并说明其中有什么。\
+**用你自己的图像**：添加 ComfyUI 的*加载图像*，接到 *images* 代替画出的图像，并说明其中有什么。\
 微型模型只认识它自己的卡通。\
 真正的权重请用 *official_story* 的加载器和大小；看起来像模型自己画面的图像效果最好。"""
 
 CHINESE_LIVE_NOTE = """\
 ## 边播放边导演故事
 
-按**运行**开始一个没有结尾的故事（`length` 为 0）。然后在*流式生成视频*上：
+按**运行**开始一个没有结尾的故事（*length* 为 0）。然后在*流式生成视频*上：
 
 - 写接下来发生什么，例如 *a cat walks into the city*，再按 Enter：它从下一块开始；
 - **暂停**，慢慢想；**立即结束**会结束视频并保留全部内容。
 
 *What was played* 是你导演的故事。把它放进提示词调度：用相同的种子会再次得到同样的视频。程序也能通过 HTTP 做到：\
-`POST /memflow/live/{prompt_id}/{node_id}`。
+*POST /memflow/live/{prompt_id}/{node_id}*。
 
-必须连接 `clip`，否则输入框不接受提示词。"""
+必须连接 *clip*，否则输入框不接受提示词。"""
 
 
 def continue_and_branch() -> WorkflowSpec:
-    tiny = tiny_model_node((40, 50))
-    schedule = schedule_node(tiny["clip"], BEGINNING, (420, 50), "Beginning: prompts", SMALL_SCHEDULE)
-    memory = Node("MemFlowMemory", (40, 600), MEMORY_SIZE)
+    tiny = tiny_model_node((40, 20))
+    schedule = schedule_node(tiny["clip"], BEGINNING, (40, 518), "Beginning: prompts", SMALL_SCHEDULE)
+    memory = Node("MemFlowMemory", (420, 940), MEMORY_SIZE)
     first = tiny_video_node(
         tiny,
         schedule["schedule"],
         name="beginning",
         length=BEGINNING_FRAMES,
-        at=(420, 600),
-        size=NARROW_STREAM_SIZE,
+        at=(800, 20),
+        size=FILM_SIZE,
         memory=memory["memory"],
         title="Beginning",
     )
     saved_values = {"state": first["state"], "filename_prefix": "continue_and_branch"}
-    saved = Node("MemFlowSaveState", (40, 836), (320, 130), saved_values)
-    nodes, groups = [tiny, schedule, memory, first, saved], [Group("The beginning", (400, -30, 490, GROUP_HEIGHT))]
+    saved = Node("MemFlowSaveState", (800, 932), (FILM_SIZE[0], 130), saved_values)
+    nodes = [tiny, schedule, memory, first, saved]
     for number, (name, ending) in enumerate(ENDINGS.items(), start=1):
-        title, left = name.replace("_", " ").capitalize(), 420 + 520 * number
+        title, top = name.replace("_", " ").capitalize(), 20 + 460 * (number - 1)
         prompts = f"{BEGINNING}\n{ending}"
-        schedule = schedule_node(tiny["clip"], prompts, (left, 50), f"{title}: prompts", SMALL_SCHEDULE)
+        schedule = schedule_node(tiny["clip"], prompts, (420, top), f"{title}: prompts", SMALL_SCHEDULE)
         video = tiny_video_node(
             tiny,
             schedule["schedule"],
             name=name,
             length=ENDING_FRAMES,
-            at=(left, 600),
-            size=NARROW_STREAM_SIZE,
+            at=(800 + FILM_APART * number, 20),
+            size=FILM_SIZE,
             state=first["state"],
             title=title,
         )
         nodes += [schedule, video]
-        groups.append(Group(title, (left - 20, -30, 490, GROUP_HEIGHT)))
     return WorkflowSpec(
         "continue_and_branch",
         nodes,
-        (Note(BRANCH_NOTE, CHINESE_BRANCH_NOTE, (40, 220), (320, 310)),),
-        groups,
+        (Note(BRANCH_NOTE, CHINESE_BRANCH_NOTE, (40, 168), (360, 300)),),
         scale=0.6,
     )
 
@@ -168,27 +168,27 @@ def picture_to_story() -> WorkflowSpec:
     drawing, texts, pictures = _draw_pictures(tiny)
     size = {"width": TINY["width"], "height": TINY["height"]}
     start_values = {"vae": tiny["vae"], "conditioning": texts[0], "images": pictures[0], **size}
-    start = Node("MemFlowStartImages", (1440, 50), (300, 200), start_values)
+    start = Node("MemFlowStartImages", (1060, 540), (400, 200), start_values)
     remember_values = {"vae": tiny["vae"], "conditioning": texts[1], "images": pictures[1], "state": start["state"]}
-    remember = Node("MemFlowRememberImages", (1440, 350), (300, 150), remember_values | size)
-    schedule = schedule_node(tiny["clip"], FROM_PICTURES, (1780, 50), "Story: prompts", (400, 440))
-    memory = Node("MemFlowMemory", (1440, 620), MEMORY_SIZE)
+    remember = Node("MemFlowRememberImages", (1060, 816), (400, 150), remember_values | size)
+    schedule = schedule_node(tiny["clip"], FROM_PICTURES, (1060, 50), "Story: prompts", (400, 440))
+    memory = Node("MemFlowMemory", (40, 868), MEMORY_SIZE)
     video = tiny_video_node(
         tiny,
         schedule["schedule"],
         name="picture_to_story",
         length=PICTURES_FRAMES,
-        at=(2220, 50),
+        at=(1480, 50),
         size=NARROW_STREAM_SIZE,
         memory=memory["memory"],
         state=remember["state"],
     )
     groups = (
-        Group("Two pictures (in the place of your own)", (400, -30, 1000, 1020)),
-        Group("The story that knows them", (1420, -30, 1290, 1020)),
+        Group("Two pictures (in the place of your own)", (380, -30, 640, GROUP_HEIGHT)),
+        Group("The story that knows them", (1040, -30, 910, GROUP_HEIGHT)),
     )
     nodes = [tiny, *drawing, start, remember, schedule, memory, video]
-    note = Note(PICTURE_NOTE, CHINESE_PICTURE_NOTE, (40, 220), (320, 300))
+    note = Note(PICTURE_NOTE, CHINESE_PICTURE_NOTE, (40, 198), (320, 300))
     return WorkflowSpec("picture_to_story", nodes, (note,), groups, scale=0.6)
 
 
@@ -196,24 +196,23 @@ def _draw_pictures(tiny: Node) -> tuple[list[Node], list[Output], list[Output]]:
     """Return nodes that draw the pictures of CASTING, the conditionings of their prompts, and the pictures."""
     nodes, texts, schedule = [], [], None
     for number, (use, prompt, start, _) in enumerate(CASTING):
-        text = text_node(tiny["clip"], prompt, (420, 50 + 210 * number), f"What it shows ({use})")
+        text = text_node(tiny["clip"], prompt, (40, 548 + 160 * number), f"What it shows ({use})")
         values = {"conditioning": text["CONDITIONING"], "start": start, "switch": "cut"}
         before = {"schedule": schedule} if schedule else {}
-        segment = Node("MemFlowPromptSegment", (760, 50 + 210 * number), (280, 165), values | before)
+        segment = Node("MemFlowPromptSegment", (400, 50 + 215 * number), (280, 165), values | before)
         schedule = segment["schedule"]
         nodes += [text, segment]
         texts.append(text["CONDITIONING"])
     sampler_values = {"model": tiny["model"], "schedule": schedule, **TINY, "seed": 3, "length": CASTING_FRAMES}
     # tall, since it grows: it shows its plan and what it remembered
-    sampler = Node("MemFlowSampler", (1080, 50), (300, 510), sampler_values, "Draw two pictures")
-    decoded = Node("VAEDecode", (420, 470), (300, 46), {"samples": sampler["latent"], "vae": tiny["vae"]})
+    sampler = Node("MemFlowSampler", (700, 50), (300, 510), sampler_values, "Draw two pictures")
+    decoded = Node("VAEDecode", (700, 671), (300, 46), {"samples": sampler["latent"], "vae": tiny["vae"]})
     nodes += [sampler, decoded]
     pictures = []
     for number, (use, *_, frame) in enumerate(CASTING):
-        left = 420 + 280 * number
         values = {"image": decoded["IMAGE"], "batch_index": frame}
-        picture = Node("ImageFromBatch", (left, 570), (230, 82), values, f"Picture to {use}")
-        nodes += [picture, Node("PreviewImage", (left, 700), (230, 270), {"images": picture["IMAGE"]})]
+        picture = Node("ImageFromBatch", (700, 775 + 140 * number), (300, 82), values, f"Picture to {use}")
+        nodes += [picture, Node("PreviewImage", (400, 480 + 280 * number), (280, 230), {"images": picture["IMAGE"]})]
         pictures.append(picture["IMAGE"])
     return nodes, texts, pictures
 

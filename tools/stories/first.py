@@ -54,11 +54,11 @@ def tiny_story() -> WorkflowSpec:
     hint = Note(
         "Change a line, and press Run; or write below the film what happens next, while it is made. The model knows a "
         "robot, a cat, a ghost and a bird, in the meadow, on the beach, in the city and in the snow.\n\n"
-        "`[cut]` starts a new shot: without one, the tiny model lets a robot that stands there stand on, though it is "
+        "*[cut]* starts a new shot: without one, the tiny model lets a robot that stands there stand on, though it is "
         "told to wave.",
         "改一行文字，再按“运行”；或在生成时，在影片下方写接下来发生什么。模型认识机器人（robot）、猫（cat）、幽灵（ghost）和鸟"
         "（bird），场景有草地（meadow）、海滩（beach）、城市（city）和雪地（snow）。提示词请用英文写。\n\n"
-        "`[cut]` 开始新镜头：没有它，站着不动的机器人即使被要求挥手，也会继续站着。",
+        "*[cut]* 开始新镜头：没有它，站着不动的机器人即使被要求挥手，也会继续站着。",
         (360, 620),
         (520, 110),
         "Try",
@@ -67,30 +67,30 @@ def tiny_story() -> WorkflowSpec:
 
 
 def node_by_node() -> WorkflowSpec:
-    tiny = tiny_model_node((60, 20))
+    tiny = tiny_model_node((40, 20))
     nodes, schedule = [tiny], None
     for number, (start, words) in enumerate(SEGMENTS):
-        left = 400 + 330 * number
-        prompt = text_node(tiny["clip"], words, (left, 20), f"Prompt {number + 1}")
+        top = 20 + 220 * number
+        prompt = text_node(tiny["clip"], words, (340, top), f"Prompt {number + 1}")
         before = {"schedule": schedule} if schedule else {}
         values = {"conditioning": prompt["CONDITIONING"], "start": start, **before}
-        segment = Node("MemFlowPromptSegment", (left + 20, 190), (270, 170), values)
+        segment = Node("MemFlowPromptSegment", (660, top), (270, 170), values)
         schedule = segment["schedule"]
         nodes += [prompt, segment]
-    memory = Node("MemFlowMemory", (1080, 430), MEMORY_SIZE)
+    memory = Node("MemFlowMemory", (40, 458), MEMORY_SIZE)
     video = tiny_video_node(
-        tiny, schedule, name="node_by_node", length=SEGMENTS_FRAMES, at=(1420, 20), memory=memory["memory"]
+        tiny, schedule, name="node_by_node", length=SEGMENTS_FRAMES, at=(950, 20), memory=memory["memory"]
     )
     note = Note(
         "## A schedule, node by node\n\n"
-        "Each **Prompt Segment** takes any `CONDITIONING` and the time from which it holds. Chain as many as you like, "
+        "Each **Prompt Segment** takes any *CONDITIONING* and the time from which it holds. Chain as many as you like, "
         "in the order of the story. Texts may come from other nodes, times may be converted to inputs.\n\n"
         "The same story as text: *MemFlow Prompt Schedule*.",
         "## 逐个节点搭建的调度\n\n"
-        "每个**提示词分段**接受任意 `CONDITIONING`，以及它从何时起生效。想接多少就接多少，按故事的顺序相连。"
+        "每个**提示词分段**接受任意 *CONDITIONING*，以及它从何时起生效。想接多少就接多少，按故事的顺序相连。"
         "文本可以来自其他节点，时间也可以转换为输入。\n\n"
         "用文本写同样的故事：*MemFlow 提示词调度*。",
-        (40, 190),
-        (300, 205),
+        (40, 168),
+        (COLUMN, 240),
     )
     return WorkflowSpec("node_by_node", (*nodes, memory, video), (note,))

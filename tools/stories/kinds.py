@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ..workflow_graph import Node, Note, WorkflowSpec
 from .models import CAUSAL_FORCING, LONGLIVE_2, TEXT_ENCODER, VAE, VAE_22, ModelFile, loaders, model_table
-from .parts import STREAM_SIZE, schedule_node
+from .parts import LOADER_COLUMN, MIDDLE, RIGHT, STREAM_SIZE, schedule_node
 from .real import KEEPER, STYLE, TOWER
 
 FRAMEWISE_TEXT = f"""\
@@ -28,7 +28,7 @@ def causal_framewise() -> WorkflowSpec:
         "first picture is there at once. Download the files, press R and **Run**.\n\n"
         f"{model_table((CAUSAL_FORCING, TEXT_ENCODER, VAE))}\n\n"
         "- **Load Model** finds the profile by the file's name, and shows it: chunk, steps, memory.\n"
-        "- **Stream to Video**: `steps` as they are leave the step lists to the profile.\n"
+        "- **Stream to Video**: *steps* as they are leave the step lists to the profile.\n"
         "- The model was trained on clips of 5 seconds.\n"
         "- ComfyUI's own repack works as well, by its *Load Diffusion Model*.\n\n"
         "It was not run with these weights here, only with a small twin of them.",
@@ -37,12 +37,12 @@ def causal_framewise() -> WorkflowSpec:
         "再按**运行**。\n\n"
         f"{model_table((CAUSAL_FORCING, TEXT_ENCODER, VAE), chinese=True)}\n\n"
         "- **加载模型**根据文件名找到模型配置并显示出来：块、步数、记忆。\n"
-        "- **流式生成视频**：`steps` 保持不变，步数就由模型配置决定。\n"
+        "- **流式生成视频**：*steps* 保持不变，步数就由模型配置决定。\n"
         "- 模型用 5 秒的片段训练。\n"
         "- ComfyUI 自己的重新打包版本也可以，用它的 *UNet加载器*。\n\n"
         "这里没有用这些权重运行过，只用了结构相同的小模型。",
         (40, 20),
-        (408, 450),
+        (LOADER_COLUMN, 460),
     )
     size = {"width": 832, "height": 480, "length": 81, "fps": 16.0}
     return _workflow("causal_framewise", note, prompts=FRAMEWISE_TEXT, files=(CAUSAL_FORCING, VAE), values=size)
@@ -55,7 +55,7 @@ def longlive2_story() -> WorkflowSpec:
         "press R and **Run**.\n\n"
         f"{model_table((LONGLIVE_2, TEXT_ENCODER, VAE_22))}\n\n"
         "- **Load Model** is set to the profile *LongLive 2*, whatever the file is called.\n"
-        "- **Prompt Schedule**: `[jump]` starts a shot as the model was trained with: time jumps, the story's first "
+        "- **Prompt Schedule**: *[jump]* starts a shot as the model was trained with: time jumps, the story's first "
         "chunk and the shot's own first chunk stay in memory, and nothing is read again.\n"
         "- Width and height are multiples of 32.\n\n"
         "It was not run with these weights here, only with a small twin of them.",
@@ -63,13 +63,13 @@ def longlive2_story() -> WorkflowSpec:
         "LongLive 2（Wan 2.2 5B）每次以 24 fps 生成 8 个潜空间帧（32 个视频帧）。下载文件，按 R，再按**运行**。\n\n"
         f"{model_table((LONGLIVE_2, TEXT_ENCODER, VAE_22), chinese=True)}\n\n"
         "- **加载模型**设为模型配置 *LongLive 2*，因为文件名没有说明它是什么。\n"
-        "- **提示词调度**：`[jump]` 按模型训练时的方式开始一个镜头：时间跳跃，"
+        "- **提示词调度**：*[jump]* 按模型训练时的方式开始一个镜头：时间跳跃，"
         "故事的第一块和该镜头自己的第一块留在记忆中，"
         "什么也不重新读取。\n"
         "- 宽度和高度须为 32 的倍数。\n\n"
         "这里没有用这些权重运行过，只用了结构相同的小模型。",
         (40, 20),
-        (408, 450),
+        (LOADER_COLUMN, 460),
     )
     size = {"width": 1280, "height": 704, "length": 349, "fps": 24.0}
     profile = {"profile": "LongLive 2"}
@@ -88,11 +88,13 @@ def _workflow(
     model_values: Mapping[str, str] | None = None,
 ) -> WorkflowSpec:
     """Return a workflow. files: the generator's and the VAE's."""
-    model, clip, vae = loaders((40, 560), (480, 760), model_values or {}, generator=files[0], lora=None, vae=files[1])
-    schedule = schedule_node(clip["CLIP"], prompts, (480, 20))
+    model, clip, vae = loaders(
+        (40, 530), (MIDDLE, 570), model_values or {}, generator=files[0], lora=None, vae=files[1]
+    )
+    schedule = schedule_node(clip["CLIP"], prompts, (MIDDLE, 20), size=(500, 500))
     video = Node(
         "MemFlowStreamToVideo",
-        (1040, 20),
+        (RIGHT, 20),
         STREAM_SIZE,
         {
             "model": model["model"],

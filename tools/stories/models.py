@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from ..workflow_graph import Node
+from .parts import LOADER_COLUMN
 
 MEMFLOW = "https://huggingface.co/KlingTeam/MemFlow/resolve/main"
 REPACKAGED_22 = "https://huggingface.co/Comfy-Org/Wan_2.2_ComfyUI_Repackaged/resolve/main/split_files"
@@ -85,9 +86,9 @@ def model_table(files: Sequence[ModelFile] = FILES, *, chinese: bool = False) ->
     sizes = [file.chinese_size or file.size if chinese else file.size for file in files]
     # narrow enough for a note of 400 px in either renderer
     rows = [
-        f"| [{file.name}]({file.url}) | `{file.directory}` | {size} |" for file, size in zip(files, sizes, strict=True)
+        f"| [{file.name}]({file.url}) | {file.directory} | {size} |" for file, size in zip(files, sizes, strict=True)
     ]
-    head = "| 文件 | 在 `models` 中 | 大小 |" if chinese else "| file | in `models` | size |"
+    head = "| 文件 | 在 models 中 | 大小 |" if chinese else "| file | in models | size |"
     table = "\n".join((head, "| --- | --- | --- |", *rows))
     published = [file.published_as for file in files if file.saved_as]
     if not published:
@@ -116,16 +117,16 @@ def loaders(
     model = Node(
         "MemFlowLoadModel",
         (left, top),
-        (408, 200),
+        (LOADER_COLUMN, 200),
         {"model_name": generator.name, "lora_name": "none" if lora is None else lora.name, **more},
         models=tuple(file.entry() for file in (generator, lora) if file is not None),
     )
     clip = Node(
         "CLIPLoader",
         clip_at,
-        (400, 100),
+        (LOADER_COLUMN, 100),
         {"clip_name": TEXT_ENCODER.name, "type": "wan"},
         models=(TEXT_ENCODER.entry(),),
     )
-    decoder = Node("VAELoader", (left, top + 270), (408, 60), {"vae_name": vae.name}, models=(vae.entry(),))
+    decoder = Node("VAELoader", (left, top + 250), (LOADER_COLUMN, 60), {"vae_name": vae.name}, models=(vae.entry(),))
     return model, clip, decoder

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from ..workflow_graph import Node, Output
 
+# ComfyUI fits a graph to three quarters of the window, and LiteGraph draws text from 60 % on: that is 1580 x 880 at
+# 1280 x 720, and 1980 x 1100 at 1600 x 900. Nodes lie 20 apart as Nodes 2.0 draws them, which is up to 60 px higher
+
 TINY = {"width": 64, "height": 64, "fps": 16.0}
 SEED = 0  # its characters keep their looks all through these stories
 # with room for the film, which takes what the node's other parts leave
@@ -15,6 +18,8 @@ SCHEDULE_SIZE = (520, 500)
 COLUMN = 280
 MEMORY_SIZE = (COLUMN, 120)
 TEXT_SIZE = (300, 110)
+# stories for real weights: a column of notes and loaders, and where the two others begin
+LOADER_COLUMN, MIDDLE, RIGHT = 440, 500, 1020
 
 
 def tiny_model_node(at: tuple[int, int]) -> Node:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from ..workflow_graph import Node, Note, WorkflowSpec
 from .models import loaders, model_table
-from .parts import STREAM_SIZE, schedule_node
+from .parts import LOADER_COLUMN, MIDDLE, RIGHT, STREAM_SIZE, schedule_node
 
 KEEPER = "an old lighthouse keeper with a white beard, a navy blue wool sweater and a red knitted cap"
 DOG = "a small brown dog with one white ear"
@@ -58,7 +58,7 @@ def official_story() -> WorkflowSpec:
         "scripts. Every prompt says again who it is about and where: MemFlow needs that.\n"
         "- **Memory**: *Official MemFlow* does what the published code does, quirks included; *Story* does without "
         "them.\n"
-        "- Any other loader's Wan 2.1 text-to-video `MODEL` works too, if it was distilled for streaming "
+        "- Any other loader's Wan 2.1 text-to-video *MODEL* works too, if it was distilled for streaming "
         "(Self-Forcing, LongLive, Causal Forcing).",
         "## 官方的 MemFlow 故事\n\n"
         "六条提示词，一分钟，832 x 480，使用公开的权重和官方的记忆。下载文件，按 R，再按**运行**。\n\n"
@@ -67,10 +67,10 @@ def official_story() -> WorkflowSpec:
         "每条提示词都重新说明角色是谁、在哪里："
         "MemFlow 需要这样。也可以换成 MemFlow 自己的 JSON 脚本。\n"
         "- **记忆设置**：*Official MemFlow* 与官方代码完全一致，包括其异常行为；*Story* 没有这些异常。\n"
-        "- 其他加载器的 Wan 2.1 文生视频 `MODEL` 也可以，只要它为流式生成蒸馏过（Self-Forcing、LongLive、"
+        "- 其他加载器的 Wan 2.1 文生视频 *MODEL* 也可以，只要它为流式生成蒸馏过（Self-Forcing、LongLive、"
         "Causal Forcing）。",
         (40, 20),
-        (408, 490),
+        (LOADER_COLUMN, 460),
     )
     return _workflow(
         "official_story", note, prompts=six_prompt_text(), preset="Official MemFlow", length=OFFICIAL_FRAMES
@@ -81,31 +81,31 @@ def low_vram() -> WorkflowSpec:
     note = Note(
         "## For cards of 8 GB\n\n"
         "Half a minute at 832 x 480, with the model and what it remembers in FP8: **Load Model** is set to "
-        "`weight_dtype` fp8, **Memory** to `cache` fp8 (advanced inputs). By the sizes of what is kept, 6.7 GB at the "
+        "*weight_dtype* fp8, **Memory** to *cache* fp8 (advanced inputs). By the sizes of what is kept, 6.7 GB at the "
         "peak: the model 1.3, the VAE 2.0, memory 2.3 and work space 1.0 (it was not measured on such a card).\n\n"
         f"{model_table()}\n\n"
         "In this order, where it is still too much:\n\n"
         "- **Stream to Video**: width and height count most, 640 x 368 takes 4.6 GB. The length costs nothing: a "
         "minute takes as much as ten seconds.\n"
-        "- **Memory**: with *Custom*, `window_size` 6 in the place of 9 saves a fifth of what is remembered, at some "
-        "cost to smooth motion; then `bank_size`.\n"
+        "- **Memory**: with *Custom*, *window_size* 6 in the place of 9 saves a fifth of what is remembered, at some "
+        "cost to smooth motion; then *bank_size*.\n"
         "- Other programs and the browser take VRAM too.",
         "## 适合 8 GB 显卡\n\n"
-        "半分钟，832 x 480，模型和记住的内容都用 FP8：**加载模型**的 `weight_dtype` 设为 fp8，"
-        "**记忆设置**的 `cache` 设为 fp8"
+        "半分钟，832 x 480，模型和记住的内容都用 FP8：**加载模型**的 *weight_dtype* 设为 fp8，"
+        "**记忆设置**的 *cache* 设为 fp8"
         "（高级输入）。按所保存内容的大小计算，峰值为 6.7 GB：模型 1.3，VAE 2.0，记忆 2.3，运算 1.0（没有在这样的显卡上"
         "实测过）。\n\n"
         f"{model_table(chinese=True)}\n\n"
         "若仍然太大，请按此顺序：\n\n"
         "- **流式生成视频**：宽度和高度影响最大，640 x 368 需要 4.6 GB。长度不影响：一分钟与十秒占用相同。\n"
-        "- **记忆设置**：选 *Custom*，`window_size` 用 6 代替 9，可省去记忆的五分之一，动作会稍不流畅；"
-        "然后是 `bank_size`。\n"
+        "- **记忆设置**：选 *Custom*，*window_size* 用 6 代替 9，可省去记忆的五分之一，动作会稍不流畅；"
+        "然后是 *bank_size*。\n"
         "- 其他程序和浏览器也占用显存。",
         (40, 20),
-        (408, 490),
+        (LOADER_COLUMN, 480),
     )
     in_fp8 = {"memory": {"cache": "fp8"}, "model": {"weight_dtype": "fp8"}}
-    return _workflow("low_vram", note, prompts=LOW_VRAM_TEXT, preset="Story", length=477, more=in_fp8, top=590)
+    return _workflow("low_vram", note, prompts=LOW_VRAM_TEXT, preset="Story", length=477, more=in_fp8, top=550)
 
 
 def second_device() -> WorkflowSpec:
@@ -128,7 +128,7 @@ def second_device() -> WorkflowSpec:
         "显卡，*gpu:1* 是第二块；*default* 是 ComfyUI 原本会放的位置。只有一块显卡时，它们不起作用。\n"
         "- **流式生成视频**不会移动它们。运行之前的那一行说明 VAE 占用它那块显卡多少，报告说明是否在采样的同时解码。",
         (40, 20),
-        (408, 490),
+        (LOADER_COLUMN, 460),
     )
     return _workflow(
         "second_device", note, prompts=six_prompt_text(), preset="Story", length=OFFICIAL_FRAMES, second="gpu:1"
@@ -144,7 +144,7 @@ def _workflow(
     length: int,
     more: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
     second: str | None = None,
-    top: int = 560,
+    top: int = 530,
 ) -> WorkflowSpec:
     """Return a workflow at 832 x 480.
 
@@ -152,17 +152,20 @@ def _workflow(
     second  device that text encoder and VAE are put on; None: where ComfyUI puts them.
     top     of the loaders, which stand below the note.
     """
-    model, clip, vae = loaders((40, top), (480, 760), more.get("model", {}))
+    model, clip, vae = loaders((40, top), (MIDDLE, 730 if second is None else 640), more.get("model", {}))
     loaded, selected = (model, clip, vae), ()
     if second is not None:
-        clip = Node("SelectCLIPDevice", (480, 920), (400, 60), {"clip": clip["CLIP"], "device": second})
-        vae = Node("SelectVAEDevice", (40, 960), (408, 60), {"vae": vae["VAE"], "device": second})
+        clip = Node("SelectCLIPDevice", (MIDDLE, 804), (240, 60), {"clip": clip["CLIP"], "device": second})
+        vae = Node("SelectVAEDevice", (MIDDLE + 260, 804), (240, 60), {"vae": vae["VAE"], "device": second})
         selected = (clip, vae)
-    schedule = schedule_node(clip["CLIP"], prompts, (480, 20))
-    memory = Node("MemFlowMemory", (480, 570), (520, 120), {"preset": preset, **more.get("memory", {})})
+    schedule_high = 500 if second is None else 410
+    schedule = schedule_node(clip["CLIP"], prompts, (MIDDLE, 20), size=(500, schedule_high))
+    memory = Node(
+        "MemFlowMemory", (MIDDLE, schedule_high + 70), (500, 120), {"preset": preset, **more.get("memory", {})}
+    )
     video = Node(
         "MemFlowStreamToVideo",
-        (1040, 20),
+        (RIGHT, 20),
         STREAM_SIZE,
         {
             "model": model["model"],
