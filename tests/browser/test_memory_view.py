@@ -268,6 +268,8 @@ def test_a_story_is_directed_from_its_node(story):
     page.wait_for_function("() => document.querySelector('.mm-said').innerText.includes('zebra')")
     page.wait_for_function("() => document.querySelector('.mm-said').classList.contains('mm-problem')")
     assert "not taken" in story.message.inner_text()
+    # what was refused is still there to be corrected
+    page.wait_for_function("() => document.querySelector('.mm-next').value === 'a zebra on the moonbase'")
     story.next.fill("a cat jumps")
     page.locator(".mm-switch").select_option("cut")
     story.shot(f"{story.kind}_live")
@@ -278,6 +280,10 @@ def test_a_story_is_directed_from_its_node(story):
     page.wait_for_function("() => document.querySelectorAll('.mm-row').length >= 4", timeout=300_000)
     page.wait_for_function(
         "() => [...document.querySelectorAll('.mm-prompt')].some(p => p.innerText === 'a cat jumps')"
+    )
+    # on the strip too
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.mft-live-prompt')].some(p => p.textContent.includes('a cat jumps'))"
     )
     story.shot(f"{story.kind}_running")
     page.locator(".mm-finish").click()

@@ -44,6 +44,7 @@ BOXES = """() => app.graph.nodes.map(node => {
     const {width, height} = drawn.getBoundingClientRect(), {scale} = app.canvas.ds;
     return [node.title, node.pos[0], node.pos[1] - 30, width / scale, height / scale];
 })"""
+GROUPS = "() => app.graph.groups.map(group => [...group.pos, ...group.size])"
 # notes that hide some of their text: how much wider and higher it is than what is drawn, in pixels
 CUT_NOTES = """() => app.graph.nodes.filter(n => n.type === "MarkdownNote").flatMap(note => {
     const drawn = window.LiteGraph.vueNodesMode && document.querySelector(`[data-node-id="${note.id}"]`);
@@ -240,7 +241,7 @@ def test_no_node_lies_on_another_and_the_whole_can_be_read(name, renderer, tab):
                 "() => app.graph.nodes.every(n => document.querySelector(`[data-node-id='${n.id}']`))"
             )
             tab.wait_for_timeout(700)
-        boxes = tab.evaluate(BOXES)
+        boxes, groups = tab.evaluate(BOXES), tab.evaluate(GROUPS)
         assert tab.evaluate(CUT_NOTES) == []
     finally:
         tab.evaluate("() => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', false)")
@@ -251,7 +252,21 @@ def test_no_node_lies_on_another_and_the_whole_can_be_read(name, renderer, tab):
         if a[1] < b[1] + b[3] and b[1] < a[1] + a[3] and a[2] < b[2] + b[4] and b[2] < a[2] + a[4]
     ]
     assert covered == []
+    # a node is in a group as a whole, or not at all
+    for frame in groups:
+        inside = [box for box in boxes if frame[0] <= box[1] < frame[0] + frame[2]]
+        assert inside and all(is_within(box, frame) for box in inside)
     assert [(title, high) for title, *_, high in boxes if high > MOST_HIGH] == []
+
+
+def is_within(box: list, frame: list) -> bool:
+    _, left, top, width, height = box
+    return (
+        frame[0] <= left
+        and left + width <= frame[0] + frame[2]
+        and frame[1] <= top
+        and top + height <= sum(frame[1::2])
+    )
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -110,6 +110,10 @@ def test_links_join_outputs_to_inputs_of_their_type(name):
         assert kind in socket["type"].split(",") or socket["type"] == "*"
 
 
+def notes_of(name: str) -> list[dict]:
+    return [node for node in WORKFLOWS[name]["nodes"] if node["type"] == "MarkdownNote"]
+
+
 @every_workflow
 def test_each_says_what_it_is_for(name):
     (note,) = [node for node in WORKFLOWS[name]["nodes"] if node.get("title") == "Read me"]
@@ -117,7 +121,9 @@ def test_each_says_what_it_is_for(name):
     assert text.startswith("## ") and "**" in text
     for node in nodes_of(name):
         for model in node["properties"].get("models", ()):
-            assert f"[{model['name']}]({model['url']}) | `{model['directory']}` |" in text and "| in `models` |" in text
+            assert f"[{model['name']}]({model['url']}) | {model['directory']} |" in text and "| in models |" in text
+    # Nodes 2.0 draws code in a note blue on grey-brown
+    assert not any("`" in note["widgets_values"][0] for note in notes_of(name))
 
 
 @pytest.mark.parametrize("name", sorted(NEED_WEIGHTS))
