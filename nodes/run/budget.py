@@ -13,6 +13,7 @@ from ...memflow_core.estimate import Footprint
 from ...memflow_core.schedule import Plan
 from .. import host
 from .estimate import estimate_run
+from .memory_settings import memory_of
 from .plan_text import in_gb
 from .presets import PRESETS, Preset
 from .request import Request
@@ -56,5 +57,6 @@ def _fits(request: Request, plan: Plan, vae: Any, preset: Preset, room: int) -> 
 
 
 def _fixed_bytes(request: Request, plan: Plan, vae: Any, preset: Preset) -> int:
-    other = replace(request, width=preset.width, height=preset.height, memory=preset.settings)
+    memory = memory_of({"preset": preset.memory}, cache=preset.cache)
+    other = replace(request, width=preset.width, height=preset.height, memory=memory)
     return estimate_run(other, plan, vae).fixed_bytes

@@ -94,18 +94,18 @@ def told_of_auto(request: PlanRequest) -> list[Message]:
     them on auto."""
     if not request.opened:
         return []
-    values, settings, profile = _values_of(request.settings), request.settings, request.profile
+    profile, values = request.profile, _values_of(request.settings)
     if values != _values_of(settled(request.memory, profile.memory)):
         return [message("Memory goes on as the state was made: {0}.", values)]
     if request.memory is None and values == _values_of(MemoryConfig()):
         return []
     if values != (best := _values_of(profile.memory)):
-        return [message("Memory on auto: {0}, since the other settings do not go with {1}.", values, best)]
+        return [message("Memory on auto: {0}; the other settings rule out {1}.", values, best)]
     if values == _values_of(MemoryConfig()):
         return [
             message("Memory on auto: {0}, as in the paper: nothing else was measured for {1}.", values, profile.name)
         ]
-    return [message("Memory on auto: {0}, which was measured best for the {1}.", values, profile.name)]
+    return [message("Memory on auto: {0}, measured best for the {1}.", values, profile.name)]
 
 
 def _values_of(settings: MemoryConfig) -> str:

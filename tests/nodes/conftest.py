@@ -113,7 +113,7 @@ def graph_film(tiny, stream, kept_folder, monkeypatch):
         known, graph = tiny.nodes.run.known, graph_of(values)
 
         def known_by(hidden, request):
-            return known.known_story(graph, NODE, request.positions)
+            return known.known_story(graph, NODE, request.positions, request.opened)
 
         with monkeypatch.context() as patch:
             patch.setattr(tiny.nodes.stream_to_video, "known_by", known_by)

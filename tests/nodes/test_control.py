@@ -357,7 +357,9 @@ def steered_film(tiny, stream, load, control, kept_folder, monkeypatch):
         assert status == 200 and "error" not in plan, plan
         with monkeypatch.context() as patch:
             node = tiny.nodes.stream_to_video
-            patch.setattr(node, "known_by", lambda _, request: known.known_story(graph, NODE, request.positions))
+            patch.setattr(
+                node, "known_by", lambda _, request: known.known_story(graph, NODE, request.positions, request.opened)
+            )
             report = stream(model=model, schedule=schedule, memory=memory, control=last, **KEPT)[2]
         return plan["kept"]["chunk"], report["rendered_from"]["chunk"]
 

@@ -100,7 +100,8 @@ def test_a_state_goes_on_with_what_it_was_made_with(keys, archive):
 
 
 def test_a_misfit_of_given_settings_is_said_at_once():
-    for given in ({"bank_keys": "alone", "retrieval": "none"}, {"top_k": 20}, {"bank_keys": "made", "archive": "latents"}):
+    misfits = {"bank_keys": "alone", "retrieval": "none"}, {"top_k": 20}, {"bank_keys": "made", "archive": "latents"}
+    for given in misfits:
         with pytest.raises(ValueError) as refused:
             OpenMemory(given, BOTH - given.keys())
         with pytest.raises(ValueError) as paper:
