@@ -7,7 +7,6 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..memflow_core.config import ARCHIVE_GB, MEMORIES, MemoryConfig
-from ..memflow_core.profiles import AUTO
 from .io_types import CATEGORY, MemoryType
 from .run import (
     ALL_LAYERS,
@@ -210,8 +209,9 @@ class MemFlowMemory(io.ComfyNode):
         cls,
         preset: dict[str, Any],
         cache: str = "model",
-        bank_keys: str = AUTO,
-        archive: str = AUTO,
+        # a prompt that leaves these out asks for what it asked for before there was a choice
+        bank_keys: str = "made",
+        archive: str = "off",
         archive_rule: str = "words",
         bank_layers: str = ALL_LAYERS,
         archive_gb: float = ARCHIVE_GB,

@@ -50,7 +50,7 @@ SHARED_VALUES: dict[str, Sequence[str]] = {
     "admission": ADMISSIONS,
 }
 
-# what a fresh node has in them
+# what a fresh node has in them; a prompt that leaves one out means what it meant before there was a choice
 SHARED_DEFAULTS: dict[str, str] = {
     name: AUTO if name in OPEN_SETTINGS else getattr(MemoryConfig(), name) for name in SHARED_VALUES
 }
@@ -94,12 +94,11 @@ def memory_of(
     bank_layers  as `layers_of` reads it.
     archive_gb   RAM for the keys of an archive, in GB of 2^30 bytes.
     look_ahead   as in MemoryConfig.
-    shared       widgets of SHARED_VALUES; those left out have their defaults.
+    shared       widgets of SHARED_VALUES; those left out are as in MemoryConfig.
 
     Raises ValueError where the values do not fit together.
     """
-    shared = SHARED_DEFAULTS | shared
-    left = frozenset(name for name in OPEN_SETTINGS if shared[name] == AUTO)
+    left = frozenset(name for name in OPEN_SETTINGS if shared.get(name) == AUTO)
     settings = asdict(MEMORIES[preset["preset"]]) if preset["preset"] != CUSTOM else _custom(preset)
     settings |= {"bank_layers": layers_of(bank_layers), "archive_gb": archive_gb, "look_ahead": look_ahead}
     settings |= {name: value for name, value in shared.items() if name not in left}
@@ -120,7 +119,7 @@ def _custom(preset: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def memory_from_widgets(preset: Mapping[str, Any]) -> MemoryConfig | OpenMemory:
-    """Settings for unchecked values out of JSON; widgets beside the preset may be left out, for their defaults.
+    """Settings for unchecked values out of JSON; widgets beside the preset may be left out, see `memory_of`.
 
     Raises ValueError as `memory_of`, and for a value that the widget cannot be set to.
     """

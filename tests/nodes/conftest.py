@@ -113,7 +113,7 @@ def graph_film(tiny, stream, kept_folder, monkeypatch):
         known, graph = tiny.nodes.run.known, graph_of(values)
 
         def known_by(hidden, request):
-            return known.known_story(graph, NODE, request.positions, request.opened)
+            return known.known_story(graph, NODE, request.positions)
 
         with monkeypatch.context() as patch:
             patch.setattr(tiny.nodes.stream_to_video, "known_by", known_by)
@@ -130,7 +130,8 @@ def plan_body():
         values = {**QUICK, "keep_moments_gb": 1.0, **values}
         sizes = {name: values[name] for name in ("width", "height", "length", "fps", "steps")}
         graph = graph_of(values) if graph is None else graph
-        return {"schedule": text, "model": "tiny", "node": NODE, "graph": graph, **sizes}
+        # as the graph's memory node has it
+        return {"schedule": text, "model": "tiny", "memory": {"preset": "Story"}, "node": NODE, "graph": graph, **sizes}
 
     return body
 

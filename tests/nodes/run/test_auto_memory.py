@@ -67,7 +67,7 @@ def opened(report: dict) -> dict[str, str]:
 
 def test_the_tiny_model_has_its_winner_without_a_word(tiny, sample):
     """With no memory node, and with one as it is when it is put down."""
-    fresh = tiny.nodes.memory.MemFlowMemory.execute({"preset": "Story"}).result[0]
+    fresh = tiny.nodes.memory.MemFlowMemory.execute({"preset": "Story"}, **AUTO).result[0]
     latents, state, report = sample()
     named, _, _ = sample(memory=tiny.nodes.run.memory_of({"preset": "Story"}, **WINNER))
     paper, _, _ = sample(memory=tiny.nodes.run.memory_of({"preset": "Story"}, **PAPER))
@@ -79,7 +79,7 @@ def test_the_tiny_model_has_its_winner_without_a_word(tiny, sample):
 
 
 def test_a_model_of_which_nothing_was_measured_streams_as_the_paper_has_it(tiny, sample, other):
-    fresh = tiny.nodes.memory.MemFlowMemory.execute({"preset": "Story"}).result[0]
+    fresh = tiny.nodes.memory.MemFlowMemory.execute({"preset": "Story"}, **AUTO).result[0]
     latents, state, report = sample(other)
     for memory in (fresh, tiny.nodes.run.memory_of({"preset": "Story"}, **PAPER)):
         same, as_paper, _ = sample(other, memory=memory)
@@ -111,7 +111,7 @@ def test_every_preset_and_retrieval_can_be_planned_on_auto_with_every_model(pack
     kinds += [{**custom, "retrieval": name, "top_k": k} for name, k in product(retrievals, (0, 1))]
     for memory in kinds:
         paper = plan(model=model, profile=profile.name, memory={**memory, **PAPER}, **sizes)
-        answer = plan(model=model, profile=profile.name, memory=memory, **sizes)
+        answer = plan(model=model, profile=profile.name, memory={**memory, **AUTO}, **sizes)
         assert ("error" in answer) == ("error" in paper), (memory, answer)
         if "error" in answer:
             assert answer["error"] == paper["error"]
@@ -138,7 +138,7 @@ def test_a_state_goes_on_with_what_it_was_made_with(tiny, sample, named):
     memory = tiny.nodes.run.memory_of({"preset": "Story"}, **named)
     _, state, _ = sample(memory=memory, length=57)
     expected, _, _ = sample(memory=memory, state=state, length=60)
-    fresh = tiny.nodes.memory.MemFlowMemory.execute({"preset": "Story"}).result[0]
+    fresh = tiny.nodes.memory.MemFlowMemory.execute({"preset": "Story"}, **AUTO).result[0]
     for open_memory in (fresh, None):
         latents, after, report = sample(memory=open_memory, state=state, length=60)
         assert torch.equal(latents, expected) and after.stream.memory == memory
@@ -163,7 +163,7 @@ def test_the_plan_says_what_auto_became(plan):
     (line,) = told_of_auto(plan()["lines"])
     assert line == "Memory on auto: bank_keys alone, archive latents, measured best for the Tiny story model."
     assert told_of_auto(plan(memory={"preset": "Story", **AUTO})["lines"]) == [line]
-    (left_out,) = told_of_auto(plan(memory={"preset": "Official MemFlow"})["lines"])
+    (left_out,) = told_of_auto(plan(memory={"preset": "Official MemFlow", **AUTO})["lines"])
     assert "bank_keys made, archive off" in left_out and "rule out bank_keys alone, archive latents" in left_out
     assert not told_of_auto(plan(memory={"preset": "Story", **PAPER})["lines"])
     assert plan()["plan"]["archived"] > 0 and plan(memory={"preset": "Story", **PAPER})["plan"]["archived"] == 0
@@ -172,15 +172,15 @@ def test_the_plan_says_what_auto_became(plan):
 def test_the_plan_of_a_published_model_says_so_where_a_node_is_on_auto(plan):
     sizes = {"model": "1.3B", "model_name": "memflow_base.pt", "width": 832, "height": 480}
     assert not told_of_auto(plan(**sizes)["lines"])
-    (line,) = told_of_auto(plan(**sizes, memory={"preset": "Story"})["lines"])
+    (line,) = told_of_auto(plan(**sizes, memory={"preset": "Story", **AUTO})["lines"])
     assert "bank_keys made, archive off, as in the paper" in line
-    (given,) = told_of_auto(plan(**sizes, memory={"preset": "Story", "archive": "latents"})["lines"])
+    (given,) = told_of_auto(plan(**sizes, memory={"preset": "Story", **AUTO, "archive": "latents"})["lines"])
     assert "bank_keys alone" in given
 
 
 def test_a_rule_without_an_archive_is_no_reason_to_refuse(plan):
     sizes = {"model": "1.3B", "model_name": "memflow_base.pt", "width": 832, "height": 480}
-    memory = {"preset": "Story", "archive_rule": "similarity", "archive_gb": 4.0}
+    memory = {"preset": "Story", **AUTO, "archive_rule": "similarity", "archive_gb": 4.0}
     answer = plan(**sizes, memory=memory)
     assert "error" not in answer and answer["plan"]["archived"] == 0
     assert "archive is 'off'" in plan(**sizes, memory={**memory, "archive": "off"})["error"]

@@ -8,8 +8,6 @@ from memflow_core.config import MEMORIES
 
 CUSTOM = {"preset": "Custom", "retrieval": "fifo", "bank_size": 4, "record_interval": 2, "top_k": 0, "sink_size": 3}
 CUSTOM |= {"window_size": 6, "positions": "auto", "global_sink": True}
-# nothing left to the model
-PAPER = {"bank_keys": "made", "archive": "off"}
 
 
 @pytest.fixture
@@ -18,21 +16,23 @@ def run(pack):
 
 
 def test_unchecked_values_give_the_settings_that_the_node_gives(run):
-    settings = run.memory_from_widgets({**CUSTOM, **PAPER, "cache": "fp8"})
-    assert settings == run.memory_of(CUSTOM, cache="fp8", **PAPER)
+    settings = run.memory_from_widgets({**CUSTOM, "cache": "fp8"})
+    assert settings == run.memory_of(CUSTOM, cache="fp8")
     assert (settings.retrieval, settings.bank_frames, settings.top_k, settings.cache) == ("fifo", 4, None, "fp8")
     for name in MEMORIES:
-        for shared in ({}, PAPER):
-            settings = run.memory_from_widgets({"preset": name, **shared})
-            assert settings == run.memory_of({"preset": name}, cache="model", **shared)
+        assert run.memory_from_widgets({"preset": name}) == run.memory_of({"preset": name}, cache="model")
 
 
-def test_what_is_left_out_is_left_to_the_model(run):
+def test_what_is_on_auto_is_left_to_the_model_and_what_is_left_out_is_not(run):
+    """A prompt of before there was a choice asks for what it asked for then."""
     for preset in (CUSTOM, {"preset": "Story"}, {"preset": "Official MemFlow"}):
         settings = run.memory_from_widgets(preset)
-        assert settings == run.memory_from_widgets({**preset, "bank_keys": "auto", "archive": "auto"})
-        assert settings.left == {"bank_keys", "archive"}
-        assert run.memory_of(preset, archive="off").left == {"bank_keys"}
+        assert (settings.bank_keys, settings.archive) == ("made", "off")
+        assert run.memory_from_widgets({**preset, "bank_keys": "auto", "archive": "auto"}).left == {
+            "bank_keys",
+            "archive",
+        }
+        assert run.memory_of(preset, archive="off", bank_keys="auto").left == {"bank_keys"}
 
 
 def test_an_archive_goes_with_a_preset_and_with_own_settings(run):
@@ -52,7 +52,7 @@ def test_a_preset_that_would_ignore_an_archive_refuses_it(run, preset):
 
 
 def test_an_archive_of_keys_has_room(run):
-    wanted = {"bank_keys": "made", "archive": "keys", "archive_rule": "keys", "archive_gb": 12.5}
+    wanted = {"archive": "keys", "archive_rule": "keys", "archive_gb": 12.5}
     for preset in (CUSTOM, {"preset": "Story"}):
         settings = run.memory_from_widgets({**preset, **wanted})
         assert {name: getattr(settings, name) for name in wanted} == wanted
@@ -67,7 +67,7 @@ def test_room_that_no_widget_takes_is_named(run, value):
         run.memory_from_widgets({**CUSTOM, "archive": "keys", "archive_gb": value})
 
 
-@pytest.mark.parametrize("others", [{"archive": "off"}, {"archive": "latents", "bank_keys": "alone"}])
+@pytest.mark.parametrize("others", [{}, {"archive": "latents", "bank_keys": "alone"}])
 def test_room_for_keys_that_are_not_kept_is_refused(run, others):
     with pytest.raises(ValueError, match="archive_gb is 16.0, but archive is .*: set archive to 'keys'"):
         run.memory_of({"preset": "Story"}, archive_gb=16.0, **others)
@@ -75,9 +75,9 @@ def test_room_for_keys_that_are_not_kept_is_refused(run, others):
 
 def test_admission_and_look_ahead_go_with_a_preset_and_with_own_settings(run):
     for preset in ({**CUSTOM, "retrieval": "similarity"}, {"preset": "Story"}, {"preset": "Sharper memory"}):
-        settings = run.memory_from_widgets({**preset, **PAPER, "admission": "novelty", "look_ahead": True})
+        settings = run.memory_from_widgets({**preset, "admission": "novelty", "look_ahead": True})
         assert (settings.admission, settings.look_ahead) == ("novelty", True)
-        assert settings == run.memory_of(preset, admission="novelty", look_ahead=True, **PAPER)
+        assert settings == run.memory_of(preset, admission="novelty", look_ahead=True)
         usual = run.memory_from_widgets({**preset, "admission": "clock", "look_ahead": False})
         assert usual == run.memory_from_widgets(preset)
 
@@ -90,16 +90,16 @@ def test_a_preset_that_would_ignore_them_refuses_them(run, preset, name, value):
 
 
 def test_the_plan_says_what_the_bank_does_otherwise(run):
-    said = [str(line) for line in run.told_of_memory(run.memory_of({"preset": "Story"}, **PAPER))]
+    said = [str(line) for line in run.told_of_memory(run.memory_of({"preset": "Story"}))]
     assert said == []
-    both = run.memory_of({"preset": "Story"}, admission="novelty", look_ahead=True, **PAPER)
+    both = run.memory_of({"preset": "Story"}, admission="novelty", look_ahead=True)
     said = [str(line) for line in run.told_of_memory(both)]
     assert len(said) == 2 and "look new" in said[0] and "no moments are kept" in said[1]
 
 
 def test_a_rule_without_an_archive_is_refused(run):
     with pytest.raises(ValueError, match="archive_rule is 'keys', but archive is 'off'"):
-        run.memory_of({"preset": "Story"}, archive_rule="keys", archive="off")
+        run.memory_of({"preset": "Story"}, archive_rule="keys")
 
 
 @pytest.mark.parametrize(
@@ -144,8 +144,8 @@ def test_a_value_that_no_widget_takes_is_named(run, name, value):
     ],
 )
 def test_layers_are_numbers_and_ranges(run, text, layers):
-    assert run.memory_of({"preset": "Story"}, bank_layers=text, **PAPER).bank_layers == layers
-    assert run.memory_from_widgets({**CUSTOM, **PAPER, "bank_layers": text}).bank_layers == layers
+    assert run.memory_of({"preset": "Story"}, bank_layers=text).bank_layers == layers
+    assert run.memory_from_widgets({**CUSTOM, "bank_layers": text}).bank_layers == layers
 
 
 @pytest.mark.parametrize("text", ["none", "-1", "3-1", "1.5", "1,,2", "0-99999", "1000", "a-b", "1 2"])
