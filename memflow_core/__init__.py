@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .keep import Keep
     from .model import Backbone
     from .play import EncodedSchedule, MemoryLog, play
+    from .profiles import Profile, profile_of
     from .schedule import ChunkGrid, PromptSchedule, ScheduleError, Time, read_schedule, to_text
     from .state import StreamState, capture, resume
     from .stream import Chunk, Stream
@@ -33,6 +34,7 @@ __all__ = [
     "MemoryConfig",
     "MemoryLog",
     "ModelConfig",
+    "Profile",
     "PromptSchedule",
     "SamplingConfig",
     "ScheduleError",
@@ -43,6 +45,7 @@ __all__ = [
     "capture",
     "load_generator",
     "play",
+    "profile_of",
     "read_generator",
     "read_lora",
     "read_schedule",
@@ -55,6 +58,7 @@ _ROOMS = {
     "keep": ("Keep",),
     "model": ("Backbone",),
     "play": ("EncodedSchedule", "MemoryLog", "play"),
+    "profiles": ("Profile", "profile_of"),
     "schedule": ("ChunkGrid", "PromptSchedule", "ScheduleError", "Time", "read_schedule", "to_text"),
     "state": ("StreamState", "capture", "resume"),
     "stream": ("Chunk", "Stream"),

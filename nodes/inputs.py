@@ -136,8 +136,8 @@ def story_sockets() -> list[io.Input]:
         MemoryType.Input(
             "memory",
             optional=True,
-            tooltip="What the stream remembers, from MemFlow Memory. Without it: the preset Story, or the memory of "
-            "the state.",
+            tooltip="What the stream remembers, from MemFlow Memory. Without it: the memory that was measured "
+            "best for the model, or that of the state.",
         ),
         StateType.Input(
             "state",

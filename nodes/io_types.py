@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 ScheduleType = io.Custom("MEMFLOW_SCHEDULE")  # a run.EncodedPrompts
-MemoryType = io.Custom("MEMFLOW_MEMORY")  # a core MemoryConfig
+MemoryType = io.Custom("MEMFLOW_MEMORY")  # a core MemoryConfig or OpenMemory
 ControlType = io.Custom("MEMFLOW_CONTROL")  # a run.Controls
 StateType = io.Custom("MEMFLOW_STATE")  # a run.StoryState
 

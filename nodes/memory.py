@@ -15,6 +15,7 @@ from .run import (
     CUSTOM_VALUES,
     MEMORY_OPTIONS,
     REASONS,
+    SHARED_DEFAULTS,
     SHARED_VALUES,
     memory_of,
     memory_words,
@@ -98,7 +99,7 @@ def _shared_input(name: str, tooltip: str) -> io.Combo.Input:
     return io.Combo.Input(
         name,
         options=list(SHARED_VALUES[name]),
-        default=getattr(MemoryConfig(), name),
+        default=SHARED_DEFAULTS[name],
         optional=True,
         advanced=True,
         tooltip=tooltip,
@@ -115,16 +116,18 @@ def _shared_inputs() -> list[io.Input]:
         ),
         _shared_input(
             "bank_keys",
-            "How the bank's moments are read. made (default): as they were when they were made, like the published "
-            "code. alone: anew, each by itself, when it enters the bank: one short pass more for each. Not with "
-            "retrieval 'reference'.",
+            "How the bank's moments are read. auto (default): as was measured best for the model, where the other "
+            "settings allow it: alone for the tiny story model, made for all others. made: as they were when they were "
+            "made, like the published code. alone: anew, each by itself, when it enters the bank: one short pass more "
+            "for each. Not with retrieval 'reference'.",
         ),
         _shared_input(
             "archive",
-            "What becomes of moments that leave the bank. off (default): they are forgotten, like in the paper. Else "
-            "every recorded moment is kept in RAM, and at each new prompt the bank is chosen from all of them. "
-            "latents: small, read anew when they come back; needs bank_keys alone. keys: as they were made, in the "
-            "room of archive_gb, beyond it read anew; needs bank_keys made.",
+            "What becomes of moments that leave the bank. auto (default): what was measured best for the model, where "
+            "the other settings allow it: latents for the tiny story model, off for all others. off: they are "
+            "forgotten, like in the paper. Else every recorded moment is kept in RAM, and at each new prompt the bank "
+            "is chosen from all of them. latents: small, read anew when they come back; needs bank_keys alone. keys: "
+            "as they were made, in the room of archive_gb, beyond it read anew; needs bank_keys made.",
         ),
         _shared_input(
             "archive_rule",
@@ -206,6 +209,7 @@ class MemFlowMemory(io.ComfyNode):
         cls,
         preset: dict[str, Any],
         cache: str = "model",
+        # a prompt that leaves these out asks for what it asked for before there was a choice
         bank_keys: str = "made",
         archive: str = "off",
         archive_rule: str = "words",

@@ -8,7 +8,8 @@ where the empty scene fits nearly as well. By chance a body is right in 1/6, an 
 all three in 1/120 of the stories.
 
 prefilled       everything up to the return is ground truth, so that the true identity is known exactly: the headline.
-                `sink` and `none` are also measured on stories whose hero is in the very first chunk (`opening`).
+                `default`, the memory that the model's streams have, `sink` and `none` are also measured on stories
+                whose hero is in the very first chunk (`opening`).
 self-generated  the model makes the whole story; its first appearance of the hero is compared with its return. Chance is
                 how often the return shows the identity that the same prompts gave under another seed: a few-step
                 sampler has favourite colours.
@@ -41,7 +42,7 @@ from .table import markdown, table
 BATCH = 40  # stories side by side
 DRIFT_STORIES = 4
 LATE, OPENING = PLANS
-ON_OPENING = ("none", "sink")
+ON_OPENING = ("default", "none", "sink")
 
 
 # -- prefilled --------------------------------------------------------------------------------------------------------
@@ -258,7 +259,8 @@ def main() -> None:
     result["policies"] = scores
     print(table("prefilled", scores), flush=True)
     if not arguments.prefilled_only:
-        own = [name for name in arguments.policies if name != "swapped"]
+        known = policies(frames=CHUNK_LATENTS)
+        own = [name for name in arguments.policies if not known[name].swapped]
         result["self_generated"] = self_generated(models, own, arguments.stories, arguments.seed)
         print(table("\nself-generated", result["self_generated"]), flush=True)
     if arguments.minutes:

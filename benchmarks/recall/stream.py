@@ -12,6 +12,7 @@ from torch import Tensor
 
 from memflow_core.config import ARCHIVE_RULES, RETRIEVALS, LatentShape, MemoryConfig, SamplingConfig
 from memflow_core.model import Attend, Backbone, TextKV, WanModel
+from memflow_core.profiles import PROFILES
 from memflow_core.stream import Draw, FlowSchedule, ForwardPass, SeededNoise, Stream
 from memflow_core.weights import TINY_GENERATOR, TINY_TEXT, TINY_VAE, TextEncoder, read_generator, read_text_encoder
 from training.cartoons import CHUNK_LATENTS, CartoonStory
@@ -68,11 +69,15 @@ class Policy:
 
 
 def policies(frames: int) -> dict[str, Policy]:
-    """Return all policies by name, for stories of that many latent frames."""
+    """Return all policies by name, for stories of that many latent frames.
+
+    `default` is what a stream of this model has where nobody says otherwise, whatever that is.
+    """
     first = ("fifo", "reference", "prompt", "similarity", "attention")
     added = (name for name in RETRIEVALS if name not in (*first, "none"))
     kinds = {name: MemoryConfig(retrieval=name) for name in (*first, *added)}
     memories = {
+        "default": PROFILES["Tiny story model"].memory,
         "none": MemoryConfig(retrieval="none", sink_frames=0),
         "sink": MemoryConfig(retrieval="none"),
         **kinds,
@@ -88,6 +93,7 @@ def policies(frames: int) -> dict[str, Policy]:
     }
     return {name: Policy(name, memory) for name, memory in memories.items()} | {
         "swapped": Policy("swapped", kinds["prompt"], swapped=True),
+        "default+swapped": Policy("default+swapped", memories["default"], swapped=True),
         "archive+words+swapped": Policy("archive+words+swapped", memories["archive+words"], swapped=True),
     }
 

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 
 from .profile import Profile
 from .table import AUTO, PROFILES, layout_of
@@ -118,6 +119,16 @@ def pick(signs: Signs, chosen: str = AUTO) -> Picked:
     if _is_causal(signs.metadata):
         return Picked(PROFILES["Causal Forcing, frame-wise"], "metadata")
     return Picked(PROFILES[layout_of(signs.dim, signs.channels).usual], "layout" if signs.file else "unknown")
+
+
+def profile_of(file: str | PurePath, lora: str | PurePath = "") -> Profile:
+    """The profile of a checkpoint by the names of its file and of a LoRA with it; neither is opened.
+
+    Its `memory` is the best that was measured for such a model, its `sampling` what it was trained with.
+
+    Raises ValueError for a file that cannot be streamed, by its name.
+    """
+    return pick(signs_of_name(PurePath(file).name, PurePath(lora).name)).profile
 
 
 def signs_of_name(file: str, lora: str = "") -> Signs:

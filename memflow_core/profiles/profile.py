@@ -14,7 +14,8 @@ class Profile:
     name            of the kind, as people read it.
     sampling        chunk, steps, those of the first chunk, shift, warp, solver, context timestep.
     memory          sink, window, bank and positions. Sink, window and bank together are no more latent frames than it
-                    read in training, but for MemFlow and LongLive 1, which have MemFlow's bank beside them.
+                    read in training, but for MemFlow and LongLive 1, which have MemFlow's bank beside them. What was
+                    measured to be better than the paper's memory for this kind is in it, too.
     width, height   of the picture in pixels.
     fps             video frames a second.
     pixels          of the picture along a latent's side: 8 for the Wan 2.1 VAE, 16 for that of Wan 2.2.

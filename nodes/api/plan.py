@@ -5,8 +5,8 @@ Body    `{"schedule": text, "length": 81, "fps": 16, "width": 832, "height": 480
         May be left out: `"global_prompt"`, a text; `"memory"`, as MemFlow Memory has it, `{"preset": "Story"}`
         or `{"preset": "Custom", "retrieval": "prompt", "bank_size": 3, ...}` with every setting, and either
         with `"cache"`, `"bank_keys"`, `"archive"`, `"archive_rule"`, `"bank_layers"`, `"archive_gb"`, `"admission"`
-        and `"look_ahead"` where these have other values than their defaults; `"model"`, `"1.3B"` or `"tiny"`;
-        `"weights"`, `"fp8"` where the model's loader is set to that;
+        and `"look_ahead"`, which are `made`, `off` and the like where they are left out; `"model"`, `"1.3B"` or
+        `"tiny"`; `"weights"`, `"fp8"` where the model's loader is set to that;
         `"streamed"`, false where the run ends in a latent; `"story"`, which one of a MemFlow JSONL, 1; `"model_name"`
         and `"lora_name"` as a loader has them, which stand for a profile; `"profile"`, one by its name;
         `"chunk_frames"` and `"first_steps"` as MemFlow Model Profile has them; `"shift"`; `"control"`, a list of what
@@ -70,6 +70,7 @@ from ..run import (
     plan_json,
     stretch_of,
     tiny_size_messages,
+    told_of_auto,
     told_of_memory,
     told_of_profile,
     told_of_segments,
@@ -149,6 +150,7 @@ def _estimate(asked: dict[str, Any], picked: Picked) -> dict[str, Any]:
         *note_messages(plan.notes),
         *told_of_profile(request),
         *told_of_segments(request),
+        *told_of_auto(request),
         *told_of_memory(request.settings),
         *doubt(picked),
         *([] if steps is None else [steps]),

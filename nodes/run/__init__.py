@@ -15,6 +15,7 @@ from .memory_settings import (
     CUSTOM,
     CUSTOM_VALUES,
     MEMORY_OPTIONS,
+    SHARED_DEFAULTS,
     SHARED_VALUES,
     memory_from_widgets,
     memory_of,
@@ -23,7 +24,7 @@ from .output import sound_of, video_writer, write_video
 from .pictures import remember_pictures, start_from_pictures
 from .plan_text import note_message, note_messages, plan_json, tiny_size_messages
 from .presets import PRESETS, REASONS, memory_words
-from .profile_text import doubt, profile_lines, told_of_memory, told_of_profile, told_of_segments
+from .profile_text import doubt, profile_lines, told_of_auto, told_of_memory, told_of_profile, told_of_segments
 from .request import MOST_FRAMES, EncodedPrompts, PlanRequest, Request, place, prepare
 from .segments import add_segment, segment_prompt
 from .session import Run, open_run
@@ -46,6 +47,7 @@ __all__ = [
     "QUALITIES",
     "REASONS",
     "RUNNING",
+    "SHARED_DEFAULTS",
     "SHARED_VALUES",
     "TINY",
     "USES",
@@ -97,6 +99,7 @@ __all__ = [
     "take_by_id",
     "takes_json",
     "tiny_size_messages",
+    "told_of_auto",
     "told_of_memory",
     "told_of_profile",
     "told_of_segments",

@@ -10,9 +10,11 @@ from dataclasses import replace
 from typing import Any
 
 from ...memflow_core.estimate import Footprint
+from ...memflow_core.profiles import AUTO, OPEN_SETTINGS
 from ...memflow_core.schedule import Plan
 from .. import host
 from .estimate import estimate_run
+from .memory_settings import memory_of
 from .plan_text import in_gb
 from .presets import PRESETS, Preset
 from .request import Request
@@ -56,5 +58,6 @@ def _fits(request: Request, plan: Plan, vae: Any, preset: Preset, room: int) -> 
 
 
 def _fixed_bytes(request: Request, plan: Plan, vae: Any, preset: Preset) -> int:
-    other = replace(request, width=preset.width, height=preset.height, memory=preset.settings)
+    memory = memory_of({"preset": preset.memory}, cache=preset.cache, **dict.fromkeys(OPEN_SETTINGS, AUTO))
+    other = replace(request, width=preset.width, height=preset.height, memory=memory)
     return estimate_run(other, plan, vae).fixed_bytes

@@ -58,7 +58,7 @@ def graph_story(graph: Any, node_id: str, request: PlanRequest, plan: Plan) -> G
     seed, gb = seed_in(graph, node_id), budget_in(graph, node_id)
     if seed is None or gb is None:
         return None
-    known = known_story(graph, node_id, request.positions)
+    known = known_story(graph, node_id, request.positions, request.opened)
     budget = host.kept_bytes(gb)
     if known is None or budget <= 0:
         return None

@@ -7,11 +7,14 @@ graphs that say the same may still load other numbers, where something has chang
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
+from ...memflow_core.config import MemoryConfig
 from ...memflow_core.keep import NUMBERS, Fingerprint, LabelName, beginning, place_of
+from ...memflow_core.profiles import AUTO
 from ...memflow_core.schedule import Plan, PromptSchedule, ScheduleError, Stretch
 from ...memflow_core.stream import ControlPart
 from .. import host
@@ -21,7 +24,7 @@ from .request import PlanRequest
 
 # inputs of a sampling node that decide a story's numbers, beside schedule, seed, and length
 COUNTED = ("model", "vae", "memory", "width", "height", "steps", "shift")
-SCHEDULE_NODE, CONTROL_NODE = "MemFlowPromptSchedule", "MemFlowControl"
+SCHEDULE_NODE, CONTROL_NODE, MEMORY_NODE = "MemFlowPromptSchedule", "MemFlowControl", "MemFlowMemory"
 # nodes behind one another, in case they form a circle
 MOST_DEPTH = 200
 
@@ -107,14 +110,17 @@ def _files_of(names: Iterable[str]) -> dict[str, str]:
 def known_by(hidden: Any, request: PlanRequest) -> KnownStory | None:
     """What the graph that is running says of the story of the node that runs. hidden: of the node's class."""
     graph, node_id = getattr(hidden, "prompt", None), host.Page().node_id
-    return known_story(graph, node_id, request.positions) if graph and node_id else None
+    return known_story(graph, node_id, request.positions, request.opened) if graph and node_id else None
 
 
-def known_story(graph: Any, node_id: str, positions: str) -> KnownStory | None:
+def known_story(
+    graph: Any, node_id: str, positions: str, opened: Mapping[str, str] = MappingProxyType({})
+) -> KnownStory | None:
     """What a graph says of the story that a sampling node makes. None where that does not tell one from another: a
     state or a schedule that other nodes make, a value that only a run computes, or a graph of another form.
 
     positions  `absolute` or `relative`, as settled.
+    opened     memory settings that are left to the model, and what they became.
     """
     node = node_of(graph, node_id)
     if node is None or "state" in node["inputs"]:
@@ -127,9 +133,12 @@ def known_story(graph: Any, node_id: str, positions: str) -> KnownStory | None:
         found.add("machine", [NUMBERS, *host.arithmetic_of_host()])
         found.add("positions", positions)
         found.add("kind", node["class_type"])
+        graph, untold = _without_auto(graph, node, opened)
         read = _Reader(graph)
         for name in COUNTED:
             found.add(name, read.value(node["inputs"].get(name)))
+        if untold:
+            found.add("auto", untold)
         steered_by: tuple[KnownControl, ...] = ()
         if "control" in node["inputs"]:
             known = _known_controls(graph, read, node["inputs"]["control"])
@@ -162,6 +171,19 @@ def settings_in(graph: Any, node_id: str) -> dict[str, str]:
     """Values of a sampling node's widgets that are texts, such as its format."""
     node = node_of(graph, node_id)
     return {name: value for name, value in (node or {"inputs": {}})["inputs"].items() if isinstance(value, str)}
+
+
+def _without_auto(graph: Graph, node: Any, opened: Mapping[str, str]) -> tuple[Graph, dict[str, str]]:
+    """The graph with what `auto` became in its place on the memory node, so that it is the same story as by name; and
+    what is left to the model and does not stand there, where it is not the paper's."""
+    link, written = node["inputs"].get("memory"), {}
+    memory = linked_node(graph, link)
+    if memory is not None and memory["class_type"] == MEMORY_NODE:
+        written = {name: value for name, value in opened.items() if memory["inputs"].get(name) == AUTO}
+        graph = {**graph, str(link[0]): {**memory, "inputs": {**memory["inputs"], **written}}}
+    usual = MemoryConfig()
+    others = {name: value for name, value in opened.items() if name not in written}
+    return graph, {name: value for name, value in others.items() if value != getattr(usual, name)}
 
 
 class _UntoldError(ValueError):

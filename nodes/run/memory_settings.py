@@ -1,10 +1,10 @@
-"""Turn the widgets of MemFlow Memory into a MemoryConfig of the core."""
+"""Turn the widgets of MemFlow Memory into memory settings of the core, some of them left to the model."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict
 from typing import Any
 
 from ...memflow_core.config import (
@@ -21,6 +21,7 @@ from ...memflow_core.config import (
     RETRIEVALS,
     MemoryConfig,
 )
+from ...memflow_core.profiles import AUTO, OPEN_SETTINGS, OpenMemory
 from ...memflow_core.schedule import show
 
 CUSTOM = "Custom"
@@ -42,10 +43,16 @@ CUSTOM_VALUES: dict[str, Sequence[Any]] = {
 # what the choices beside every preset can be set to, in their order; they are named as in MemoryConfig
 SHARED_VALUES: dict[str, Sequence[str]] = {
     "cache": CACHES,
-    "bank_keys": BANK_KEYS,
-    "archive": ARCHIVES,
+    # the choice of before stands first: workflow files and schemas know them in this order
+    "bank_keys": (*BANK_KEYS, AUTO),
+    "archive": (*ARCHIVES, AUTO),
     "archive_rule": ARCHIVE_RULES,
     "admission": ADMISSIONS,
+}
+
+# what a fresh node has in them; a prompt that leaves one out means what it meant before there was a choice
+SHARED_DEFAULTS: dict[str, str] = {
+    name: AUTO if name in OPEN_SETTINGS else getattr(MemoryConfig(), name) for name in SHARED_VALUES
 }
 
 # the widget `archive_gb`, a number
@@ -80,36 +87,39 @@ def memory_of(
     archive_gb: float = ARCHIVE_GB,
     look_ahead: bool = False,
     **shared: str,
-) -> MemoryConfig:
-    """Settings for the widgets' values, which ComfyUI has checked against their ranges.
+) -> MemoryConfig | OpenMemory:
+    """Settings for the widgets' values, which ComfyUI has checked against their ranges; open where some are `auto`.
 
     preset       `{"preset": option}`, with every widget of CUSTOM_VALUES beside it for the option Custom.
     bank_layers  as `layers_of` reads it.
     archive_gb   RAM for the keys of an archive, in GB of 2^30 bytes.
     look_ahead   as in MemoryConfig.
-    shared       widgets of SHARED_VALUES; those left out have their defaults.
+    shared       widgets of SHARED_VALUES; those left out are as in MemoryConfig.
 
     Raises ValueError where the values do not fit together.
     """
-    beside = {"bank_layers": layers_of(bank_layers), "archive_gb": archive_gb, "look_ahead": look_ahead}
-    if preset["preset"] != CUSTOM:
-        return replace(MEMORIES[preset["preset"]], **beside, **shared)
-    return MemoryConfig(
-        retrieval=preset["retrieval"],
-        bank_frames=preset["bank_size"],
-        record_every=preset["record_interval"],
-        top_k=preset["top_k"] or None,
-        sink_frames=preset["sink_size"],
-        window_frames=preset["window_size"],
-        positions=preset["positions"],
-        global_sink=preset["global_sink"],
-        **beside,
-        **shared,
-    )
+    left = frozenset(name for name in OPEN_SETTINGS if shared.get(name) == AUTO)
+    settings = asdict(MEMORIES[preset["preset"]]) if preset["preset"] != CUSTOM else _custom(preset)
+    settings |= {"bank_layers": layers_of(bank_layers), "archive_gb": archive_gb, "look_ahead": look_ahead}
+    settings |= {name: value for name, value in shared.items() if name not in left}
+    return OpenMemory(settings, left) if left else MemoryConfig(**settings)
 
 
-def memory_from_widgets(preset: Mapping[str, Any]) -> MemoryConfig:
-    """Settings for unchecked values out of JSON; widgets beside the preset may be left out, for their defaults.
+def _custom(preset: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "retrieval": preset["retrieval"],
+        "bank_frames": preset["bank_size"],
+        "record_every": preset["record_interval"],
+        "top_k": preset["top_k"] or None,
+        "sink_frames": preset["sink_size"],
+        "window_frames": preset["window_size"],
+        "positions": preset["positions"],
+        "global_sink": preset["global_sink"],
+    }
+
+
+def memory_from_widgets(preset: Mapping[str, Any]) -> MemoryConfig | OpenMemory:
+    """Settings for unchecked values out of JSON; widgets beside the preset may be left out, see `memory_of`.
 
     Raises ValueError as `memory_of`, and for a value that the widget cannot be set to.
     """

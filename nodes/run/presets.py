@@ -35,7 +35,9 @@ def _bank_words(memory: MemoryConfig) -> str:
     if memory.retrieval == "shots":
         return bank  # it takes whole chunks as they leave the window, whatever the interval
     often = "every chunk" if memory.record_every == 1 else f"every {memory.record_every} chunks"
-    return f"{bank}, a moment offered {often}"
+    alone = ", moments read alone" if memory.bank_keys == "alone" else ""
+    archive = "" if memory.archive == "off" else f", archive of {memory.archive} by {memory.archive_rule}"
+    return f"{bank}, a moment offered {often}{alone}{archive}"
 
 
 @dataclass(frozen=True)

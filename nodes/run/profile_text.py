@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...memflow_core.config import MemoryConfig
-from ...memflow_core.profiles import Picked, Profile
+from ...memflow_core.profiles import OPEN_SETTINGS, Picked, Profile, settled
 from .messages import Message, message
 from .presets import memory_words
 from .request import PlanRequest
@@ -87,6 +87,29 @@ def told_of_segments(request: PlanRequest) -> list[Message]:
     if initial is not None and initial.remembered and any(segment.switch == "fresh" for segment in later):
         lines.append(message("A fresh prompt forgets the pictures that were given to remember, too."))
     return lines
+
+
+def told_of_auto(request: PlanRequest) -> list[Message]:
+    """What memory settings became that are left to the model, a line; none where they are the paper's and no node has
+    them on auto."""
+    if not request.opened:
+        return []
+    profile, values = request.profile, _values_of(request.settings)
+    if values != _values_of(settled(request.memory, profile.memory)):
+        return [message("Memory goes on as the state was made: {0}.", values)]
+    if request.memory is None and values == _values_of(MemoryConfig()):
+        return []
+    if values != (best := _values_of(profile.memory)):
+        return [message("Memory on auto: {0}; the other settings rule out {1}.", values, best)]
+    if values == _values_of(MemoryConfig()):
+        return [
+            message("Memory on auto: {0}, as in the paper: nothing else was measured for {1}.", values, profile.name)
+        ]
+    return [message("Memory on auto: {0}, measured best for the {1}.", values, profile.name)]
+
+
+def _values_of(settings: MemoryConfig) -> str:
+    return ", ".join(f"{name} {getattr(settings, name)}" for name in OPEN_SETTINGS)
 
 
 def told_of_memory(settings: MemoryConfig) -> list[Message]:

@@ -17,7 +17,7 @@ from ...memflow_core.config import (
     stream_positions,
 )
 from ...memflow_core.play import EncodedSchedule
-from ...memflow_core.profiles import PROFILES, Picked, Profile
+from ...memflow_core.profiles import PROFILES, OpenMemory, Picked, Profile, left_open, settled
 from ...memflow_core.schedule import ChunkGrid, Plan, PromptSchedule, Time, changes_of, farthest_position
 from ...memflow_core.state import StreamState
 from .. import host
@@ -75,7 +75,7 @@ class PlanRequest:
     width, height  in pixels.
     length         video frames to make in this run. 0: as the schedule says, or else until a live request ends the run.
     steps          denoising steps as text, see `parse_steps`.
-    memory         None: the state's settings, or the profile's.
+    memory         what it leaves open, and None, are as the state has them, or as the profile has them.
     state          where the story stands; None for a new story.
     profile        what the model was trained with: its chunks, and what the widgets leave as it is.
     """
@@ -87,7 +87,7 @@ class PlanRequest:
     fps: float
     steps: str
     shift: float = 5.0
-    memory: MemoryConfig | None = None
+    memory: MemoryConfig | OpenMemory | None = None
     state: StoryState | None = None
     profile: Profile = PROFILES["MemFlow"]
 
@@ -108,8 +108,13 @@ class PlanRequest:
 
     @property
     def settings(self) -> MemoryConfig:
-        """Memory settings: the state's, the node's, or the profile's."""
-        return (self.state and self.state.memory) or self.memory or self.profile.memory
+        """Memory settings: the state's, or the node's, with what it leaves open as the profile has it."""
+        return (self.state and self.state.memory) or settled(self.memory, self.profile.memory)
+
+    @property
+    def opened(self) -> dict[str, str]:
+        """Memory settings that are left to the model, by their names, and what they became; empty where none is."""
+        return {name: getattr(self.settings, name) for name in sorted(left_open(self.memory))}
 
     @property
     def done(self) -> int:
@@ -359,12 +364,14 @@ def _check_stream(request: Request, state: StreamState, plan: Plan) -> None:
             f"the state was made with steps {list(state.sampling.steps)} and shift {state.sampling.shift}, but the "
             f"node asks for {list(sampling.steps)} and {sampling.shift}: use the state's."
         )
-    if request.memory is not None and request.memory.cache != state.memory.cache:
+    # what the node leaves open goes on as the state has it
+    asked = settled(request.memory, state.memory)
+    if asked.cache != state.memory.cache:
         raise ValueError(
             f"the state remembers with cache {state.memory.cache!r}, but the memory node is set to "
-            f"{request.memory.cache!r}: set it to the state's, or connect none."
+            f"{asked.cache!r}: set it to the state's, or connect none."
         )
-    if request.memory is not None and request.memory != state.memory:
+    if asked != state.memory:
         raise ValueError(
             "the memory settings differ from those the state was made with: connect the same memory node, or none."
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from PIL import Image
@@ -154,6 +154,7 @@ class Run:
 
     def report(self, **more: Any) -> str:
         """JSON: the plan as it was played, the passes that were run, and every decision of the memory."""
+        memory = {name: value for name, value in asdict(self.stream.memory_config).items() if name != "pins"}
         content = {
             "plan": self.schedule.plan.to_dict(),
             "first_chunk": self.request.done,
@@ -162,6 +163,7 @@ class Run:
             "dtype": self.dtype,
             "forwards": self.forwards,
             "estimate": self.footprint.to_dict(),
+            "settings": {"memory": memory, "auto": sorted(self.request.opened)},
             "told": [str(sentence) for sentence in self.told],
             **more,
             "pins": sorted(self.stream.memory_config.pins),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .. import host
 from .messages import Message, message
-from .profile_text import doubt, told_of_memory, told_of_profile, told_of_segments
+from .profile_text import doubt, told_of_auto, told_of_memory, told_of_profile, told_of_segments
 from .request import Request
 from .steps import count_message
 
@@ -15,6 +15,7 @@ def told(request: Request) -> list[Message]:
     sentences = [
         *told_of_profile(request),
         *told_of_segments(request),
+        *told_of_auto(request),
         *told_of_memory(request.settings),
         *doubt(request.picked),
         count_message(request.steps),

@@ -52,6 +52,12 @@ def test_another_storys_memories_bring_another_storys_character(measure):
     assert found["recall"]["body"] <= 0.1
 
 
+def test_the_default_memory_brings_the_whole_look_back_and_is_its_cause(measure):
+    found, swapped = measure("default"), measure("default+swapped")
+    assert found["recall"]["all"] >= REMEMBERED and found["retrieval"]["hit"] >= 0.95
+    assert swapped["donor_recall"]["all"] >= REMEMBERED and swapped["recall"]["body"] <= 0.1
+
+
 # -- broken on purpose ------------------------------------------------------------------------------------------------
 
 

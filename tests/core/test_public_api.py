@@ -15,8 +15,9 @@ import memflow_core as mf
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = [
     "Backbone", "Chunk", "ChunkGrid", "EncodedSchedule", "Keep", "LatentShape", "MemoryConfig", "MemoryLog",
-    "ModelConfig", "PromptSchedule", "SamplingConfig", "ScheduleError", "Stream", "StreamState", "Time", "VideoWriter",
-    "capture", "load_generator", "play", "read_generator", "read_lora", "read_schedule", "resume", "to_text",
+    "ModelConfig", "Profile", "PromptSchedule", "SamplingConfig", "ScheduleError", "Stream", "StreamState", "Time",
+    "VideoWriter", "capture", "load_generator", "play", "profile_of", "read_generator", "read_lora", "read_schedule",
+    "resume", "to_text",
 ]  # fmt: skip
 
 

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from benchmarks.recall import Models, SegmentScores, evaluate_segment
-from memflow_core.config import LatentShape, MemoryConfig
+from memflow_core.config import LatentShape
 from memflow_core.model import Backbone
 from memflow_core.play import EncodedSchedule, play
+from memflow_core.profiles import PROFILES
 from memflow_core.schedule import ChunkGrid, Time, read_schedule
 from memflow_core.stream import Stream
 from memflow_core.weights import ASSETS
@@ -64,7 +65,7 @@ def generate(models: Models, name: str, streams: int, seed: int) -> tuple[Cartoo
     text, frames = STORIES[name]
     schedule = read_schedule(text)
     plan = schedule.place(ChunkGrid(fps=16.0), Time(frames, "frames"))
-    stream = Stream(Backbone(models.tree), LatentShape(SIDE, SIDE, streams), memory=MemoryConfig())
+    stream = Stream(Backbone(models.tree), LatentShape(SIDE, SIDE, streams), memory=PROFILES["Tiny story model"].memory)
     prompts = EncodedSchedule(schedule, plan, [models.embed([segment.prompt]) for segment in plan.segments])
     with torch.inference_mode():
         latents = torch.cat([chunk.latents.movedim(2, 1) for chunk in play(stream, prompts, seed)], 1)

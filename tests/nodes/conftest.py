@@ -130,7 +130,8 @@ def plan_body():
         values = {**QUICK, "keep_moments_gb": 1.0, **values}
         sizes = {name: values[name] for name in ("width", "height", "length", "fps", "steps")}
         graph = graph_of(values) if graph is None else graph
-        return {"schedule": text, "model": "tiny", "node": NODE, "graph": graph, **sizes}
+        # as the graph's memory node has it
+        return {"schedule": text, "model": "tiny", "memory": {"preset": "Story"}, "node": NODE, "graph": graph, **sizes}
 
     return body
 

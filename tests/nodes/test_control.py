@@ -354,6 +354,7 @@ def steered_film(tiny, stream, load, control, kept_folder, monkeypatch):
         known = tiny.nodes.run.known
         told = [{name: values[name] for name in values if name != "pictures"} for values in controls]
         body = {"schedule": GHOSTS, "model": "tiny", "node": NODE, "graph": graph, "control": told}
+        body["memory"] = {"preset": "Story"}
         body |= {name: KEPT[name] for name in ("width", "height", "length", "fps", "steps")}
         status, plan = tiny.nodes.api.plan.answer(json.dumps(body).encode())
         assert status == 200 and "error" not in plan, plan

@@ -116,7 +116,7 @@ def test_widgets_of_a_chosen_preset_follow_it(all_infos):
     inputs = convert(small(node4={"widgets_values": values}), all_infos)["4"]["inputs"]
     assert inputs["preset"] == "Custom" and inputs["preset.retrieval"] == "fifo" and inputs["cache"] == "fp8"
     # those that came later than the file have their defaults
-    assert inputs["bank_keys"] == "made" and inputs["archive"] == "off"
+    assert inputs["bank_keys"] == "auto" and inputs["archive"] == "auto"
 
 
 def test_values_by_name_and_values_that_lack(all_infos):

@@ -36,14 +36,15 @@ def test_the_cpu_is_no_device_with_a_budget(tiny):
 
 def test_what_fits_is_sampled_without_a_word(tiny, room, logged):
     room(footprint(tiny).device_bytes)
-    assert tiny.sample()[0].shape[2] == 12 and logged == []
+    # what memory on auto became is always told
+    assert tiny.sample()[0].shape[2] == 12 and [line[:14] for line in logged] == ["Memory on auto"]
 
 
 def test_weights_that_do_not_fit_are_a_slowdown_in_the_log(tiny, room, logged):
     estimate = footprint(tiny)
     room(estimate.fixed_bytes)
     assert tiny.sample()[0].shape[2] == 12
-    (line,) = logged
+    *_, line = logged
     assert line.startswith(f"About {estimate.weights / 2**20:.0f} MB of weights do not fit into the ") and "FP8" in line
 
 

@@ -23,6 +23,18 @@ def test_unchecked_values_give_the_settings_that_the_node_gives(run):
         assert run.memory_from_widgets({"preset": name}) == run.memory_of({"preset": name}, cache="model")
 
 
+def test_what_is_on_auto_is_left_to_the_model_and_what_is_left_out_is_not(run):
+    """A prompt of before there was a choice asks for what it asked for then."""
+    for preset in (CUSTOM, {"preset": "Story"}, {"preset": "Official MemFlow"}):
+        settings = run.memory_from_widgets(preset)
+        assert (settings.bank_keys, settings.archive) == ("made", "off")
+        assert run.memory_from_widgets({**preset, "bank_keys": "auto", "archive": "auto"}).left == {
+            "bank_keys",
+            "archive",
+        }
+        assert run.memory_of(preset, archive="off", bank_keys="auto").left == {"bank_keys"}
+
+
 def test_an_archive_goes_with_a_preset_and_with_own_settings(run):
     wanted = {"bank_keys": "alone", "archive": "latents", "archive_rule": "similarity"}
     for preset in (CUSTOM, {"preset": "Story"}, {"preset": "Sharper memory"}):
