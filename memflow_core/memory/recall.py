@@ -73,9 +73,9 @@ def choose(scores: Sequence[float], shots: Sequence[int], places: int, kin: Kin 
     """Choose the frames that fill the bank: one of each shot that matters about as much as the best, then a second.
 
     A frame of another character of the same kind is not harmless, so shots far below the best one are taken only where
-    the bank would stay empty, and rivals of a chosen one, who share its name and not its looks, after all others. Where
-    the prompt says something that the best shot does not cover, the second place is for a shot that does. Within a shot
-    the newest frame comes first: there the character has arrived.
+    the bank would stay empty, and rivals of a chosen one, who share its name and not its looks, after all others. One
+    place shows another character, who is no rival. Within a shot the newest frame comes first: there the character has
+    arrived.
 
     scores  of each frame, oldest first.
     shots   number of the prompt that each was made under.
@@ -97,11 +97,27 @@ def choose(scores: Sequence[float], shots: Sequence[int], places: int, kin: Kin 
         order = [first, *(shot for shot in order if shot != first)]
     taken, low, rivals = _sorted_out(order, {shot for shot in order if best[shot] >= least}, places, kin)
     found = [*_in_turn(by_shot, taken), *_in_turn(by_shot, low), *_in_turn(by_shot, rivals)]
-    beside = kin.beside(order[0]) if kin is not None else None
-    if beside is not None and all(shots[index] != beside for index in found[:places]):
-        newest = by_shot[beside][0]
-        found = [found[0], newest, *(index for index in found[1:] if index != newest)]
-    return found[:places]
+    return found[:places] if kin is None else _with_another(found, shots, order, places, kin)
+
+
+def _with_another(found: Sequence[int], shots: Sequence[int], order: Sequence[int], places: int, kin: Kin) -> list[int]:
+    """Let one place show another character than the best shot's, by none of its rivals.
+
+    It is the second place where the prompt says something that the best shot does not cover; else the last of three or
+    more, for the best shot may be the wrong one: a word for the place may outvote the one for who is there.
+    """
+    first, of_first = order[0], kin.same(order[0])
+    place, other = 1, kin.beside(first)
+    if other is None:
+        rivals, place = kin.rivals(first), max(2, places - 1)
+        other = next((shot for shot in order if shot not in of_first and shot not in rivals), None)
+        if any(shots[index] not in of_first for index in found[:places]):
+            other = None
+    if other is None or any(shots[index] == other for index in found[:places]):
+        return list(found[:places])
+    newest = next(index for index in reversed(range(len(shots))) if shots[index] == other)
+    rest = [index for index in found if index != newest]
+    return [*rest[:place], newest, *rest[place:]][:places]
 
 
 def _sorted_out(
