@@ -206,7 +206,7 @@ def _shows(story: CartoonStory, latent_frame: int, character: str) -> bool:
 def summary_of_returns(records: Sequence[dict]) -> dict:
     """Average records of returns; looks are given presence, `whole` is presence and all of the look together.
 
-    `turn` and `met` are whole looks of the first, second ... return, and of the character that was met first, second ...
+    `turn N` are whole looks of the N-th returns, `met N` those of the character that was met N-th.
     """
     there = [record for record in records if record["present"]]
     result: dict = {"returns": len(records), "present": _mean(records, "present"), "whole": _mean(records, "all")}
