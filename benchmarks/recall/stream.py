@@ -91,10 +91,18 @@ def policies(frames: int) -> dict[str, Policy]:
         "prompt+ahead+novelty": replace(kinds["prompt"], look_ahead=True, admission="novelty"),
         **{f"made+{rule}": MemoryConfig(archive="keys", archive_rule=rule) for rule in ARCHIVE_RULES},
     }
+    words = memories["archive+words"]
+    memories |= {
+        "archive+words+every": replace(words, record_every=1),
+        "archive+words+sinkless": replace(words, sink_frames=0),
+        "archive+words+every+sinkless": replace(words, record_every=1, sink_frames=0),
+    }
     return {name: Policy(name, memory) for name, memory in memories.items()} | {
         "swapped": Policy("swapped", kinds["prompt"], swapped=True),
-        "default+swapped": Policy("default+swapped", memories["default"], swapped=True),
-        "archive+words+swapped": Policy("archive+words+swapped", memories["archive+words"], swapped=True),
+        **{
+            f"{name}+swapped": Policy(f"{name}+swapped", memories[name], swapped=True)
+            for name in ("default", "archive+words", "archive+words+every+sinkless")
+        },
     }
 
 

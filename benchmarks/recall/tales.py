@@ -175,6 +175,8 @@ def _score(
     others = [look for character, look in story.identities.items() if character != back.character]
     last = back == tale.returns[-1]
     record = {"turn": back.turn, "away": back.away, "last": last, "present": present, "scene": scores.right["scene"]}
+    # in the order in which a story's characters are met
+    record["met"] = list(story.identities).index(back.character) + 1
     record |= {factor: present and getattr(found, factor) == getattr(true, factor) for factor in FACTORS}
     record["all"] = present and found == true
     record["other"] = present and found in others
@@ -202,7 +204,10 @@ def _shows(story: CartoonStory, latent_frame: int, character: str) -> bool:
 
 
 def summary_of_returns(records: Sequence[dict]) -> dict:
-    """Average records of returns; looks are given presence, `whole` is presence and all of the look together."""
+    """Average records of returns; looks are given presence, `whole` is presence and all of the look together.
+
+    `turn N` are whole looks of the N-th returns, `met N` those of the character that was met N-th.
+    """
     there = [record for record in records if record["present"]]
     result: dict = {"returns": len(records), "present": _mean(records, "present"), "whole": _mean(records, "all")}
     result |= {name: _mean(there, name) for name in (*FACTORS, "all", "mixed", "other")}
@@ -212,6 +217,8 @@ def summary_of_returns(records: Sequence[dict]) -> dict:
     result["last"] = _mean([record for record in records if record["last"]], "all")
     for turn in sorted({record["turn"] for record in records}):
         result[f"turn {turn}"] = _mean([record for record in records if record["turn"] == turn], "all")
+    for met in sorted({record["met"] for record in records}):
+        result[f"met {met}"] = _mean([record for record in records if record["met"] == met], "all")
     for name, away in (("home", False), ("away", True)):
         result[name] = _mean([record for record in records if record["away"] == away], "all")
     return result

@@ -18,6 +18,7 @@ from ..config import RULES_BY_KEYS
 from ..model import HeadShare
 from . import recall
 from .frame_kv import FrameKV
+from .kin import Kin, look_of
 from .prompt_keys import PromptKeys
 from .state_dict import StateDict
 
@@ -35,6 +36,10 @@ class Moments(Protocol):
         """The embedding [B, length, text_dim] that a frame was made under."""
         ...
 
+    def latents(self, frame: int) -> Tensor:
+        """A frame's clean latents, [B, C, h, w]."""
+        ...
+
 
 @dataclass
 class Archive:
@@ -48,6 +53,8 @@ class Archive:
     room     bytes for keys and values in RAM, those of all heads of the model; 0 keeps none.
     made     keys and values as they were made, on the CPU, of this process's own heads, by frame.
     asked    how often a prompt has asked for each frame.
+    looks    what each frame's picture looks like, [B, numbers] float32, as far as it was asked for; made anew after a
+             state was loaded.
     """
 
     rule: str
@@ -57,6 +64,7 @@ class Archive:
     room: int = 0
     made: dict[int, FrameKV] = field(default_factory=dict)
     asked: dict[int, int] = field(default_factory=dict)
+    looks: dict[int, Tensor] = field(default_factory=dict)
 
     def add(self, frame: int, prompt: int, mean_k: Tensor, share: HeadShare) -> None:
         """Keep a frame for good; one that is kept already stays as it is.
@@ -109,16 +117,34 @@ class Archive:
         if self.rule == "keys":
             stored = torch.stack([self.keys[frame][:, item] for frame in frames])
             return recall.keys(coming.own_k[:, item].cpu(), stored).tolist()
-        first_of = {self.prompts[frame]: frame for frame in reversed(frames)}
-        past = [text(frame)[item].cpu() for frame in first_of.values()]
+        past = {shot: text[item].cpu() for shot, text in self._texts(frames, text).items()}
         score = recall.words if self.rule == "words" else recall.similarity
-        by_prompt = dict(zip(first_of, score(coming.text[item].cpu(), past).tolist(), strict=True))
+        by_prompt = dict(zip(past, score(coming.text[item].cpu(), list(past.values())).tolist(), strict=True))
         return [by_prompt[self.prompts[frame]] for frame in frames]
 
-    def choose(self, frames: Sequence[int], scores: Sequence[float], places: int) -> list[int]:
-        """Choose at most `places` of some frames by their scores."""
-        chosen = recall.choose(scores, [self.prompts[frame] for frame in frames], places)
+    def kin(self, frames: Sequence[int], item: int, *, coming: PromptKeys, moments: Moments) -> Kin:
+        """What prompts and pictures of frames, at least one, say of one another, for one batch item."""
+        texts = self._texts(frames, moments.text)
+        of_shot: dict[int, list[Tensor]] = {shot: [] for shot in texts}
+        for frame in frames:
+            if frame not in self.looks:
+                self.looks[frame] = torch.stack([look_of(latents) for latents in moments.latents(frame).cpu()])
+            of_shot[self.prompts[frame]].append(self.looks[frame][item])
+        return Kin(
+            coming.text[item].cpu(),
+            {shot: text[item].cpu() for shot, text in texts.items()},
+            {shot: torch.stack(looks).mean(0) for shot, looks in of_shot.items()},
+        )
+
+    def choose(self, frames: Sequence[int], scores: Sequence[float], places: int, kin: Kin | None = None) -> list[int]:
+        """Choose at most `places` of some frames by their scores, and by what is said of their shots."""
+        chosen = recall.choose(scores, [self.prompts[frame] for frame in frames], places, kin)
         return [frames[index] for index in chosen]
+
+    def _texts(self, frames: Sequence[int], text: Callable[[int], Tensor]) -> dict[int, Tensor]:
+        """The embedding [B, length, text_dim] of each shot that frames are of, oldest first."""
+        first_of = {self.prompts[frame]: frame for frame in reversed(frames)}
+        return {shot: text(frame) for shot, frame in first_of.items()}
 
     def state_dict(self) -> StateDict:
         """Frames with their prompts, bans, mean keys where the rule reads them, and what is kept as it was made."""

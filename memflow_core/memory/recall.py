@@ -8,16 +8,16 @@ coming chunk's queries look at.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# shots that score less than this share of the way from the mean score to the best are no kin of the best
-KIN = 0.5
-# tokens are found in context, so never quite alike: an even power of cosines, of which those near 1 are left
-ALIKE, LEAST_OFTEN = 4, 1e-6
+from .kin import Kin, found_tokens, own_tokens, rarity
+
+# shots that score less than this share of the way from the mean score to the best matter less than it
+HIGH = 0.5
 
 
 def similarity(coming: Tensor, past: Sequence[Tensor]) -> Tensor:
@@ -28,8 +28,8 @@ def similarity(coming: Tensor, past: Sequence[Tensor]) -> Tensor:
 
     Returns [len(past)] float32.
     """
-    pooled = torch.stack([F.normalize(_own(text).mean(0), dim=-1) for text in past])
-    return pooled @ F.normalize(_own(coming).mean(0), dim=-1)
+    pooled = torch.stack([F.normalize(own_tokens(text).mean(0), dim=-1) for text in past])
+    return pooled @ F.normalize(own_tokens(coming).mean(0), dim=-1)
 
 
 def words(coming: Tensor, past: Sequence[Tensor]) -> Tensor:
@@ -40,10 +40,8 @@ def words(coming: Tensor, past: Sequence[Tensor]) -> Tensor:
     it is found: a name that was heard once outweighs a place that others were at, too. Arguments and result as of
     `similarity`.
     """
-    tokens = F.normalize(_own(coming), dim=-1)
-    found = torch.stack([(tokens @ F.normalize(_own(text), dim=-1).T).amax(-1) for text in past])  # [past, tokens]
-    often = (found**ALIKE).mean(0).clamp(LEAST_OFTEN, 1)
-    return ((found - found.mean(0)) * -often.log()).sum(-1)
+    found = found_tokens(coming, past)
+    return ((found - found.mean(0)) * rarity(found)).sum(-1)
 
 
 def keys(text_keys: Tensor, mean_keys: Tensor) -> Tensor:
@@ -71,14 +69,17 @@ def attention(queries: Tensor, mean_keys: Tensor) -> Tensor:
     return met.softmax(dim=-1).mean(dim=2).sum(dim=1)
 
 
-def choose(scores: Sequence[float], shots: Sequence[int], places: int) -> list[int]:
+def choose(scores: Sequence[float], shots: Sequence[int], places: int, kin: Kin | None = None) -> list[int]:
     """Choose the frames that fill the bank: one of each shot that matters about as much as the best, then a second.
 
-    A frame of another character of the same kind is not harmless, so shots far below the best one are taken only
-    where the bank would stay empty. Within a shot the newest frame comes first: there the character has arrived.
+    A frame of another character of the same kind is not harmless, so shots far below the best one are taken only where
+    the bank would stay empty, and rivals of a chosen one, who share its name and not its looks, after all others. One
+    place shows another character, who is no rival. Within a shot the newest frame comes first: there the character has
+    arrived.
 
     scores  of each frame, oldest first.
     shots   number of the prompt that each was made under.
+    kin     what prompts and pictures say of the shots; None: nothing, and there are no rivals.
 
     Returns indices of at most `places` frames, best first.
     """
@@ -90,19 +91,61 @@ def choose(scores: Sequence[float], shots: Sequence[int], places: int) -> list[i
     if not order:
         return []
     mean = sum(best.values()) / len(best)
-    least = mean + KIN * (best[order[0]] - mean)
-    kin = [shot for shot in order if best[shot] >= least]
-    rest = [shot for shot in order if best[shot] < least]
-    return [*_in_turn(by_shot, kin), *_in_turn(by_shot, rest)][:places]
+    least = mean + HIGH * (best[order[0]] - mean)
+    if kin is not None:
+        first = kin.meant(order[0], best)
+        order = [first, *(shot for shot in order if shot != first)]
+    taken, low, rivals = _sorted_out(order, {shot for shot in order if best[shot] >= least}, places, kin)
+    found = [*_in_turn(by_shot, taken), *_in_turn(by_shot, low), *_in_turn(by_shot, rivals)]
+    return found[:places] if kin is None else _with_another(found, shots, order, places, kin)
+
+
+def _with_another(found: Sequence[int], shots: Sequence[int], order: Sequence[int], places: int, kin: Kin) -> list[int]:
+    """Let one place show another character than the best shot's, by none of its rivals.
+
+    It is the second place where the prompt says something that the best shot does not cover; else the last of three or
+    more, for the best shot may be the wrong one: a word for the place may outvote the one for who is there.
+    """
+    first, of_first = order[0], kin.same(order[0])
+    place, other = 1, kin.beside(first)
+    if other is None:
+        rivals, place = kin.rivals(first), max(2, places - 1)
+        other = next((shot for shot in order if shot not in of_first and shot not in rivals), None)
+        if any(shots[index] not in of_first for index in found[:places]):
+            other = None
+    if other is None or any(shots[index] == other for index in found[:places]):
+        return list(found[:places])
+    newest = next(index for index in reversed(range(len(shots))) if shots[index] == other)
+    rest = [index for index in found if index != newest]
+    return [*rest[:place], newest, *rest[place:]][:places]
+
+
+def _sorted_out(
+    order: Sequence[int], high: Collection[int], places: int, kin: Kin | None
+) -> tuple[list[int], list[int], list[int]]:
+    """Part shots, best first, into those to take, those that matter too little, and rivals of those to take.
+
+    high  shots that matter about as much as the best.
+    """
+    taken: list[int] = []
+    low: list[int] = []
+    barred: set[int] = set()
+    for shot in order:
+        if shot in barred:
+            continue
+        if taken and shot not in high:
+            low.append(shot)
+            continue
+        # more than there are places need no sorting out, which takes a look at all prompts for each
+        if kin is not None and len(taken) < places:
+            of_taken = set().union(*(kin.same(one) for one in taken))
+            if shot not in of_taken:
+                barred |= kin.rivals(shot) - of_taken
+        taken.append(shot)
+    return taken, [shot for shot in low if shot not in barred], [shot for shot in order if shot in barred - {*taken}]
 
 
 def _in_turn(by_shot: Mapping[int, Sequence[int]], shots: Sequence[int]) -> list[int]:
     """The first frame of each shot, then the second of each, and so on."""
     rounds = max((len(by_shot[shot]) for shot in shots), default=0)
     return [by_shot[shot][turn] for turn in range(rounds) for shot in shots if turn < len(by_shot[shot])]
-
-
-def _own(text: Tensor) -> Tensor:
-    """A prompt's own tokens [n, text_dim] float32, without rows of padding."""
-    own = text.abs().amax(-1) > 0
-    return text[own].float() if bool(own.any()) else text.float()

@@ -15,6 +15,7 @@ from ..config import MemoryConfig
 from .archive import Archive, Moments
 from .bank import MemoryBank
 from .frame_kv import Candidate
+from .kin import Kin
 from .prompt_keys import PromptKeys
 from .question import Question
 from .state_dict import StateDict
@@ -133,7 +134,9 @@ class Recollection:
         archive, places = self.archive, self.bank.slots - len(pinned) - reserved
         free = [f for f in archive.prompts if f not in archive.banned and f not in pinned and may_return(f)]
         scores = self._scores(free, prompt)
-        chosen = [archive.choose(free, of_item, places) for of_item in scores]
+        chosen = [
+            archive.choose(free, of_item, places, self._kin(free, item, prompt)) for item, of_item in enumerate(scores)
+        ]
         before = self.bank.listed_frames().clone()
         self._fill([[*sorted(pinned), *found] for found in chosen], kept)
         archive.note_asked({frame for found in chosen for frame in found})
@@ -158,6 +161,9 @@ class Recollection:
             return [[shares[frame] for frame in frames] for shares in self._question.shares()]
         items = range(self.bank.cache.batch)
         return [self.archive.scores(frames, item, coming=prompt, text=self.moments.text) for item in items]
+
+    def _kin(self, frames: list[int], item: int, prompt: PromptKeys) -> Kin | None:
+        return self.archive.kin(frames, item, coming=prompt, moments=self.moments) if frames else None
 
     def _fill(self, frames: list[list[int]], kept: Mapping[int, Candidate]) -> None:
         """Put frames, a list for each batch item, into the bank; those that are not there yet are as they were

@@ -41,6 +41,10 @@ class StreamMoments:
         """The embedding [B, length, text_dim] that a frame was made under. Raises KeyError for a frame that is gone."""
         return self._stream.provenance.origin_of(frame)[1].text
 
+    def latents(self, frame: int) -> Tensor:
+        """A frame's clean latents, [B, C, h, w]. Raises KeyError for a frame that is gone."""
+        return self._stream.provenance.origin_of(frame)[0]
+
 
 def keys_alone(stream: Stream, frame: int, latents: Tensor, text: list[TextKV]) -> FrameKV:
     """Keys and values of a latent frame that attends to itself alone.

@@ -74,7 +74,13 @@ def test_a_twin_is_the_same_story_with_no_part_of_a_look_in_common(plan):
 def record(right: bool, last: bool, present: bool = True, **more) -> dict:
     parts = dict.fromkeys(("body", "accessory", "pattern", "all"), right and present)
     base = {"turn": 1, "away": False, "last": last, "present": present, "scene": True, "mixed": False, "other": False}
-    return {**base, **parts, **more}
+    return {**base, "met": 1, **parts, **more}
+
+
+def test_each_character_is_scored_apart_in_the_order_in_which_they_were_met():
+    of_two = [record(True, False), record(False, False), record(True, True, met=2), record(True, True, met=2)]
+    found = summary_of_returns(of_two)
+    assert (found["met 1"], found["met 2"]) == (0.5, 1.0)
 
 
 def test_the_table_tells_presence_identity_and_what_the_bank_caused():
