@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from ...memflow_core.estimate import Footprint
-from ...memflow_core.profiles import AUTO, OPEN_SETTINGS
+from ...memflow_core.profiles import AUTO
 from ...memflow_core.schedule import Plan
 from .. import host
 from .estimate import estimate_run
@@ -58,6 +58,6 @@ def _fits(request: Request, plan: Plan, vae: Any, preset: Preset, room: int) -> 
 
 
 def _fixed_bytes(request: Request, plan: Plan, vae: Any, preset: Preset) -> int:
-    memory = memory_of({"preset": preset.memory}, cache=preset.cache, **dict.fromkeys(OPEN_SETTINGS, AUTO))
+    memory = memory_of({"preset": preset.memory}, cache=preset.cache, bank_keys=AUTO, archive=AUTO)
     other = replace(request, width=preset.width, height=preset.height, memory=memory)
     return estimate_run(other, plan, vae).fixed_bytes
