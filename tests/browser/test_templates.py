@@ -69,6 +69,16 @@ OVER = """() => [...document.querySelectorAll(".mft-bar, .mm-tools")].flatMap(ba
     return boxes.slice(1).filter((box, i) => box.left < boxes[i].right - 1 || box.right > right + 1)
         .map(box => [bar.className, box.left]);
 })"""
+# the same story with one step a chunk, and films of 45 frames
+QUICK = """() => {
+    for (const node of app.graph.nodes) for (const widget of node.widgets ?? []) {
+        if (widget.name === "steps") widget.value = "1000";
+        if (widget.name === "length" && node.type === "MemFlowStreamToVideo") widget.value = 45;
+    }
+    window.ended = 0;
+    app.api.addEventListener("execution_success", () => window.ended++);
+    app.queuePrompt(0, 1);
+}"""
 CARDS = """() => [...document.querySelectorAll("[data-testid^=template-workflow-]")]
     .map(card => card.dataset.testid.replace("template-workflow-", ""))"""
 # a card out of sight has no picture
@@ -283,3 +293,20 @@ def test_its_text_is_drawn_as_it_opens(name, tab):
         assert tab.evaluate(CUT_TEXT) == [] and tab.evaluate(OVER) == []
     finally:
         tab.set_viewport_size(before)
+
+
+@pytest.mark.parametrize("renderer", ["LiteGraph", "Vue nodes"])
+@pytest.mark.parametrize("name", sorted(LARGER))
+def test_its_nodes_stay_as_they_are_when_it_runs(name, renderer, tab):
+    tab.evaluate("vue => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', vue)", renderer == "Vue nodes")
+    try:
+        open_workflow(tab, read(name))
+        before = tab.evaluate(BOXES)
+        tab.evaluate(QUICK)
+        tab.wait_for_function("() => window.ended > 0", timeout=300_000)
+        tab.wait_for_timeout(1500)
+        after = tab.evaluate(BOXES)
+    finally:
+        tab.evaluate("() => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', false)")
+    grown = [(a[0], a[3:], b[3:]) for a, b in zip(before, after, strict=True) if max(b[3] - a[3], b[4] - a[4]) > 2]
+    assert grown == []

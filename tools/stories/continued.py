@@ -42,7 +42,7 @@ SMALL_SCHEDULE = (360, 410)
 # three films beside one another
 FILM_SIZE, FILM_APART = (380, 760), 400
 # of groups
-GROUP_HEIGHT = 1055
+GROUP_HEIGHT = 1075
 
 LIVE = "0s: a robot walks across the meadow"
 
@@ -199,7 +199,7 @@ def _draw_pictures(tiny: Node) -> tuple[list[Node], list[Output], list[Output]]:
         text = text_node(tiny["clip"], prompt, (40, 548 + 160 * number), f"What it shows ({use})")
         values = {"conditioning": text["CONDITIONING"], "start": start, "switch": "cut"}
         before = {"schedule": schedule} if schedule else {}
-        segment = Node("MemFlowPromptSegment", (400, 50 + 215 * number), (280, 165), values | before)
+        segment = Node("MemFlowPromptSegment", (400, 50 + 205 * number), (280, 165), values | before)
         schedule = segment["schedule"]
         nodes += [text, segment]
         texts.append(text["CONDITIONING"])
@@ -212,7 +212,7 @@ def _draw_pictures(tiny: Node) -> tuple[list[Node], list[Output], list[Output]]:
     for number, (use, *_, frame) in enumerate(CASTING):
         values = {"image": decoded["IMAGE"], "batch_index": frame}
         picture = Node("ImageFromBatch", (700, 775 + 140 * number), (300, 82), values, f"Picture to {use}")
-        nodes += [picture, Node("PreviewImage", (400, 480 + 280 * number), (280, 230), {"images": picture["IMAGE"]})]
+        nodes += [picture, Node("PreviewImage", (400, 460 + 306 * number), (280, 266), {"images": picture["IMAGE"]})]
         pictures.append(picture["IMAGE"])
     return nodes, texts, pictures
 
