@@ -204,14 +204,14 @@ def _draw_pictures(tiny: Node) -> tuple[list[Node], list[Output], list[Output]]:
         nodes += [text, segment]
         texts.append(text["CONDITIONING"])
     sampler_values = {"model": tiny["model"], "schedule": schedule, **TINY, "seed": 3, "length": CASTING_FRAMES}
-    # tall, since it grows: it shows its plan and what it remembered
-    sampler = Node("MemFlowSampler", (700, 50), (300, 510), sampler_values, "Draw two pictures")
-    decoded = Node("VAEDecode", (700, 671), (300, 46), {"samples": sampler["latent"], "vae": tiny["vae"]})
+    # below the others, since ComfyUI's previews, where they are on, make it 224 px higher
+    sampler = Node("MemFlowSampler", (700, 434), (300, 510), sampler_values, "Draw two pictures")
+    decoded = Node("VAEDecode", (700, 50), (300, 46), {"samples": sampler["latent"], "vae": tiny["vae"]})
     nodes += [sampler, decoded]
     pictures = []
     for number, (use, *_, frame) in enumerate(CASTING):
         values = {"image": decoded["IMAGE"], "batch_index": frame}
-        picture = Node("ImageFromBatch", (700, 775 + 140 * number), (300, 82), values, f"Picture to {use}")
+        picture = Node("ImageFromBatch", (700, 154 + 140 * number), (300, 82), values, f"Picture to {use}")
         nodes += [picture, Node("PreviewImage", (400, 460 + 306 * number), (280, 266), {"images": picture["IMAGE"]})]
         pictures.append(picture["IMAGE"])
     return nodes, texts, pictures
