@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 import torch
@@ -119,6 +119,7 @@ class AttentionPass:
         self._runs = self.cache.layout.runs(span.stored.start, len(span.stored))
         self._with_bank, self._border, self._end = self._bounds()
         self._kinds_of: dict[int, Tensor] = {}
+        self._places: Sequence[Tensor] | None = None
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend in one layer: q, k, v [B, heads, L, head_dim] before RoPE -> [B, heads, L, head_dim]."""
@@ -150,12 +151,12 @@ class AttentionPass:
 
     def activated_frames(self) -> list[Tensor]:
         """Latent frames that `activation` chose, [B, heads, k] int64 each, for all heads of the model."""
-        layout = self.cache.layout
-        chosen = [
-            frames_of_slots(slots, self.cache.frames[layer], layout.border, layout.origin)
-            for layer, slots in self.activation.items()
-        ]
-        return self.cache.share.gather(chosen, dim=1)
+        if not self.activation:
+            return []
+        cache, slots = self.cache, torch.stack(list(self.activation.values()))  # [layers, B, heads, k]
+        bank = torch.stack([cache.frames[layer] for layer in self.activation]).flatten(0, 1)
+        frames = frames_of_slots(slots.flatten(0, 1), bank, cache.layout.border, cache.layout.origin)
+        return cache.share.gather(list(frames.view_as(slots)), dim=1)
 
     def _bounds(self) -> tuple[int, int, int]:
         """(first bank slot, first window slot, end) of the stretch of slots that is read."""
@@ -219,13 +220,23 @@ class AttentionPass:
         return layout.sink_slots + layout.bank + frame - layout.window_start
 
     def _rotate_read(self, layer: int, keys: Tensor) -> Tensor:
-        """Rotate stored keys by their place: sink first, then the bank by age, then the window."""
-        layout, device = self.cache.layout, keys.device
-        bank_frames = self.cache.frames[layer, :, self._first(layer) : layout.border]
+        """Rotate stored keys [B, heads, slots, tokens, head_dim] by their place in the attended set."""
+        if self._before_layer is not None:
+            # which may have changed what the layer's bank holds
+            places = self._read_places(slice(layer, layer + 1))[0]
+        else:
+            if self._places is None:
+                self._places = self._read_places(slice(None)).unbind()
+            places = self._places[layer]
+        return self.attention.rotation_at_places(places[:, -keys.shape[2] :]).apply(keys)
+
+    def _read_places(self, layers: slice) -> Tensor:
+        """Places of the slots that are read, [layers, B, slots]: sink first, then the bank by age, then the window."""
+        layout, device = self.cache.layout, self.cache.device
+        bank_frames = self.cache.frames[layers, :, self._with_bank : layout.border]
         age = bank_frames.argsort(dim=-1, stable=True).argsort(dim=-1)
         sink = torch.arange(layout.sink_slots, device=device)
         ring = torch.arange(layout.window_slots, device=device)
         turned = (ring - (layout.window_start - layout.origin - layout.sink_slots)) % layout.window_slots
-        rest = torch.cat((sink, layout.sink_slots + layout.bank + turned))[: keys.shape[2] - age.shape[-1]]
-        places = torch.cat((age + layout.sink_slots, rest.expand(age.shape[0], -1)), dim=-1)  # [B, slots]
-        return self.attention.rotation_at_places(places).apply(keys)
+        rest = torch.cat((sink, layout.sink_slots + layout.bank + turned))[: self._end - layout.border]
+        return torch.cat((age + layout.sink_slots, rest.expand(*age.shape[:2], -1)), dim=-1)

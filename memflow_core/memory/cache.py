@@ -149,7 +149,7 @@ class KVCache:
         return stored if stored.scales is None else stored.decoded(self.dtype)
 
     def _stretch(self, layer: int, start: int, stop: int) -> Stretch:
-        """Views of slots start ... stop - 1. They are kept: making them takes a host longer than an attention's launch."""
+        """Views of slots start ... stop - 1, kept: making them takes a host longer than launching an attention."""
         found = self._stretches.get((layer, start, stop))
         if found is None:
             k, v, mean_k = (part[layer, :, :, start:stop] for part in (self.k, self.v, self.mean_k))

@@ -73,14 +73,14 @@ def pre_attention(block: WanBlock, x: Tensor, modulation: Modulation) -> tuple[T
     """Self-attention's q, k, v [B, heads, L, head_dim] of x [B, F, tokens, dim], before RoPE; L = F * tokens."""
     attn = block.self_attn
     normed = modulated_norm(block.norm1, _rows(x, modulation), modulation)
-    q = _project_normed(attn.q, attn.norm_q, normed, attn.num_heads, len(x))
-    k, v = _keys_values(attn, normed, len(x))
+    q = _project_normed(attn.q, attn.norm_q, normed, attn.num_heads, x.shape[0])
+    k, v = _keys_values(attn, normed, x.shape[0])
     return q, k, v
 
 
 def project_kv(block: WanBlock, x: Tensor, modulation: Modulation) -> tuple[Tensor, Tensor]:
     """Keys and values of `pre_attention` without its queries: x [B, F, tokens, dim] -> two [B, heads, L, head_dim]."""
-    return _keys_values(block.self_attn, modulated_norm(block.norm1, _rows(x, modulation), modulation), len(x))
+    return _keys_values(block.self_attn, modulated_norm(block.norm1, _rows(x, modulation), modulation), x.shape[0])
 
 
 def post_attention(
@@ -103,7 +103,7 @@ def post_attention(
     rows = _rows(x, attention)
     rows = _add(rows, block.self_attn.o(merge_heads(attended, rows.shape)), attention.gate)
     rows = _add(rows, _cross_attention(block.cross_attn, block.norm3(rows), text, backend))
-    rows = _add(rows, feed_forward(block.ffn, modulated_norm(block.norm2, rows, ffn), len(x)), ffn.gate)
+    rows = _add(rows, feed_forward(block.ffn, modulated_norm(block.norm2, rows, ffn), x.shape[0]), ffn.gate)
     return rows.view_as(x)
 
 
@@ -141,5 +141,5 @@ def _cross_attention(attn: WanAttention, x: Tensor, text: TextKV, backend: Atten
     """Attend from x [..., dim] to the text of its batch item, or of its frame where `text` has B * F rows -> as x."""
     if text.own is not None:
         return text.own.attend(x.reshape(len(text.k), -1, x.shape[-1]), text.own.text).view_as(x)
-    q = _project_normed(attn.q, attn.norm_q, x, attn.num_heads, len(text.k))
+    q = _project_normed(attn.q, attn.norm_q, x, attn.num_heads, text.k.shape[0])
     return attn.o(merge_heads(backend(q, text.k, text.v), x.shape))

@@ -40,22 +40,30 @@ class Rotation:
 
     def apply(self, x: Tensor) -> Tensor:
         """Rotate queries or keys x [..., frames, tokens, head_dim] in float32 -> as x, of its dtype."""
-        pairs = x.float().unflatten(-1, (-1, 2))
-        if torch.compiler.is_compiling() or x.device.type == "mps":
-            # real numbers, from which a compiler makes one kernel
-            (even, odd), (cos, sin) = pairs.unbind(-1), self.table.unbind(-1)
-            rotated = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
-        else:
-            rotated = torch.view_as_real(torch.view_as_complex(pairs) * self._turns)
-        return rotated.flatten(-2).to(x.dtype)
+        wide = x.float()
+        # what was widened is a copy
+        return (self._rotated(wide) if wide is x else self.turn_(wide)).to(x.dtype)
 
     def turn_(self, x: Tensor) -> Tensor:
         """`apply` that leaves its result in float32 and may overwrite x, as it does where x is float32."""
         wide = x.float()
-        if x.device.type == "mps" or torch.is_grad_enabled() or torch.compiler.is_compiling():
-            return self.apply(wide)
+        if torch.is_grad_enabled() or not _multiplies_complex(x):
+            return self._rotated(wide)
         wide.view(torch.complex64).mul_(self._turns)
         return wide
+
+    def _rotated(self, x: Tensor) -> Tensor:
+        """x float32 -> a new tensor."""
+        pairs = x.unflatten(-1, (-1, 2))
+        if _multiplies_complex(x):
+            return torch.view_as_real(torch.view_as_complex(pairs) * self._turns).flatten(-2)
+        (even, odd), (cos, sin) = pairs.unbind(-1), self.table.unbind(-1)
+        return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)
+
+
+def _multiplies_complex(x: Tensor) -> bool:
+    """Whether pairs are best multiplied as complex numbers: of real ones a compiler makes one kernel."""
+    return not (torch.compiler.is_compiling() or x.device.type == "mps")
 
 
 class Rope:
