@@ -32,16 +32,17 @@ class Modulation:
     @staticmethod
     def of(shift: Tensor, scale: Tensor, gate: Tensor | None = None) -> Modulation:
         """Make one of the model's own shift, scale and gate, each [n, 1, dim]."""
-        shift, scale, gate = (
-            part.flatten() if part is not None and part.numel() == part.shape[-1] else part
-            for part in (shift, 1 + scale, gate)
-        )
-        return Modulation(shift, scale, gate)
+        return Modulation(_one_row(shift), _one_row(1 + scale), None if gate is None else _one_row(gate))
 
     @property
     def shared(self) -> bool:
         """Whether all frames share the timestep."""
         return self.shift.ndim == 1
+
+
+def _one_row(part: Tensor) -> Tensor:
+    """[dim] where there is one row, else the tensor as it is."""
+    return part.flatten() if part.numel() == part.shape[-1] else part
 
 
 def modulated_norm(norm: Norm, x: Tensor, modulation: Modulation) -> Tensor:
