@@ -77,7 +77,7 @@ def test_a_chunk_allocates_nothing_as_large_as_a_layers_memory(retrieval, prompt
     ("memory", "most"), [("bank", 1800), ("bank, SMA", 2550), ("relative", 2000), ("FP8 cache", 2950)]
 )
 def test_a_pass_hands_few_operations_to_its_device(memory, most):
-    """Kernels and views of 30 layers. Each takes the host microseconds, in which a small picture's pass would be done."""
+    """Kernels and views of 30 layers: each takes the host microseconds, which a small picture waits for."""
     assert dispatched(NARROW, MEMORIES[memory]).by_pass < most
 
 
