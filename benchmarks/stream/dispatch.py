@@ -1,10 +1,13 @@
-"""Count the operations that a steady chunk hands to its device: kernels, and views that cost the host alone.
+"""Count the operations that a steady chunk hands to its device, and time what handing them over takes the host.
 
-On meta tensors, so that a model of any size is counted in seconds on any machine.
+Kernels, and views that cost the host alone: on meta tensors, so that a model of any size is counted in seconds on any
+machine. Time: on the CPU, with a model so narrow that its numbers take next to none, and stand-ins for the kernels that
+are slow to start on a CPU (products, norms, attention).
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,12 +17,13 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from memflow_core.attention import AttentionShareMeter
-from memflow_core.config import MemoryConfig, SamplingConfig
+from memflow_core.config import LatentShape, MemoryConfig, ModelConfig, SamplingConfig
 from memflow_core.model import Backbone, WanModel
 from memflow_core.stream import Stream
 
 from ..sizes import Size
 
+PASSES = len(SamplingConfig().steps) + 1
 META = torch.device("meta")
 MEMORIES = {
     "bank": MemoryConfig(),
@@ -27,7 +31,14 @@ MEMORIES = {
     "relative": MemoryConfig(positions="relative"),
     "FP8 cache": MemoryConfig(cache="fp8"),
 }
-FILLED, LISTED = 9, 12
+FILLED, LISTED, TIMED = 9, 12, 24
+NARROW = Size(
+    ModelConfig(dim=32, num_heads=2, num_layers=30, ffn_dim=64, text_dim=16, freq_dim=16),
+    LatentShape(4, 4),
+    text_length=4,
+    latent_frames=240,
+    prompts=1,
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,11 @@ class Dispatched:
     views: int
     empties: int
     largest: dict[str, int]
+
+    @property
+    def by_pass(self) -> float:
+        """Kernels and views of one of the chunk's passes, on average."""
+        return (self.kernels + self.views) / PASSES
 
 
 class _Counting(TorchDispatchMode):
@@ -69,6 +85,13 @@ class _OneKernel(nn.Module):
         return x.clone()
 
 
+class _NoProduct(nn.Linear):
+    """Zeros in the shape of a product."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.new_zeros(*x.shape[:-1], self.out_features)
+
+
 class _NoNumbers:
     def chunk(self, index: int) -> Callable[[tuple[int, ...]], Tensor]:  # noqa: ARG002
         return lambda shape: torch.empty(shape, device=META)
@@ -93,23 +116,7 @@ def dispatched(size: Size, memory: MemoryConfig) -> Dispatched:
 # not inference mode, in which operations are counted before they are taken apart
 @torch.no_grad()
 def _counted(size: Size, memory: MemoryConfig) -> _Counting:
-    with META:
-        tree = WanModel(size.model).to(torch.bfloat16).requires_grad_(False)
-    for block in tree.blocks:
-        for attention in (block.self_attn, block.cross_attn):
-            attention.norm_q = attention.norm_k = _OneKernel()
-    backbone = Backbone(tree, torch.bfloat16, attention=_attend)
-    stream = Stream(
-        backbone,
-        size.shape,
-        memory=memory,
-        sampling=SamplingConfig(),
-        noise=_NoNumbers(),
-        frames=size.latent_frames,
-        device=META,
-    )
-    stream.meter = AttentionShareMeter()
-    stream.set_prompt(torch.zeros(1, size.text_length, size.model.text_dim))
+    stream = _stream(size, memory, META)
     counting = _Counting()
     for _ in range(FILLED):
         counting = _Counting()
@@ -120,12 +127,62 @@ def _counted(size: Size, memory: MemoryConfig) -> _Counting:
     return counting
 
 
+def host_us(memory: MemoryConfig) -> float:
+    """CPU time in microseconds that a pass of 30 layers takes the host, one thread: the best chunk of TIMED."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return min(_chunk_seconds(memory)) / PASSES * 1e6
+    finally:
+        torch.set_num_threads(threads)
+
+
+@torch.inference_mode()
+def _chunk_seconds(memory: MemoryConfig) -> list[float]:
+    stream, taken = _stream(NARROW, memory, torch.device("cpu"), products=False), []
+    for _ in range(FILLED + TIMED):
+        prompt = stream._apply_change()
+        started = time.process_time()
+        latents = stream._make_chunk(prompt, None)
+        taken.append(time.process_time() - started)
+        stream.progress.add(latents, stream.cache.layout)
+    return taken[FILLED:]
+
+
+def _stream(size: Size, memory: MemoryConfig, device: torch.device, *, products: bool = True) -> Stream:
+    """A stream in bfloat16 whose norms and attention are one kernel each, with a share meter and a prompt."""
+    with device:
+        tree = WanModel(size.model).to(torch.bfloat16).requires_grad_(False)
+    for block in tree.blocks:
+        for attention in (block.self_attn, block.cross_attn):
+            attention.norm_q = attention.norm_k = _OneKernel()
+    for module in () if products else tree.modules():
+        if type(module) is nn.Linear:
+            module.__class__ = _NoProduct
+    stream = Stream(
+        Backbone(tree, torch.bfloat16, attention=_attend),
+        size.shape,
+        memory=memory,
+        sampling=SamplingConfig(),
+        noise=_NoNumbers() if device == META else None,
+        frames=size.latent_frames,
+        device=device,
+    )
+    stream.meter = AttentionShareMeter()
+    stream.set_prompt(torch.zeros(1, size.text_length, size.model.text_dim))
+    return stream
+
+
 def dispatch_table(size: Size) -> str:
     """Return a Markdown table of the operations of a chunk, with a row for each kind of memory."""
-    lines = ["| | kernels a chunk | views | new tensors |", "| --- | --- | --- | --- |"]
+    lines = [
+        "| | kernels a chunk | views | both, a pass | host, us a pass of 30 layers |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for name, memory in MEMORIES.items():
         found = dispatched(size, memory)
-        lines.append(f"| {name} | {found.kernels:,} | {found.views:,} | {found.empties:,} |")
+        row = f"{found.kernels:,} | {found.views:,} | {found.by_pass:,.0f} | {host_us(memory):,.0f}"
+        lines.append(f"| {name} | {row} |")
         if name == "bank":
             most = ", ".join(f"{kind} {count:,}" for kind, count in found.largest.items())
     return "\n".join([*lines, "", f"Of bank's kernels: {most}."])

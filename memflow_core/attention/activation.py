@@ -17,5 +17,6 @@ def activate(q: Tensor, mean_k: Tensor, top_k: int) -> Tensor:
 
     Returns frame indices [B, heads, top_k] int64, ascending.
     """
-    relevance = torch.einsum("bhd,bhnd->bhn", q.mean(dim=2, dtype=torch.float32), mean_k)
+    mean_q = q.mean(dim=2, dtype=torch.float32)
+    relevance = torch.bmm(mean_q.flatten(0, 1)[:, None], mean_k.flatten(0, 1).mT).view(*mean_q.shape[:2], -1)
     return relevance.topk(top_k, dim=-1).indices.sort(dim=-1).values

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from ..memory import FrameSpan, KVCache, LayerHook, frames_of_slots
+from ..memory import FrameSpan, KVCache, LayerHook, Stretch, frames_of_slots
 from ..model import AttentionBackend, Rope, Rotation
 from .activation import activate
 from .share import BANK, SINK, UNREAD, WINDOW
@@ -51,6 +52,8 @@ class MemoryAttention:
         self.shot_offset = shot_offset
         self.reader = reader or GatherAttention(backend)
         self.bank_layers = None if bank_layers is None else frozenset(bank_layers)
+        self._rotation: tuple[tuple[int, ...], Rotation] | None = None
+        self._places: Tensor | None = None
 
     def begin(
         self,
@@ -70,6 +73,23 @@ class MemoryAttention:
         # SMA may read a sink that is just being made, so its mean keys are always written
         draft = draft and not self.cache.layout.in_sink(span.start)
         return AttentionPass(self, span, before_layer=before_layer, observer=observer, draft=draft)
+
+    def rotation(self, positions: tuple[int, ...]) -> Rotation:
+        """The rotation of queries or keys [..., frames * tokens, head_dim] at RoPE positions; the last one is kept.
+
+        All passes of a chunk stand at the same positions, and with relative ones all chunks, once the window is full.
+        """
+        if self._rotation is None or self._rotation[0] != positions:
+            # a number at a time: a list would be waited for on its way to a GPU
+            at = [torch.full((1,), position, device=self.cache.device) for position in positions]
+            self._rotation = positions, self.rope.at(torch.cat(at)).over_rows()
+        return self._rotation[1]
+
+    def rotation_at_places(self, places: Tensor) -> Rotation:
+        """The rotation of keys [B, heads, slots, tokens, head_dim] at places [B, slots] int64 in the attended set."""
+        if self._places is None:
+            self._places = self.rope.at(torch.arange(self.cache.layout.total, device=self.cache.device)).table
+        return Rotation(self._places[places][:, None])
 
 
 class AttentionPass:
@@ -95,51 +115,48 @@ class AttentionPass:
         self._before_layer = before_layer
         self._observer = observer
         self._draft = draft
-        self._rotation = attention.rope.at(self._positions())
+        self._rotation = attention.rotation(self._positions())
+        self._runs = self.cache.layout.runs(span.stored.start, len(span.stored))
         self._with_bank, self._border, self._end = self._bounds()
+        self._kinds_of: dict[int, Tensor] = {}
+        self._places: Sequence[Tensor] | None = None
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend in one layer: q, k, v [B, heads, L, head_dim] before RoPE -> [B, heads, L, head_dim]."""
-        q, k, v = (self._by_frame(x) for x in (q, k, v))
         # keys stored before RoPE are met with queries that are not rotated either
-        rotated_q = self._rotation.apply(q) if self._relative else self._rotation.apply_(q)
-        self._write(layer, k, v)
-        stored_space_q = (q if self._relative else rotated_q).flatten(2, 3)
+        rotated_q = self._rotation.apply(q) if self._relative else self._rotation.turn_(q).to(q.dtype)
+        stored_space_q = q if self._relative else rotated_q
+        self.store(layer, k, v)
         if self._before_layer is not None:
             self._before_layer(layer, stored_space_q)
-        keys, values = self._readable(layer)
+        read = self._readable(layer)
         chosen = self._activate(layer, stored_space_q)
-        rotated_q = rotated_q.flatten(2, 3)
         if self._observer is not None:
-            self._observer(layer, rotated_q, keys, self._kinds(layer, chosen))
+            self._observer(layer, rotated_q, read.rows_k, self._kinds(layer, chosen))
         if not rotated_q.numel():
             # a process that shares the stream may have no heads of its own
             return rotated_q
         if chosen is None:
-            return self.attention.backend(rotated_q, keys.flatten(2, 3), values.flatten(2, 3))
-        return self.attention.reader(rotated_q, keys, values, chosen, self._border - self._first(layer))
+            return self.attention.backend(rotated_q, read.rows_k, read.rows_v)
+        return self.attention.reader(rotated_q, read.k, read.v, chosen, self._border - self._first(layer))
 
     def store(self, layer: int, k: Tensor, v: Tensor) -> None:
-        """Only write keys and values [B, heads, L, head_dim] into their slots."""
-        self._write(layer, self._by_frame(k), self._by_frame(v))
+        """Only write keys and values [B, heads, L, head_dim] into their slots; k may be overwritten."""
+        # float32 is rounded as it is written
+        turned = k if self._relative else self._rotation.turn_(k)
+        if self.span.query_only:
+            skip = self.span.query_only * self.cache.tokens
+            turned, v = turned[:, :, skip:], v[:, :, skip:]
+        self.cache.write(layer, self._runs, turned, v, self._draft)
 
     def activated_frames(self) -> list[Tensor]:
         """Latent frames that `activation` chose, [B, heads, k] int64 each, for all heads of the model."""
-        layout = self.cache.layout
-        chosen = [
-            frames_of_slots(slots, self.cache.frames[layer], layout.border, layout.origin)
-            for layer, slots in self.activation.items()
-        ]
-        return self.cache.share.gather(chosen, dim=1)
-
-    def _by_frame(self, x: Tensor) -> Tensor:
-        """[B, heads, L, head_dim] -> [B, heads, frames, tokens, head_dim]."""
-        return x.unflatten(2, (self.span.frames, -1))
-
-    def _write(self, layer: int, k: Tensor, v: Tensor) -> None:
-        skip = self.span.query_only
-        k = k if self._relative else self._rotation.apply_(k)
-        self.cache.write(layer, self.span.start + skip, k[:, :, skip:], v[:, :, skip:], self._draft)
+        if not self.activation:
+            return []
+        cache, slots = self.cache, torch.stack(list(self.activation.values()))  # [layers, B, heads, k]
+        bank = torch.stack([cache.frames[layer] for layer in self.activation]).flatten(0, 1)
+        frames = frames_of_slots(slots.flatten(0, 1), bank, cache.layout.border, cache.layout.origin)
+        return cache.share.gather(list(frames.view_as(slots)), dim=1)
 
     def _bounds(self) -> tuple[int, int, int]:
         """(first bank slot, first window slot, end) of the stretch of slots that is read."""
@@ -153,14 +170,10 @@ class AttentionPass:
         reads_bank = self.attention.bank_layers is None or layer in self.attention.bank_layers
         return self._with_bank if reads_bank else self.cache.layout.border
 
-    def _readable(self, layer: int) -> tuple[Tensor, Tensor]:
-        """Keys and values of bank, sink and window, [B, heads, frames, tokens, head_dim].
-
-        Views, unless keys are rotated here or the cache keeps fp8.
-        """
-        slots = slice(self._first(layer), self._end)
-        keys, values = self.cache.keys(layer, slots), self.cache.values(layer, slots)
-        return (self._rotate_read(layer, keys) if self._relative else keys), values
+    def _readable(self, layer: int) -> Stretch:
+        """Keys and values of bank, sink and window: views, but for keys that are rotated here and a cache in fp8."""
+        read = self.cache.read(layer, slice(self._first(layer), self._end))
+        return replace(read, k=self._rotate_read(layer, read.k)) if self._relative else read
 
     def _activate(self, layer: int, q: Tensor) -> Tensor | None:
         """The memory frames that each head reads, [B, heads, k] counted from the first readable one; None: all."""
@@ -176,34 +189,54 @@ class AttentionPass:
 
     def _kinds(self, layer: int, chosen: Tensor | None) -> Tensor:
         """SINK, BANK or WINDOW for each readable frame, [frames]; with `chosen` [B, heads, frames], the rest UNREAD."""
-        slots = torch.arange(self._first(layer), self._end, device=self.cache.device)
-        kinds = torch.where(slots < self._border, torch.where(slots < self.cache.layout.border, BANK, SINK), WINDOW)
+        first = self._first(layer)
+        if first not in self._kinds_of:
+            slots = torch.arange(first, self._end, device=self.cache.device)
+            memory = torch.where(slots < self.cache.layout.border, BANK, SINK)
+            self._kinds_of[first] = torch.where(slots < self._border, memory, WINDOW)
+        kinds = self._kinds_of[first]
         if chosen is None:
             return kinds
         kinds = kinds.expand(*chosen.shape[:2], -1)
-        read = (slots >= self._border).expand_as(kinds).scatter(-1, chosen, True)
+        read = (kinds == WINDOW).scatter(-1, chosen, True)
         return torch.where(read, kinds, UNREAD)
 
-    def _positions(self) -> Tensor:
+    def _positions(self) -> tuple[int, ...]:
         """RoPE positions of the span's frames: the frame itself, or its place in the attended set."""
-        frames = torch.arange(self.span.start, self.span.end, device=self.cache.device)
+        return tuple(self._place(frame) if self._relative else self._moved(frame) for frame in self.span.all)
+
+    def _moved(self, frame: int) -> int:
+        """A frame's number in the present story, moved on by the jumps before it."""
         layout = self.cache.layout
-        if not self._relative:
-            offset = self.attention.shot_offset
-            moved = sum((frames >= jump).long() * offset for jump in layout.jumps) if offset else 0
-            # pictures are numbered below zero, and belong to no story
-            return torch.where(frames < 0, frames, frames - layout.began) + moved
-        in_window = layout.sink_slots + layout.bank + frames - layout.window_start
-        return torch.where(frames - layout.origin < layout.sink_slots, frames - layout.origin, in_window)
+        jumps = sum(frame >= jump for jump in layout.jumps)
+        # pictures are numbered below zero, and belong to no story
+        return (frame if frame < 0 else frame - layout.began) + jumps * self.attention.shot_offset
+
+    def _place(self, frame: int) -> int:
+        """A frame's place in the attended set: sink, bank, window."""
+        layout = self.cache.layout
+        if frame - layout.origin < layout.sink_slots:
+            return frame - layout.origin
+        return layout.sink_slots + layout.bank + frame - layout.window_start
 
     def _rotate_read(self, layer: int, keys: Tensor) -> Tensor:
-        """Rotate stored keys by their place: sink first, then the bank by age, then the window."""
-        layout, device = self.cache.layout, keys.device
-        bank_frames = self.cache.frames[layer, :, self._first(layer) : layout.border]
+        """Rotate stored keys [B, heads, slots, tokens, head_dim] by their place in the attended set."""
+        if self._before_layer is not None:
+            # which may have changed what the layer's bank holds
+            places = self._read_places(slice(layer, layer + 1))[0]
+        else:
+            if self._places is None:
+                self._places = self._read_places(slice(None)).unbind()
+            places = self._places[layer]
+        return self.attention.rotation_at_places(places[:, -keys.shape[2] :]).apply(keys)
+
+    def _read_places(self, layers: slice) -> Tensor:
+        """Places of the slots that are read, [layers, B, slots]: sink first, then the bank by age, then the window."""
+        layout, device = self.cache.layout, self.cache.device
+        bank_frames = self.cache.frames[layers, :, self._with_bank : layout.border]
         age = bank_frames.argsort(dim=-1, stable=True).argsort(dim=-1)
         sink = torch.arange(layout.sink_slots, device=device)
         ring = torch.arange(layout.window_slots, device=device)
         turned = (ring - (layout.window_start - layout.origin - layout.sink_slots)) % layout.window_slots
-        rest = torch.cat((sink, layout.sink_slots + layout.bank + turned))[: keys.shape[2] - age.shape[-1]]
-        places = torch.cat((age + layout.sink_slots, rest.expand(age.shape[0], -1)), dim=-1)  # [B, slots]
-        return Rotation(self.attention.rope.at(places).table[:, None]).apply(keys)
+        rest = torch.cat((sink, layout.sink_slots + layout.bank + turned))[: self._end - layout.border]
+        return torch.cat((age + layout.sink_slots, rest.expand(*age.shape[:2], -1)), dim=-1)

@@ -48,13 +48,14 @@ class GatherAttention:
         shape = (batch, heads, (chosen.shape[-1] + frames - memory) * tokens, head_dim)
         if self._buffers is None or self._buffers[0].shape != shape:
             self._buffers = keys.new_empty(shape), values.new_empty(shape)
-        for x, buffer in zip((keys, values), self._buffers, strict=True):
-            rows = self._rows(x, chosen, memory).flatten()
-            torch.index_select(_frame_rows(x), 0, rows, out=buffer.view(len(rows), -1))
+        rows = self._rows(keys, chosen, memory)
+        rows_v = rows if values.stride() == keys.stride() else self._rows(values, chosen, memory)
+        for x, read, buffer in zip((keys, values), (rows, rows_v), self._buffers, strict=True):
+            torch.index_select(_frame_rows(x), 0, read, out=buffer.view(read.shape[0], -1))
         return self.backend(q, *self._buffers)
 
     def _rows(self, x: Tensor, chosen: Tensor, memory: int) -> Tensor:
-        """Numbers of the rows of `_frame_rows(x)` that are read, [B, heads, k + window] int64."""
+        """Numbers of the rows of `_frame_rows(x)` that are read, [B * heads * (k + window)] int64."""
         batch, heads, count = chosen.shape
         frames = x.shape[2]
         layout = x.stride(0) // x.stride(2), x.stride(1) // x.stride(2), frames, memory, count
@@ -65,8 +66,8 @@ class GatherAttention:
             frame[:count] = 0  # to which the chosen frames are added
             self._places[layout] = item + head + frame
         rows = self._places[layout].clone()
-        rows[..., :count] += chosen
-        return rows
+        rows[..., :count].add_(chosen)
+        return rows.flatten()
 
 
 def _frame_rows(x: Tensor) -> Tensor:

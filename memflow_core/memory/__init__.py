@@ -3,7 +3,7 @@
 from .archive import Archive, Moments
 from .averaged_sink import fold_into_sink
 from .bank import MemoryBank
-from .cache import KVCache, part_names
+from .cache import KVCache, Stretch, part_names
 from .factory import make_memory
 from .forecast import memory_forecast
 from .frame_kv import Candidate, FrameKV, RebuiltKV
@@ -44,6 +44,7 @@ __all__ = [
     "ReferenceMemory",
     "SlotLayout",
     "StateDict",
+    "Stretch",
     "Trace",
     "fold_into_sink",
     "frames_of_slots",

@@ -12,6 +12,10 @@ which frames a layer's bank holds is decided on the device (`frames`), layer by 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
 import torch
 from torch import Tensor
 
@@ -25,12 +29,50 @@ def part_names(in_fp8: bool) -> tuple[str, ...]:
     return ("k", "v", "mean_k", "scale_k", "scale_v") if in_fp8 else ("k", "v", "mean_k")
 
 
+@dataclass(frozen=True)
+class Stretch:
+    """Keys and values of neighbouring slots of one layer.
+
+    k, v    [B, heads, n, tokens, head_dim]; where `scales` are given, bits of fp8.
+    mean_k  [B, heads, n, head_dim] float32.
+    scales  of k and of v, [B, heads, n] float32 each; None where they are not kept in fp8.
+    """
+
+    k: Tensor
+    v: Tensor
+    mean_k: Tensor
+    scales: tuple[Tensor, Tensor] | None = None
+
+    @cached_property
+    def rows_k(self) -> Tensor:
+        """Keys as [B, heads, n * tokens, head_dim]."""
+        return self.k.flatten(2, 3)
+
+    @cached_property
+    def rows_v(self) -> Tensor:
+        """Values as [B, heads, n * tokens, head_dim]."""
+        return self.v.flatten(2, 3)
+
+    def decoded(self, dtype: torch.dtype) -> Stretch:
+        """A copy of fp8 in another dtype."""
+        assert self.scales is not None
+        k, v = (fp8.decode(bits, scale, dtype) for bits, scale in zip((self.k, self.v), self.scales, strict=True))
+        return Stretch(k, v, self.mean_k)
+
+    def encode(self, k: Tensor, v: Tensor) -> None:
+        """Write k and v [B, heads, n * tokens, head_dim] in fp8."""
+        assert self.scales is not None
+        bits, scales = fp8.encode(torch.stack((k, v)).unflatten(3, self.k.shape[2:4]))
+        for to, new in zip((self.k, self.v, *self.scales), (*bits, *scales), strict=True):
+            to.copy_(new)
+
+
 class KVCache:
     """Keys and values of all layers.
 
     k, v     [layers, B, heads, slots, tokens, head_dim]; k after RoPE where positions are absolute, before it
-             where they are relative. Kept in fp8 they are bits (see `memflow_core.model.fp8`): read them with `keys`
-             and `values`.
+             where they are relative. Kept in fp8 they are bits (see `memflow_core.model.fp8`): read them with
+             `read`.
     scale_k, scale_v  [layers, B, heads, slots] float32 where they are kept in fp8, else None.
     mean_k   [layers, B, heads, slots, head_dim] float32: mean key of each slot as it was written, which relevance is
              computed from.
@@ -73,6 +115,7 @@ class KVCache:
         # the bank grows leftwards from the border, so its first slot is the rightmost
         leftwards = torch.arange(bank - 1, -1, -1, dtype=torch.int64, device=device)
         self.order = leftwards.expand(layers, batch, bank).contiguous()
+        self._stretches: dict[tuple[int, int, int], Stretch] = {}
 
     @property
     def layers(self) -> int:
@@ -81,6 +124,11 @@ class KVCache:
     @property
     def batch(self) -> int:
         return self.k.shape[1]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a latent frame."""
+        return self.k.shape[-2]
 
     @property
     def device(self) -> torch.device:
@@ -95,34 +143,46 @@ class KVCache:
         """All tensors that are kept of each frame, by name: [layers, B, heads, slots, ...] each."""
         return {name: getattr(self, name) for name in part_names(self.in_fp8)}
 
-    def keys(self, layer: int, slots: slice) -> Tensor:
-        """Keys of some slots, [B, heads, slots, tokens, head_dim]: a view, or a copy where they are kept in fp8."""
-        return self._read("k", layer, slots)
+    def read(self, layer: int, slots: slice) -> Stretch:
+        """Keys and values of neighbouring slots in `dtype`: views, or copies where they are kept in fp8."""
+        stored = self._stretch(layer, slots.start, slots.stop)
+        return stored if stored.scales is None else stored.decoded(self.dtype)
 
-    def values(self, layer: int, slots: slice) -> Tensor:
-        """Values of some slots, as `keys`."""
-        return self._read("v", layer, slots)
+    def _stretch(self, layer: int, start: int, stop: int) -> Stretch:
+        """Views of slots start ... stop - 1, kept: making them takes a host longer than launching an attention."""
+        found = self._stretches.get((layer, start, stop))
+        if found is None:
+            k, v, mean_k = (part[layer, :, :, start:stop] for part in (self.k, self.v, self.mean_k))
+            scales = None
+            if self.scale_k is not None and self.scale_v is not None:
+                scales = self.scale_k[layer, :, :, start:stop], self.scale_v[layer, :, :, start:stop]
+            found = self._stretches[layer, start, stop] = Stretch(k, v, mean_k, scales)
+        return found
 
-    def _read(self, name: str, layer: int, slots: slice) -> Tensor:
-        stored = getattr(self, name)[layer, :, :, slots]
-        if not self.in_fp8:
-            return stored
-        return fp8.decode(stored, getattr(self, f"scale_{name}")[layer, :, :, slots], self.dtype)
+    def write(
+        self, layer: int, runs: Sequence[tuple[int, int, int]], k: Tensor, v: Tensor, draft: bool = False
+    ) -> None:
+        """Write frames into their sink and window slots.
 
-    def write(self, layer: int, start: int, k: Tensor, v: Tensor, draft: bool = False) -> None:
-        """Write frames start, start + 1, ... into their sink and window slots. k, v [B, heads, F, tokens, head_dim].
-
+        runs   where they go: `SlotLayout.runs`.
+        k, v   [B, heads, L, head_dim], the tokens of all these frames in their order; k in `dtype`, or in float32,
+               which is rounded.
         draft  the frames are written again before their mean keys are read, so these are not computed.
         """
-        fresh = {} if draft else {"mean_k": k.mean(dim=3, dtype=torch.float32)}
-        if self.in_fp8:
-            fresh["k"], fresh["scale_k"] = fp8.encode(k)
-            fresh["v"], fresh["scale_v"] = fp8.encode(v)
-        else:
-            fresh |= {"k": k, "v": v}
-        for slot, offset, length in self.layout.runs(start, k.shape[2]):
-            for name, part in fresh.items():
-                getattr(self, name)[layer, :, :, slot : slot + length] = part[:, :, offset : offset + length]
+        if self.in_fp8 or not draft:
+            k = k.to(self.dtype)
+        means = None if draft else k.unflatten(2, (-1, self.tokens)).mean(dim=3, dtype=torch.float32)
+        for slot, offset, length in runs:
+            to = self._stretch(layer, slot, slot + length)
+            first, tokens = offset * self.tokens, length * self.tokens
+            new_k, new_v = (k, v) if tokens == k.shape[2] else (x.narrow(2, first, tokens) for x in (k, v))
+            if to.scales is None:
+                to.rows_k.copy_(new_k)
+                to.rows_v.copy_(new_v)
+            else:
+                to.encode(new_k, new_v)
+            if means is not None:
+                to.mean_k.copy_(means.narrow(2, offset, length))
 
     def forget_window(self) -> None:
         """Drop sink and window, keep the bank: the next frame is the first of a new shot."""

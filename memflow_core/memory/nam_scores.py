@@ -90,7 +90,7 @@ def attention_mass(bank: MemoryBank, layer: int, q: Tensor, candidate: Candidate
     Returns scores [1, B, n] and [1, B] float32.
     """
     cache, first = bank.cache, bank.filled().start
-    held = cache.keys(layer, slice(first, cache.layout.border + cache.layout.sink))
+    held = cache.read(layer, slice(first, cache.layout.border + cache.layout.sink)).k
     own = candidate.copied.keys(layer, cache.dtype)
     keys = torch.cat((held, own[:, :, None]), dim=2)  # [B, heads, frames, tokens, head_dim]
     q = q[:, :, :: -(-q.shape[2] // MASS_QUERIES)]

@@ -290,11 +290,11 @@ class Backbone:
             [self._of_block(block, projected) for block in part] for part in (self.tree.blocks, control)
         )
         shift, scale = self._modulate(self.tree.head.modulation, time[:, None])
-        return TimestepModulation(blocks, Modulation(shift, 1 + scale), steering)
+        return TimestepModulation(blocks, Modulation.of(shift, scale), steering)
 
     def _of_block(self, block: WanBlock, projected: Tensor) -> tuple[Modulation, Modulation]:
         shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = self._modulate(block.modulation, projected)
-        return Modulation(shift_a, 1 + scale_a, gate_a), Modulation(shift_f, 1 + scale_f, gate_f)
+        return Modulation.of(shift_a, scale_a, gate_a), Modulation.of(shift_f, scale_f, gate_f)
 
     def _modulate(self, table: Tensor, time: Tensor) -> tuple[Tensor, ...]:
         """table [1, m, dim] + time [n, m or 1, dim] -> m tensors [n, 1, dim]."""

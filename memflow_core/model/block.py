@@ -11,7 +11,7 @@ stream.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -59,28 +59,28 @@ class PassListener(Protocol):
         """A block begins."""
 
 
-def split_heads(x: Tensor, heads: int) -> Tensor:
-    """[B, L, dim] -> [B, heads, L, head_dim]."""
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+def split_heads(x: Tensor, heads: int, batch: int) -> Tensor:
+    """[..., dim], all rows of `batch` items -> [batch, heads, L, head_dim]."""
+    return x.reshape(batch, -1, heads, x.shape[-1] // heads).transpose(1, 2)
 
 
-def merge_heads(x: Tensor) -> Tensor:
-    """[B, heads, L, head_dim] -> [B, L, dim]."""
-    return x.transpose(1, 2).flatten(2)
+def merge_heads(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """[batch, heads, L, head_dim] -> `shape`, [..., dim]."""
+    return x.transpose(1, 2).reshape(shape)
 
 
 def pre_attention(block: WanBlock, x: Tensor, modulation: Modulation) -> tuple[Tensor, Tensor, Tensor]:
     """Self-attention's q, k, v [B, heads, L, head_dim] of x [B, F, tokens, dim], before RoPE; L = F * tokens."""
     attn = block.self_attn
-    flat = modulated_norm(block.norm1, x, modulation).flatten(1, 2)
-    q = _project_normed(attn.q, attn.norm_q, flat, attn.num_heads)
-    k, v = _keys_values(attn, flat)
+    normed = modulated_norm(block.norm1, _rows(x, modulation), modulation)
+    q = _project_normed(attn.q, attn.norm_q, normed, attn.num_heads, x.shape[0])
+    k, v = _keys_values(attn, normed, x.shape[0])
     return q, k, v
 
 
 def project_kv(block: WanBlock, x: Tensor, modulation: Modulation) -> tuple[Tensor, Tensor]:
     """Keys and values of `pre_attention` without its queries: x [B, F, tokens, dim] -> two [B, heads, L, head_dim]."""
-    return _keys_values(block.self_attn, modulated_norm(block.norm1, x, modulation).flatten(1, 2))
+    return _keys_values(block.self_attn, modulated_norm(block.norm1, _rows(x, modulation), modulation), x.shape[0])
 
 
 def post_attention(
@@ -100,15 +100,23 @@ def post_attention(
     Returns the block's output, as x.
     """
     attention, ffn = modulation
-    x = _add(x, block.self_attn.o(merge_heads(attended)).view_as(x), attention.gate)
-    x = _add(x, _cross_attention(block.cross_attn, block.norm3(x), text, backend))
-    return _add(x, feed_forward(block.ffn, modulated_norm(block.norm2, x, ffn).flatten(1, 2)).view_as(x), ffn.gate)
+    rows = _rows(x, attention)
+    rows = _add(rows, block.self_attn.o(merge_heads(attended, rows.shape)), attention.gate)
+    rows = _add(rows, _cross_attention(block.cross_attn, block.norm3(rows), text, backend))
+    rows = _add(rows, feed_forward(block.ffn, modulated_norm(block.norm2, rows, ffn), x.shape[0]), ffn.gate)
+    return rows.view_as(x)
 
 
 def project_text_kv(attn: WanAttention, text: Tensor) -> TextKV:
     """Cross-attention keys and values of an embedded prompt [B, length, dim]; rows of padding are kept."""
-    k, v = _keys_values(attn, text)
+    k, v = _keys_values(attn, text, len(text))
     return TextKV(k, v)
+
+
+def _rows(x: Tensor, modulation: Modulation) -> Tensor:
+    """x [B, F, tokens, dim] as [B * F * tokens, dim]; as it is where each frame has a modulation of its own."""
+    # torch takes any other shape to this one and back at each product
+    return x.flatten(0, 2) if modulation.shared else x
 
 
 def _add(x: Tensor, y: Tensor, gate: Tensor | None = None) -> Tensor:
@@ -118,21 +126,20 @@ def _add(x: Tensor, y: Tensor, gate: Tensor | None = None) -> Tensor:
     return x.add_(y) if gate is None else x.addcmul_(y, gate)
 
 
-def _keys_values(attn: WanAttention, x: Tensor) -> tuple[Tensor, Tensor]:
-    """x [B, L, dim] -> k, v [B, heads, L, head_dim]."""
-    k = _project_normed(attn.k, attn.norm_k, x, attn.num_heads)
-    return k, split_heads(attn.v(x), attn.num_heads)
+def _keys_values(attn: WanAttention, x: Tensor, batch: int) -> tuple[Tensor, Tensor]:
+    """x [..., dim] -> k, v [batch, heads, L, head_dim]."""
+    k = _project_normed(attn.k, attn.norm_k, x, attn.num_heads, batch)
+    return k, split_heads(attn.v(x), attn.num_heads, batch)
 
 
-def _project_normed(projection: Layer, norm: Layer, x: Tensor, heads: int) -> Tensor:
-    """Queries or keys: x [B, L, dim] -> [B, heads, L, head_dim], normed over dim before the split into heads."""
-    return split_heads(rms_norm(norm, projection(x)), heads)
+def _project_normed(projection: Layer, norm: Layer, x: Tensor, heads: int, batch: int) -> Tensor:
+    """Queries or keys: x [..., dim] -> [batch, heads, L, head_dim], normed over dim before the split into heads."""
+    return split_heads(rms_norm(norm, projection(x)), heads, batch)
 
 
 def _cross_attention(attn: WanAttention, x: Tensor, text: TextKV, backend: AttentionBackend) -> Tensor:
-    """Attend from x [B, F, tokens, dim] to the text of its batch item, or of its frame where `text` has B * F rows."""
-    flat = x.reshape(len(text.k), -1, x.shape[-1])
+    """Attend from x [..., dim] to the text of its batch item, or of its frame where `text` has B * F rows -> as x."""
     if text.own is not None:
-        return text.own.attend(flat, text.own.text).view_as(x)
-    q = _project_normed(attn.q, attn.norm_q, flat, attn.num_heads)
-    return attn.o(merge_heads(backend(q, text.k, text.v))).view_as(x)
+        return text.own.attend(x.reshape(len(text.k), -1, x.shape[-1]), text.own.text).view_as(x)
+    q = _project_normed(attn.q, attn.norm_q, x, attn.num_heads, text.k.shape[0])
+    return attn.o(merge_heads(backend(q, text.k, text.v), x.shape))

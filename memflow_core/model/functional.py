@@ -21,21 +21,35 @@ from .tree import Layer, Norm
 class Modulation:
     """Shift, scale and gate of a DiT block, from its timestep: LN(x) * scale + shift, and the result times gate.
 
-    Each [n, 1, dim], n = 1 where all frames share the timestep, else one row a frame. `scale` holds 1 + the model's
-    scale. The output head has no gate.
+    Each [dim] where all frames share the timestep, else [n, 1, dim] with a row for each frame. `scale` holds 1 + the
+    model's scale. The output head has no gate.
     """
 
     shift: Tensor
     scale: Tensor
     gate: Tensor | None = None
 
+    @staticmethod
+    def of(shift: Tensor, scale: Tensor, gate: Tensor | None = None) -> Modulation:
+        """Make one of the model's own shift, scale and gate, each [n, 1, dim]."""
+        return Modulation(_one_row(shift), _one_row(1 + scale), None if gate is None else _one_row(gate))
+
+    @property
+    def shared(self) -> bool:
+        """Whether all frames share the timestep."""
+        return self.shift.ndim == 1
+
+
+def _one_row(part: Tensor) -> Tensor:
+    """[dim] where there is one row, else the tensor as it is."""
+    return part.flatten() if part.numel() == part.shape[-1] else part
+
 
 def modulated_norm(norm: Norm, x: Tensor, modulation: Modulation) -> Tensor:
-    """LN(x) * scale + shift over x [B, F, tokens, dim] -> as x."""
-    if modulation.shift.numel() == x.shape[-1]:
-        # shared by all frames, they take the place of the kernel's weights: no pass over x of their own
-        weight, bias = modulation.scale.flatten(), modulation.shift.flatten()
-        return F.layer_norm(x, x.shape[-1:], weight, bias, norm.eps)
+    """LN(x) * scale + shift over x [B, F, tokens, dim], or any [..., dim] where frames share it -> as x."""
+    if modulation.shared:
+        # they take the place of the kernel's weights: no pass over x of their own
+        return F.layer_norm(x, x.shape[-1:], modulation.scale, modulation.shift, norm.eps)
     return torch.addcmul(modulation.shift, norm(x), modulation.scale)
 
 
@@ -49,23 +63,29 @@ def rms_norm(norm: Layer, x: Tensor) -> Tensor:
     return norm(x)
 
 
-def feed_forward(ffn: nn.Sequential, x: Tensor) -> Tensor:
-    """Linear, GELU (tanh), Linear over x [B, L, dim] -> as x.
+def feed_forward(ffn: nn.Sequential, x: Tensor, batch: int) -> Tensor:
+    """Linear, GELU (tanh), Linear over x [..., dim], all tokens of `batch` items -> as x.
 
     The module runs itself where it can: a plain `Sequential`, one whose forward was made for its own Linears, one whose
-    forward was replaced, and any other module in its place. A forward that folds the GELU into the call of its second
-    Linear would fail on a Linear of another package, as GGUF loaders bring, so there the three steps are called one by
-    one.
+    forward was replaced, and any other module in its place. All but the first are given [batch, L, dim], as in ComfyUI.
+    A forward that folds the GELU into the call of its second Linear would fail on a Linear of another package, as GGUF
+    loaders bring, so there the three steps are called one by one.
     """
     if not isinstance(ffn, nn.Sequential) or len(ffn) != 3 or replaced_forward(ffn) is not None:
-        return ffn(x)
+        return _by_item(ffn, x, batch)
     widen, _, narrow = ffn
     if type(widen) is nn.Linear and _bypasses_torch(x) and torch.backends.mkldnn.is_available():
         # a GELU on its own takes two fifths of the time of the product before it
         return narrow(torch.ops.mkldnn._linear_pointwise(x, widen.weight, widen.bias, "gelu", [], "tanh"))
-    if type(ffn).forward is nn.Sequential.forward or _package(widen) == _package(narrow) == _package(ffn):
+    if type(ffn).forward is nn.Sequential.forward:
         return ffn(x)
+    if _package(widen) == _package(narrow) == _package(ffn):
+        return _by_item(ffn, x, batch)
     return narrow(F.gelu(widen(x), approximate="tanh"))
+
+
+def _by_item(ffn: Layer, x: Tensor, batch: int) -> Tensor:
+    return ffn(x.reshape(batch, -1, x.shape[-1])).view_as(x)
 
 
 def replaced_forward(module: Any) -> Callable[..., Tensor] | None:

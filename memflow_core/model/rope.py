@@ -7,6 +7,7 @@ next c // 3 with the row, the last c // 3 with the column. Pair j of an axis's n
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -28,23 +29,41 @@ class Rotation:
 
     table: Tensor
 
+    @cached_property
+    def _turns(self) -> Tensor:
+        """The table as complex numbers [..., frames, tokens, head_dim / 2]."""
+        return torch.view_as_complex(self.table)
+
+    def over_rows(self) -> Rotation:
+        """The same for queries or keys [..., frames * tokens, head_dim]."""
+        return Rotation(self.table.flatten(-4, -3))
+
     def apply(self, x: Tensor) -> Tensor:
         """Rotate queries or keys x [..., frames, tokens, head_dim] in float32 -> as x, of its dtype."""
-        pairs = x.float().unflatten(-1, (-1, 2))
-        if torch.compiler.is_compiling() or x.device.type == "mps":
-            # real numbers, from which a compiler makes one kernel
-            (even, odd), (cos, sin) = pairs.unbind(-1), self.table.unbind(-1)
-            rotated = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
-        else:
-            rotated = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(self.table))
-        return rotated.flatten(-2).to(x.dtype)
+        wide = x.float()
+        # what was widened is a copy
+        return (self._rotated(wide) if wide is x else self.turn_(wide)).to(x.dtype)
 
-    def apply_(self, x: Tensor) -> Tensor:
-        """`apply` that may overwrite x: in place where that is faster (float32, no gradients, not MPS)."""
-        if x.dtype != torch.float32 or x.device.type == "mps" or torch.is_grad_enabled():
-            return self.apply(x)
-        torch.view_as_complex(x.unflatten(-1, (-1, 2))).mul_(torch.view_as_complex(self.table))
-        return x
+    def turn_(self, x: Tensor) -> Tensor:
+        """`apply` that leaves its result in float32 and may overwrite x, as it does where x is float32."""
+        wide = x.float()
+        if torch.is_grad_enabled() or not _multiplies_complex(x):
+            return self._rotated(wide)
+        wide.view(torch.complex64).mul_(self._turns)
+        return wide
+
+    def _rotated(self, x: Tensor) -> Tensor:
+        """x float32 -> a new tensor."""
+        pairs = x.unflatten(-1, (-1, 2))
+        if _multiplies_complex(x):
+            return torch.view_as_real(torch.view_as_complex(pairs) * self._turns).flatten(-2)
+        (even, odd), (cos, sin) = pairs.unbind(-1), self.table.unbind(-1)
+        return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)
+
+
+def _multiplies_complex(x: Tensor) -> bool:
+    """Whether pairs are best multiplied as complex numbers: of real ones a compiler makes one kernel."""
+    return not (torch.compiler.is_compiling() or x.device.type == "mps")
 
 
 class Rope:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from torch import Tensor
 
@@ -16,12 +17,16 @@ Predict = Callable[[int, float, Tensor], Tensor]
 
 def denoising_timesteps(config: SamplingConfig, chunk: int = 1) -> list[float]:
     """The timesteps a chunk is denoised at, first to last. chunk: its number; the first, 0, may have its own list."""
-    steps = config.steps_of(chunk)
+    return list(_timesteps(config, config.steps_of(chunk)))
+
+
+@lru_cache
+def _timesteps(config: SamplingConfig, steps: tuple[int, ...]) -> tuple[float, ...]:
     if config.solver == "unipc":
-        return unipc_timesteps(steps, config.shift)
+        return tuple(unipc_timesteps(steps, config.shift))
     if config.warp:
-        return FlowSchedule(config.shift).warp(steps)
-    return [float(step) for step in steps]
+        return tuple(FlowSchedule(config.shift).warp(steps))
+    return tuple(float(step) for step in steps)
 
 
 class Denoiser:

@@ -28,6 +28,7 @@ class FlowSchedule:
         u = torch.linspace(1.0, 0.0, TRAIN_STEPS + 1)[:-1]
         self.sigmas = shift * u / (1 + (shift - 1) * u)
         self.timesteps = self.sigmas * TRAIN_STEPS
+        self._known: dict[float, float] = {}
 
     def warp(self, steps: tuple[int, ...]) -> list[float]:
         """Timesteps of a denoising step list, (1000, 750, 500, 250) -> [1000, 937.5, 833.33, 625] at shift 5."""
@@ -36,7 +37,9 @@ class FlowSchedule:
 
     def sigma(self, timestep: float) -> float:
         """Sigma of the nearest table timestep."""
-        return float(self.sigmas[torch.argmin((self.timesteps - timestep).abs())])
+        if timestep not in self._known:
+            self._known[timestep] = float(self.sigmas[torch.argmin((self.timesteps - timestep).abs())])
+        return self._known[timestep]
 
     def add_noise(self, x0: Tensor, noise: Tensor, timestep: float) -> Tensor:
         """(1 - sigma) x0 + sigma noise, computed in float32; in x0's dtype and shape, any."""

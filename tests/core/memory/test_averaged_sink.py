@@ -17,15 +17,15 @@ def filled(in_fp8: bool = False) -> KVCache:
     for start in range(0, 9, 3):
         cache.layout.end = start + 3
         for layer in range(2):
-            k, v = torch.randn(2, 1, 2, 3, 4, 8)
-            cache.write(layer, start, k, v)
+            k, v = torch.randn(2, 1, 2, 3 * 4, 8)
+            cache.write(layer, cache.layout.runs(start, 3), k, v)
     return cache
 
 
 def read(cache: KVCache, name: str, frame: int) -> torch.Tensor:
     slot = cache.layout.slot(frame)
-    read = cache.keys if name == "k" else cache.values
-    return torch.stack([read(layer, slice(slot, slot + 1))[:, :, 0] for layer in range(cache.layers)])
+    read = (cache.read(layer, slice(slot, slot + 1)) for layer in range(cache.layers))
+    return torch.stack([getattr(stretch, name)[:, :, 0] for stretch in read])
 
 
 @pytest.mark.parametrize("in_fp8", [False, True])

@@ -67,7 +67,7 @@ def test_every_pair_gives_linear_gelu_linear(kind, of):
     expected = narrow(F.gelu(widen(x), approximate="tanh"))
     first, second = layers(of)
     ffn = kind(first, nn.GELU(approximate="tanh"), second)
-    assert torch.allclose(feed_forward(ffn, x), expected, atol=1e-6)
+    assert torch.allclose(feed_forward(ffn, x, 2), expected, atol=1e-6)
 
 
 @torch.inference_mode()
@@ -77,7 +77,7 @@ def test_a_forward_made_for_its_own_linears_is_used(monkeypatch):
     for of, used in (("core", 1), ("gguf", 0)):
         monkeypatch.setattr(WanFeedForward, "calls", 0)
         first, second = layers(of)
-        feed_forward(WanFeedForward(first, nn.GELU(approximate="tanh"), second), x)
+        feed_forward(WanFeedForward(first, nn.GELU(approximate="tanh"), second), x, 2)
         assert WanFeedForward.calls == used, of
 
 
@@ -93,8 +93,8 @@ def test_a_replaced_forward_is_called_and_one_put_back_is_none():
         seen.append(x.shape)
         return torch.cat([nn.Sequential.forward(self, part) for part in x.chunk(2, dim=1)], dim=1)
 
-    expected = feed_forward(ffn, x)
+    expected = feed_forward(ffn, x, 2)
     ffn.forward = types.MethodType(chunked, ffn)
-    assert torch.allclose(feed_forward(ffn, x), expected, atol=1e-6) and seen == [x.shape]
+    assert torch.allclose(feed_forward(ffn, x, 2), expected, atol=1e-6) and seen == [x.shape]
     ffn.forward = own
     assert replaced_forward(ffn) is None

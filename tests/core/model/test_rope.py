@@ -45,4 +45,8 @@ def test_late_frames_stay_distinct_in_bfloat16():
 def test_rotating_in_place_gives_the_same(dtype):
     rotation = Rope(16, 2, 3).at(torch.arange(3))
     x = torch.randn(1, 2, 3, 6, 16).to(dtype)
-    assert torch.allclose(rotation.apply_(x.clone()).float(), rotation.apply(x).float(), atol=1e-6)
+    turned = rotation.turn_(x.clone())
+    assert turned.dtype == torch.float32
+    assert torch.allclose(turned.to(dtype).float(), rotation.apply(x).float(), atol=1e-6)
+    by_row = rotation.over_rows().turn_(x.clone().flatten(2, 3))
+    assert torch.equal(by_row, turned.flatten(2, 3))

@@ -6,6 +6,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.stream import PlainStream, chunk_work
+from benchmarks.stream.dispatch import MEMORIES, NARROW, dispatched
 from memflow_core.attention import MemoryAttention
 from memflow_core.config import LatentShape, MemoryConfig, ModelConfig, SamplingConfig
 from memflow_core.memory import FrameSpan, KVCache, SlotLayout
@@ -70,6 +71,14 @@ def test_a_chunk_allocates_nothing_as_large_as_a_layers_memory(retrieval, prompt
     # latents behind what memory holds, which a recache or a compact state would read
     latents = 3 * SHAPE.rows * SHAPE.columns * WIDE.in_channels * 4
     assert allocated.now <= 14 * latents
+
+
+@pytest.mark.parametrize(
+    ("memory", "most"), [("bank", 1800), ("bank, SMA", 2550), ("relative", 2000), ("FP8 cache", 2950)]
+)
+def test_a_pass_hands_few_operations_to_its_device(memory, most):
+    """Kernels and views of 30 layers: each takes the host microseconds, which a small picture waits for."""
+    assert dispatched(NARROW, MEMORIES[memory]).by_pass < most
 
 
 def test_a_timestep_is_embedded_once_in_a_run(backbone, prompt, monkeypatch):
