@@ -8,8 +8,9 @@ Peak activations of one pass over n = batch x latent frames x tokens of a pictur
 model width d and feed-forward width f, are the largest of
 
     s n (4 d + 2 f)            feed-forward: three residuals, its input, its wide layer before and after the gelu
-    s n 7 d + 8 n d            RoPE: residual, input, q, k, v, q rotated, k rotated, and in float32 k and its product
-    s (n 6 d + m d) + 8 m d    the same over the m keys that are read, with relative positions
+    s n 7 d + 4 n d            RoPE: residual, input, q, k, v, q rotated, k rotated, and k in float32, turned in place
+    s (n 6 d + m d) + 4 m d    the same over the m keys that are read, with relative positions, and 8 m d / h for h
+                               heads: what turns them, of the places that are read and of all
     s n 7 d + s c d + 8 h t c  with retrieval `attention`: c keys of sink, bank and candidate, and what h heads of t
                                queries at a time make of them in float32, before and after the softmax
 
@@ -39,7 +40,7 @@ GB = 2**30
 FLOAT32 = 4
 INT64 = 8
 FP8 = 1
-ROPE_BYTES = 8  # of one number: its float32 copy and what becomes of it
+ROPE_BYTES = 4  # of one number: its float32 copy, which is turned in place
 SCORE_BYTES = 8
 
 
@@ -345,7 +346,8 @@ def _activation_bytes(
         stages.append(size * dim * (7 * made + 2 * read))
     reach = plan.reach(memory.shot_offset)
     if memory.positions != "absolute" and stream_positions(memory, sampling, reach) == "relative":
-        stages.append(dim * (6 * size * made + (size + ROPE_BYTES + in_fp8 * size) * read))
+        turns = 2 * FLOAT32 * (dim // model.heads) * read
+        stages.append(dim * (6 * size * made + (size + ROPE_BYTES + in_fp8 * size) * read) + turns)
     if memory.retrieval == "attention":
         met = (bank_and_sink + 1) * frame
         queries = min(MASS_QUERIES, span * shape.tokens)

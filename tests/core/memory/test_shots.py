@@ -56,7 +56,7 @@ def test_positions_move_on_at_a_jump_and_nothing_is_recomputed(make_stream, prom
     made = play(stream, 4, {0: (prompt(0), "recache"), 2: (prompt(1), "jump"), 3: (prompt(2), "recache")})
     assert [forward.kind for chunk in made for forward in chunk.forwards].count("recache") == 0
     attend = stream.attention.begin(FrameSpan(2 * CHUNK - 1, 3))
-    assert attend._positions().tolist() == [2 * CHUNK - 1, 2 * CHUNK + 8, 2 * CHUNK + 9]
+    assert attend._positions() == (2 * CHUNK - 1, 2 * CHUNK + 8, 2 * CHUNK + 9)
 
 
 def test_a_jump_changes_the_picture_and_an_offset_of_none_does_not_move(make_stream, prompt, play):
