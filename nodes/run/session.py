@@ -30,6 +30,7 @@ from .film import GrowingFilm
 from .live import RUNNING, direct, prompt_encoder
 from .messages import Message
 from .plan_text import note_messages, plan_json
+from .profile_text import told_of_auto
 from .request import Request, encoded_schedule
 from .start_state import StoryState, load_initial, pictures_shown
 from .told import told
@@ -185,7 +186,8 @@ def open_run(
     """
     footprint = estimate_run(request, plan, vae)
     sentences = [*more, *told(request)]
-    note = "\n".join(map(str, sentences))
+    # what memory on auto became is nothing to be reminded of at each chunk
+    note = "\n".join(str(sentence) for sentence in sentences if sentence not in told_of_auto(request))
     progress = host.Progress(request.model, *_work(request, plan, footprint), note=note)
     page = host.Page()
     _show_plan(request, plan, vae, footprint=footprint, sentences=sentences, page=page, progress=progress)

@@ -83,6 +83,13 @@ def test_pictures_state_and_events_are_those_without_it(stream, written, overlap
     assert report["encoder"] == reported["encoder"]
 
 
+def test_what_memory_on_auto_became_is_told_once(stream, events):
+    _, _, report = stream(**SMALL)
+    (line,) = (told for told in report["told"] if told.startswith("Memory on auto"))
+    plan, *chunks = (text for kind, text in events if kind == "text")
+    assert line in plan and chunks[0] == "chunk 1 of 5" and not any(line in text for text in chunks)
+
+
 def test_a_chunk_is_announced_when_it_is_in_the_file_and_with_its_own_picture(
     tiny, stream, overlap, events, monkeypatch
 ):
