@@ -18,5 +18,5 @@ def activate(q: Tensor, mean_k: Tensor, top_k: int) -> Tensor:
     Returns frame indices [B, heads, top_k] int64, ascending.
     """
     mean_q = q.mean(dim=2, dtype=torch.float32)
-    relevance = torch.bmm(mean_q.flatten(0, 1)[:, None], mean_k.flatten(0, 1).mT).view(*mean_q.shape[:2], -1)
+    relevance = torch.bmm(mean_q.flatten(0, 1)[:, None], mean_k.flatten(0, 1).mT).view(mean_k.shape[:3])
     return relevance.topk(top_k, dim=-1).indices.sort(dim=-1).values

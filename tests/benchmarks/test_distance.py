@@ -50,7 +50,16 @@ def test_a_plot_has_a_dot_where_the_number_is():
 
 
 def test_how_returns_elsewhere_went_is_not_taken_for_the_distance(monkeypatch):
-    seen = {"turn": 1, "away": True, "last": True, "present": True, "scene": True, "mixed": False, "other": False}
+    seen = {
+        "turn": 1,
+        "met": 1,
+        "away": True,
+        "last": True,
+        "present": True,
+        "scene": True,
+        "mixed": False,
+        "other": False,
+    }
     seen |= dict.fromkeys(("body", "accessory", "pattern", "all"), True)
     monkeypatch.setattr(
         "benchmarks.recall.far.measure_returns", lambda *_: [seen, {**seen, "away": False, "all": False}]

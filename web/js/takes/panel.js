@@ -99,9 +99,11 @@ export class TakesPanel {
 
   /** Ask for the takes, as after a run. */
   async refresh() {
+    const said = this.status.textContent;
     await this.act(async () => {
       this.show((await this.host.ask()).takes);
-      return "";
+      // what was said meanwhile, as of runs that were queued, is to be read
+      return this.status.textContent === said ? "" : null;
     });
   }
 
@@ -129,10 +131,14 @@ export class TakesPanel {
     this.status.classList.toggle("mtk-bad", bad);
   }
 
-  /** Do something that the server may refuse, and show what came of it. @param {() => Promise<string>} work */
+  /**
+   * Do something that the server may refuse, and show what came of it.
+   * @param {() => Promise<string | null>} work  gives the sentence; null leaves the one that is shown
+   */
   async act(work) {
     try {
-      this.tell(await work());
+      const sentence = await work();
+      if (sentence !== null) this.tell(sentence);
     } catch (error) {
       this.tell(sayError(error instanceof Error ? error.message : String(error)), true);
     }
