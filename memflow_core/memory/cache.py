@@ -117,6 +117,22 @@ class KVCache:
         self.order = leftwards.expand(layers, batch, bank).contiguous()
         self._stretches: dict[tuple[int, int, int], Stretch] = {}
 
+    def like(self, layout: SlotLayout) -> KVCache:
+        """An empty cache with other slots for the same layers, batch, heads and numbers."""
+        layers, batch, heads, _, tokens, head_dim = self.k.shape
+        return KVCache(
+            layout,
+            layers=layers,
+            batch=batch,
+            heads=heads,
+            tokens=tokens,
+            head_dim=head_dim,
+            dtype=self.dtype,
+            device=self.device,
+            in_fp8=self.in_fp8,
+            share=self.share,
+        )
+
     @property
     def layers(self) -> int:
         return self.k.shape[0]

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
 from .frame_kv import Candidate, FrameKV, candidates_state, read_candidates
+from .prompt_keys import PromptKeys
 from .state_dict import StateDict
 
 
@@ -135,3 +137,29 @@ class Pins:
             raise ValueError(
                 f"{what}: the bank holds {self.slots} latent frames, {taken} of them pinned; make the bank larger."
             )
+
+
+class WithoutPins:
+    """The part of a `MemoryPolicy` that takes no pins, no pictures to remember, and bans nothing: ValueError for each.
+
+    no_pins, no_archive  sentences that say so.
+    """
+
+    no_pins: ClassVar[str]
+    no_archive: ClassVar[str]
+
+    def check_recall(self, names: Sequence[str]) -> None:
+        if names:
+            raise ValueError(self.no_pins)
+
+    def pin(self, chunk: int, frame: int, name: str | None, upcoming: Sequence[str], prompt: int) -> None:  # noqa: ARG002
+        raise ValueError(self.no_pins)
+
+    def unpin(self, chunk: int, pin: int | str) -> None:  # noqa: ARG002
+        raise ValueError(self.no_pins)
+
+    def insert(self, chunk: int, frame: int, prompt: PromptKeys, kv: FrameKV) -> None:  # noqa: ARG002
+        raise ValueError(self.no_pins)
+
+    def ban(self, chunk: int, frame: int) -> None:  # noqa: ARG002
+        raise ValueError(self.no_archive)

@@ -13,17 +13,15 @@ from torch import Tensor
 from ..config import MemoryConfig
 from .bank import MemoryBank
 from .cache import KVCache
-from .frame_kv import Candidate, FrameKV, RebuiltKV, candidates_state, read_candidates
+from .frame_kv import Candidate, RebuiltKV, candidates_state, read_candidates
 from .layout import FrameSpan, SlotLayout
 from .nam_scores import relevance
-from .pins import Pins
+from .pins import Pins, WithoutPins
 from .policy import LayerHook
 from .prompt_keys import PromptKeys
 from .provenance import KVProvenance
 from .state_dict import StateDict
 from .trace import Trace
-
-NO_PINS = "retrieval 'reference' knows no pins: choose another policy to pin a frame."
 
 
 def rank(scores: Tensor) -> Tensor:
@@ -44,7 +42,7 @@ def published_span(layout: SlotLayout) -> FrameSpan | None:
     return FrameSpan(layout.end - frames, frames, query_only=layout.sink_slots if made > frames else 0)
 
 
-class ReferenceMemory:
+class ReferenceMemory(WithoutPins):
     """The published bank, its quirks included.
 
     The newest recorded frame is appended again before every chunk, so it can fill several slots. Right after a
@@ -60,6 +58,8 @@ class ReferenceMemory:
     """
 
     reads_empty_sink = True
+    no_pins = "retrieval 'reference' knows no pins: choose another policy to pin a frame."
+    no_archive = "retrieval 'reference' has no archive: choose another policy to ban a moment."
     reads_alone = False
     coming: tuple[PromptKeys, ...] = ()
 
@@ -172,24 +172,6 @@ class ReferenceMemory:
         self.bank.cache.order.copy_(self.bank.cache.order.gather(-1, falling))
         last = torch.full_like(falling[..., 0], self.bank.slots - 1)
         self.bank.replace(last, newest, torch.ones_like(last, dtype=torch.bool))
-
-    # -- pins: none ---------------------------------------------------------------------------------------------------
-
-    def check_recall(self, names: Sequence[str]) -> None:
-        if names:
-            raise ValueError(NO_PINS)
-
-    def pin(self, chunk: int, frame: int, name: str | None, upcoming: Sequence[str], prompt: int) -> None:
-        raise ValueError(NO_PINS)
-
-    def unpin(self, chunk: int, pin: int | str) -> None:
-        raise ValueError(NO_PINS)
-
-    def ban(self, chunk: int, frame: int) -> None:
-        raise ValueError("retrieval 'reference' has no archive: choose another policy to ban a moment.")
-
-    def insert(self, chunk: int, frame: int, prompt: PromptKeys, kv: FrameKV) -> None:
-        raise ValueError(NO_PINS)
 
     # -- state --------------------------------------------------------------------------------------------------------
 

@@ -8,45 +8,28 @@ that first chunk until the next shot's takes its place. Nothing is recomputed at
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 
-import torch
-
-from ..config import MemoryConfig
-from .archive import Moments
-from .cache import KVCache
-from .frame_kv import Candidate, FrameKV, RebuiltKV
+from .frame_kv import Candidate, RebuiltKV
 from .layout import FrameSpan
 from .narrative import NarrativeMemory
+from .pins import WithoutPins
 from .policy import LayerHook
 from .prompt_keys import PromptKeys
 from .provenance import KVProvenance
 from .state_dict import StateDict
-from .trace import Trace
-
-NO_PINS = (
-    "retrieval 'shots' keeps the first chunk of each shot, and knows no pins: choose another policy to pin a frame."
-)
 
 
-class ShotMemory(NarrativeMemory):
+class ShotMemory(WithoutPins, NarrativeMemory):
     """The bank of one chunk. Implements `MemoryPolicy`.
 
     candidates  first latent frame and prompt of each chunk in sink and window, without keys of their own.
     """
 
-    def __init__(
-        self,
-        cache: KVCache,
-        config: MemoryConfig,
-        *,
-        trace: Trace,
-        chunk_frames: int,
-        pin_device: torch.device,
-        moments: Moments,
-    ):
-        super().__init__(cache, config, trace=trace, chunk_frames=chunk_frames, pin_device=pin_device, moments=moments)
-        self._held: int | None = None  # first latent frame in the bank, the same in every layer
+    no_pins = (
+        "retrieval 'shots' keeps the first chunk of each shot, and knows no pins: choose another policy to pin a frame."
+    )
+    no_archive = "retrieval 'shots' has no archive: choose another policy to ban a moment."
+    _held: int | None = None  # first latent frame in the bank, the same in every layer
 
     @property
     def copied(self) -> set[int]:
@@ -86,24 +69,6 @@ class ShotMemory(NarrativeMemory):
         super().load_state_dict(state, rebuilt)
         frames = self.bank.listed_frames()
         self._held = int(frames.min()) if frames.numel() else None
-
-    # -- pins: none ---------------------------------------------------------------------------------------------------
-
-    def check_recall(self, names: Sequence[str]) -> None:
-        if names:
-            raise ValueError(NO_PINS)
-
-    def pin(self, chunk: int, frame: int, name: str | None, upcoming: Sequence[str], prompt: int) -> None:
-        raise ValueError(NO_PINS)
-
-    def unpin(self, chunk: int, pin: int | str) -> None:
-        raise ValueError(NO_PINS)
-
-    def insert(self, chunk: int, frame: int, prompt: PromptKeys, kv: FrameKV) -> None:
-        raise ValueError(NO_PINS)
-
-    def ban(self, chunk: int, frame: int) -> None:
-        raise ValueError("retrieval 'shots' has no archive: choose another policy to ban a moment.")
 
     # -- the chunk in the bank ----------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..attention import MemoryAttention
-from ..memory import FrameKV, FrameSpan, KVCache, SlotLayout
+from ..memory import FrameKV, FrameSpan, SlotLayout
 from ..model import TextKV
 from .chunk import ForwardPass
 
@@ -53,27 +53,9 @@ def keys_alone(stream: Stream, frame: int, latents: Tensor, text: list[TextKV]) 
     text     cross-attention keys and values of its prompt, per layer.
     """
     model, cache = stream.backbone, stream.cache
-    alone = KVCache(
-        # where a jump moved positions on, or a story began anew, the frame stands where it stood
-        SlotLayout(
-            sink_slots=1,
-            window_slots=0,
-            bank_slots=0,
-            origin=frame,
-            end=frame + 1,
-            jumps=cache.layout.jumps,
-            began=cache.layout.began,
-        ),
-        layers=model.layers,
-        batch=cache.batch,
-        heads=model.share.count,
-        tokens=stream.shape.tokens,
-        head_dim=model.head_dim,
-        dtype=model.dtype,
-        device=stream.device,
-        in_fp8=cache.in_fp8,
-        share=cache.share,
-    )
+    # where a jump moved positions on, or a story began anew, the frame stands where it stood
+    where = {"origin": frame, "end": frame + 1, "jumps": cache.layout.jumps, "began": cache.layout.began}
+    alone = cache.like(SlotLayout(sink_slots=1, window_slots=0, bank_slots=0, **where))
     own = stream.attention
     attention = MemoryAttention(
         alone, own.rope, backend=model.attention, relative=own.relative, shot_offset=own.shot_offset

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..attention import MemoryAttention
-from ..memory import FrameSpan, KVCache, SlotLayout
+from ..memory import FrameSpan, SlotLayout
 from .chunk import ForwardPass
 from .prompt import Prompt
 
@@ -29,18 +29,7 @@ def refresh_keys(stream: Stream, prompt: Prompt) -> None:
     if not frames:
         return
     latents = torch.stack([stream.provenance.latents[frame] for frame in frames], dim=2)
-    together = KVCache(
-        SlotLayout(sink_slots=len(frames), window_slots=0, bank_slots=0, end=len(frames)),
-        layers=model.layers,
-        batch=cache.batch,
-        heads=model.share.count,
-        tokens=stream.shape.tokens,
-        head_dim=model.head_dim,
-        dtype=model.dtype,
-        device=stream.device,
-        in_fp8=cache.in_fp8,
-        share=cache.share,
-    )
+    together = cache.like(SlotLayout(sink_slots=len(frames), window_slots=0, bank_slots=0, end=len(frames)))
     attention = MemoryAttention(together, stream.attention.rope, backend=model.attention, relative=True)
     stream.announce(ForwardPass("refresh", stream.progress.chunk))
     attend = attention.begin(FrameSpan(0, len(frames)))

@@ -13,7 +13,7 @@ from training.cartoons import CHUNK_LATENTS
 
 pytestmark = pytest.mark.slow
 
-STORIES, SEED = 2, 31  # 18 returns
+STORIES, SEED = 4, 31  # 36 returns
 POLICY = policies(CHUNK_LATENTS)["archive+words"]
 
 
@@ -39,8 +39,8 @@ def read(models) -> tuple[list[dict], LayerMeter]:
 
 def test_they_return_as_themselves(read):
     found = summary_of_returns(read[0])
-    assert found["returns"] == 18
-    assert found["whole"] >= 0.8 and found["bank"] >= 0.95
+    assert found["returns"] == 36
+    assert found["whole"] >= 0.85 and found["bank"] >= 0.95
 
 
 def test_attention_on_the_bank_is_told_by_layer(models, read):
@@ -63,5 +63,5 @@ def test_the_layers_that_look_at_it_most_are_enough_and_the_others_are_not(model
         return summary_of_returns(measure_returns(models, fewer, drawn, SEED))["whole"]
 
     half = len(ranked) // 2
-    assert whole(ranked[:half]) >= 0.8
+    assert whole(ranked[:half]) >= 0.85
     assert whole(ranked[half:]) <= 0.5
