@@ -219,7 +219,7 @@ def models_of(workflow: dict) -> dict:
     return {node["id"]: node["properties"].get("models") for node in workflow["nodes"]}
 
 
-def test_a_memory_saved_before_it_had_later_inputs_keeps_what_it_had(tab):
+def test_a_memory_saved_before_it_had_later_inputs_opens_as_it_was(tab):
     workflow = read("tiny_story")
     (memory,) = [node for node in workflow["nodes"] if node["type"] == "MemFlowMemory"]
     for saved in (["Sharper memory"], ["Custom", "prompt", 5, 2, 0, 3, 6, "auto", True]):
@@ -237,7 +237,7 @@ def test_a_memory_saved_before_it_had_later_inputs_keeps_what_it_had(tab):
         memory["inputs"] = [slot for slot in memory["inputs"] if slot["name"] not in later]
         open_workflow(tab, workflow)
         again = tab.evaluate("() => app.graph.serialize()")
-        assert widgets(again)[memory["id"]] == [*saved, "model", "auto", "auto", "words", "all", 8, "clock", False]
+        assert widgets(again)[memory["id"]] == [*saved, "model", "made", "off", "words", "all", 8, "clock", False]
 
 
 @pytest.mark.parametrize("renderer", ["LiteGraph", "Vue nodes"])

@@ -3,13 +3,14 @@
 
 /**
  * Call a function after a method of an object, such as a node's onResize, which the object need not have.
- * @param {Record<string, any>} owner @param {string} name  of the method @param {() => void} then
+ * @param {Record<string, any>} owner @param {string} name  of the method @param {(...values: any[]) => void} then  takes
+ *   what the method was called with
  */
 export function callAfter(owner, name, then) {
   const before = owner[name];
   owner[name] = function (/** @type {any[]} */ ...values) {
     const result = before?.apply(this, values);
-    then();
+    then(...values);
     return result;
   };
 }
