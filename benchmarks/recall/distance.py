@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from memflow_core.memory import ARCHIVE_RULE
 from memflow_core.weights import ASSETS
 from training.cartoons import CHUNK_LATENTS
 
@@ -35,7 +36,7 @@ def main() -> None:
     arguments = _arguments()
     torch.set_num_threads(1)
     models = Models.read(arguments.assets)
-    settings = {name: getattr(arguments, name) for name in ("stories", "seed", "turns")}
+    settings = {name: getattr(arguments, name) for name in ("stories", "seed", "turns")} | {"rule": ARCHIVE_RULE}
     try:
         kept = Rows(arguments.json, settings, {"conditions": conditions(torch.device("cpu"))})
         rows = [

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from memflow_core.memory import ARCHIVE_RULE
 from memflow_core.weights import ASSETS
 from training.cartoons import CHUNK_LATENTS
 
@@ -49,7 +50,7 @@ def main() -> None:
     torch.set_num_threads(1)
     models = Models.read(arguments.assets)
     drawn = with_twins(tales("trio", arguments.stories // 2, arguments.seed), arguments.seed)
-    settings = {"plan": "trio with twins", "stories": arguments.stories, "seed": arguments.seed}
+    settings = {"plan": "trio with twins", "stories": arguments.stories, "seed": arguments.seed, "rule": ARCHIVE_RULE}
     try:
         kept = Rows(arguments.json, settings, {"conditions": conditions(torch.device("cpu"))})
     except ValueError as error:

@@ -14,11 +14,13 @@ from .pins import NamedPin, Pins
 from .policy import LayerHook, MemoryPolicy
 from .prompt_keys import PromptKeys
 from .provenance import UNKNOWN, WRITES, KVProvenance, KVWrite
+from .recall import ARCHIVE_RULE
 from .reference import ReferenceMemory, published_span, rank
 from .state_dict import EmbeddingTable, StateDict, read_embeddings
 from .trace import KINDS, Record, Trace
 
 __all__ = [
+    "ARCHIVE_RULE",
     "KINDS",
     "MASS_QUERIES",
     "UNKNOWN",

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from .kin import Kin, found_tokens, own_tokens, rarity
 
+# counts changes of what is chosen: measurements under another count are not of this rule
+ARCHIVE_RULE = 2
 # shots that score less than this share of the way from the mean score to the best matter less than it
 HIGH = 0.5
 
