@@ -14,6 +14,7 @@ from .run import (
     CUSTOM,
     CUSTOM_VALUES,
     MEMORY_OPTIONS,
+    OWN,
     REASONS,
     SHARED_DEFAULTS,
     SHARED_VALUES,
@@ -176,7 +177,9 @@ def _shared_inputs() -> list[io.Input]:
 
 def _preset_input() -> io.DynamicCombo.Input:
     widgets = {CUSTOM: [*_bank_inputs(), *_cache_inputs()]}
-    presets = " ".join(f"{name}: {REASONS[name]} ({memory_words(MEMORIES[name])})." for name in MEMORIES)
+    of_preset = {name: f"{name}: {REASONS[name]} ({memory_words(MEMORIES[name])})." for name in MEMORIES}
+    of_preset[OWN] = f"{OWN}: {REASONS[OWN]}."
+    presets = " ".join(of_preset[name] for name in MEMORY_OPTIONS if name != CUSTOM)
     return io.DynamicCombo.Input(
         "preset",
         options=[io.DynamicCombo.Option(name, widgets.get(name, [])) for name in MEMORY_OPTIONS],
@@ -210,15 +213,16 @@ class MemFlowMemory(io.ComfyNode):
         preset: dict[str, Any],
         cache: str = "model",
         # a prompt that leaves these out asks for what it asked for before there was a choice
-        bank_keys: str = "made",
-        archive: str = "off",
+        bank_keys: str | None = None,
+        archive: str | None = None,
         archive_rule: str = "words",
         bank_layers: str = ALL_LAYERS,
         archive_gb: float = ARCHIVE_GB,
         admission: str = "clock",
         look_ahead: bool = False,
     ) -> io.NodeOutput:
-        shared = {"cache": cache, "bank_keys": bank_keys, "archive": archive, "archive_rule": archive_rule}
-        shared["admission"] = admission
+        shared = {"cache": cache, "archive_rule": archive_rule, "admission": admission}
+        left_out = {"bank_keys": bank_keys, "archive": archive}
+        shared |= {name: value for name, value in left_out.items() if value is not None}
         layers = {"bank_layers": bank_layers, "archive_gb": archive_gb, "look_ahead": look_ahead}
         return io.NodeOutput(memory_of(preset, **layers, **shared))

@@ -29,7 +29,7 @@ from .plot import line_plot
 from .resumed import Rows
 from .stream import Models, policies
 
-DEFAULT = ("prompt", "archive+words", "none")
+DEFAULT = ("default", "prompt", "none")
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ from .table import SWAPPED, headline
 from .tales import BATCH, measure_returns, summary_of_returns, tales, with_twins
 
 SHOWN = (
+    "default",
     "none",
     "fifo",
     "prompt",

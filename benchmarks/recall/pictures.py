@@ -21,7 +21,7 @@ from .run import PrefilledReturns
 from .stories import PLANS, Case, cases
 from .stream import Models
 
-SHOWN = ("none", "sink", "fifo", "reference", "prompt", "similarity", "attention", "full", "swapped")
+SHOWN = ("default", "none", "sink", "fifo", "reference", "prompt", "similarity", "attention", "full", "swapped")
 SCALE, GAP, LABEL, HEADER = 2, 4, 96, 34
 _INK, _PAPER = (30, 30, 30), (255, 255, 255)
 

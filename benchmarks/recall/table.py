@@ -9,7 +9,7 @@ from .evaluate import FACTORS
 from .tales import share_error
 
 # own bank, and the same with the twin's at the last return
-SWAPPED = {"prompt": "swapped", "archive+words": "archive+words+swapped"}
+SWAPPED = {"default": "default+swapped", "prompt": "swapped", "archive+words": "archive+words+swapped"}
 _PARTS = (*FACTORS, "all")
 _COLUMNS = (*_PARTS, "distance", "precision", "hit", "character", "scene", "action", "error", "motion")
 _HEADS = ("memory", "whole", "present", "identity, given presence", *FACTORS, "mixed", "bank shows it", "own − swapped")

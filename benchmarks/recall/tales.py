@@ -40,7 +40,17 @@ from .stream import GeneratedStories, Models, Policy, SegmentMeter, StoryStreame
 PLANS = ("trio", "placed")
 MEET_CHUNKS, BACK_CHUNKS, ROUNDS = 5, 4, 3
 LOOKS = {"all": IDENTITIES, "trained": TRAINED_LOOKS, "held-out": HELD_OUT_LOOKS}
-SHOWN = ("none", "prompt", "prompt+alone", "similarity", "archive+words", "archive+similarity", "archive+keys", "full")
+SHOWN = (
+    "default",
+    "none",
+    "prompt",
+    "prompt+alone",
+    "similarity",
+    "archive+words",
+    "archive+similarity",
+    "archive+keys",
+    "full",
+)
 BATCH = 20
 
 

@@ -6,6 +6,7 @@ until the next change, as a pin does; the policy decides about the places that a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 
 import torch
@@ -147,7 +148,7 @@ class Recollection:
             chunk,
             rule=archive.rule,
             archived=len(archive.prompts),
-            **_best(free, scores),
+            **_best(free, scores, archive.prompts),
             first_layer=0,
             before=before,
             after=self.bank.listed_frames(),
@@ -210,12 +211,23 @@ class Recollection:
         self.due = state.meta["choice_due"]
 
 
-def _best(frames: list[int], scores: list[list[float]]) -> dict[str, list]:
+def _best(frames: list[int], scores: list[list[float]], shots: Mapping[int, int]) -> dict[str, list]:
     """The frames that scored best for any batch item, with their scores [B][n]: a trace must not grow with its square.
 
+    The best of each shot come before the second of any, so that who reads the trace sees everybody.
+
     frames  oldest first, with scores [B][frames].
+    shots   number of the prompt that each frame was made under.
     """
-    places = sorted(range(len(frames)), key=lambda place: -max(row[place] for row in scores))[:MOST_TRACED]
+    best = [max(row[place] for row in scores) for place in range(len(frames))]
+    seen: Counter[int] = Counter()
+    turns: list[tuple[int, float, int]] = []
+    # of equals the newest first: there a character has arrived
+    for place in sorted(range(len(frames)), key=lambda place: (-best[place], -place)):
+        shot = shots[frames[place]]
+        turns.append((seen[shot], -best[place], place))
+        seen[shot] += 1
+    places = sorted((place for *_, place in sorted(turns)[:MOST_TRACED]), key=lambda place: -best[place])
     return {
         "frames": [frames[place] for place in places],
         "scores": [[row[place] for place in places] for row in scores],

@@ -114,7 +114,7 @@ def known_by(hidden: Any, request: PlanRequest) -> KnownStory | None:
 
 
 def known_story(
-    graph: Any, node_id: str, positions: str, opened: Mapping[str, str] = MappingProxyType({})
+    graph: Any, node_id: str, positions: str, opened: Mapping[str, Any] = MappingProxyType({})
 ) -> KnownStory | None:
     """What a graph says of the story that a sampling node makes. None where that does not tell one from another: a
     state or a schedule that other nodes make, a value that only a run computes, or a graph of another form.
@@ -173,7 +173,7 @@ def settings_in(graph: Any, node_id: str) -> dict[str, str]:
     return {name: value for name, value in (node or {"inputs": {}})["inputs"].items() if isinstance(value, str)}
 
 
-def _without_auto(graph: Graph, node: Any, opened: Mapping[str, str]) -> tuple[Graph, dict[str, str]]:
+def _without_auto(graph: Graph, node: Any, opened: Mapping[str, Any]) -> tuple[Graph, dict[str, Any]]:
     """The graph with what `auto` became in its place on the memory node, so that it is the same story as by name; and
     what is left to the model and does not stand there, where it is not the paper's."""
     link, written = node["inputs"].get("memory"), {}

@@ -24,8 +24,10 @@ from ...memflow_core.config import (
 from ...memflow_core.profiles import AUTO, OPEN_SETTINGS, OpenMemory
 from ...memflow_core.schedule import show
 
-CUSTOM = "Custom"
-MEMORY_OPTIONS = (*MEMORIES, CUSTOM)
+# everything as the model's profile has it, and every setting by hand
+OWN, CUSTOM = "Model's own", "Custom"
+# the first is what a node shows that is put down, and stays so
+MEMORY_OPTIONS = (next(iter(MEMORIES)), OWN, *list(MEMORIES)[1:], CUSTOM)
 
 # what each widget of the option Custom can be set to, in the widgets' order
 CUSTOM_VALUES: dict[str, Sequence[Any]] = {
@@ -88,7 +90,8 @@ def memory_of(
     look_ahead: bool = False,
     **shared: str,
 ) -> MemoryConfig | OpenMemory:
-    """Settings for the widgets' values, which ComfyUI has checked against their ranges; open where some are `auto`.
+    """Settings for the widgets' values, which ComfyUI has checked against their ranges; open where some are `auto` or
+    the preset is OWN.
 
     preset       `{"preset": option}`, with every widget of CUSTOM_VALUES beside it for the option Custom.
     bank_layers  as `layers_of` reads it.
@@ -98,11 +101,23 @@ def memory_of(
 
     Raises ValueError where the values do not fit together.
     """
+    if preset["preset"] == OWN:
+        # which no prompt of before there was a choice has
+        shared = {**dict.fromkeys(OPEN_SETTINGS, AUTO), **shared}
     left = frozenset(name for name in OPEN_SETTINGS if shared.get(name) == AUTO)
-    settings = asdict(MEMORIES[preset["preset"]]) if preset["preset"] != CUSTOM else _custom(preset)
-    settings |= {"bank_layers": layers_of(bank_layers), "archive_gb": archive_gb, "look_ahead": look_ahead}
-    settings |= {name: value for name, value in shared.items() if name not in left}
-    return OpenMemory(settings, left) if left else MemoryConfig(**settings)
+    beside = {"bank_layers": layers_of(bank_layers), "archive_gb": archive_gb, "look_ahead": look_ahead}
+    beside |= {name: value for name, value in shared.items() if name not in left}
+    if preset["preset"] == OWN:
+        return OpenMemory(_changed(beside), left, whole=True)
+    settings = _custom(preset) if preset["preset"] == CUSTOM else asdict(MEMORIES[preset["preset"]])
+    return OpenMemory(settings | beside, left) if left else MemoryConfig(**settings | beside)
+
+
+def _changed(beside: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the choices beside a preset those that are not as usual: where they are, the model's own are meant."""
+    usual = MemoryConfig()
+    # made and off are chosen where the model's own could be, too
+    return {name: v for name, v in beside.items() if name in OPEN_SETTINGS or v != getattr(usual, name)}
 
 
 def _custom(preset: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ...memflow_core.config import MEMORIES, MemoryConfig
+from .memory_settings import OWN
 from .messages import Message, message
 
 REASONS = {
+    OWN: "what the model was trained with, or what was measured best with it: as a sampler without this node has it",
     "Story": "MemFlow's memory without the published code's quirks",
     "Official MemFlow": "exactly as the published code",
     "Sparse (SMA, 3 of 6)": "each attention head reads the best of the remembered moments alone",

@@ -44,7 +44,7 @@ def told_of_profile(request: PlanRequest) -> list[Message]:
     if profile.name in PLAIN and profile.sampling.chunk_frames == 3 and not profile.sampling.first_steps:
         return []
     lines = [_what(profile), *_first_steps(profile)]
-    if request.memory is None and request.state is None:
+    if request.as_the_model and request.state is None:
         lines.append(message("Memory: {0}.", memory_words(request.settings)))
     settings = request.settings
     read = settings.sink_frames + settings.window_frames + settings.bank_slots
@@ -94,14 +94,18 @@ def told_of_auto(request: PlanRequest) -> list[Message]:
     them on auto."""
     if not request.opened:
         return []
-    profile, values = request.profile, _values_of(request.settings)
-    if values != _values_of(settled(request.memory, profile.memory)):
+    profile, words = request.profile, memory_words if request.as_the_model else _values_of
+    values = words(request.settings)
+    if values != words(settled(request.memory, profile.memory)):
         return [message("Memory goes on as the state was made: {0}.", values)]
-    if request.memory is None and values == _values_of(MemoryConfig()):
+    as_in_paper = _values_of(request.settings) == _values_of(MemoryConfig())
+    if as_in_paper and request.as_the_model:
         return []
-    if values != (best := _values_of(profile.memory)):
+    if request.as_the_model and request.settings != profile.memory:
+        return [message("Memory on auto, but for what its node sets: {0}.", values)]
+    if values != (best := words(profile.memory)):
         return [message("Memory on auto: {0}; the other settings rule out {1}.", values, best)]
-    if values == _values_of(MemoryConfig()):
+    if as_in_paper:
         return [
             message("Memory on auto: {0}, as in the paper: nothing else was measured for {1}.", values, profile.name)
         ]

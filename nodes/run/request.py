@@ -112,9 +112,14 @@ class PlanRequest:
         return (self.state and self.state.memory) or settled(self.memory, self.profile.memory)
 
     @property
-    def opened(self) -> dict[str, str]:
+    def opened(self) -> dict[str, Any]:
         """Memory settings that are left to the model, by their names, and what they became; empty where none is."""
-        return {name: getattr(self.settings, name) for name in sorted(left_open(self.memory))}
+        return {name: getattr(self.settings, name) for name in sorted(left_open(self.memory, self.profile.memory))}
+
+    @property
+    def as_the_model(self) -> bool:
+        """Whether memory as a whole is left to the model."""
+        return self.memory is None or (isinstance(self.memory, OpenMemory) and self.memory.whole)
 
     @property
     def done(self) -> int:

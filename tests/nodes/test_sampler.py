@@ -36,8 +36,8 @@ def test_forwards_are_counted_and_none_is_hidden(tiny):
     finally:
         hook.remove()
         embedded.remove()
-    assert json.loads(report)["forwards"] == {"denoise": 8, "context": 4, "recache": 2}
-    assert calls == ["forward"] * 14
+    assert json.loads(report)["forwards"] == {"denoise": 8, "context": 4, "recache": 2, "moment": 1}
+    assert calls == ["forward"] * 15
 
 
 def test_the_bank_changes_the_picture_once_it_holds_something(tiny):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ..workflow_graph import Group, Node, Note, Output, WorkflowSpec
 from .parts import (
-    MEMORY_SIZE,
     NARROW_STREAM_SIZE,
     TINY,
+    memory_node,
     schedule_node,
     text_node,
     tiny_model_node,
@@ -126,7 +126,7 @@ CHINESE_LIVE_NOTE = """\
 def continue_and_branch() -> WorkflowSpec:
     tiny = tiny_model_node((40, 20))
     schedule = schedule_node(tiny["clip"], BEGINNING, (40, 518), "Beginning: prompts", SMALL_SCHEDULE)
-    memory = Node("MemFlowMemory", (420, 940), MEMORY_SIZE)
+    memory = memory_node((420, 940))
     first = tiny_video_node(
         tiny,
         schedule["schedule"],
@@ -172,7 +172,7 @@ def picture_to_story() -> WorkflowSpec:
     remember_values = {"vae": tiny["vae"], "conditioning": texts[1], "images": pictures[1], "state": start["state"]}
     remember = Node("MemFlowRememberImages", (1060, 816), (400, 150), remember_values | size)
     schedule = schedule_node(tiny["clip"], FROM_PICTURES, (1060, 50), "Story: prompts", (400, 440))
-    memory = Node("MemFlowMemory", (40, 868), MEMORY_SIZE)
+    memory = memory_node((40, 868))
     video = tiny_video_node(
         tiny,
         schedule["schedule"],
@@ -219,7 +219,7 @@ def _draw_pictures(tiny: Node) -> tuple[list[Node], list[Output], list[Output]]:
 
 def live_story() -> WorkflowSpec:
     tiny = tiny_model_node((40, 20))
-    memory = Node("MemFlowMemory", (40, 210), MEMORY_SIZE)
+    memory = memory_node((40, 210))
     schedule = schedule_node(tiny["clip"], LIVE, (360, 20))
     video = tiny_video_node(
         tiny,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..workflow_graph import Node, Note, WorkflowSpec
-from .parts import COLUMN, MEMORY_SIZE, STREAM_SIZE, TINY, schedule_node, tiny_model_node, tiny_video_node
+from .parts import COLUMN, STREAM_SIZE, TINY, memory_node, schedule_node, tiny_model_node, tiny_video_node
 
 CONTROL_TEXT = """\
 0s: a robot walks across the meadow
@@ -43,7 +43,7 @@ def control_story() -> WorkflowSpec:
     tiny = tiny_model_node((40, 20))
     loaded_values = {"model": tiny["model"], "control_name": "tiny_story_control.safetensors (comes with MemFlow)"}
     loaded = Node("MemFlowLoadControl", (40, 168), (COLUMN, 90), loaded_values)
-    memory = Node("MemFlowMemory", (40, 308), MEMORY_SIZE)
+    memory = memory_node((40, 308))
     schedule = schedule_node(tiny["clip"], CONTROL_TEXT, (340, 20), size=(420, 440))
     black = Node("EmptyImage", (780, 20), (250, 130), {**side, "batch_size": 1, "color": 0}, "Black")
     track_values = {**side, **TRACK, "bezier": True, "num_frames": LED_FRAMES, "num_tracks": 3, "track_spread": 0.14}

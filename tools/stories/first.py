@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..workflow_graph import Node, Note, WorkflowSpec
-from .parts import COLUMN, MEMORY_SIZE, schedule_node, text_node, tiny_model_node, tiny_video_node
+from .parts import COLUMN, memory_node, schedule_node, text_node, tiny_model_node, tiny_video_node
 
 TINY_STORY_TEXT = """\
 0s: the meadow lies empty
@@ -26,7 +26,7 @@ SEGMENTS_FRAMES = 213
 
 def tiny_story() -> WorkflowSpec:
     tiny = tiny_model_node((40, 20))
-    memory = Node("MemFlowMemory", (40, 210), MEMORY_SIZE)
+    memory = memory_node((40, 210))
     schedule = schedule_node(tiny["clip"], TINY_STORY_TEXT, (360, 20))
     video = tiny_video_node(
         tiny,
@@ -77,7 +77,7 @@ def node_by_node() -> WorkflowSpec:
         segment = Node("MemFlowPromptSegment", (660, top), (270, 170), values)
         schedule = segment["schedule"]
         nodes += [prompt, segment]
-    memory = Node("MemFlowMemory", (40, 458), MEMORY_SIZE)
+    memory = memory_node((40, 458))
     video = tiny_video_node(
         tiny, schedule, name="node_by_node", length=SEGMENTS_FRAMES, at=(950, 20), memory=memory["memory"]
     )

@@ -26,6 +26,11 @@ def tiny_model_node(at: tuple[int, int]) -> Node:
     return Node("MemFlowTinyStory", at, (COLUMN, 66))
 
 
+def memory_node(at: tuple[int, int]) -> Node:
+    """MemFlow Memory as it is best for the tiny model."""
+    return Node("MemFlowMemory", at, MEMORY_SIZE, {"preset": "Model's own"})
+
+
 def text_node(clip: Output, words: str, at: tuple[int, int], title: str | None = None) -> Node:
     return Node("CLIPTextEncode", at, TEXT_SIZE, {"clip": clip, "text": words}, title)
 

@@ -207,7 +207,16 @@ def test_a_long_story_leaves_its_best_scores_alone_in_the_trace(make_stream, pla
     choice = [record for record in stream.trace.records if record["event"] == "choose"][-1]
     assert choice["archived"] == BACK == len(stream.memory.recollection.archive.prompts) - 1
     assert len(choice["frames"]) == len(choice["scores"][0]) == 2
-    assert set(choice["frames"]) <= HERO_FRAMES and choice["scores"][0] == sorted(choice["scores"][0], reverse=True)
+    archived = stream.memory.recollection.archive.prompts
+    # the best of two shots, of which the hero's is the better
+    assert choice["frames"][0] in HERO_FRAMES and len({archived[frame] for frame in choice["frames"]}) == 2
+    assert choice["scores"][0] == sorted(choice["scores"][0], reverse=True)
+    # with as many as there are shots that have left sight, each is there
+    monkeypatch.setattr(recollection, "MOST_TRACED", 1 + len(OTHERS))
+    stream.set_prompt(prompt(HERO))
+    play(stream, 1, {})
+    choice = [record for record in stream.trace.records if record["event"] == "choose"][-1]
+    assert [archived[frame] for frame in sorted(choice["frames"])] == [HERO, *OTHERS]
 
 
 def test_only_rules_that_read_keys_keep_them(make_stream, play, prompt):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -13,6 +14,7 @@ from memflow_core.profiles import OPEN_SETTINGS, PROFILES, OpenMemory, left_open
 TINY = PROFILES["Tiny story model"].memory
 OTHERS = [profile.memory for name, profile in PROFILES.items() if name != "Tiny story model"]
 BOTH = frozenset(OPEN_SETTINGS)
+READ_ALONE = {"bank_keys": "alone", "archive": "latents"}
 
 
 def open_values(memory: MemoryConfig) -> tuple[str, str]:
@@ -36,11 +38,31 @@ def test_scripts_ask_for_a_models_best_by_its_file():
 
 
 def test_what_is_left_open_becomes_the_models_best():
-    assert OpenMemory({}, BOTH).settled(TINY) == TINY
+    assert OpenMemory({}, BOTH).settled(TINY) == MemoryConfig(**READ_ALONE)
     for memory in OTHERS:
         assert OpenMemory({}, BOTH).settled(memory) == MemoryConfig()
     given = {"bank_frames": 6, "record_every": 2, "top_k": 3, "cache": "fp8", "admission": "novelty"}
-    assert OpenMemory(given, BOTH).settled(TINY) == MemoryConfig(**given, bank_keys="alone", archive="latents")
+    assert OpenMemory(given, BOTH).settled(TINY) == MemoryConfig(**given, **READ_ALONE)
+
+
+def test_memory_that_is_left_open_as_a_whole_is_the_models():
+    for best in (TINY, *OTHERS):
+        assert OpenMemory({}, BOTH, whole=True).settled(best) == settled(None, best) == best
+        assert OpenMemory({"cache": "fp8"}, BOTH, whole=True).settled(best) == replace(best, cache="fp8")
+    paper = OpenMemory({"bank_keys": "made", "archive": "off"}, frozenset(), whole=True)
+    assert paper.settled(TINY) == replace(TINY, bank_keys="made", archive="off")
+    assert OpenMemory({"archive": "keys", "archive_gb": 2.0}, frozenset(["bank_keys"]), whole=True).settled(
+        TINY
+    ) == replace(TINY, bank_keys="made", archive="keys", archive_gb=2.0)
+
+
+def test_what_does_not_fit_to_a_models_own_memory_is_said():
+    ahead = OpenMemory({"look_ahead": True}, BOTH, whole=True)
+    assert ahead.settled(TINY) == replace(TINY, look_ahead=True)
+    with pytest.raises(ValueError, match="look_ahead is on, but retrieval 'shots'"):
+        ahead.settled(PROFILES["LongLive 2"].memory)
+    with pytest.raises(ValueError, match="archive is 'keys', but there is no bank"):
+        OpenMemory({"archive": "keys"}, BOTH - {"archive"}, whole=True).settled(PROFILES["Reward Forcing"].memory)
 
 
 # given, what that becomes for the tiny story model and for others
@@ -88,7 +110,7 @@ def test_nothing_is_refused_that_the_paper_allows(retrieval):
 def test_a_rule_and_room_wait_for_an_archive(rule):
     memory = OpenMemory({"archive_rule": rule, "archive_gb": 2.5}, BOTH)
     assert memory.settled(MemoryConfig()) == MemoryConfig()
-    assert memory.settled(TINY) == MemoryConfig(bank_keys="alone", archive="latents", archive_rule=rule)
+    assert memory.settled(TINY) == MemoryConfig(**READ_ALONE, archive_rule=rule)
     keys = memory.settled(MemoryConfig(archive="keys"))
     assert (keys.archive, keys.archive_rule, keys.archive_gb) == ("keys", rule, 2.5)
 
@@ -110,5 +132,9 @@ def test_a_misfit_of_given_settings_is_said_at_once():
 
 
 def test_what_is_left_open_can_be_told():
-    assert left_open(None) == BOTH and left_open(MemoryConfig()) == frozenset()
-    assert left_open(OpenMemory({"archive": "off"}, frozenset(["bank_keys"]))) == {"bank_keys"}
+    assert left_open(MemoryConfig(), TINY) == frozenset()
+    assert left_open(OpenMemory({"archive": "off"}, frozenset(["bank_keys"])), TINY) == {"bank_keys"}
+    own = BOTH | {"sink_frames", "bank_frames", "record_every"}
+    assert left_open(None, MemoryConfig()) == BOTH and left_open(None, TINY) == own
+    whole = OpenMemory({"archive": "off", "bank_frames": 4}, frozenset(["bank_keys"]), whole=True)
+    assert left_open(whole, TINY) == own - {"archive", "bank_frames"}

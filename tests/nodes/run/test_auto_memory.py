@@ -66,16 +66,20 @@ def opened(report: dict) -> dict[str, str]:
 
 
 def test_the_tiny_model_has_its_winner_without_a_word(tiny, sample):
-    """With no memory node, and with one as it is when it is put down."""
-    fresh = tiny.nodes.memory.MemFlowMemory.execute({"preset": "Story"}, **AUTO).result[0]
+    """With no memory node, with one that leaves all to the model, and in part with one as it is when it is put down."""
+    node, memory_of = tiny.nodes.memory.MemFlowMemory, tiny.nodes.run.memory_of
     latents, state, report = sample()
-    named, _, _ = sample(memory=tiny.nodes.run.memory_of({"preset": "Story"}, **WINNER))
-    paper, _, _ = sample(memory=tiny.nodes.run.memory_of({"preset": "Story"}, **PAPER))
-    with_node, _, told = sample(memory=fresh)
-    assert asdict(state.stream.memory) == asdict(TINY.memory) and opened(report) == opened(told) == WINNER
-    assert torch.equal(latents, named) and torch.equal(latents, with_node) and not torch.equal(latents, paper)
-    assert 0 < report["forwards"]["moment"] <= report["estimate"]["moments"]
-    assert report["settings"]["auto"] == told["settings"]["auto"] == ["archive", "bank_keys"]
+    for left_out in ({}, AUTO):
+        own, _, told = sample(memory=node.execute({"preset": "Model's own"}, **left_out).result[0])
+        assert torch.equal(latents, own) and told["settings"] == report["settings"]
+    assert asdict(state.stream.memory) == asdict(TINY.memory) and opened(report) == WINNER
+    assert report["settings"]["auto"] == ["archive", "bank_frames", "bank_keys", "record_every", "sink_frames"]
+    fresh, _, told = sample(memory=node.execute({"preset": "Story"}, **AUTO).result[0])
+    named, _, _ = sample(memory=memory_of({"preset": "Story"}, **WINNER))
+    paper, _, _ = sample(memory=memory_of({"preset": "Story"}, **PAPER))
+    assert torch.equal(fresh, named) and not torch.equal(fresh, paper) and not torch.equal(fresh, latents)
+    assert opened(told) == WINNER and told["settings"]["auto"] == ["archive", "bank_keys"]
+    assert all(0 < one["forwards"]["moment"] <= one["estimate"]["moments"] for one in (report, told))
 
 
 def test_a_model_of_which_nothing_was_measured_streams_as_the_paper_has_it(tiny, sample, other):
@@ -146,6 +150,8 @@ def test_a_state_goes_on_with_what_it_was_made_with(tiny, sample, named):
         said = told_of_auto(report["told"])
         words = f"bank_keys {named['bank_keys']}, archive {named['archive']}"
         kept = "Memory goes on as the state was made" if named != WINNER else "Memory on auto"
+        if open_memory is None:
+            words, kept = tiny.nodes.run.memory_words(memory), "Memory goes on as the state was made"
         assert len(said) == 1 and said[0].startswith(kept) and words in said[0]
 
 
@@ -160,9 +166,17 @@ def test_a_state_is_not_continued_with_other_settings(tiny, sample):
 
 
 def test_the_plan_says_what_auto_became(plan):
+    best = ", measured best for the Tiny story model."
     (line,) = told_of_auto(plan()["lines"])
-    assert line == "Memory on auto: bank_keys alone, archive latents, measured best for the Tiny story model."
-    assert told_of_auto(plan(memory={"preset": "Story", **AUTO})["lines"]) == [line]
+    assert line == (
+        "Memory on auto: window 9, no sink, bank 6 by prompt, a moment offered every chunk, moments read alone, "
+        f"archive of latents by words{best}"
+    )
+    assert told_of_auto(plan(memory={"preset": "Model's own"})["lines"]) == [line]
+    (other,) = told_of_auto(plan(memory={"preset": "Model's own", "archive_rule": "keys"})["lines"])
+    assert other == line.replace("auto: ", "auto, but for what its node sets: ").replace(f"words{best}", "keys.")
+    (some,) = told_of_auto(plan(memory={"preset": "Story", **AUTO})["lines"])
+    assert some == f"Memory on auto: bank_keys alone, archive latents{best}"
     (left_out,) = told_of_auto(plan(memory={"preset": "Official MemFlow", **AUTO})["lines"])
     assert "bank_keys made, archive off" in left_out and "rule out bank_keys alone, archive latents" in left_out
     assert not told_of_auto(plan(memory={"preset": "Story", **PAPER})["lines"])
@@ -228,7 +242,8 @@ def test_what_was_kept_by_name_is_taken_up_on_auto(tiny, sample, kept_folder, ot
     assert report["rendered_from"]["chunk"] > 0
     winner = tiny.nodes.run.memory_of({"preset": "Story"}, **WINNER)
     sample(memory=winner, keep_moments_gb=1.0)
-    _, _, report = sample(keep_moments_gb=1.0)
+    fresh = tiny.nodes.memory.MemFlowMemory.execute({"preset": "Story"}, **AUTO).result[0]
+    _, _, report = sample(memory=fresh, keep_moments_gb=1.0)
     assert report["rendered_from"]["chunk"] > 0 and opened(report) == WINNER
     said = told_of_auto(report["told"])
     assert len(said) == 1 and said[0].startswith("Memory on auto")

@@ -49,7 +49,8 @@ def test_weights_that_do_not_fit_are_a_slowdown_in_the_log(tiny, room, logged):
 
 
 def test_a_cache_that_does_not_fit_is_an_error_before_the_first_chunk(tiny, room):
-    big = {"width": 832, "height": 480}
+    story = tiny.nodes.run.memory_of({"preset": "Story"}, bank_keys="auto", archive="auto")
+    big = {"width": 832, "height": 480, "memory": story}
     estimate = footprint(tiny, **big)
     room(estimate.fixed_bytes - 1)
     with pytest.raises(ValueError, match=r"^the run needs about \S+ .B of VRAM beside all weights, but") as error:

@@ -109,6 +109,7 @@ export const CHINESE = {
     "档案：最多 {0} 个瞬间，占内存 {1}；“档案内存（GB）”可容纳其中 {2} 个的键值，其余重新读取：最多 {3}。",
   "Memory on auto: {0}, measured best for the {1}.": "记忆设为 auto：{0}，对 {1} 测得最好。",
   "Memory on auto: {0}, as in the paper: nothing else was measured for {1}.": "记忆设为 auto：{0}，与论文一致：对 {1} 还没有测过别的设置。",
+  "Memory on auto, but for what its node sets: {0}.": "记忆设为 auto，节点上改动的设置除外：{0}。",
   "Memory on auto: {0}; the other settings rule out {1}.": "记忆设为 auto：{0}；其他设置排除了 {1}。",
   "Memory goes on as the state was made: {0}.": "记忆沿用生成该状态时的设置：{0}。",
   "A full bank takes in only moments that look new beside its own.": "记忆库满时，只接收与其中瞬间不同的新瞬间。",
