@@ -60,7 +60,7 @@ def test_stock_loader_and_stock_lora_give_our_loaders_latents(tiny, files):
     ours = tiny.nodes.loaders.MemFlowLoadModel.execute("official.pt", "lora.pt", 0.7, 0.0, "auto", "default").result[0]
     plain = tiny.sample(model=model)[0]
     # its file's name does not say that it is the tiny model, whose own memory is another
-    assert torch.equal(plain, tiny.sample(memory=tiny.memory())[0])
+    assert torch.equal(plain, tiny.sample(memory=tiny.nodes.run.memory_of({"preset": "Story"}))[0])
     assert torch.equal(tiny.sample(model=with_lora)[0], tiny.sample(model=ours)[0])
     assert not torch.equal(tiny.sample(model=with_lora)[0], plain), "the LoRA does nothing"
     assert torch.equal(tiny.sample(model=model)[0], plain), "the LoRA stayed in the model"
