@@ -7,14 +7,16 @@ from .plot import Curve, line_plot
 from .resumed import Rows
 from .run import BATCH, PrefilledReturns, summary
 from .stories import PLANS, cases
-from .stream import Models, StoryNoise, StoryStreamer, policies
+from .stream import GeneratedStories, Models, StoryNoise, StoryStreamer, policies, truth_latents
 from .table import headline
 from .tales import measure_returns, share_error, summary_of_returns, tales, with_twins
+from .tries import first_tries, scored_tries
 
 __all__ = [
     "BATCH",
     "PLANS",
     "Curve",
+    "GeneratedStories",
     "LayerMeter",
     "Models",
     "PrefilledReturns",
@@ -26,14 +28,17 @@ __all__ = [
     "curves",
     "distant",
     "evaluate_segment",
+    "first_tries",
     "headline",
     "line_plot",
     "measure_returns",
     "measured",
     "policies",
+    "scored_tries",
     "share_error",
     "summary",
     "summary_of_returns",
     "tales",
+    "truth_latents",
     "with_twins",
 ]
