@@ -91,8 +91,8 @@ def small_frames(path) -> torch.Tensor:
 def test_a_kept_workflow_plays_what_it_played(name, comfy):
     """In little: the values that were changed for the kept pictures stand in the header of their file.
 
-    As it was queued then, with its memory named: a page gives it what a fresh node has in inputs that came later, and
-    leaves the memory of the tiny model to that model.
+    As it was queued then, with its memory named, by a node where a sampler had none: without it memory is left to the
+    tiny model, which has another one since, and a page gives a node what a fresh one has in later inputs.
     """
     file = KEPT / f"{name}.frames.safetensors"
     with safe_open(file, framework="pt") as opened:
@@ -100,6 +100,10 @@ def test_a_kept_workflow_plays_what_it_played(name, comfy):
     prompt = read(f"{name}.api.json")
     for id, inputs in changes.items():
         prompt[id]["inputs"] |= inputs
+    samplers = [node for node in prompt.values() if node["class_type"] in ("MemFlowSampler", "MemFlowStreamToVideo")]
+    prompt["named"] = {"class_type": "MemFlowMemory", "inputs": {"preset": "Story"}}
+    for sampler in samplers:
+        sampler["inputs"].setdefault("memory", ["named", 0])
     run = comfy.run(prompt)
     assert failure(run.history) is None, failure(run.history)
     videos = {file["filename"].rpartition("_0")[0]: file for file in output_files(run.history, ".mp4")}

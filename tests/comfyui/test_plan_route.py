@@ -162,6 +162,7 @@ def test_the_presets_are_those_of_the_nodes(comfy, pack):
     shown = comfy.get("/memflow/presets")["presets"]
     assert [preset["name"] for preset in shown] == list(presets)
     options = comfy.get("/object_info/MemFlowMemory")["MemFlowMemory"]["input"]["required"]["preset"][1]["options"]
-    assert [option["key"] for option in options] == [*MEMORIES, "Custom"]
+    assert [option["key"] for option in options] == list(pack.nodes.run.MEMORY_OPTIONS)
+    assert {option["key"] for option in options} == {*MEMORIES, "Model's own", "Custom"}
     for preset in shown:
         assert preset["widgets"] == presets[preset["name"]].widgets and preset["memory"] in MEMORIES
