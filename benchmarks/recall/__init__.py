@@ -1,5 +1,6 @@
 """Recall benchmark: how often memory brings a character back as itself, policy by policy."""
 
+from .attempts import first_tries, scored_tries
 from .evaluate import SegmentScores, evaluate_segment
 from .far import curves, distant, measured
 from .layer_meter import LayerMeter
@@ -10,7 +11,6 @@ from .stories import PLANS, cases
 from .stream import GeneratedStories, Models, StoryNoise, StoryStreamer, policies, truth_latents
 from .table import headline
 from .tales import measure_returns, share_error, summary_of_returns, tales, with_twins
-from .tries import first_tries, scored_tries
 
 __all__ = [
     "BATCH",
