@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from training.cartoons import (
-    CHUNK_LATENTS,
     IDENTITIES,
     KINDS,
     SCENES,
@@ -16,11 +15,11 @@ from training.cartoons import (
     Shot,
     identify,
     placements,
-    prompt_variants,
     start_frame,
 )
 
 from .evaluate import SegmentScores, evaluate_segment
+from .stories import add_shot
 from .stream import GeneratedStories, Models, Policy, StoryStreamer, truth_latents
 
 ACTIONS = {"walks": (("across", 12),), "told": (("stands", 5), ("waves", 5))}
@@ -53,10 +52,7 @@ def _meeting(rng: np.random.Generator, what: str) -> CartoonStory:
 def _segments(rng: np.random.Generator, shots: Sequence[tuple[Shot, int]]) -> tuple[Segment, ...]:
     segments: list[Segment] = []
     for shot, chunks in shots:
-        seen = tuple(name for segment in segments for name in segment.cast)
-        variants = prompt_variants(shot, seen)
-        start = segments[-1].end_chunk if segments else 0
-        segments.append(Segment(variants[rng.integers(len(variants))], shot, start, start + chunks))
+        add_shot(rng, segments, shot, chunks)
     return tuple(segments)
 
 
@@ -96,7 +92,7 @@ def _met(models: Models, made: GeneratedStories, number: int, story: CartoonStor
     segment = story.segments[-1]
     chunks = range(segment.end_chunk - 1, segment.end_chunk)
     frame = start_frame(chunks.stop) - 1
-    picture = _pictures(models, made, number, chunks)[-1]
+    picture = made.pictures(models.codec, number, chunks)[-1]
     places = placements(segment, frame)
     found = [identify(picture, segment.scene, kind, at, 1) for kind, at in zip(segment.cast, places, strict=True)]
     looks = [match.identity if match.is_present() else None for match in found]
@@ -105,9 +101,4 @@ def _met(models: Models, made: GeneratedStories, number: int, story: CartoonStor
 
 
 def _scores(models: Models, made: GeneratedStories, number: int, segment: Segment, chunks: range) -> SegmentScores:
-    return evaluate_segment(_pictures(models, made, number, chunks), segment, chunks, segment.cast[0])
-
-
-def _pictures(models: Models, made: GeneratedStories, number: int, chunks: range) -> np.ndarray:
-    latents = made.latents[number : number + 1]
-    return models.codec.decode_part(latents, CHUNK_LATENTS * chunks.start, CHUNK_LATENTS * chunks.stop)[0]
+    return evaluate_segment(made.pictures(models.codec, number, chunks), segment, chunks, segment.cast[0])

@@ -17,10 +17,10 @@ from training.cartoons import (
     Segment,
     Shot,
     of_scene,
-    prompt_variants,
 )
 
 from .plot import Curve
+from .stories import add_shot
 from .stream import Models, policies
 from .tales import BACK_CHUNKS, BATCH, MEET_CHUNKS, Return, Tale, measure_returns, summary_of_returns
 
@@ -74,11 +74,7 @@ def _leave(rng: np.random.Generator, segments: list[Segment], cast: Sequence[tup
 
 
 def _add(rng: np.random.Generator, segments: list[Segment], scene: str, character: str, chunks: int) -> None:
-    seen = tuple(name for segment in segments for name in segment.cast)
-    shot = Shot(scene, (character,), FIRST_ACTIONS[rng.integers(len(FIRST_ACTIONS))])
-    variants = prompt_variants(shot, seen)
-    start = segments[-1].end_chunk if segments else 0
-    segments.append(Segment(variants[rng.integers(len(variants))], shot, start, start + chunks))
+    add_shot(rng, segments, Shot(scene, (character,), FIRST_ACTIONS[rng.integers(len(FIRST_ACTIONS))]), chunks)
 
 
 def measured(models: Models, name: str, drawn: Sequence[Tale], seed: int) -> dict[str, Any]:

@@ -108,9 +108,7 @@ def _segment_scores(
 ) -> SegmentScores:
     """Score some chunks of generated story `number`."""
     segment = case.story.segment_at(start_frame(chunks.start))
-    latents = generated.latents[number : number + 1]
-    pictures = models.codec.decode_part(latents, CHUNK_LATENTS * chunks.start, CHUNK_LATENTS * chunks.stop)[0]
-    return evaluate_segment(pictures, segment, chunks, case.hero)
+    return evaluate_segment(generated.pictures(models.codec, number, chunks), segment, chunks, case.hero)
 
 
 def _retrieval(generated: GeneratedStories, number: int, case: Case) -> dict[str, float]:

@@ -80,28 +80,26 @@ def _case(rng: np.random.Generator, plan: str, *, hero: str, other: str, identit
     segments: list[Segment] = []
     for number, (scene, role, chunks) in enumerate(_PLANS[plan]):
         back = number == len(_PLANS[plan]) - 1
-        seen = (hero,) if back else ()
         actions = (*FIRST_ACTIONS, "returns") if back else FIRST_ACTIONS
         action = actions[rng.integers(len(actions))] if role else "empty"
-        shot = Shot(str(scenes[scene]), cast_of[role], action)
-        variants = prompt_variants(shot, seen)
-        start = segments[-1].end_chunk if segments else 0
-        segments.append(Segment(variants[rng.integers(len(variants))], shot, start, start + chunks))
+        add_shot(rng, segments, Shot(str(scenes[scene]), cast_of[role], action), chunks)
     identities = {kind: IDENTITIES[rng.integers(len(IDENTITIES))] for kind in KINDS} | {hero: identity}
     return Case(CartoonStory(tuple(segments), identities), hero)
+
+
+def add_shot(rng: np.random.Generator, segments: list[Segment], shot: Shot, chunks: int) -> None:
+    """Let a story go on with a shot, in one of the phrasings of it, which know whom the story has shown before."""
+    variants = prompt_variants(shot, tuple(name for segment in segments for name in segment.cast))
+    start = segments[-1].end_chunk if segments else 0
+    segments.append(Segment(variants[rng.integers(len(variants))], shot, start, start + chunks))
 
 
 def long_story(seed: int, chunks: int) -> CartoonStory:
     """Draw a story of `chunks` chunks whose segments are all random, to measure drift."""
     rng = np.random.default_rng([seed, chunks])
     segments: list[Segment] = []
-    seen: tuple[str, ...] = ()
-    while not segments or segments[-1].end_chunk < chunks:
+    while (start := segments[-1].end_chunk if segments else 0) < chunks:
         scene, kind = SCENES[rng.integers(len(SCENES))], KINDS[rng.integers(len(KINDS))]
         shot = Shot(scene, (kind,), FIRST_ACTIONS[rng.integers(len(FIRST_ACTIONS))])
-        variants = prompt_variants(shot, seen)
-        start = segments[-1].end_chunk if segments else 0
-        prompt = variants[rng.integers(len(variants))]
-        segments.append(Segment(prompt, shot, start, min(chunks, start + 5)))
-        seen += (kind,) if kind not in seen else ()
+        add_shot(rng, segments, shot, min(5, chunks - start))
     return CartoonStory(tuple(segments), {kind: IDENTITIES[rng.integers(len(IDENTITIES))] for kind in KINDS})

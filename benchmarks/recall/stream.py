@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -91,17 +92,11 @@ def policies(frames: int) -> dict[str, Policy]:
         "prompt+ahead+novelty": replace(kinds["prompt"], look_ahead=True, admission="novelty"),
         **{f"made+{rule}": MemoryConfig(archive="keys", archive_rule=rule) for rule in ARCHIVE_RULES},
     }
-    words = memories["archive+words"]
-    memories |= {
-        "archive+words+every": replace(words, record_every=1),
-        "archive+words+sinkless": replace(words, sink_frames=0),
-        "archive+words+every+sinkless": replace(words, record_every=1, sink_frames=0),
-    }
     return {name: Policy(name, memory) for name, memory in memories.items()} | {
         "swapped": Policy("swapped", kinds["prompt"], swapped=True),
         **{
             f"{name}+swapped": Policy(f"{name}+swapped", memories[name], swapped=True)
-            for name in ("default", "archive+words", "archive+words+every+sinkless")
+            for name in ("default", "archive+words")
         },
     }
 
@@ -165,6 +160,11 @@ class GeneratedStories:
 
     latents: Tensor
     banks: list[Tensor] = field(default_factory=list)
+
+    def pictures(self, codec: Codec, number: int, chunks: range) -> np.ndarray:
+        """Pictures of some chunks of story `number`, uint8 [frames, SIZE, SIZE, 3]."""
+        latents = self.latents[number : number + 1]
+        return codec.decode_part(latents, CHUNK_LATENTS * chunks.start, CHUNK_LATENTS * chunks.stop)[0]
 
     @property
     def bank(self) -> Tensor | None:

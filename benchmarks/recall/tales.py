@@ -31,10 +31,10 @@ from training.cartoons import (
     Shot,
     kind_of,
     of_scene,
-    prompt_variants,
 )
 
 from .evaluate import FACTORS, evaluate_segment
+from .stories import add_shot
 from .stream import GeneratedStories, Models, Policy, SegmentMeter, StoryStreamer, truth_latents
 
 PLANS = ("trio", "placed")
@@ -112,10 +112,7 @@ def _tale(rng: np.random.Generator, shots: Sequence[tuple[str, str]], met: int, 
     for number, (scene, character) in enumerate(shots):
         seen = tuple(segment.cast[0] for segment in segments)
         shot = Shot(scene, (character,), FIRST_ACTIONS[rng.integers(len(FIRST_ACTIONS))])
-        variants = prompt_variants(shot, seen)
-        start = segments[-1].end_chunk if segments else 0
-        length = MEET_CHUNKS if number < met else BACK_CHUNKS
-        segments.append(Segment(variants[rng.integers(len(variants))], shot, start, start + length))
+        add_shot(rng, segments, shot, MEET_CHUNKS if number < met else BACK_CHUNKS)
         if number >= met:
             returns.append(Return(number, character, seen.count(character), scene != homes[character]))
     # no two looks of a story share a colour or a pattern more than they must
@@ -177,9 +174,9 @@ def _score(
     story = tale.story
     segment = story.segments[back.segment]
     chunks = range(segment.end_chunk - 1, segment.end_chunk)
-    latents = generated.latents[number : number + 1]
-    pictures = models.codec.decode_part(latents, CHUNK_LATENTS * chunks.start, CHUNK_LATENTS * chunks.stop)[0]
-    scores = evaluate_segment(pictures, segment, chunks, kind_of(back.character))
+    scores = evaluate_segment(
+        generated.pictures(models.codec, number, chunks), segment, chunks, kind_of(back.character)
+    )
     found, true = scores.identities[-1], story.identities[back.character]
     present = found is not None and bool(scores.right["character"])
     others = [look for character, look in story.identities.items() if character != back.character]

@@ -27,7 +27,8 @@ from ...memflow_core.schedule import show
 # everything as the model's profile has it, and every setting by hand
 OWN, CUSTOM = "Model's own", "Custom"
 # the first is what a node shows that is put down, and stays so
-MEMORY_OPTIONS = (next(iter(MEMORIES)), OWN, *list(MEMORIES)[1:], CUSTOM)
+_FIRST, *_OTHERS = MEMORIES
+MEMORY_OPTIONS = (_FIRST, OWN, *_OTHERS, CUSTOM)
 
 # what each widget of the option Custom can be set to, in the widgets' order
 CUSTOM_VALUES: dict[str, Sequence[Any]] = {
