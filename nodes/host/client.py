@@ -28,6 +28,7 @@ class Progress:
 
     def __init__(self, model: Any, forwards: int, chunks: int | None, note: str = ""):
         self._bar = comfy.utils.ProgressBar(forwards)
+        self._forwards = forwards
         self._done = 0
         self._chunks = chunks
         self._note = note
@@ -54,6 +55,9 @@ class Progress:
         """Show a finished chunk's number; the next chunk may be under way."""
         text = f"chunk {chunk.index + 1}" + ("" if self._chunks is None else f" of {self._chunks}")
         self.show_text(f"{text}\n{self._note}" if self._note else text)
+        if chunk.index + 1 == self._chunks:
+            # passes for recalled moments are counted at most; a finished story fills the bar
+            self._done = self._forwards
         self._bar.update_absolute(self._done)
 
     def preview_latents(self, latents: Tensor) -> None:

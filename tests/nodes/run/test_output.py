@@ -267,3 +267,14 @@ def test_what_runs_beside_the_sampling_depends_on_the_devices(tiny, monkeypatch,
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     found = tiny.nodes.host.overlap_of(*map(torch.device, devices))
     assert found.decode == decode and found.encode and word in found.why
+
+
+def test_a_finished_story_fills_the_progress_bar_though_fewer_moments_were_read_than_counted(tiny, stream, monkeypatch):
+    bars = []
+    bar = tiny.nodes.host.client.comfy.utils.ProgressBar
+    monkeypatch.setattr(bar, "update_absolute", lambda self, done, *_, **__: bars.append((done, self.total)))
+    shots = ("a robot waves in the city", "a cat waves on the beach", "the robot waves in the city")
+    schedule = tiny.schedule("\n".join(f"{second}s: {prompt}" for second, prompt in zip((0, 3, 6), shots, strict=True)))
+    _, _, report = stream(**SMALL | {"schedule": schedule, "length": 129})
+    done, total = zip(*bars, strict=True)
+    assert done[-1] == total[-1] > sum(report["forwards"].values())
