@@ -183,6 +183,15 @@ export class MemoryView {
   }
 }
 
+/**
+ * The kinds of memory whose shares are shown: without a sink there is no beginning. Where even shares are not known: all.
+ * @param {import("./log.js").Share} share @param {import("./log.js").Share} [even]
+ */
+function kindsIn(share, even) {
+  const noSink = !share.sink && even && !even.sink;
+  return KINDS.filter((kind) => kind !== "sink" || !noSink);
+}
+
 /** What hovering over a kind's share says. @param {"sink" | "bank" | "window"} kind @param {number | undefined} even */
 function helpOf(kind, even) {
   return [say(SHARE_HELP[kind]), ...(even ? [say(EVEN_HELP, percentText(even))] : [])].join("\n");
@@ -195,7 +204,7 @@ function helpOf(kind, even) {
 function shareLine(share, even) {
   const bar = el("div", { class: "mm-share-line" });
   const words = el("div", { class: "mm-share-words" });
-  for (const kind of KINDS) {
+  for (const kind of kindsIn(share, even)) {
     const title = helpOf(kind, even?.[kind]);
     // of the others it says nothing that people ask for
     const amount = kind === "bank" ? shareWords(share.bank, even?.bank) : percentText(share[kind]);
@@ -223,10 +232,11 @@ function legend() {
 function shareBar({ share, even }) {
   if (!share) return el("div", { class: "mm-share" });
   const wordsOf = (/** @type {"sink" | "bank" | "window"} */ kind) => shareWords(share[kind], even?.[kind]);
-  const shares = KINDS.map((kind) => `${say(SHARE_NAMES[kind])} ${wordsOf(kind)}`).join("\n");
+  const kinds = kindsIn(share, even);
+  const shares = kinds.map((kind) => `${say(SHARE_NAMES[kind])} ${wordsOf(kind)}`).join("\n");
   const title = `${say("share of attention")}\n${shares}`;
   const bar = el("div", { class: "mm-share", role: "img", title, "aria-label": title });
-  for (const kind of KINDS) {
+  for (const kind of kinds) {
     const part = el("span", { class: `mm-part mm-${kind}` });
     part.style.flexGrow = String(share[kind]);
     bar.append(part);
