@@ -14,8 +14,8 @@ by a higher number. Another VAE, or a better checkpoint of the same one, may be 
 Stories are drawn and encoded while training goes on, a few at a time, and kept under --latents: about 0.7 CPU-seconds
 each at first, fewer later.
 
-Each step streams one more story of random ones, as `plan_memory` lays it out, and trains on chunks of the last
---streams of them.
+Every --steps-a-stream steps one more story of random ones is streamed, as `plan_memory` lays it out; each step trains
+on chunks of the last --streams of them.
 
 Measured on one CPU core with AMX, little else running: preset small, 12 samples of 3 noisy copies a step, 0.8 s to
 1.3 s a step, of which the story takes 0.3 s; a step with roll-outs 2 times that.
@@ -130,7 +130,8 @@ def main() -> None:
     parser.add_argument("--vae", type=Path, default=ASSETS / TINY_VAE, help="the VAE to train with")
     parser.add_argument("--latents", type=Path, default=Path(".train/latents"), help="where encoded stories are kept")
     parser.add_argument("--preset", choices=PRESETS, help=f"size of the model ({GeneratorSettings.preset})")
-    for name in ("steps", "batch", "copies", "stories", "first_stories", "steps_a_story", "seed", "streams"):
+    of_stories = ("stories", "first_stories", "steps_a_story", "streams", "steps_a_stream")
+    for name in ("steps", "batch", "copies", *of_stories, "seed"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=f"({getattr(GeneratorSettings, name)})")
     for name in ("lr", "lr_rest", "align", "focus", "marks", "unknown", "calm", "own"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, help=f"({getattr(GeneratorSettings, name)})")

@@ -90,10 +90,10 @@ def _plan_with(mix: MemoryMix, seed: int):
 
 
 STREAMS = {
-    "bank": MemoryMix(bank=(1.0, 0.0, 0.0), alone=0.0, recached=1.0, cut=0.0, no_sink=0.0),
-    "no sink": MemoryMix(bank=(0.0, 0.0, 0.0), recached=1.0, cut=0.0, no_sink=1.0),
-    "soft": MemoryMix(bank=(1.0, 0.0, 0.0), alone=0.0, recached=0.0, cut=0.0, no_sink=0.0),
-    "cuts": MemoryMix(bank=(0.0, 0.0, 0.0), recached=1.0, cut=1.0, no_sink=0.0),
+    "bank": MemoryMix(bank=(1.0, 0.0, 0.0), alone=0.0, recached=1.0, cut=0.0, renewed=0.0, no_sink=0.0),
+    "no sink": MemoryMix(bank=(0.0, 0.0, 0.0), recached=1.0, cut=0.0, renewed=0.0, no_sink=1.0),
+    "soft": MemoryMix(bank=(1.0, 0.0, 0.0), alone=0.0, recached=0.0, cut=0.0, renewed=0.0, no_sink=0.0),
+    "cuts": MemoryMix(bank=(0.0, 0.0, 0.0), recached=1.0, cut=1.0, renewed=0.0, no_sink=0.0),
 }
 
 

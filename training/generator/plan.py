@@ -16,11 +16,12 @@ import numpy as np
 from ..cartoons import CHARACTERS, CHUNK_LATENTS, KINDS, Segment, kind_of
 from .latents import EncodedStory
 
-SINK, BANK, WINDOW = 3, 3, 6  # latent frames; the window without the coming chunk
+# latent frames, the window without the coming chunk; without a sink the bank has its places too
+SINK, BANK, WINDOW = 3, 3, 6
 CONTEXT = SINK + BANK + WINDOW
 OLDER, NEWER = SINK + BANK, SINK + BANK + CHUNK_LATENTS  # where the window's chunks begin
 READ = CONTEXT + CHUNK_LATENTS
-RECORD_EVERY = 3  # chunks
+_RECORDED = ((3, 0.6), (9, 0.25), (1, 0.15))  # every so many latent frames are recorded, and in which share of banks
 _IN_PLACE = ("empty", "stands", "waves")
 
 
@@ -33,14 +34,16 @@ class MemoryMix:
               have the keys of their context pass.
     recached  share of segments before which the window is read again under the new prompt.
     cut       share of segments before which sink and window are forgotten.
-    no_sink   share of stories that are streamed without a sink.
+    renewed   share of a segment's later chunks before which its bank is filled anew, as by what is admitted meanwhile.
+    no_sink   share of stories that are streamed without a sink, with a bank twice as large.
     """
 
     bank: tuple[float, float, float] = (0.6, 0.15, 0.1)
     alone: float = 0.7
     recached: float = 0.8
     cut: float = 0.06
-    no_sink: float = 0.06
+    renewed: float = 0.2
+    no_sink: float = 0.6
 
 
 def cast_bits(cast: Sequence[str]) -> int:
@@ -103,7 +106,8 @@ class StoryPlan:
     frames        int64 [rows]: latent frame of each row.
     prompts       int64 [rows]: number of the prompt that it is read under.
     read          int64 [rows, READ]: rows that it attends to, its own among them; `read_valid` says where there is one.
-    context       int64 [chunks, CONTEXT]: rows of sink | bank | window before each chunk, with `context_valid`.
+    context       int64 [chunks, CONTEXT]: rows of sink | bank | window before each chunk, with `context_valid`. Of a
+                  bank of more than BANK frames the oldest stand in the sink's places.
     alone         bool [chunks]: whether the bank's rows are frames that are read alone.
     """
 
@@ -130,8 +134,10 @@ class _Planner:
         self.context_valid = np.zeros((table.chunks, CONTEXT), bool)
         self.alone = np.zeros(table.chunks, bool)
         self.sink_size = 0 if rng.random() < mix.no_sink else SINK
+        self.bank_size = SINK + BANK - self.sink_size
         self.origin = 0
         self.bank: list[int] = []
+        self.read_alone: dict[int, int] = {}  # row of each latent frame that is read alone
 
     def add_chunk(self, chunk: int) -> None:
         """Let memory do what it does before a chunk, and write the chunk."""
@@ -141,11 +147,13 @@ class _Planner:
         first = self.origin + self.sink_size
         sink, window = list(range(self.origin, min(start, first))), list(range(max(first, start - WINDOW), start))
         self.alone[chunk] = self.rng.random() < self.mix.alone if switch else self.alone[chunk - 1]
-        if switch:
+        if switch or self.rng.random() < self.mix.renewed:
             self._fill_bank(chunk, candidates_before=min([*window, start]), sink=sink)
         if switch and chunk and window and self.rng.random() < self.mix.recached:
             self._recache(chunk, sink, window)
-        held = ((0, sink), (SINK, self.bank), (CONTEXT - len(window), [self.newest[frame] for frame in window]))
+        older = max(0, len(self.bank) - BANK)
+        newest = [self.newest[frame] for frame in window]
+        held = ((0, sink + self.bank[:older]), (SINK, self.bank[older:]), (CONTEXT - len(window), newest))
         for place, rows in held:
             self.context[chunk, place : place + len(rows)] = rows
             self.context_valid[chunk, place : place + len(rows)] = True
@@ -170,15 +178,20 @@ class _Planner:
 
     def _fill_bank(self, chunk: int, candidates_before: int, sink: list[int]) -> None:
         """Choose the bank of the segment that starts at a chunk, oldest frame first."""
-        every = RECORD_EVERY * CHUNK_LATENTS if self.rng.random() < 0.8 else 1
-        candidates = np.setdiff1d(np.arange(every if every > 1 else SINK, candidates_before, every), sink)
-        chosen: list[int] = _choose(self.rng, self.table, chunk, self.mix, candidates).tolist()
+        spacings, shares = zip(*_RECORDED, strict=True)
+        every = int(self.rng.choice(spacings, p=shares))
+        candidates = np.setdiff1d(np.arange(0, candidates_before, every), sink)
+        chosen: list[int] = _choose(self.rng, self.table, chunk, self.mix, candidates, self.bank_size).tolist()
         # once copied, keys do not change with a recache: those of the context pass, or of a frame that is read alone
-        self.bank = chosen
-        if self.alone[chunk]:
-            self.bank = [self._add_row(frame, int(self.table.prompts[frame // CHUNK_LATENTS])) for frame in chosen]
-            for row in self.bank:
-                self.reads[row] = [row]
+        self.bank = [self._row_alone(frame) for frame in chosen] if self.alone[chunk] else chosen
+
+    def _row_alone(self, frame: int) -> int:
+        """Return the row of a frame that is read by itself, under its own prompt."""
+        if frame not in self.read_alone:
+            row = self._add_row(frame, int(self.table.prompts[frame // CHUNK_LATENTS]))
+            self.reads[row] = [row]
+            self.read_alone[frame] = row
+        return self.read_alone[frame]
 
 
 def plan_memory(rng: np.random.Generator, table: ChunkTable, mix: MemoryMix) -> StoryPlan:
@@ -199,20 +212,20 @@ def plan_memory(rng: np.random.Generator, table: ChunkTable, mix: MemoryMix) -> 
 
 
 def _choose(
-    rng: np.random.Generator, table: ChunkTable, chunk: int, mix: MemoryMix, candidates: np.ndarray
+    rng: np.random.Generator, table: ChunkTable, chunk: int, mix: MemoryMix, candidates: np.ndarray, places: int
 ) -> np.ndarray:
     choice = rng.random()
     relevant, random, newest = np.cumsum(mix.bank)
     if not len(candidates) or choice >= newest:
         return candidates[:0]
-    size = min(len(candidates), BANK if rng.random() < 0.7 else int(rng.integers(1, BANK + 1)))
+    size = min(len(candidates), places if rng.random() < 0.7 else int(rng.integers(1, places + 1)))
     if choice < relevant:
         chunks = candidates // CHUNK_LATENTS
         shared = (table.casts[chunks] & table.casts[chunk]) != 0
         alike = (table.kinds[chunks] & table.kinds[chunk]) != 0
         same_scene = table.scenes[chunks] == table.scenes[chunk]
         # another of the same kind is what a bank holds by mistake, so it has to be told apart
-        score = 1.2 * shared + 0.9 * alike + same_scene + 1.5 * rng.random(len(candidates))
+        score = 1.2 * shared + 0.9 * alike + same_scene + rng.choice((0.5, 1.5)) * rng.random(len(candidates))
         return np.sort(candidates[np.argsort(-score)[:size]])
     if choice < random:
         return np.sort(rng.choice(candidates, size, replace=False))

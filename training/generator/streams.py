@@ -60,7 +60,7 @@ class StepData:
 class StoryStreams:
     """The last stories that a model has streamed, each under random decisions of memory, and samples of them.
 
-    streams  how many there are; each step renews one.
+    streams  how many there are; one is renewed every `steps_a_stream` steps.
     seed     and the process's rank: with the step's number they decide what is drawn.
     stories  how many stories a step draws from.
     mix      weights of the targets.
@@ -71,6 +71,7 @@ class StoryStreams:
         model: Generator,
         *,
         streams: int,
+        steps_a_stream: int = 1,
         seed: int,
         rank: int,
         stories: Callable[[int], int],
@@ -79,6 +80,7 @@ class StoryStreams:
         self.model = model
         self.sampler = Sampler(mix or SampleMix(), MemoryMix())
         self._seed = [seed, rank]
+        self._steps_a_stream = steps_a_stream
         self._stories = stories
         self._streams: deque[_Stream] = deque(maxlen=streams)
 
@@ -87,14 +89,15 @@ class StoryStreams:
         self.sampler.add(stories[len(self.sampler.tables) :])
 
     def renew(self, step: int, latents: DeviceLatents, own: Callable[[int], bool]) -> None:
-        """Stream one more story with the weights of this step, in the place of the oldest.
+        """Stream one more story with the weights of this step, in the place of the oldest, if its turn has come.
 
         own  whether the streams of a step are mostly of frames that the model generated.
         """
-        size = self._streams.maxlen or 1
         seed, rank = self._seed
-        # at the start, and after an interruption, those of the last steps are made again
-        for number in range(step if self._streams else max(0, step - size + 1), step + 1):
+        turns = range(0, step + 1, self._steps_a_stream)
+        # at the start, and after an interruption, those of the last turns are made again
+        due = (step,) if step == turns[-1] else ()
+        for number in due if self._streams else turns[-(self._streams.maxlen or 1) :]:
             rng = np.random.default_rng([seed, number, rank, 1])
             torch.manual_seed(int(rng.integers(2**62)))
             self._streams.append(self._stream(rng, self._stories(step), latents, own=own(number)))

@@ -34,7 +34,8 @@ class GeneratorSettings:
     marks     how much more still where their accessories and patterns are.
     unknown   weight of a sample whose context does not show every character of the target. Its error is ten times that
               of the others, cannot be learnt away, and drowns what they have to teach.
-    streams   stories that are streamed at a time; each step draws its samples from them, and renews one.
+    streams   stories that are streamed at a time; each step draws its samples from them.
+    steps_a_stream  steps after which one of them is renewed.
     stories   most of them; at step n there are `first_stories` + n / `steps_a_story`.
     """
 
@@ -51,9 +52,10 @@ class GeneratorSettings:
     calm: float = 0.15
     own: float = 0.35
     streams: int = 8
+    steps_a_stream: int = 2
     stories: int = 2000
     first_stories: int = 40
-    steps_a_story: int = 6
+    steps_a_story: int = 10
     seed: int = 1_000_000
 
     def stories_at(self, step: int) -> int:
@@ -80,7 +82,12 @@ class GeneratorTrainer(Trainer):
         optimizers = [(Muon(matrices, settings.lr), settings.lr), (adam, settings.lr_rest)]
         super().__init__(settings, model, optimizers=optimizers, clipped=list(model.parameters()), average_steps=1000)
         self.streams = StoryStreams(
-            self.model, streams=settings.streams, seed=settings.seed, rank=rank, stories=settings.stories_at
+            self.model,
+            streams=settings.streams,
+            steps_a_stream=settings.steps_a_stream,
+            seed=settings.seed,
+            rank=rank,
+            stories=settings.stories_at,
         )
         self._predict_flow = predict_flow
 
