@@ -18,10 +18,12 @@ Every --steps-a-stream steps one more story of random ones is streamed, as `plan
 on chunks of the last --streams of them.
 
 Measured on one CPU core with AMX, little else running: preset small, 12 samples of 3 noisy copies a step, 0.8 s to
-1.3 s a step, of which the story takes 0.3 s; a step with roll-outs 2 times that.
+1.3 s a step, of which the story takes 0.3 s; a step with roll-outs 2 times that. On two cores without AMX two processes
+with --fuse took 0.7 s a step of 24 samples, stories of every other step included.
 
-The bundled model was made by an earlier form of this (bank frames read alone or with the sink, window frames with
-what the target saw) so, in two processes, each run from the files before it, all but the first with --calm 0:
+The bundled model was made by an earlier form of this (nearly always a sink and a bank of three, whose frames were read
+alone or with the sink; window frames with what the target saw; all looks) so, in two processes, each run from the files
+before it, all but the first with --calm 0:
 
 1. --steps 5370 --focus 0 --marks 0; 1.5 hours
 2. --steps 3600 --marks 0 --own 0.5 --lr 0.0025 --lr-rest 0.0008; 1 hour; till here jumps drawn as often as anything

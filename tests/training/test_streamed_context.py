@@ -60,15 +60,21 @@ class _Spy(Backbone):
         return (x - self.target) / (timesteps / 1000)
 
 
-def _first_steps(generator: Generator, latents: torch.Tensor, banks: list[list[int]], switches: list[str], sink: int):
+def _first_steps(generator: Generator, latents: torch.Tensor, banks: list[list[int]], switch: str, mix: MemoryMix):
     """Stream the story with given banks. Returns x and flow of each chunk's first step, [F, C, h, w]."""
-    # nothing but the pins below enters the bank: chunk 0 alone is recorded, and stands in the sink
-    retrieval = "fifo" if any(banks) else "none"
-    memory = MemoryConfig(retrieval=retrieval, bank_frames=BANK, record_every=10_000, sink_frames=sink)
+    # nothing but the pins below enters the bank: chunk 0 alone is recorded, and stands in the sink, or in every bank
+    # that has a place left
+    memory = MemoryConfig(
+        retrieval="fifo" if any(banks) else "none",
+        bank_frames=OLDER if mix.no_sink else BANK,
+        bank_keys="alone" if mix.alone else "made",
+        record_every=10_000,
+        sink_frames=0 if mix.no_sink else SINK,
+    )
     spy = _Spy(generator.tree)
     stream = Stream(spy, LatentShape(SIDE, SIDE), memory=memory, seed=3, frames=len(latents))
     pinned, found, chunk = {frame for bank in banks for frame in bank}, [], 0
-    for (prompt, length), bank, switch in zip(SCRIPT, banks, switches, strict=True):
+    for (prompt, length), bank in zip(SCRIPT, banks, strict=True):
         names = [str(frame) for frame in bank]
         stream.set_prompt(encode_prompts(generator.text, [prompt]), switch=switch, recall=names)
         for _ in range(length):
@@ -91,9 +97,12 @@ def _plan_with(mix: MemoryMix, seed: int):
 
 STREAMS = {
     "bank": MemoryMix(bank=(1.0, 0.0, 0.0), alone=0.0, recached=1.0, cut=0.0, renewed=0.0, no_sink=0.0),
-    "no sink": MemoryMix(bank=(0.0, 0.0, 0.0), recached=1.0, cut=0.0, renewed=0.0, no_sink=1.0),
+    "alone": MemoryMix(bank=(1.0, 0.0, 0.0), alone=1.0, recached=1.0, cut=0.0, renewed=0.0, no_sink=0.0),
+    "no sink": MemoryMix(bank=(0.0, 0.0, 0.0), alone=0.0, recached=1.0, cut=0.0, renewed=0.0, no_sink=1.0),
+    "large bank": MemoryMix(bank=(1.0, 0.0, 0.0), alone=0.0, recached=1.0, cut=0.0, renewed=0.0, no_sink=1.0),
+    "large, alone": MemoryMix(bank=(1.0, 0.0, 0.0), alone=1.0, recached=1.0, cut=0.0, renewed=0.0, no_sink=1.0),
     "soft": MemoryMix(bank=(1.0, 0.0, 0.0), alone=0.0, recached=0.0, cut=0.0, renewed=0.0, no_sink=0.0),
-    "cuts": MemoryMix(bank=(0.0, 0.0, 0.0), recached=1.0, cut=1.0, renewed=0.0, no_sink=0.0),
+    "cuts": MemoryMix(bank=(0.0, 0.0, 0.0), alone=0.0, recached=1.0, cut=1.0, renewed=0.0, no_sink=0.0),
 }
 
 
@@ -102,13 +111,15 @@ def test_every_chunk_of_a_story_is_predicted_as_in_a_stream(generator, latents, 
     mix = STREAMS[name]
     sampler, plan = _plan_with(mix, SEED)
     table = sampler.tables[0]
+    held = slice(0 if mix.no_sink else SINK, OLDER)
     banks = [
-        [plan.frames[row] for row in plan.context[start, SINK:OLDER][plan.context_valid[start, SINK:OLDER]]]
+        [plan.frames[row] for row in plan.context[start, held][plan.context_valid[start, held]]]
         for start in table.starts
     ]
-    assert max(map(len, banks)) == (BANK if any(mix.bank) else 0), "the plan has no full bank to compare"
+    places = held.stop - held.start
+    assert max(map(len, banks)) == (places if any(mix.bank) else 0), "the plan has no full bank to compare"
     switch = "cut" if mix.cut else "recache" if mix.recached else "soft"
-    streamed = _first_steps(generator, latents, banks, [switch] * len(SCRIPT), 0 if mix.no_sink else SINK)
+    streamed = _first_steps(generator, latents, banks, switch, mix)
 
     prompts = sampler.prompts.texts
     text = generator.embed_text(encode_prompts(generator.text, prompts))

@@ -177,7 +177,7 @@ class _Planner:
         self.newest |= dict(zip(window, span, strict=True))
 
     def _fill_bank(self, chunk: int, candidates_before: int, sink: list[int]) -> None:
-        """Choose the bank of the segment that starts at a chunk, oldest frame first."""
+        """Choose the bank that a chunk reads, oldest frame first."""
         spacings, shares = zip(*_RECORDED, strict=True)
         every = int(self.rng.choice(spacings, p=shares))
         candidates = np.setdiff1d(np.arange(0, candidates_before, every), sink)

@@ -93,11 +93,12 @@ class StoryStreams:
 
         own  whether the streams of a step are mostly of frames that the model generated.
         """
+        if self._streams and step % self._steps_a_stream:
+            return
         seed, rank = self._seed
         turns = range(0, step + 1, self._steps_a_stream)
         # at the start, and after an interruption, those of the last turns are made again
-        due = (step,) if step == turns[-1] else ()
-        for number in due if self._streams else turns[-(self._streams.maxlen or 1) :]:
+        for number in turns[-1:] if self._streams else turns[-(self._streams.maxlen or 1) :]:
             rng = np.random.default_rng([seed, number, rank, 1])
             torch.manual_seed(int(rng.integers(2**62)))
             self._streams.append(self._stream(rng, self._stories(step), latents, own=own(number)))
