@@ -7,7 +7,7 @@ with its sentence, and the rest goes on; a miss in `exact` or `golden` leaves ev
 """
 
 from .bench import Bench
-from .exact import attention_errors
+from .exact import attention_errors, write_error
 from .golden import replay_recordings
 from .record import NOT_MEASURED, MissError, Record, Section
 from .run import run, sections
@@ -22,4 +22,5 @@ __all__ = [
     "replay_recordings",
     "run",
     "sections",
+    "write_error",
 ]

@@ -10,7 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from memflow_core.attention import ReadShape, attention_backends, fastest_attention
+from memflow_core.attention import ReadShape, TritonRopeWrite, attention_backends, fastest_attention
 from memflow_core.config import LatentShape, MemoryConfig, SamplingConfig
 from memflow_core.model import AttentionBackend, sdpa
 
@@ -98,15 +98,18 @@ class Bench:
         backend: str | None = None,
         compiled: bool = False,
         shape: LatentShape | None = None,
+        fused_write: bool = False,
     ):
         """Start a stream of random weights under the first prompt.
 
-        backend  of attention, by name; None: the fastest.
+        backend      of attention, by name; None: the fastest.
+        fused_write  RoPE and cache write in one kernel, which needs a GPU.
         """
         attention = self.backends[self.fastest if backend is None else backend]
         stream = make_stream(
             self.weights, memory or MemoryConfig(), attention=attention, compiled=compiled, shape=shape
         )
+        stream.attention.rope_write = TritonRopeWrite() if fused_write else None
         stream.set_prompt(self.weights.prompts[0])
         return stream
 

@@ -1,15 +1,20 @@
-"""Is every way to attend right on this device? Each against float64, at every fill of memory and window."""
+"""Is every way to attend right on this device, and to write what is attended to?
+
+Each way to attend against float64, at every fill of memory and window; RoPE and cache write in one kernel against its
+definition.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from memflow_core.attention import memory_readers, take_frames
-from memflow_core.model import sdpa
+from memflow_core.attention import TritonRopeWrite, memory_readers, naive_rope_write, take_frames
+from memflow_core.model import Rope, sdpa
 
 from .bench import Bench, relative_error
 from .record import MissError, sentence_of
@@ -18,12 +23,13 @@ FILLS = (3, 6, 7, 9, 12, 14, 15)  # latent frames that a stream reads as it grow
 SAMPLED = 97  # queries that are compared
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 4e-3, torch.bfloat16: 1e-2}
 ROUNDED = ("sage",)  # of 8 bits on purpose
+FUSED_WRITE = "RoPE and write in one"
 AROUND = (4, 1)  # slots before and behind those that are read, which hold NaN
 
 
 @torch.inference_mode()
 def attention_errors(bench: Bench) -> dict[str, Any]:
-    """Relative error of each attention backend, the worst of all fills, and of each sparse reader.
+    """Relative error of each attention backend, the worst of all fills, of each sparse reader, and of the fused write.
 
     A way that this device cannot run is told, and is none of those that a stream would choose. Raises MissError for one
     that runs and is wrong.
@@ -94,7 +100,31 @@ def _ways(bench: Bench, drawn: tuple[Tensor, Tensor, Tensor, Tensor]) -> dict[st
 
     ways = {f"dense {name}": dense(attend) for name, attend in bench.backends.items()}
     readers = memory_readers(bench.device, bench.dtype, sdpa)
-    return ways | {f"sparse {name}": sparse(reader) for name, reader in readers.items() if name not in bench.without}
+    ways |= {f"sparse {name}": sparse(reader) for name, reader in readers.items() if name not in bench.without}
+    return ways | ({FUSED_WRITE: partial(write_error, bench)} if bench.on_gpu else {})
+
+
+def write_error(bench: Bench, _: int = 0) -> float:
+    """Of a chunk's rotated queries, keys and values where the ring goes round; what lies around them stays NaN."""
+    read = bench.read
+    frames = read.queries // read.tokens
+    generator = torch.Generator(bench.device).manual_seed(0)
+    size = 3, read.batch, read.queries, read.heads, read.head_dim
+    q, k, v = torch.randn(size, generator=generator, device=bench.device).to(bench.dtype).transpose(2, 3)
+    rope = Rope(read.head_dim, 1, read.tokens, bench.device)
+    table = rope.at(torch.arange(frames, device=bench.device) + 100).over_rows().table
+    empty = q.new_full((2, read.batch, read.heads, frames + 2, read.tokens, read.head_dim), torch.nan)
+    runs = [(frames + 1, 0, 1), (0, 1, frames - 1)]
+    made = []
+    for write in (TritonRopeWrite(), naive_rope_write):
+        slots = empty.clone()
+        turned = write(q.clone(), k.clone(), v, table, tuple(slots), runs)
+        made.append((turned, slots))
+    (ours_q, ours), (q_truth, truth) = made
+    if not torch.equal(ours.isnan(), truth.isnan()):
+        return float("nan")
+    written = ~truth.isnan()
+    return max(relative_error(ours_q, q_truth), relative_error(ours[written], truth[written]))
 
 
 def _truth(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -29,7 +29,14 @@ WATCHED = {
 UNTIL_FULL = 8
 COMPARED = 3  # the chunk whose latents are compared
 # of bfloat16 and of eight bits; a wrong kernel is off by far more
-FAR = {"compiled": 5e-2, "FP8 cache": 2e-1, "flash": 5e-2, "cudnn": 5e-2, "flash 3": 5e-2}
+FAR = {
+    "compiled": 5e-2,
+    "RoPE and write in one": 5e-2,
+    "FP8 cache": 2e-1,
+    "flash": 5e-2,
+    "cudnn": 5e-2,
+    "flash 3": 5e-2,
+}
 
 
 @contextmanager
@@ -116,6 +123,7 @@ def near(bench: Bench) -> dict[str, Any]:
     # a compiler of machine code is not on every CPU's machine
     if bench.on_gpu:
         ways |= {"compiled": {"compiled": True, "backend": "torch"}}
+        ways |= {"RoPE and write in one": {"fused_write": True, "backend": "torch"}}
     for name, how in ways.items():
         try:
             found[name] = relative_error(latents(**how), plain)

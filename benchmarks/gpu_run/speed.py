@@ -26,10 +26,11 @@ SMALL = LatentShape(40, 60)  # 480 x 320
 class Way:
     """One way to make chunks.
 
-    backend   of attention, by name; None: the fastest.
-    shape     of the latents; None: that of the size.
-    meter     with the meter of attention shares, as in the nodes.
-    needs_s   seconds that the section may take.
+    backend      of attention, by name; None: the fastest.
+    shape        of the latents; None: that of the size.
+    meter        with the meter of attention shares, as in the nodes.
+    fused_write  RoPE and cache write in one kernel.
+    needs_s      seconds that the section may take.
     """
 
     memory: MemoryConfig = field(default_factory=MemoryConfig)
@@ -37,6 +38,7 @@ class Way:
     compiled: bool = False
     shape: LatentShape | None = None
     meter: bool = False
+    fused_write: bool = False
     needs_s: float = 10.0
 
 
@@ -44,6 +46,7 @@ class Way:
 WAYS = {
     "bank": Way(),
     "SMA": Way(MemoryConfig(top_k=3), needs_s=20),
+    "bank, RoPE and write in one": Way(fused_write=True),
     "no memory": Way(MemoryConfig(retrieval="none", sink_frames=0)),
     "bank, flash": Way(backend="flash"),
     "bank, cudnn": Way(backend="cudnn"),
@@ -62,11 +65,13 @@ def speed(bench: Bench, way: Way) -> dict[str, Any]:
     """Measure steady chunks of one way: their device and wall milliseconds, frames a second, peak and operations."""
     if way.backend is not None and way.backend not in bench.backends:
         return {"skipped": f"{way.backend} is not offered on this device."}
-    if way.compiled and not bench.on_gpu:
+    if (way.compiled or way.fused_write) and not bench.on_gpu:
         return {"skipped": "machine code is compiled on a GPU alone."}
     shape = None if bench.tiny else way.shape
     began = time.perf_counter()
-    stream = bench.stream(way.memory, backend=way.backend, compiled=way.compiled, shape=shape)
+    stream = bench.stream(
+        way.memory, backend=way.backend, compiled=way.compiled, shape=shape, fused_write=way.fused_write
+    )
     stream.meter = AttentionShareMeter() if way.meter else None
     next(stream)
     bench.synchronize()

@@ -11,6 +11,7 @@ from .backends import (
     memory_readers,
 )
 from .memory_attention import AttentionPass, MemoryAttention
+from .rope_write import RopeWrite, TritonRopeWrite, naive_rope_write, rope_writer
 from .share import BANK, SINK, UNREAD, WINDOW, AttentionShareMeter
 from .sparse import GatherAttention, SparseAttention, TritonAttention
 from .topk_naive import take_frames, topk_attention
@@ -25,8 +26,10 @@ __all__ = [
     "GatherAttention",
     "MemoryAttention",
     "ReadShape",
+    "RopeWrite",
     "SparseAttention",
     "TritonAttention",
+    "TritonRopeWrite",
     "Variants",
     "activate",
     "attention_backends",
@@ -36,6 +39,8 @@ __all__ = [
     "fastest_attention",
     "memory_reader",
     "memory_readers",
+    "naive_rope_write",
+    "rope_writer",
     "take_frames",
     "time_ms",
     "times_ms",

@@ -153,7 +153,7 @@ def fastest_attention(
         k, v = (x[:, :, :frames].flatten(2, 3) for x in (keys, values))
         return {name: partial(backend, q, k, v) for name, backend in offered.items()}, sdpa(q, k, v)
 
-    return _measure(f"attention, {shape}", at, shape.fills, device)
+    return fastest_of(f"attention, {shape}", at, shape.fills, device)
 
 
 # -- sparse memory ----------------------------------------------------------------------------------------------------
@@ -162,7 +162,7 @@ def fastest_attention(
 def memory_readers(device: torch.device, dtype: torch.dtype, attention: AttentionBackend) -> dict[str, SparseAttention]:
     """Sparse readers that may run on a device, the gathering one first; a trial shows which do."""
     readers: dict[str, SparseAttention] = {"gather": GatherAttention(attention)}
-    if device.type != "cuda" or not runs_fused(device):
+    if device.type != "cuda" or not runs_triton(device):
         return readers
     from .topk_triton import tilings
 
@@ -173,8 +173,8 @@ def memory_readers(device: torch.device, dtype: torch.dtype, attention: Attentio
     return readers
 
 
-def runs_fused(device: torch.device) -> bool:
-    """Whether a GPU is fit for the fused reader, and Triton is installed."""
+def runs_triton(device: torch.device) -> bool:
+    """Whether a GPU is fit for our kernels in Triton, and that is installed."""
     if find_spec("triton") is None:
         return False
     # AMD counts otherwise
@@ -196,7 +196,7 @@ def memory_reader(
     if backbone.reader == "fused":
         if device.type == "cpu" and os.environ.get("TRITON_INTERPRET") != "1":
             raise ValueError("the memory reader is 'fused', which needs a GPU: choose gather or fastest on a CPU.")
-        if device.type == "cuda" and find_spec("triton") is not None and not runs_fused(device):
+        if device.type == "cuda" and find_spec("triton") is not None and not runs_triton(device):
             raise ValueError(
                 "the memory reader is 'fused', which needs a GPU of compute capability 8.0 or more: choose gather or "
                 "fastest."
@@ -238,7 +238,7 @@ def _fastest_reader(device: torch.device, dtype: torch.dtype, shape: ReadShape, 
 
     chunk = max(1, shape.queries // shape.tokens)
     windows = {*range(chunk, shape.window, chunk), shape.window}
-    return _measure(f"sparse memory, {shape}", at, [shape.memory + window for window in sorted(windows)], device)
+    return fastest_of(f"sparse memory, {shape}", at, [shape.memory + window for window in sorted(windows)], device)
 
 
 def _cudnn_partial(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -253,7 +253,7 @@ def _flash_partial(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
 PARTIAL: dict[str, PartialAttention] = {"cudnn": _cudnn_partial, "flash": _flash_partial}
 
 
-def _measure(
+def fastest_of(
     what: str, at: Callable[[int], tuple[Variants, Tensor]], lengths: Sequence[int], device: torch.device
 ) -> str:
     """The name of the fastest variant; logged once, since callers cache it.

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..memory import FrameSpan, KVCache, LayerHook, Stretch, frames_of_slots
 from ..model import AttentionBackend, Rope, Rotation
 from .activation import activate
+from .rope_write import RopeWrite
 from .share import BANK, SINK, UNREAD, WINDOW
 from .sparse import GatherAttention, SparseAttention
 
@@ -28,6 +29,8 @@ class MemoryAttention:
     shot_offset       how far absolute positions move on at each of the layout's jumps.
     reader            how the frames that SMA chose are read; None: copied side by side, then read by `backend`.
     bank_layers       layers that read the bank; None: all.
+    rope_write        rotates and writes in one step, where no gradients are recorded and keys are not kept in fp8;
+                      None: one after the other.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class MemoryAttention:
         shot_offset: int = 0,
         reader: SparseAttention | None = None,
         bank_layers: Collection[int] | None = None,
+        rope_write: RopeWrite | None = None,
     ):
         self.cache = cache
         self.rope = rope
@@ -52,6 +56,7 @@ class MemoryAttention:
         self.shot_offset = shot_offset
         self.reader = reader or GatherAttention(backend)
         self.bank_layers = None if bank_layers is None else frozenset(bank_layers)
+        self.rope_write = rope_write
         self._rotation: tuple[tuple[int, ...], Rotation] | None = None
         self._places: Tensor | None = None
 
@@ -117,16 +122,18 @@ class AttentionPass:
         self._draft = draft
         self._rotation = attention.rotation(self._positions())
         self._runs = self.cache.layout.runs(span.stored.start, len(span.stored))
+        fused = attention.rope_write
+        fits = fused is not None and len(self._runs) <= fused.most_runs and not self.cache.in_fp8
+        self._fused = fused if fits and not torch.is_grad_enabled() else None
         self._with_bank, self._border, self._end = self._bounds()
         self._kinds_of: dict[int, Tensor] = {}
         self._places: Sequence[Tensor] | None = None
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend in one layer: q, k, v [B, heads, L, head_dim] before RoPE -> [B, heads, L, head_dim]."""
+        rotated_q = self._turn_and_store(layer, q, k, v)
         # keys stored before RoPE are met with queries that are not rotated either
-        rotated_q = self._rotation.apply(q) if self._relative else self._rotation.turn_(q).to(q.dtype)
         stored_space_q = q if self._relative else rotated_q
-        self.store(layer, k, v)
         if self._before_layer is not None:
             self._before_layer(layer, stored_space_q)
         read = self._readable(layer)
@@ -142,12 +149,26 @@ class AttentionPass:
 
     def store(self, layer: int, k: Tensor, v: Tensor) -> None:
         """Only write keys and values [B, heads, L, head_dim] into their slots; k may be overwritten."""
+        self._turn_and_store(layer, k[:, :, :0], k, v)
+
+    def _turn_and_store(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """`store`, and queries, or none, rotated, as q; q may be overwritten where positions are absolute."""
+        skip = self.span.query_only * self.cache.tokens
+        if self._fused is not None:
+            table, slots, turn_keys = self._rotation.table, self.cache.slots(layer), not self._relative
+            rotated_q = self._fused(q, k, v, table, slots, self._runs, skip=skip, turn_keys=turn_keys)
+            if not self._draft:
+                self.cache.mean_keys(layer, self._runs)
+            return rotated_q
+        rotated_q = q
+        if q.shape[2]:
+            rotated_q = self._rotation.apply(q) if self._relative else self._rotation.turn_(q).to(q.dtype)
         # float32 is rounded as it is written
         turned = k if self._relative else self._rotation.turn_(k)
-        if self.span.query_only:
-            skip = self.span.query_only * self.cache.tokens
+        if skip:
             turned, v = turned[:, :, skip:], v[:, :, skip:]
         self.cache.write(layer, self._runs, turned, v, self._draft)
+        return rotated_q
 
     def activated_frames(self) -> list[Tensor]:
         """Latent frames that `activation` chose, [B, heads, k] int64 each, for all heads of the model."""

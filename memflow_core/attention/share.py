@@ -34,12 +34,15 @@ class AttentionShareMeter:
         kinds  [frames] or [B, heads, frames] int64: SINK, BANK, WINDOW, or where it has heads, UNREAD where SMA leaves
                a frame out.
         """
-        sampled = q[:, :, :: max(1, q.shape[2] // self.queries)]
-        logits = (sampled @ keys.mT).float() / q.shape[-1] ** 0.5
-        by_frame = logits.unflatten(-1, (kinds.shape[-1], -1))
+        sampled = q[:, :, :: max(1, q.shape[2] // self.queries)].flatten(0, 1)
+        # scaled inside the product, and made float32 inside the softmax: of so many keys each pass counts
+        scale = q.shape[-1] ** -0.5
+        logits = torch.baddbmm(q.new_empty(()), sampled, keys.flatten(0, 1).mT, beta=0, alpha=scale)
+        by_frame = logits.view(*q.shape[:2], -1, kinds.shape[-1], keys.shape[2] // kinds.shape[-1])
         if kinds.ndim > 1:
             by_frame.masked_fill_((kinds == UNREAD)[:, :, None, :, None], -torch.inf)
-        mass = logits.softmax(dim=-1).view_as(by_frame).sum(dim=-1).mean(dim=2)  # [B, heads, frames]
+        shares = logits.softmax(dim=-1, dtype=torch.float32)
+        mass = shares.view_as(by_frame).sum(dim=-1).mean(dim=2)  # [B, heads, frames]
         self._seen.append((mass, kinds))
 
     def take(self) -> Tensor | None:

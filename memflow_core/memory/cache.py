@@ -200,6 +200,17 @@ class KVCache:
             if means is not None:
                 to.mean_k.copy_(means.narrow(2, offset, length))
 
+    def slots(self, layer: int) -> tuple[Tensor, Tensor]:
+        """Keys and values of all slots of a layer, [B, heads, slots, tokens, head_dim] each, to write to: views."""
+        whole = self._stretch(layer, 0, self.layout.total)
+        return whole.k, whole.v
+
+    def mean_keys(self, layer: int, runs: Sequence[tuple[int, int, int]]) -> None:
+        """Compute mean keys of frames that were written to `slots`; runs as in `write`."""
+        for slot, _, length in runs:
+            to = self._stretch(layer, slot, slot + length)
+            torch.mean(to.k, dim=3, dtype=torch.float32, out=to.mean_k)
+
     def forget_window(self) -> None:
         """Drop sink and window, keep the bank: the next frame is the first of a new shot."""
         self.layout.origin = self.layout.end

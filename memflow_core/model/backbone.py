@@ -94,7 +94,8 @@ class Backbone:
     dtype      precision of the activations.
     attention  the attention backend for self- and cross-attention.
     dense      what a stream's self-attention uses, one of `attention.backends.DENSE`: `own`, that is `attention`, or
-               `fastest`, what is faster on its device and gives the same numbers.
+               `fastest`, what is faster on its device and gives the same numbers. With that a stream also rotates
+               and writes keys in one step where that is so.
     reader     how a stream reads the frames that SMA chose, one of `attention.backends.READERS`.
     compiler   compiles each block but for its self-attention, for the size that `compile_for` names, else that of the
                first pass. Passes of another size, as a recache is one, run uncompiled, so that a prompt switch compiles

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..attention import MemoryAttention, dense_attention, memory_reader
+from ..attention import MemoryAttention, dense_attention, memory_reader, rope_writer
 from ..config import MAX_ABSOLUTE_FRAMES, LatentShape, MemoryConfig, SamplingConfig
 from ..memory import KVCache, SlotLayout
 from ..model import Backbone, Rope
@@ -67,4 +67,5 @@ def make_attention(
         shot_offset=memory.shot_offset,
         reader=memory_reader(model, memory, sampling, shape, cache.device),
         bank_layers=memory.bank_layers,
+        rope_write=rope_writer(model, memory, sampling, shape, cache.device, turn_keys=not relative),
     )

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -21,11 +22,14 @@ from benchmarks.gpu_run import (
     replay_recordings,
     run,
     sections,
+    write_error,
 )
+from memflow_core.attention import TritonRopeWrite
 from memflow_core.model import sdpa
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
+TRITON = find_spec("triton") is not None
 IN_COMFYUI = ("decode", "disk")
 
 
@@ -84,6 +88,25 @@ def test_a_backend_that_cannot_run_is_left_out(bench, monkeypatch):
 
     monkeypatch.setattr(Bench, "backends", {"torch": sdpa, "absent": absent})
     assert attention_errors(bench)["left_out"] == {"dense absent": "RuntimeError: no kernel image is available"}
+
+
+@pytest.mark.parametrize("fault", ["keys not turned", "one frame beside its slot", "a slot too many"] if TRITON else [])
+def test_a_kernel_that_writes_wrong_is_found(fault, bench, monkeypatch):
+    """Here the kernel runs in Triton's interpreter."""
+    assert write_error(bench) < 1e-5
+    right = TritonRopeWrite.__call__
+
+    def wrong(self, q, k, v, table, slots, runs, **how):
+        if fault == "one frame beside its slot":
+            runs = [runs[0], (runs[1][0] + 1, *runs[1][1:])]
+        if fault == "a slot too many":
+            for x in slots:
+                x[:, :, runs[0][0] - 1] = 0
+        return right(self, q, k, v, table, slots, runs, turn_keys=fault != "keys not turned", **how)
+
+    monkeypatch.setattr(TritonRopeWrite, "__call__", wrong)
+    error = write_error(bench)
+    assert error != error or error > 0.1
 
 
 def test_a_recording_that_is_not_there_or_not_met_is_a_miss(bench, tmp_path, monkeypatch):

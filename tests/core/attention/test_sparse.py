@@ -5,10 +5,6 @@ The fused ways run on a GPU where there is one, else in Triton's interpreter, wh
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -153,20 +149,3 @@ def test_a_recording_is_met_by_the_fused_reader(recording):
     case = next(case for case in find_cases(GOLDEN) if case.path.stem == recording)
     check = run_case(replace(case, way=WAYS["fused"]))
     assert check.passed, (check.wrong, check.worst)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("capability", ["80", "90"] if find_spec("triton") else [])
-def test_the_kernel_compiles_for_cards(capability, tmp_path):
-    """With tensor cores, loads that run ahead, and within what a block may share, without a GPU.
-
-    In a process of its own, since this one may have Triton interpret. `python -m benchmarks.kernels` builds all.
-    """
-    env = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
-    out = tmp_path / "built.json"
-    command = [sys.executable, "-m", "benchmarks.kernels", "--capabilities", capability, "--first", "--json", str(out)]
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (built,) = json.loads(out.read_text())
-    assert built["products"] > 0 and built["loads_ahead"] > 0
-    assert built["shared_bytes"] <= built["shared_limit"] and built.get("spilled_bytes", 0) <= 64

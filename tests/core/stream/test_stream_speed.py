@@ -81,6 +81,13 @@ def test_a_pass_hands_few_operations_to_its_device(memory, most):
     assert dispatched(NARROW, MEMORIES[memory]).by_pass < most
 
 
+@pytest.mark.parametrize(("memory", "spared"), [("bank", 900), ("bank, SMA", 900), ("relative", 600)])
+def test_rope_and_cache_write_in_one_kernel_spare_others(memory, spared):
+    """Six kernels of a layer and pass, four where keys are turned as they are read; in 30 layers and five passes."""
+    apart, together = (dispatched(NARROW, MEMORIES[memory], fused=fused).kernels for fused in (False, True))
+    assert apart - together >= spared
+
+
 def test_a_timestep_is_embedded_once_in_a_run(backbone, prompt, monkeypatch):
     embedded = []
     modulation_at = Backbone._modulation_at
