@@ -2,6 +2,8 @@
 
 trio    three characters, each shown once and returning three times, half of the time elsewhere than where it was met.
 placed  two characters of one kind, each in a scene of its own, which return there; a third one between.
+named   two characters of one kind, met in one place and told apart by a word alone ("the tall robot"), which return
+        there or elsewhere; a third one between.
 
 The first shot of each character is ground truth, so that its look is known exactly; the rest is the model's own. Three
 things are told apart: whether the character that the prompt asks for is there (`present`), whether its look is right
@@ -23,6 +25,7 @@ from training.cartoons import (
     HELD_OUT_LOOKS,
     IDENTITIES,
     KINDS,
+    NAMES,
     SCENES,
     TRAINED_LOOKS,
     CartoonStory,
@@ -37,7 +40,7 @@ from .evaluate import FACTORS, evaluate_segment
 from .stories import add_shot
 from .stream import GeneratedStories, Models, Policy, SegmentMeter, StoryStreamer, truth_latents
 
-PLANS = ("trio", "placed")
+PLANS = ("trio", "placed", "named")
 MEET_CHUNKS, BACK_CHUNKS, ROUNDS = 5, 4, 3
 LOOKS = {"all": IDENTITIES, "trained": TRAINED_LOOKS, "held-out": HELD_OUT_LOOKS}
 SHOWN = (
@@ -74,7 +77,7 @@ class Tale:
 
 def tales(plan: str, stories: int, seed: int, looks: Sequence[Identity] = IDENTITIES) -> list[Tale]:
     """Draw stories of a plan, all cut alike; the first n are the same whatever the number."""
-    draw = _trio if plan == "trio" else _placed
+    draw = {"trio": _trio, "placed": _placed, "named": _named}[plan]
     return [draw(np.random.default_rng([seed, number, PLANS.index(plan)]), looks) for number in range(stories)]
 
 
@@ -101,6 +104,18 @@ def _placed(rng: np.random.Generator, looks: Sequence[Identity]) -> Tale:
     for _ in range(2):
         for number in rng.permutation(2):
             shots += [twins[number], (between, third)]
+    return _tale(rng, shots, 3, looks)
+
+
+def _named(rng: np.random.Generator, looks: Sequence[Identity]) -> Tale:
+    kind, third = (str(kind) for kind in rng.permutation(KINDS)[:2])
+    names = [f"{name} {kind}" for name in rng.permutation(NAMES)[:2]]
+    home, between = (str(scene) for scene in rng.permutation(SCENES)[:2])
+    shots = [(home, names[0]), (between, third), (home, names[1])]
+    for _ in range(2):
+        for number in rng.permutation(2):
+            scene = home if rng.random() < 0.5 else str(rng.choice(SCENES))
+            shots += [(between, third), (scene, names[number])]
     return _tale(rng, shots, 3, looks)
 
 
