@@ -10,7 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from memflow_core.attention import ReadShape, TritonRopeWrite, attention_backends, fastest_attention
+from memflow_core.attention import ReadShape, TritonRopeWrite, attention_backends, fastest_attention, runs_triton
 from memflow_core.config import LatentShape, MemoryConfig, SamplingConfig
 from memflow_core.model import AttentionBackend, sdpa
 
@@ -39,6 +39,11 @@ class Bench:
     @property
     def on_gpu(self) -> bool:
         return self.device.type == "cuda"
+
+    @property
+    def fuses_write(self) -> bool:
+        """Whether RoPE and cache write may be one kernel here."""
+        return self.on_gpu and runs_triton(self.device)
 
     @property
     def dtype(self) -> torch.dtype:

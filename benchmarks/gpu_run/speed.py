@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
-from memflow_core.attention import AttentionShareMeter
-from memflow_core.config import LatentShape, MemoryConfig
+from memflow_core.attention import AttentionShareMeter, rope_writer
+from memflow_core.config import LatentShape, MemoryConfig, SamplingConfig
+from memflow_core.model import Backbone
 from memflow_core.stream import Stream
 
 from ..machine import peak_bytes, spread
@@ -65,8 +66,10 @@ def speed(bench: Bench, way: Way) -> dict[str, Any]:
     """Measure steady chunks of one way: their device and wall milliseconds, frames a second, peak and operations."""
     if way.backend is not None and way.backend not in bench.backends:
         return {"skipped": f"{way.backend} is not offered on this device."}
-    if (way.compiled or way.fused_write) and not bench.on_gpu:
+    if way.compiled and not bench.on_gpu:
         return {"skipped": "machine code is compiled on a GPU alone."}
+    if way.fused_write and not bench.fuses_write:
+        return {"skipped": "our kernels run on a GPU of compute capability 8.0 or more, with Triton, alone."}
     shape = None if bench.tiny else way.shape
     began = time.perf_counter()
     stream = bench.stream(
@@ -84,6 +87,7 @@ def speed(bench: Bench, way: Way) -> dict[str, Any]:
         size.model, read, memory=way.memory, text_length=size.text_length, dtype_bytes=bench.dtype.itemsize
     )
     return {
+        **({"chosen": writer_chosen(bench, way.memory)} if way.fused_write else {}),
         "attention": bench.fastest if way.backend is None else way.backend,
         "first_chunk_s": first_s,
         "device_ms": spread(device_ms),
@@ -93,6 +97,12 @@ def speed(bench: Bench, way: Way) -> dict[str, Any]:
         "tflop": work.flops / 1e12,
         "tflop_a_second": work.flops / 1e9 / wall_ms,
     }
+
+
+def writer_chosen(bench: Bench, memory: MemoryConfig) -> bool:
+    """Whether a stream of the nodes would rotate and write in one kernel here: by its own trial, which is logged."""
+    backbone = Backbone(bench.weights.tree(None), bench.dtype, dense="fastest")
+    return rope_writer(backbone, memory, SamplingConfig(), bench.size.shape, bench.device, turn_keys=True) is not None
 
 
 def steady(bench: Bench, stream: Stream, chunks: int) -> tuple[list[float], float]:

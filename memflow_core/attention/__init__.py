@@ -9,6 +9,7 @@ from .backends import (
     fastest_attention,
     memory_reader,
     memory_readers,
+    runs_triton,
 )
 from .memory_attention import AttentionPass, MemoryAttention
 from .rope_write import RopeWrite, TritonRopeWrite, naive_rope_write, rope_writer
@@ -41,6 +42,7 @@ __all__ = [
     "memory_readers",
     "naive_rope_write",
     "rope_writer",
+    "runs_triton",
     "take_frames",
     "time_ms",
     "times_ms",

@@ -10,6 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import import_module
@@ -22,7 +23,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..config import LatentShape, MemoryConfig, SamplingConfig
 from ..model import AttentionBackend, Backbone, sdpa
-from .autotune import Variants, autotune, failures
+from .autotune import Timings, Variants, autotune, failures
 from .sparse import GatherAttention, PartialAttention, SparseAttention, TritonAttention
 
 logger = logging.getLogger(__name__)
@@ -262,14 +263,20 @@ def fastest_of(
     lengths  at which a variant must be right, the one that is timed last.
     """
     started = time.perf_counter()
+    # events are of the current device's stream
+    with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+        timings = _contest(at, lengths, device)
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    took = time.perf_counter() - started
+    logger.info("MemFlow: %s on %s: %s: %s. Measured in %.1f s.", what, where, timings, timings.fastest, took)
+    return timings.fastest
+
+
+def _contest(at: Callable[[int], tuple[Variants, Tensor]], lengths: Sequence[int], device: torch.device) -> Timings:
     wrong: dict[str, str] = {}
     for length in lengths[:-1]:
         variants, expected = at(length)
         tried = {name: variant for name, variant in variants.items() if name not in wrong}
         found = failures(tried, expected)
         wrong |= {name: f"over {length} latent frames, {reason}" for name, reason in found.items()}
-    timings = autotune(*at(lengths[-1]), device, known=wrong)
-    where = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    took = time.perf_counter() - started
-    logger.info("MemFlow: %s on %s: %s: %s. Measured in %.1f s.", what, where, timings, timings.fastest, took)
-    return timings.fastest
+    return autotune(*at(lengths[-1]), device, known=wrong)

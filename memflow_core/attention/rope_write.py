@@ -6,18 +6,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from importlib.util import find_spec
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from ..config import LatentShape, MemoryConfig, SamplingConfig
 from ..model import Backbone, Rope, Rotation
-from .autotune import Variants
+from .autotune import CLOSE, Variants
 from .backends import fastest_of, runs_triton
+
+logger = logging.getLogger(__name__)
+
+TRIED_HEADS = 8  # of a layer: what a trial takes beside the model stays small
 
 
 class RopeWrite(Protocol):
@@ -46,7 +51,8 @@ class RopeWrite(Protocol):
         k, v       [B, heads, L, head_dim], k before RoPE; k may be overwritten.
         table      float32 [L, head_dim / 2, 2]: `Rotation.table`, over rows.
         slots      the layer's keys and values in the cache, [B, heads, slots, tokens, head_dim] each.
-        runs       where frames go that are written, by slot, first frame and length: `SlotLayout.runs`.
+        runs       where frames go that are written, by slot, first frame and length: `SlotLayout.runs`. In their order
+                   they take all rows but those that are skipped, and no slot twice.
         skip       how many of the first rows are not written.
         turn_keys  keys are written after RoPE, else as they are.
 
@@ -118,10 +124,11 @@ def rope_writer(
     That is so with `backbone.dense` "own", with keys in fp8, off a GPU, without Triton, and where the kernel is wrong
     or no faster on this device.
     """
-    if backbone.dense == "own" or memory.cache == "fp8" or device.type != "cuda" or not runs_triton(device):
+    tried = backbone.dense != "own" and memory.cache != "fp8" and backbone.dtype in CLOSE and backbone.share.count
+    if not tried or device.type != "cuda" or not runs_triton(device):
         return None
-    tokens = shape.rows // 2, shape.columns // 2
-    size = shape.batch, backbone.share.count, sampling.chunk_frames, *tokens, backbone.head_dim
+    heads, tokens = min(backbone.share.count, TRIED_HEADS), (shape.rows // 2, shape.columns // 2)
+    size = shape.batch, heads, sampling.chunk_frames, *tokens, backbone.head_dim
     return TritonRopeWrite() if _fastest(device, backbone.dtype, size, turn_keys) == "fused" else None
 
 
@@ -132,38 +139,56 @@ def _fastest(device: torch.device, dtype: torch.dtype, size: tuple[int, ...], tu
 
     def at(count: int) -> tuple[Variants, Tensor]:
         written = _trial((batch, heads, count, rows, columns, head_dim), dtype, device, turn_keys)
-        ways = {"plain": naive_rope_write, "fused": TritonRopeWrite()}
-        return {name: partial(written, way) for name, way in ways.items()}, written(naive_rope_write)
+        return {"plain": partial(written, naive_rope_write), "fused": partial(written, _fused)}, written(
+            naive_rope_write
+        )
 
-    what = f"RoPE and cache write, {batch} x {heads} heads of {head_dim}, {frames} latent frames of {rows} x {columns}"
-    return fastest_of(what, at, range(1, frames + 1), device)
+    keys = "turned" if turn_keys else "as they are"
+    what = (
+        f"RoPE and cache write, with the copies of a trial, keys {keys}, {batch} x {heads} heads of {head_dim}, "
+        f"{frames} latent frames of {rows} x {columns}"
+    )
+    try:
+        return fastest_of(what, at, range(1, frames + 1), device)
+    except torch.cuda.OutOfMemoryError:
+        logger.info("MemFlow: no memory is left for a trial of %s, so it is done in steps.", what)
+        return "plain"
+
+
+def _fused(*given: Any, **how: Any) -> Tensor:
+    """The kernel, imported as it is called: an installation of Triton that is broken only loses the trial."""
+    return TritonRopeWrite()(*given, **how)
 
 
 def _trial(
     size: tuple[int, ...], dtype: torch.dtype, device: torch.device, turn_keys: bool
-) -> Callable[[RopeWrite | Callable[..., Tensor]], Tensor]:
-    """Random queries, keys and values in a stream's layout, written where a ring goes round.
+) -> Callable[[Callable[..., Tensor]], Tensor]:
+    """Random queries, keys and values in a stream's layout, to be written as its passes write them.
 
-    Returns a function of a way to write, which gives rotated queries and the whole cache behind them, [B, heads, ...].
+    Returns a function of a way to write, which gives rotated queries and, behind them, all slots, [B, heads, rows,
+    head_dim]: of a layer where the ring goes round, and of one that is written without queries and, of several frames,
+    without the first.
     """
     batch, heads, frames, rows, columns, head_dim = size
     tokens = rows * columns
     generator = torch.Generator(device).manual_seed(0)
-    drawn = torch.randn(
-        3, batch, frames * tokens, heads, head_dim, generator=generator, device=device, dtype=dtype
-    ).transpose(2, 3)
+    draw = partial(torch.randn, generator=generator, device=device, dtype=dtype)
+    drawn = draw(3, batch, frames * tokens, heads, head_dim).transpose(2, 3)
     table = Rope(head_dim, rows, columns, device).at(torch.arange(frames, device=device) + 7).over_rows().table
+    slots = frames + 1
+    # keys and values of two layers
+    whole = drawn.new_zeros(2, 2, batch, heads, slots, tokens, head_dim)
     last = max(1, frames - 1)
-    # two layers, of which the second is written
-    whole = drawn.new_zeros(2, 2, batch, heads, frames + 2, tokens, head_dim)
-    keys, values = whole[:, 1]
-    runs = [(frames + 2 - last, 0, last), (0, last, frames - last)][: 2 if frames > last else 1]
+    skip = (frames - last) * tokens
+    runs = [(slots - last, 0, last), (0, last, frames - last)][: 2 if skip else 1]
 
-    def written(write: RopeWrite | Callable[..., Tensor]) -> Tensor:
+    def written(write: Callable[..., Tensor]) -> Tensor:
         # what an earlier way wrote must not stand for what this one does not write
         whole.zero_()
         q, k, v = drawn[0].clone(), drawn[1].clone(), drawn[2]
-        turned = write(q, k, v, table, (keys, values), runs, turn_keys=turn_keys)
-        return torch.cat((turned, keys.flatten(2, 3), values.flatten(2, 3)), dim=2)
+        turned = write(q, k, v, table, tuple(whole[0]), runs, turn_keys=turn_keys)
+        k = drawn[1].clone()
+        write(q[:, :, :0], k, v, table, tuple(whole[1]), [(1, 0, last)], skip=skip, turn_keys=turn_keys)
+        return torch.cat((turned, *whole.flatten(4, 5).flatten(0, 1)), dim=2)
 
     return written

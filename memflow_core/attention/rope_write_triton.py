@@ -1,8 +1,8 @@
 """RoPE of queries and keys, and keys and values into their cache slots, as one Triton kernel.
 
-In torch these are seven kernels a layer (to float32, times the rotation, back, for queries; the same for keys; two
-copies into the slots), each of which moves a whole chunk's queries, keys or values through memory. Here each number is
-read once and written once.
+In torch these are seven kernels a layer: queries to float32, times the rotation, and back; keys to float32 and times
+the rotation; keys, rounded, and values into the slots. Each moves a whole chunk's numbers through memory. Here every
+query, key and value is read once and written once.
 
 Numbers of rows and slots are run-time arguments: a stream compiles nothing anew as its ring turns, or as it recaches.
 """
@@ -42,24 +42,27 @@ def _rope_write(q_at, turned_at, k_at, v_at, table_at, keys_at, values_at,
     batch, head = (tl.program_id(1) // heads).to(tl.int64), (tl.program_id(1) % heads).to(tl.int64)
     rows, columns = tl.program_id(0) * ROWS + tl.arange(0, ROWS), tl.arange(0, WIDTH)
     held = (rows < length)[:, None] & (columns < HEAD_DIM)[None, :]
-    turns = tl.load(table_at + rows[:, None] * HEAD_DIM + columns[None, :], mask=held, other=0.0)
-    cos, sin = tl.split(tl.reshape(turns, (ROWS, WIDTH // 2, 2)))
-    if HAS_Q:
-        asked = q_at + batch * q_batch + head * q_head + rows[:, None] * q_row + columns[None, :]
-        turned = turned_at + batch * turned_batch + head * turned_head + rows[:, None] * turned_row + columns[None, :]
-        q = _turn(tl.load(asked, mask=held, other=0.0), cos, sin, ROWS, WIDTH)
-        tl.store(turned, q.to(turned_at.dtype.element_ty), mask=held)
     # rows before `skip` are asked alone; the others go to one run of slots, and from `split` on to a second
     written = rows - skip
     place = tl.where(written < split, first + written, second + written - split)
     to = place[:, None].to(tl.int64) * HEAD_DIM + columns[None, :]
-    held = held & (written >= 0)[:, None]
-    k = tl.load(k_at + batch * k_batch + head * k_head + rows[:, None] * k_row + columns[None, :], mask=held, other=0.0)
-    v = tl.load(v_at + batch * v_batch + head * v_head + rows[:, None] * v_row + columns[None, :], mask=held, other=0.0)
+    stored = held & (written >= 0)[:, None]
+    # all is read before anything is written, since nothing tells the compiler that these never overlap
+    turns = tl.load(table_at + rows[:, None] * HEAD_DIM + columns[None, :], mask=held, other=0.0)
+    k_from = k_at + batch * k_batch + head * k_head + rows[:, None] * k_row + columns[None, :]
+    v_from = v_at + batch * v_batch + head * v_head + rows[:, None] * v_row + columns[None, :]
+    k = tl.load(k_from, mask=stored, other=0.0)
+    v = tl.load(v_from, mask=stored, other=0.0)
+    cos, sin = tl.split(tl.reshape(turns, (ROWS, WIDTH // 2, 2)))
+    if HAS_Q:
+        q_from = q_at + batch * q_batch + head * q_head + rows[:, None] * q_row + columns[None, :]
+        turned = turned_at + batch * turned_batch + head * turned_head + rows[:, None] * turned_row + columns[None, :]
+        q = _turn(tl.load(q_from, mask=held, other=0.0), cos, sin, ROWS, WIDTH)
+        tl.store(turned, q.to(turned_at.dtype.element_ty), mask=held)
     if TURN_KEYS:
         k = _turn(k, cos, sin, ROWS, WIDTH)
-    tl.store(keys_at + batch * keys_batch + head * keys_head + to, k.to(keys_at.dtype.element_ty), mask=held)
-    tl.store(values_at + batch * values_batch + head * values_head + to, v.to(values_at.dtype.element_ty), mask=held)
+    tl.store(keys_at + batch * keys_batch + head * keys_head + to, k.to(keys_at.dtype.element_ty), mask=stored)
+    tl.store(values_at + batch * values_batch + head * values_head + to, v.to(values_at.dtype.element_ty), mask=stored)
 
 
 def rope_write(
@@ -73,17 +76,20 @@ def rope_write(
     skip: int = 0,
     turn_keys: bool = True,
 ) -> Tensor:
-    """Rotate queries and keys, and write keys and values into their slots, as `memory_attention.RopeWrite` says.
+    """Rotate queries and keys, and write keys and values into their slots, as `rope_write.RopeWrite` says.
 
     table  in one piece.
     slots  views whose slots lie side by side, each [tokens, head_dim] in one piece with the next.
     runs   one or two.
 
-    Raises ValueError for more runs, and for slots that lie otherwise.
+    Raises ValueError for more runs, for runs that do not take all rows, and for slots that lie otherwise.
     """
     if not 0 < len(runs) <= MOST_RUNS:
         raise ValueError(f"keys are written into {len(runs)} runs of slots at once, but it must be 1 or {MOST_RUNS}.")
     tokens, head_dim = slots[0].shape[3:]
+    rows = skip + sum(frames for *_, frames in runs) * tokens
+    if rows != k.shape[2]:
+        raise ValueError(f"the runs and {skip} rows before them take {rows} rows, but there are {k.shape[2]}.")
     for x in slots:
         if x.stride()[2:] != (tokens * head_dim, head_dim, 1):
             raise ValueError(
@@ -97,14 +103,18 @@ def rope_write(
     if not k.numel():
         return turned
     (first, _, frames), second = runs[0], runs[-1][0]
-    _rope_write[(triton.cdiv(length, ROWS), batch * heads)](
-        q, turned, k, v, table.contiguous(), *slots,
-        *q.stride()[:3], *turned.stride()[:3], *k.stride()[:3], *v.stride()[:3],
-        *slots[0].stride()[:2], *slots[1].stride()[:2],
-        heads, length, skip, frames * tokens, first * tokens, second * tokens,
-        HAS_Q=q.shape[2] > 0, TURN_KEYS=turn_keys,
-        ROWS=ROWS, HEAD_DIM=head_dim, WIDTH=triton.next_power_of_2(head_dim), num_warps=WARPS, enable_fp_fusion=True,
-    )  # fmt: skip
+    launch = _rope_write[(triton.cdiv(length, ROWS), batch * heads)]
+    # Triton launches on the current device, whichever that is
+    with torch.cuda.device_of(k):
+        launch(
+            q, turned, k, v, table.contiguous(), *slots,
+            *q.stride()[:3], *turned.stride()[:3], *k.stride()[:3], *v.stride()[:3],
+            *slots[0].stride()[:2], *slots[1].stride()[:2],
+            heads, length, skip, frames * tokens, first * tokens, second * tokens,
+            HAS_Q=q.shape[2] > 0, TURN_KEYS=turn_keys,
+            ROWS=ROWS, HEAD_DIM=head_dim, WIDTH=triton.next_power_of_2(head_dim), num_warps=WARPS,
+            enable_fp_fusion=True,
+        )  # fmt: skip
     return turned
 
 

@@ -144,15 +144,17 @@ def topk_attention(
     tiling = tiling or tilings(q.dtype)[0]
     width = max(triton.next_power_of_2(head_dim), SMALLEST_DOT)
     grid = (triton.cdiv(length, tiling.queries), batch * heads)
-    _topk_attention[grid](
-        q, keys, values, chosen, out, done, total,
-        *q.stride()[:3], *keys.stride()[:2], *values.stride()[:2], *chosen.stride()[:2],
-        *out.stride()[:3], *done.stride()[:3], *total.stride()[:2],
-        heads, length, tokens, chosen.shape[-1], memory, (frames - memory) * tokens, LOG2_E / head_dim**0.5,
-        QUERIES=tiling.queries, KEYS=tiling.keys, HEAD_DIM=head_dim, WIDTH=width, GOES_ON=partial is not None,
-        PRECISION=precision_of(q.dtype), LOG2_E=LOG2_E,
-        num_warps=tiling.warps, num_stages=tiling.stages, enable_fp_fusion=True,
-    )  # fmt: skip
+    # Triton launches on the current device, whichever that is
+    with torch.cuda.device_of(q):
+        _topk_attention[grid](
+            q, keys, values, chosen, out, done, total,
+            *q.stride()[:3], *keys.stride()[:2], *values.stride()[:2], *chosen.stride()[:2],
+            *out.stride()[:3], *done.stride()[:3], *total.stride()[:2],
+            heads, length, tokens, chosen.shape[-1], memory, (frames - memory) * tokens, LOG2_E / head_dim**0.5,
+            QUERIES=tiling.queries, KEYS=tiling.keys, HEAD_DIM=head_dim, WIDTH=width, GOES_ON=partial is not None,
+            PRECISION=precision_of(q.dtype), LOG2_E=LOG2_E,
+            num_warps=tiling.warps, num_stages=tiling.stages, enable_fp_fusion=True,
+        )  # fmt: skip
     return out
 
 

@@ -30,6 +30,7 @@ from memflow_core.model import sdpa
 ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
 TRITON = find_spec("triton") is not None
+FAULTS = ("keys not turned", "one frame beside its slot", "a slot too many", "wrong without queries")
 IN_COMFYUI = ("decode", "disk")
 
 
@@ -90,19 +91,23 @@ def test_a_backend_that_cannot_run_is_left_out(bench, monkeypatch):
     assert attention_errors(bench)["left_out"] == {"dense absent": "RuntimeError: no kernel image is available"}
 
 
-@pytest.mark.parametrize("fault", ["keys not turned", "one frame beside its slot", "a slot too many"] if TRITON else [])
+@pytest.mark.parametrize("fault", FAULTS if TRITON else ())
 def test_a_kernel_that_writes_wrong_is_found(fault, bench, monkeypatch):
     """Here the kernel runs in Triton's interpreter."""
     assert write_error(bench) < 1e-5
     right = TritonRopeWrite.__call__
 
     def wrong(self, q, k, v, table, slots, runs, **how):
+        if fault == "keys not turned":
+            how["turn_keys"] = False
         if fault == "one frame beside its slot":
-            runs = [runs[0], (runs[1][0] + 1, *runs[1][1:])]
+            runs = [*runs[:-1], (runs[-1][0] + 1, *runs[-1][1:])]
         if fault == "a slot too many":
             for x in slots:
                 x[:, :, runs[0][0] - 1] = 0
-        return right(self, q, k, v, table, slots, runs, turn_keys=fault != "keys not turned", **how)
+        if fault == "wrong without queries" and not q.shape[2]:
+            how["turn_keys"] = False
+        return right(self, q, k, v, table, slots, runs, **how)
 
     monkeypatch.setattr(TritonRopeWrite, "__call__", wrong)
     error = write_error(bench)

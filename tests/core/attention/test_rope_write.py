@@ -122,6 +122,14 @@ def test_more_runs_than_two_are_refused(runs):
         TritonRopeWrite()(q, k, v, table, tuple(slots[:, 1]), runs)
 
 
+@pytest.mark.parametrize(("runs", "skip", "rows"), [([(0, 0, 2)], 0, 30), ([(0, 0, 3)], 15, 60)] if HAS_TRITON else [])
+def test_rows_that_are_left_over_are_refused(runs, skip, rows):
+    """Else they would be written beside the run."""
+    q, k, v, table, slots = drawn(9, 3, torch.float32)
+    with pytest.raises(ValueError, match=rf"take {rows} rows, but there are 45"):
+        TritonRopeWrite()(q, k, v, table, tuple(slots[:, 1]), runs, skip=skip)
+
+
 @pytest.mark.parametrize("wrong", [0, 1] if HAS_TRITON else [])
 def test_slots_that_do_not_lie_side_by_side_are_refused(wrong):
     q, k, v, table, slots = drawn(9, 3, torch.float32)
@@ -145,13 +153,22 @@ STREAMS = {
 def test_a_stream_is_the_same_with_it(settings, make_stream, play, prompt):
     """Over a full window, a recache and a full bank."""
     made = {}
-    for way in (None, TritonRopeWrite()):
+    calls = []
+
+    class Counted(TritonRopeWrite):
+        def __call__(self, q, *given, **how):
+            calls.append(q.shape[2])
+            return super().__call__(q, *given, **how)
+
+    for way in (None, Counted()):
         stream = make_stream(steps=(1000,), bank_frames=2, **settings)
         stream.attention.rope_write = way
         latents = [chunk.latents for chunk in play(stream, 7, {0: (prompt(0),), 4: (prompt(1),)})]
         made[way is None] = torch.stack(latents), stream.cache.mean_k
     for ours, expected in zip(made[False], made[True], strict=True):
         assert torch.allclose(ours, expected, atol=1e-4)
+    # two passes of a chunk, of which the second asks for nothing in its last layer
+    assert len(calls) >= 7 * 2 * stream.backbone.layers and calls.count(0) >= 7
 
 
 def test_where_gradients_are_recorded_the_steps_stay_apart(make_stream):
@@ -176,6 +193,9 @@ def test_where_gradients_are_recorded_the_steps_stay_apart(make_stream):
 # -- the choice -------------------------------------------------------------------------------------------------------
 
 
+SETTINGS = MemoryConfig(), SamplingConfig(), LatentShape(4, 6), torch.device("cuda")
+
+
 @pytest.fixture
 def chosen(backbone, monkeypatch):
     """chosen(ms, kernel, memory): what a stream on a GPU takes, where plain and kernel are said to take so long.
@@ -198,8 +218,7 @@ def chosen(backbone, monkeypatch):
         )
         monkeypatch.setattr(rope_write, "_trial", lambda size, dtype, _, keys: trial(size, dtype, DEVICE, keys))
         rope_write._fastest.cache_clear()
-        size, gpu = LatentShape(4, 6), torch.device("cuda")
-        return rope_writer(backbone, memory or MemoryConfig(), SamplingConfig(), size, gpu, turn_keys=True)
+        return rope_writer(backbone, memory or SETTINGS[0], *SETTINGS[1:], turn_keys=True)
 
     yield choose
     rope_write._fastest.cache_clear()
@@ -221,11 +240,34 @@ def test_a_kernel_that_is_wrong_is_not_taken(chosen, backbone):
     def goes_straight_on(q, k, v, table, slots, runs, **how):
         return naive_rope_write(q, k, v, table, slots, runs[:1], **how)
 
-    def fails(*given, **how):
+    def asks_for_all(q, k, v, table, slots, runs, **how):
+        return naive_rope_write(q, k, v, table, slots, runs, **{**how, "skip": 0})
+
+    def fails(*_, **__):
         raise RuntimeError("no kernel image is available")
 
-    for wrong in (writes_nothing, goes_straight_on, fails):
+    for wrong in (writes_nothing, goes_straight_on, asks_for_all, fails):
         assert chosen({"plain": 2.0, "fused": 1.0}, wrong) is None, wrong
+
+
+def test_a_broken_triton_or_a_full_card_costs_no_story(chosen, backbone, monkeypatch):
+    backbone.dense = "fastest"
+    quick = {"plain": 2.0, "fused": 1.0}
+    assert chosen(quick) is naive_rope_write
+
+    def broken():
+        raise ImportError("DLL load failed while importing libtriton")
+
+    monkeypatch.setattr(rope_write, "TritonRopeWrite", broken)
+    rope_write._fastest.cache_clear()
+    assert rope_writer(backbone, *SETTINGS, turn_keys=True) is None
+
+    def full(*_):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(rope_write, "_trial", full)
+    rope_write._fastest.cache_clear()
+    assert rope_writer(backbone, *SETTINGS, turn_keys=True) is None
 
 
 def test_where_it_is_not_even_tried(chosen, backbone):
@@ -234,6 +276,8 @@ def test_where_it_is_not_even_tried(chosen, backbone):
     assert chosen(quick) is None
     backbone.dense = "fastest"
     assert chosen(quick, memory=MemoryConfig(cache="fp8")) is None
+    backbone.dtype = torch.float64
+    assert chosen(quick) is None
 
 
 def test_on_a_cpu_streams_rotate_and_write_in_steps(backbone, make_stream):
