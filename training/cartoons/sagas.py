@@ -14,8 +14,8 @@ from .sampling import Outline, draw_segments, sample_story
 from .story import CartoonStory
 from .world import KINDS, SCENES, Identity
 
-SAGAS = ("trio", "named", "placed", "walk", "acts")
-_SHARES = (0.2, 0.12, 0.1, 0.08, 0.1)  # of each; the rest are plainer stories
+SAGAS = ("trio", "named", "placed", "walk", "acts", "meet")
+_SHARES = (0.24, 0.14, 0.06, 0.06, 0.08, 0.16)  # of each; the rest are plainer stories
 _IN_PLACE = ("stands", "waves", "jumps")
 _PATROLS = ("across", "right", "left")
 
@@ -31,6 +31,7 @@ def sample_saga(
           placed  two characters of a kind, told apart by the scene, which return
           walk    somebody walks for ten chunks and more, and comes back later
           acts    somebody does one thing after another in one place, and comes back later
+          meet    two or three characters, each shown alone; then two of them meet, again and again
     looks  that characters may have.
 
     Raises ValueError for another plan.
@@ -104,7 +105,19 @@ def _acts(rng: np.random.Generator, scenes: list[str], kinds: list[str]) -> tupl
     return outline, _lengths(rng, outline, 3, 5)
 
 
-_DRAWN = {"trio": _trio, "named": _named, "placed": _placed, "walk": _walk, "acts": _acts}
+def _meet(rng: np.random.Generator, scenes: list[str], kinds: list[str]) -> tuple[Outline, list[int]]:
+    count = int(rng.integers(2, 4))
+    outline: Outline = [(scenes[i], (kinds[i],), None) for i in range(count)]
+    for _ in range(rng.integers(2, 4)):
+        one, other = rng.permutation(count)[:2]
+        outline.append((scenes[rng.integers(len(scenes))], (kinds[one], kinds[other]), None))
+        if rng.random() < 0.5:
+            outline.append((scenes[rng.integers(len(scenes))], (kinds[one],), None))
+    _add_empty(rng, outline, scenes, 1)
+    return outline, _lengths(rng, outline, 3, 5)
+
+
+_DRAWN = {"trio": _trio, "named": _named, "placed": _placed, "walk": _walk, "acts": _acts, "meet": _meet}
 
 
 def _add_empty(rng: np.random.Generator, outline: Outline, scenes: list[str], most: int) -> None:
