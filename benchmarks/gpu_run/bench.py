@@ -10,7 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from memflow_core.attention import ReadShape, TritonRopeWrite, attention_backends, fastest_attention, runs_triton
+from memflow_core.attention import ReadShape, attention_backends, fastest_attention, fused_rope_write, runs_triton
 from memflow_core.config import LatentShape, MemoryConfig, SamplingConfig
 from memflow_core.model import AttentionBackend, sdpa
 
@@ -114,7 +114,7 @@ class Bench:
         stream = make_stream(
             self.weights, memory or MemoryConfig(), attention=attention, compiled=compiled, shape=shape
         )
-        stream.attention.rope_write = TritonRopeWrite() if fused_write else None
+        stream.attention.rope_write = fused_rope_write if fused_write else None
         stream.set_prompt(self.weights.prompts[0])
         return stream
 

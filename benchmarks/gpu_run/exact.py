@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memflow_core.attention import TritonRopeWrite, memory_readers, naive_rope_write, take_frames
-from memflow_core.model import Rope, sdpa
+from memflow_core.attention import fused_rope_write, memory_readers, naive_rope_write, rope_write_trial, take_frames
+from memflow_core.model import sdpa
 
 from .bench import Bench, relative_error
 from .record import MissError, sentence_of
@@ -105,39 +105,14 @@ def _ways(bench: Bench, drawn: tuple[Tensor, Tensor, Tensor, Tensor]) -> dict[st
 
 
 def write_error(bench: Bench, _: int = 0) -> float:
-    """Relative error of a chunk's rotated queries, keys and values, in every form of the kernel, the worst.
-
-    Where the ring goes round, without queries and the first frame, and keys as they are; what lies around stays NaN.
-    """
+    """Relative error of a chunk's rotated queries and of all slots, keys turned and as they are: the worst."""
     read = bench.read
-    frames = read.queries // read.tokens
-    generator = torch.Generator(bench.device).manual_seed(0)
-    size = 3, read.batch, read.queries, read.heads, read.head_dim
-    q, k, v = torch.randn(size, generator=generator, device=bench.device).to(bench.dtype).transpose(2, 3)
-    rope = Rope(read.head_dim, 1, read.tokens, bench.device)
-    table = rope.at(torch.arange(frames, device=bench.device) + 100).over_rows().table
-    empty = q.new_full((2, read.batch, read.heads, frames + 2, read.tokens, read.head_dim), torch.nan)
-    round_the_ring = {"runs": [(frames + 1, 0, 1), (0, 1, frames - 1)]}
-    forms: list[tuple[Tensor, dict[str, Any]]] = [
-        (q, round_the_ring),
-        (q, {**round_the_ring, "turn_keys": False}),
-        (q[:, :, :0], {"runs": [(1, 0, frames - 1)], "skip": read.tokens}),
-    ]
-    return max((_of_form(asked, k, v, table, empty, how) for asked, how in forms), key=_nan_last)
-
-
-def _of_form(q: Tensor, k: Tensor, v: Tensor, table: Tensor, empty: Tensor, how: dict[str, Any]) -> float:
-    made = []
-    for write in (TritonRopeWrite(), naive_rope_write):
-        slots = empty.clone()
-        turned = write(q.clone(), k.clone(), v, table, (slots[0], slots[1]), **how)
-        made.append((turned, slots))
-    (ours_q, ours), (q_truth, truth) = made
-    if not torch.equal(ours.isnan(), truth.isnan()):
-        return float("nan")
-    written = ~truth.isnan()
-    of_q = relative_error(ours_q, q_truth) if q.numel() else 0.0
-    return max(of_q, relative_error(ours[written], truth[written]))
+    size = read.batch, read.heads, read.queries // read.tokens, 1, read.tokens, read.head_dim
+    errors = []
+    for turn_keys in (True, False):
+        written = rope_write_trial(size, bench.dtype, bench.device, turn_keys)
+        errors.append(relative_error(written(fused_rope_write), written(naive_rope_write)))
+    return max(errors, key=_nan_last)
 
 
 def _truth(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

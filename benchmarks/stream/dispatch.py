@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from memflow_core.attention import AttentionShareMeter
+from memflow_core.attention import AttentionShareMeter, Destination
 from memflow_core.config import LatentShape, MemoryConfig, ModelConfig, SamplingConfig
 from memflow_core.model import Backbone, WanModel
 from memflow_core.stream import Stream
@@ -85,13 +85,9 @@ class _OneKernel(nn.Module):
         return x.clone()
 
 
-class _OneWrite:
-    """RoPE and cache write as one kernel, and nothing of what it does."""
-
-    most_runs = 2
-
-    def __call__(self, q: Tensor, *_: object, **__: object) -> Tensor:
-        return q.clone()
+def _one_write(q: Tensor, k: Tensor, v: Tensor, to: Destination) -> Tensor:  # noqa: ARG001
+    """One kernel, as RoPE and cache write are where there is Triton, and nothing of what it does."""
+    return q.clone()
 
 
 class _NoProduct(nn.Linear):
@@ -130,7 +126,7 @@ def dispatched(size: Size, memory: MemoryConfig, *, fused: bool = False) -> Disp
 @torch.no_grad()
 def _counted(size: Size, memory: MemoryConfig, fused: bool) -> _Counting:
     stream = _stream(size, memory, META)
-    stream.attention.rope_write = _OneWrite() if fused else None
+    stream.attention.rope_write = _one_write if fused else None
     counting = _Counting()
     for _ in range(FILLED):
         counting = _Counting()

@@ -12,7 +12,7 @@ from .backends import (
     runs_triton,
 )
 from .memory_attention import AttentionPass, MemoryAttention
-from .rope_write import RopeWrite, TritonRopeWrite, naive_rope_write, rope_writer
+from .rope_write import Destination, RopeWrite, fused_rope_write, naive_rope_write, rope_write_trial, rope_writer
 from .share import BANK, SINK, UNREAD, WINDOW, AttentionShareMeter
 from .sparse import GatherAttention, SparseAttention, TritonAttention
 from .topk_naive import take_frames, topk_attention
@@ -24,13 +24,13 @@ __all__ = [
     "WINDOW",
     "AttentionPass",
     "AttentionShareMeter",
+    "Destination",
     "GatherAttention",
     "MemoryAttention",
     "ReadShape",
     "RopeWrite",
     "SparseAttention",
     "TritonAttention",
-    "TritonRopeWrite",
     "Variants",
     "activate",
     "attention_backends",
@@ -38,9 +38,11 @@ __all__ = [
     "dense_attention",
     "failures",
     "fastest_attention",
+    "fused_rope_write",
     "memory_reader",
     "memory_readers",
     "naive_rope_write",
+    "rope_write_trial",
     "rope_writer",
     "runs_triton",
     "take_frames",

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..memory import FrameSpan, KVCache, LayerHook, Stretch, frames_of_slots
 from ..model import AttentionBackend, Rope, Rotation
 from .activation import activate
-from .rope_write import RopeWrite
+from .rope_write import MOST_RUNS, Destination, RopeWrite
 from .share import BANK, SINK, UNREAD, WINDOW
 from .sparse import GatherAttention, SparseAttention
 
@@ -122,9 +122,8 @@ class AttentionPass:
         self._draft = draft
         self._rotation = attention.rotation(self._positions())
         self._runs = self.cache.layout.runs(span.stored.start, len(span.stored))
-        fused = attention.rope_write
-        fits = fused is not None and len(self._runs) <= fused.most_runs and not self.cache.in_fp8
-        self._fused = fused if fits and not torch.is_grad_enabled() else None
+        fits = len(self._runs) <= MOST_RUNS and not self.cache.in_fp8 and not torch.is_grad_enabled()
+        self._fused = attention.rope_write if fits else None
         self._with_bank, self._border, self._end = self._bounds()
         self._kinds_of: dict[int, Tensor] = {}
         self._places: Sequence[Tensor] | None = None
@@ -155,8 +154,10 @@ class AttentionPass:
         """`store`, and queries, or none, rotated, as q; q may be overwritten where positions are absolute."""
         skip = self.span.query_only * self.cache.tokens
         if self._fused is not None:
-            table, slots, turn_keys = self._rotation.table, self.cache.slots(layer), not self._relative
-            rotated_q = self._fused(q, k, v, table, slots, self._runs, skip=skip, turn_keys=turn_keys)
+            to = Destination(
+                self._rotation.table, *self.cache.slots(layer), self._runs, skip, turn_keys=not self._relative
+            )
+            rotated_q = self._fused(q, k, v, to)
             if not self._draft:
                 self.cache.mean_keys(layer, self._runs)
             return rotated_q

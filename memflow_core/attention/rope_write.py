@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
-from importlib.util import find_spec
-from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -22,92 +21,63 @@ from .backends import fastest_of, runs_triton
 
 logger = logging.getLogger(__name__)
 
+MOST_RUNS = 2  # contiguous runs of slots that the fused kernel writes to at once
+UNWRITTEN = 3.0
 TRIED_HEADS = 8  # of a layer: what a trial takes beside the model stays small
 
 
-class RopeWrite(Protocol):
-    """Rotate queries and keys of one layer, and write keys and values into their cache slots.
+@dataclass(frozen=True)
+class Destination:
+    """Where the keys and values of a chunk go in one layer, and how its queries and keys are rotated.
 
-    most_runs  contiguous runs of slots that it can write to at once.
+    table      float32 [L, head_dim / 2, 2]: `Rotation.table`, over rows.
+    keys       slots of the layer in the cache, [B, heads, slots, tokens, head_dim].
+    values     as keys.
+    runs       where frames go that are written, by slot, first frame and length: `SlotLayout.runs`. In their order they
+               take all rows but those that are skipped, and no slot twice.
+    skip       how many of the first rows are not written.
+    turn_keys  keys are written after RoPE, else as they are.
     """
 
-    most_runs: int
+    table: Tensor
+    keys: Tensor
+    values: Tensor
+    runs: Sequence[tuple[int, int, int]]
+    skip: int = 0
+    turn_keys: bool = True
 
-    def __call__(
-        self,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        table: Tensor,
-        slots: tuple[Tensor, Tensor],
-        runs: Sequence[tuple[int, int, int]],
-        *,
-        skip: int = 0,
-        turn_keys: bool = True,
-    ) -> Tensor:
-        """Write one layer.
-
-        q          [B, heads, L, head_dim] before RoPE, or no rows of them; may be overwritten where keys are turned.
-        k, v       [B, heads, L, head_dim], k before RoPE; k may be overwritten.
-        table      float32 [L, head_dim / 2, 2]: `Rotation.table`, over rows.
-        slots      the layer's keys and values in the cache, [B, heads, slots, tokens, head_dim] each.
-        runs       where frames go that are written, by slot, first frame and length: `SlotLayout.runs`. In their order
-                   they take all rows but those that are skipped, and no slot twice.
-        skip       how many of the first rows are not written.
-        turn_keys  keys are written after RoPE, else as they are.
-
-        Returns q rotated, as q.
-        """
-        ...
+    @property
+    def tokens(self) -> int:
+        """Tokens of a latent frame."""
+        return self.keys.shape[3]
 
 
-def naive_rope_write(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    table: Tensor,
-    slots: tuple[Tensor, Tensor],
-    runs: Sequence[tuple[int, int, int]],
-    *,
-    skip: int = 0,
-    turn_keys: bool = True,
-) -> Tensor:
+RopeWrite = Callable[[Tensor, Tensor, Tensor, Destination], Tensor]
+"""Called with q, k, v of a layer before RoPE, [B, heads, L, head_dim] each, or no rows of q: writes keys and values,
+and returns q rotated, as q. It may overwrite k, and q where keys are turned."""
+
+
+def naive_rope_write(q: Tensor, k: Tensor, v: Tensor, to: Destination) -> Tensor:
     """Define what a `RopeWrite` does: the kernels of torch that a stream runs one after the other."""
-    rotation, tokens = Rotation(table), slots[0].shape[3]
-    rotated_q = q if not q.shape[2] else rotation.turn_(q).to(q.dtype) if turn_keys else rotation.apply(q)
+    rotation = Rotation(to.table)
+    rotated_q = q if not q.shape[2] else rotation.turn_(q).to(q.dtype) if to.turn_keys else rotation.apply(q)
     # float32 is rounded as it is written
-    turned = rotation.turn_(k) if turn_keys else k
-    for slot, frame, length in runs:
-        rows = slice(skip + frame * tokens, skip + (frame + length) * tokens)
-        for to, new in zip(slots, (turned, v), strict=True):
-            to[:, :, slot : slot + length] = new[:, :, rows].unflatten(2, (length, tokens))
+    turned = rotation.turn_(k) if to.turn_keys else k
+    for slot, frame, length in to.runs:
+        rows = slice(to.skip + frame * to.tokens, to.skip + (frame + length) * to.tokens)
+        for slots, new in ((to.keys, turned), (to.values, v)):
+            slots[:, :, slot : slot + length] = new[:, :, rows].unflatten(2, (length, to.tokens))
     return rotated_q
 
 
-class TritonRopeWrite:
-    """One Triton kernel, for a GPU or Triton's interpreter. Raises ValueError where Triton is not installed."""
+def fused_rope_write(q: Tensor, k: Tensor, v: Tensor, to: Destination) -> Tensor:
+    """The same by one Triton kernel, on a GPU or in Triton's interpreter; at most MOST_RUNS runs.
 
-    def __init__(self) -> None:
-        if find_spec("triton") is None:
-            raise ValueError("the fused RoPE and cache write needs the package triton: install it.")
-        from .rope_write_triton import MOST_RUNS, rope_write
+    Triton is imported as it is called: an installation that is broken only loses the trial.
+    """
+    from .rope_write_triton import rope_write
 
-        self.most_runs = MOST_RUNS
-        self._kernel = rope_write
-
-    def __call__(
-        self,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        table: Tensor,
-        slots: tuple[Tensor, Tensor],
-        runs: Sequence[tuple[int, int, int]],
-        *,
-        skip: int = 0,
-        turn_keys: bool = True,
-    ) -> Tensor:
-        return self._kernel(q, k, v, table, slots, runs, skip=skip, turn_keys=turn_keys)
+    return rope_write(q, k, v, to)
 
 
 def rope_writer(
@@ -129,7 +99,7 @@ def rope_writer(
         return None
     heads, tokens = min(backbone.share.count, TRIED_HEADS), (shape.rows // 2, shape.columns // 2)
     size = shape.batch, heads, sampling.chunk_frames, *tokens, backbone.head_dim
-    return TritonRopeWrite() if _fastest(device, backbone.dtype, size, turn_keys) == "fused" else None
+    return fused_rope_write if _fastest(device, backbone.dtype, size, turn_keys) == "fused" else None
 
 
 @cache
@@ -138,10 +108,9 @@ def _fastest(device: torch.device, dtype: torch.dtype, size: tuple[int, ...], tu
     batch, heads, frames, rows, columns, head_dim = size
 
     def at(count: int) -> tuple[Variants, Tensor]:
-        written = _trial((batch, heads, count, rows, columns, head_dim), dtype, device, turn_keys)
-        return {"plain": partial(written, naive_rope_write), "fused": partial(written, _fused)}, written(
-            naive_rope_write
-        )
+        written = rope_write_trial((batch, heads, count, rows, columns, head_dim), dtype, device, turn_keys)
+        ways = {"plain": partial(written, naive_rope_write), "fused": partial(written, fused_rope_write)}
+        return ways, written(naive_rope_write)
 
     keys = "turned" if turn_keys else "as they are"
     what = (
@@ -155,19 +124,16 @@ def _fastest(device: torch.device, dtype: torch.dtype, size: tuple[int, ...], tu
         return "plain"
 
 
-def _fused(*given: Any, **how: Any) -> Tensor:
-    """The kernel, imported as it is called: an installation of Triton that is broken only loses the trial."""
-    return TritonRopeWrite()(*given, **how)
-
-
-def _trial(
+def rope_write_trial(
     size: tuple[int, ...], dtype: torch.dtype, device: torch.device, turn_keys: bool
-) -> Callable[[Callable[..., Tensor]], Tensor]:
+) -> Callable[[RopeWrite], Tensor]:
     """Random queries, keys and values in a stream's layout, to be written as its passes write them.
+
+    size  batch, heads, frames, rows, columns, head_dim.
 
     Returns a function of a way to write, which gives rotated queries and, behind them, all slots, [B, heads, rows,
     head_dim]: of a layer where the ring goes round, and of one that is written without queries and, of several frames,
-    without the first.
+    without the first. Slots that are not written hold UNWRITTEN.
     """
     batch, heads, frames, rows, columns, head_dim = size
     tokens = rows * columns
@@ -175,20 +141,20 @@ def _trial(
     draw = partial(torch.randn, generator=generator, device=device, dtype=dtype)
     drawn = draw(3, batch, frames * tokens, heads, head_dim).transpose(2, 3)
     table = Rope(head_dim, rows, columns, device).at(torch.arange(frames, device=device) + 7).over_rows().table
-    slots = frames + 1
+    slots, last = frames + 1, max(1, frames - 1)
     # keys and values of two layers
-    whole = drawn.new_zeros(2, 2, batch, heads, slots, tokens, head_dim)
-    last = max(1, frames - 1)
+    whole = drawn.new_empty(2, 2, batch, heads, slots, tokens, head_dim)
     skip = (frames - last) * tokens
     runs = [(slots - last, 0, last), (0, last, frames - last)][: 2 if skip else 1]
+    asked = Destination(table, whole[0, 0], whole[0, 1], runs, turn_keys=turn_keys)
+    stored = Destination(table, whole[1, 0], whole[1, 1], [(1, 0, last)], skip, turn_keys)
 
-    def written(write: Callable[..., Tensor]) -> Tensor:
+    def written(write: RopeWrite) -> Tensor:
         # what an earlier way wrote must not stand for what this one does not write
-        whole.zero_()
-        q, k, v = drawn[0].clone(), drawn[1].clone(), drawn[2]
-        turned = write(q, k, v, table, tuple(whole[0]), runs, turn_keys=turn_keys)
-        k = drawn[1].clone()
-        write(q[:, :, :0], k, v, table, tuple(whole[1]), [(1, 0, last)], skip=skip, turn_keys=turn_keys)
+        whole.fill_(UNWRITTEN)
+        q, k, v = drawn[0].clone(), drawn[1], drawn[2]
+        turned = write(q, k.clone(), v, asked)
+        write(q[:, :, :0], k.clone(), v, stored)
         return torch.cat((turned, *whole.flatten(4, 5).flatten(0, 1)), dim=2)
 
     return written

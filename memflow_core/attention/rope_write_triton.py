@@ -12,15 +12,15 @@ Numbers of rows and slots are run-time arguments: a stream compiles nothing anew
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from .rope_write import MOST_RUNS, Destination
+from .strides import check_frames, rowwise
+
 ROWS, WARPS = 32, 4
-MOST_RUNS = 2
 
 
 @triton.jit
@@ -65,41 +65,25 @@ def _rope_write(q_at, turned_at, k_at, v_at, table_at, keys_at, values_at,
     tl.store(values_at + batch * values_batch + head * values_head + to, v.to(values_at.dtype.element_ty), mask=stored)
 
 
-def rope_write(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    table: Tensor,
-    slots: tuple[Tensor, Tensor],
-    runs: Sequence[tuple[int, int, int]],
-    *,
-    skip: int = 0,
-    turn_keys: bool = True,
-) -> Tensor:
-    """Rotate queries and keys, and write keys and values into their slots, as `rope_write.RopeWrite` says.
+def rope_write(q: Tensor, k: Tensor, v: Tensor, to: Destination) -> Tensor:
+    """Rotate queries and keys, and write keys and values into their slots: a `RopeWrite`.
 
-    table  in one piece.
-    slots  views whose slots lie side by side, each [tokens, head_dim] in one piece with the next.
-    runs   one or two.
+    to  its table in one piece, its slots side by side, and MOST_RUNS runs at most.
 
-    Raises ValueError for more runs, for runs that do not take all rows, and for slots that lie otherwise.
+    Raises ValueError for other slots, for more runs, and for runs that do not take all rows.
     """
+    runs, skip, tokens = to.runs, to.skip, to.tokens
     if not 0 < len(runs) <= MOST_RUNS:
         raise ValueError(f"keys are written into {len(runs)} runs of slots at once, but it must be 1 or {MOST_RUNS}.")
-    tokens, head_dim = slots[0].shape[3:]
     rows = skip + sum(frames for *_, frames in runs) * tokens
     if rows != k.shape[2]:
         raise ValueError(f"the runs and {skip} rows before them take {rows} rows, but there are {k.shape[2]}.")
-    for x in slots:
-        if x.stride()[2:] != (tokens * head_dim, head_dim, 1):
-            raise ValueError(
-                f"slots have strides {list(x.stride())}, but must lie side by side, each {tokens} x {head_dim} in one "
-                "piece: pass a view of the cache."
-            )
-    q, k, v = _rowwise(q), _rowwise(k), _rowwise(v)
+    for name, x in (("slots of keys", to.keys), ("slots of values", to.values)):
+        check_frames(name, x)
+    q, k, v = rowwise(q), rowwise(k), rowwise(v)
     # queries are overwritten, unless retrieval asks with them as they were
-    turned = q if turn_keys else torch.empty_like(q)
-    batch, heads, length = k.shape[:3]
+    turned = q if to.turn_keys else torch.empty_like(q)
+    batch, heads, length, head_dim = k.shape
     if not k.numel():
         return turned
     (first, _, frames), second = runs[0], runs[-1][0]
@@ -107,16 +91,12 @@ def rope_write(
     # Triton launches on the current device, whichever that is
     with torch.cuda.device_of(k):
         launch(
-            q, turned, k, v, table.contiguous(), *slots,
+            q, turned, k, v, to.table.contiguous(), to.keys, to.values,
             *q.stride()[:3], *turned.stride()[:3], *k.stride()[:3], *v.stride()[:3],
-            *slots[0].stride()[:2], *slots[1].stride()[:2],
+            *to.keys.stride()[:2], *to.values.stride()[:2],
             heads, length, skip, frames * tokens, first * tokens, second * tokens,
-            HAS_Q=q.shape[2] > 0, TURN_KEYS=turn_keys,
+            HAS_Q=q.shape[2] > 0, TURN_KEYS=to.turn_keys,
             ROWS=ROWS, HEAD_DIM=head_dim, WIDTH=triton.next_power_of_2(head_dim), num_warps=WARPS,
             enable_fp_fusion=True,
         )  # fmt: skip
     return turned
-
-
-def _rowwise(x: Tensor) -> Tensor:
-    return x if x.stride(-1) == 1 else x.contiguous()

@@ -25,7 +25,6 @@ class AttentionShareMeter:
     def __init__(self, queries: int = SAMPLED_QUERIES):
         self.queries = queries
         self._seen: list[tuple[Tensor, Tensor]] = []
-        self._nothing: Tensor | None = None
 
     def __call__(self, layer: int, q: Tensor, keys: Tensor, kinds: Tensor) -> None:  # noqa: ARG002
         """Measure one layer.
@@ -35,14 +34,10 @@ class AttentionShareMeter:
         kinds  [frames] or [B, heads, frames] int64: SINK, BANK, WINDOW, or where it has heads, UNREAD where SMA leaves
                a frame out.
         """
-        sampled = q[:, :, :: max(1, q.shape[2] // self.queries)].flatten(0, 1)
-        # scaled inside the product, and made float32 inside the softmax: of so many keys each pass counts
-        scale = q.shape[-1] ** -0.5
-        if self._nothing is None:
-            # a zero, since Apple's kernel adds what beta leaves out
-            self._nothing = q.new_zeros(())
-        logits = torch.baddbmm(self._nothing, sampled, keys.flatten(0, 1).mT, beta=0, alpha=scale)
-        by_frame = logits.view(*q.shape[:2], sampled.shape[1], kinds.shape[-1], keys.shape[2] // kinds.shape[-1])
+        # scaled while they are few, and made float32 inside the softmax: of so many keys each pass counts
+        sampled = q[:, :, :: max(1, q.shape[2] // self.queries)] * q.shape[-1] ** -0.5
+        logits = sampled @ keys.mT
+        by_frame = logits.unflatten(-1, (kinds.shape[-1], -1))
         if kinds.ndim > 1:
             by_frame.masked_fill_((kinds == UNREAD)[:, :, None, :, None], -torch.inf)
         shares = logits.softmax(dim=-1, dtype=torch.float32)

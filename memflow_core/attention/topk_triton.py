@@ -20,6 +20,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from .strides import check_frames, rowwise
+
 LOG2_E = 1.4426950408889634
 SMALLEST_DOT = 16  # tensor cores take no side below
 
@@ -135,12 +137,12 @@ def topk_attention(
     Returns [B, heads, L, head_dim], in memory [B, L, heads, head_dim], so that merging the heads copies nothing.
     """
     for name, x in (("keys", keys), ("values", values)):
-        _check_run(name, x)
+        check_frames(name, x)
     batch, heads, length, head_dim = q.shape
     frames, tokens = keys.shape[2:4]
-    q, chosen = _rowwise(q), _rowwise(chosen)
+    q, chosen = rowwise(q), rowwise(chosen)
     out = q.new_empty(batch, length, heads, head_dim).transpose(1, 2)
-    done, total = (q, q) if partial is None else (_rowwise(partial[0]), _rowwise(partial[1]))
+    done, total = (q, q) if partial is None else (rowwise(partial[0]), rowwise(partial[1]))
     tiling = tiling or tilings(q.dtype)[0]
     width = max(triton.next_power_of_2(head_dim), SMALLEST_DOT)
     grid = (triton.cdiv(length, tiling.queries), batch * heads)
@@ -161,16 +163,3 @@ def topk_attention(
 def precision_of(dtype: torch.dtype) -> str:
     """How the kernel multiplies: half precision needs no rounding first, and AMD's compiler knows no tf32."""
     return "tf32x3" if dtype == torch.float32 and torch.version.hip is None else "ieee"
-
-
-def _rowwise(x: Tensor) -> Tensor:
-    return x if x.stride(-1) == 1 else x.contiguous()
-
-
-def _check_run(name: str, x: Tensor) -> None:
-    tokens, head_dim = x.shape[3:]
-    if x.stride()[2:] != (tokens * head_dim, head_dim, 1):
-        raise ValueError(
-            f"{name} have strides {list(x.stride())}, but each frame's {tokens} x {head_dim} numbers must stand in "
-            f"one piece, and frames side by side: pass a view of the cache, or a contiguous copy."
-        )

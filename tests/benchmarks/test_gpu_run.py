@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from benchmarks.gpu_run import (
     sections,
     write_error,
 )
-from memflow_core.attention import TritonRopeWrite
+from memflow_core.attention import fused_rope_write
 from memflow_core.model import sdpa
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,21 +96,17 @@ def test_a_backend_that_cannot_run_is_left_out(bench, monkeypatch):
 def test_a_kernel_that_writes_wrong_is_found(fault, bench, monkeypatch):
     """Here the kernel runs in Triton's interpreter."""
     assert write_error(bench) < 1e-5
-    right = TritonRopeWrite.__call__
 
-    def wrong(self, q, k, v, table, slots, runs, **how):
-        if fault == "keys not turned":
-            how["turn_keys"] = False
+    def wrong(q, k, v, to):
+        if fault == "keys not turned" or (fault == "wrong without queries" and not q.shape[2]):
+            to = replace(to, turn_keys=False)
         if fault == "one frame beside its slot":
-            runs = [*runs[:-1], (runs[-1][0] + 1, *runs[-1][1:])]
+            to = replace(to, runs=[*to.runs[:-1], (to.runs[-1][0] + 1, *to.runs[-1][1:])])
         if fault == "a slot too many":
-            for x in slots:
-                x[:, :, runs[0][0] - 1] = 0
-        if fault == "wrong without queries" and not q.shape[2]:
-            how["turn_keys"] = False
-        return right(self, q, k, v, table, slots, runs, **how)
+            to.keys[:, :, to.runs[0][0] - 1] = 0
+        return fused_rope_write(q, k, v, to)
 
-    monkeypatch.setattr(TritonRopeWrite, "__call__", wrong)
+    monkeypatch.setattr("benchmarks.gpu_run.exact.fused_rope_write", wrong)
     error = write_error(bench)
     assert error != error or error > 0.1
 

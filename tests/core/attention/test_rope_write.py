@@ -5,13 +5,22 @@ The kernel runs on a GPU where there is one, else in Triton's interpreter, where
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
 from random import Random
 
 import pytest
 import torch
 
-from memflow_core.attention import TritonRopeWrite, backends, failures, naive_rope_write, rope_write, rope_writer
+from memflow_core.attention import (
+    Destination,
+    backends,
+    failures,
+    fused_rope_write,
+    naive_rope_write,
+    rope_write,
+    rope_writer,
+)
 from memflow_core.attention.autotune import Timings
 from memflow_core.config import LatentShape, MemoryConfig, SamplingConfig
 from memflow_core.memory import FrameSpan
@@ -47,7 +56,7 @@ def drawn(seed: int, frames: int, dtype: torch.dtype, head_dim: int = 64, rows: 
 def by(write, q, k, v, table, slots, runs, **how):
     """Rotated queries and slots of a way to write; nothing that was given is overwritten."""
     slots = slots.clone()
-    turned = write(q.clone(), k.clone(), v.clone(), table, (slots[0, 1], slots[1, 1]), runs, **how)
+    turned = write(q.clone(), k.clone(), v.clone(), Destination(table, *slots[:, 1], runs, **how))
     return turned, slots
 
 
@@ -88,7 +97,7 @@ def test_the_kernel_does_what_is_defined(seed, head_dim, where, turn_keys):
     dtype = DTYPES[seed % len(DTYPES)]
     q, k, v, table, slots = drawn(seed, frames, dtype, head_dim)
     how = {"runs": runs, "skip": skipped * slots.shape[5], "turn_keys": turn_keys}
-    ours, expected = (by(way, q, k, v, table, slots, **how) for way in (TritonRopeWrite(), naive_rope_write))
+    ours, expected = (by(way, q, k, v, table, slots, **how) for way in (fused_rope_write, naive_rope_write))
     assert_same(ours, expected, dtype)
 
 
@@ -98,7 +107,7 @@ def test_queries_that_are_kept_and_those_that_are_not(asks):
     q, k, v, table, slots = drawn(7, 3, torch.float32)
     q = q if asks else q[:, :, :0]
     before = q.clone()
-    turned = TritonRopeWrite()(q, k, v, table, tuple(slots[:, 1]), [(0, 0, 3)], turn_keys=False)
+    turned = fused_rope_write(q, k, v, Destination(table, *slots[:, 1], [(0, 0, 3)], turn_keys=False))
     assert torch.equal(q, before) and turned.shape == q.shape
     assert torch.equal(slots[0, 1, :, :, :3].flatten(2, 3), k)
 
@@ -110,7 +119,7 @@ def test_projections_may_lie_anyhow_in_memory(layout):
         k, v = torch.stack((k, v), dim=-1).unbind(-1)
     else:
         q, k, v = (x.contiguous() for x in (q, k, v))
-    ours = TritonRopeWrite()(q.clone(), k, v, table, tuple(slots[:, 1]), [(3, 0, 2)])
+    ours = fused_rope_write(q.clone(), k, v, Destination(table, *slots[:, 1], [(3, 0, 2)]))
     turned, expected = by(naive_rope_write, q, k, v, table, torch.full_like(slots, torch.nan), [(3, 0, 2)])
     assert_same((ours, slots), (turned, expected), torch.float32)
 
@@ -119,7 +128,7 @@ def test_projections_may_lie_anyhow_in_memory(layout):
 def test_more_runs_than_two_are_refused(runs):
     q, k, v, table, slots = drawn(9, 3, torch.float32)
     with pytest.raises(ValueError, match=rf"{len(runs)} runs of slots at once, but it must be 1 or 2"):
-        TritonRopeWrite()(q, k, v, table, tuple(slots[:, 1]), runs)
+        fused_rope_write(q, k, v, Destination(table, *slots[:, 1], runs))
 
 
 @pytest.mark.parametrize(("runs", "skip", "rows"), [([(0, 0, 2)], 0, 30), ([(0, 0, 3)], 15, 60)] if HAS_TRITON else [])
@@ -127,15 +136,18 @@ def test_rows_that_are_left_over_are_refused(runs, skip, rows):
     """Else they would be written beside the run."""
     q, k, v, table, slots = drawn(9, 3, torch.float32)
     with pytest.raises(ValueError, match=rf"take {rows} rows, but there are 45"):
-        TritonRopeWrite()(q, k, v, table, tuple(slots[:, 1]), runs, skip=skip)
+        fused_rope_write(q, k, v, Destination(table, *slots[:, 1], runs, skip))
 
 
 @pytest.mark.parametrize("wrong", [0, 1] if HAS_TRITON else [])
 def test_slots_that_do_not_lie_side_by_side_are_refused(wrong):
     q, k, v, table, slots = drawn(9, 3, torch.float32)
     given = [x.mT.contiguous().mT if at == wrong else x for at, x in enumerate(slots[:, 1])]
-    with pytest.raises(ValueError, match="must lie side by side, each 15 x 64 in one piece"):
-        TritonRopeWrite()(q, k, v, table, tuple(given), [(0, 0, 3)])
+    name = ("keys", "values")[wrong]
+    with pytest.raises(
+        ValueError, match=f"slots of {name} have strides .*each frame's 15 x 64 numbers must stand in one"
+    ):
+        fused_rope_write(q, k, v, Destination(table, *given, [(0, 0, 3)]))
 
 
 STREAMS = {
@@ -155,12 +167,11 @@ def test_a_stream_is_the_same_with_it(settings, make_stream, play, prompt):
     made = {}
     calls = []
 
-    class Counted(TritonRopeWrite):
-        def __call__(self, q, *given, **how):
-            calls.append(q.shape[2])
-            return super().__call__(q, *given, **how)
+    def counted(q, k, v, to):
+        calls.append(q.shape[2])
+        return fused_rope_write(q, k, v, to)
 
-    for way in (None, Counted()):
+    for way in (None, counted):
         stream = make_stream(steps=(1000,), bank_frames=2, **settings)
         stream.attention.rope_write = way
         latents = [chunk.latents for chunk in play(stream, 7, {0: (prompt(0),), 4: (prompt(1),)})]
@@ -174,14 +185,11 @@ def test_a_stream_is_the_same_with_it(settings, make_stream, play, prompt):
 def test_where_gradients_are_recorded_the_steps_stay_apart(make_stream):
     """Autograd knows nothing of a kernel's writes."""
 
-    class Refusing:
-        most_runs = 2
-
-        def __call__(self, *_, **__):
-            raise AssertionError("called while gradients are recorded")
+    def refusing(*_):
+        raise AssertionError("called while gradients are recorded")
 
     stream = make_stream()
-    stream.attention.rope_write = Refusing()
+    stream.attention.rope_write = refusing
     stream.cache.layout.end = 3
     q, k, v = torch.randn(3, 1, stream.cache.k.shape[2], 3 * stream.cache.tokens, stream.cache.k.shape[-1])
     with torch.enable_grad():
@@ -202,7 +210,7 @@ def chosen(backbone, monkeypatch):
 
     What they give is computed here.
     """
-    fastest_of, trial = rope_write.fastest_of, rope_write._trial
+    fastest_of, trial = rope_write.fastest_of, rope_write.rope_write_trial
 
     def choose(ms, kernel=naive_rope_write, memory=None):
         def timed(variants, expected, device, known):
@@ -212,11 +220,13 @@ def chosen(backbone, monkeypatch):
 
         monkeypatch.setattr(backends, "autotune", timed)
         monkeypatch.setattr(rope_write, "runs_triton", lambda _: True)
-        monkeypatch.setattr(rope_write, "TritonRopeWrite", lambda: kernel)
+        monkeypatch.setattr(rope_write, "fused_rope_write", kernel)
         monkeypatch.setattr(
             rope_write, "fastest_of", lambda what, at, lengths, _: fastest_of(what, at, lengths, DEVICE)
         )
-        monkeypatch.setattr(rope_write, "_trial", lambda size, dtype, _, keys: trial(size, dtype, DEVICE, keys))
+        monkeypatch.setattr(
+            rope_write, "rope_write_trial", lambda size, dtype, _, keys: trial(size, dtype, DEVICE, keys)
+        )
         rope_write._fastest.cache_clear()
         return rope_writer(backbone, memory or SETTINGS[0], *SETTINGS[1:], turn_keys=True)
 
@@ -234,16 +244,16 @@ def test_a_kernel_that_is_wrong_is_not_taken(chosen, backbone):
     """Not even one that leaves what another wrote, or that errs where the ring goes round."""
     backbone.dense = "fastest"
 
-    def writes_nothing(q, k, v, table, slots, runs, **how):
-        return naive_rope_write(q, k, v, table, tuple(x.clone() for x in slots), runs, **how)
+    def writes_nothing(q, k, v, to):
+        return naive_rope_write(q, k, v, replace(to, keys=to.keys.clone(), values=to.values.clone()))
 
-    def goes_straight_on(q, k, v, table, slots, runs, **how):
-        return naive_rope_write(q, k, v, table, slots, runs[:1], **how)
+    def goes_straight_on(q, k, v, to):
+        return naive_rope_write(q, k, v, replace(to, runs=to.runs[:1]))
 
-    def asks_for_all(q, k, v, table, slots, runs, **how):
-        return naive_rope_write(q, k, v, table, slots, runs, **{**how, "skip": 0})
+    def asks_for_all(q, k, v, to):
+        return naive_rope_write(q, k, v, replace(to, skip=0))
 
-    def fails(*_, **__):
+    def fails(*_):
         raise RuntimeError("no kernel image is available")
 
     for wrong in (writes_nothing, goes_straight_on, asks_for_all, fails):
@@ -255,17 +265,17 @@ def test_a_broken_triton_or_a_full_card_costs_no_story(chosen, backbone, monkeyp
     quick = {"plain": 2.0, "fused": 1.0}
     assert chosen(quick) is naive_rope_write
 
-    def broken():
+    def broken(*_):
         raise ImportError("DLL load failed while importing libtriton")
 
-    monkeypatch.setattr(rope_write, "TritonRopeWrite", broken)
+    monkeypatch.setattr(rope_write, "fused_rope_write", broken)
     rope_write._fastest.cache_clear()
     assert rope_writer(backbone, *SETTINGS, turn_keys=True) is None
 
     def full(*_):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(rope_write, "_trial", full)
+    monkeypatch.setattr(rope_write, "rope_write_trial", full)
     rope_write._fastest.cache_clear()
     assert rope_writer(backbone, *SETTINGS, turn_keys=True) is None
 
