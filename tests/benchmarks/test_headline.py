@@ -58,7 +58,17 @@ def test_the_error_of_a_share_is_never_nothing():
     assert share_error(None, 0) is None
 
 
-@pytest.mark.parametrize("plan", ["trio", "placed"])
+def test_two_of_a_kind_are_told_apart_by_a_word_alone():
+    for tale in tales("named", 6, 3):
+        segments = tale.story.segments
+        one, other = segments[0].cast[0], segments[2].cast[0]
+        assert one != other and one.split()[-1] == other.split()[-1], "two names of one kind"
+        assert segments[0].scene == segments[2].scene and {one, other} <= {back.character for back in tale.returns}
+        for back in tale.returns:
+            assert back.character in segments[back.segment].prompt
+
+
+@pytest.mark.parametrize("plan", ["trio", "placed", "named"])
 def test_a_twin_is_the_same_story_with_no_part_of_a_look_in_common(plan):
     drawn = tales(plan, 6, 3)
     pairs = with_twins(drawn, 3)

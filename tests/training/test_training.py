@@ -104,6 +104,18 @@ def test_two_of_a_kind_are_two_characters(sampler):
         assert len({table.kinds[s.start_chunk] for s in story.segments if s.cast and s.cast[0] in twins}) == 1
 
 
+def test_those_who_meet_were_shown_alone_before():
+    for seed in range(20):
+        alone: set[str] = set()
+        met = 0
+        for segment in sample_saga(seed, "meet").segments:
+            if len(segment.cast) == 2:
+                assert set(segment.cast) <= alone and "meet" in segment.prompt
+                met += 1
+            alone |= set(segment.cast)
+        assert met >= 2
+
+
 def test_training_shows_no_look_that_is_held_out():
     looks = {look for seed in range(200) for look in sample_saga(seed).identities.values()}
     assert looks == set(TRAINED_LOOKS)
