@@ -8,6 +8,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from .precision import product_dtype
+
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # the published quintic, which makes singular values near 1, not exactly 1
 _ROUNDS = 5
 _STEP_RMS = 0.2  # root mean square of a step in learning rates, about that of Adam's steps
@@ -41,7 +43,8 @@ class Muon(torch.optim.Optimizer):
             state["momentum"].mul_(group["momentum"]).add_(weight.grad)
         # Nesterov's momentum
         ahead = [weight.grad + group["momentum"] * self.state[weight]["momentum"] for weight in weights]
-        steps = orthogonalise(torch.stack([step.flatten(1) for step in ahead]).bfloat16())
+        stacked = torch.stack([step.flatten(1) for step in ahead])
+        steps = orthogonalise(stacked.to(product_dtype(stacked.device)))
         size = _STEP_RMS * max(steps.shape[1:]) ** 0.5
         for weight, step in zip(weights, steps, strict=True):
             weight.mul_(1 - group["lr"] * group["decay"])

@@ -19,7 +19,8 @@ on chunks of the last --streams of them.
 
 Measured on one CPU core with AMX, little else running: preset small, 12 samples of 3 noisy copies a step, 0.8 s to
 1.3 s a step, of which the story takes 0.3 s; a step with roll-outs 2 times that. On two cores without AMX two processes
-with --fuse took 0.7 s a step of 24 samples, stories of every other step included.
+with --fuse took 0.7 s a step of 24 samples, stories of every other step included. On one without AVX-512, which
+trains in float32, a step took 1.9 s, with roll-outs 3.2 s, and a story 2.5 s.
 
 The bundled model was made by an earlier form of this (nearly always a sink and a bank of three, whose frames were read
 alone or with the sink; window frames with what the target saw; all looks) so, in two processes, each run from the files

@@ -10,12 +10,13 @@ ROOT = Path(__file__).resolve().parents[2]
 TRAINING = Wing(
     "training",
     {
-        "muon": "",
+        "precision": "",
+        "muon": "precision",
         "trainer": "",
         "cartoons": "",
-        "vae": "cartoons trainer muon",
-        "generator": "vae cartoons trainer muon",
-        "control": "generator vae cartoons trainer muon",
+        "vae": "cartoons trainer muon precision",
+        "generator": "vae cartoons trainer muon precision",
+        "control": "generator vae cartoons trainer muon precision",
         "train_vae": "vae trainer",
         "train_generator": "generator vae trainer",
         "train_control": "control generator train_generator vae cartoons trainer",

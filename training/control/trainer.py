@@ -31,6 +31,7 @@ from ..generator import (
     widen,
 )
 from ..muon import Muon
+from ..precision import mixed_precision
 from ..trainer import Trainer
 from ..vae import LATENTS
 from .marks import MarkLatents
@@ -164,7 +165,7 @@ class ControlTrainer(Trainer):
         self.streams.renew(self.step, latents, own=lambda step: False)
         data = self.streams.draw(self.step, latents, s.batch, s.copies)
         context = marks.of(data.indices).movedim(2, 1).repeat_interleave(s.copies, 0)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed_precision(self.device):
             flow = self._predict(data, context)
         true_flow = (data.noisy - data.target[:, None]) / widen(data.sigma)
         weights = latents.error_weights(data.indices, s.focus, s.marks)

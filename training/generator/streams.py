@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..cartoons import CHUNK_LATENTS
+from ..precision import mixed_precision
 from .latents import DeviceLatents, EncodedStory
 from .loss import add_context_noise, draw_sigmas
 from .model import Generator, encode_prompts, text_per_frame
@@ -118,7 +119,7 @@ class StoryStreams:
         clean = add_context_noise(clean)
         numbers, local = torch.tensor(plan.prompts).unique(return_inverse=True)
         texts = [self.sampler.prompts.texts[number] for number in numbers.tolist()]
-        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
+        with torch.no_grad(), mixed_precision(device):
             text = self.model.embed_text(encode_prompts(self.model.text, texts))
             rows = read_story(self.model, plan, clean, text_per_frame(text, local.to(device)))
         return _Stream(story, plan, indices, rows)

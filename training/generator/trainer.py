@@ -10,6 +10,7 @@ from torch import Tensor
 from memflow_core.memory import PromptKeys
 
 from ..muon import Muon
+from ..precision import mixed_precision
 from ..trainer import Trainer
 from .latents import DeviceLatents, LatentStore
 from .loss import STEP_SIGMAS, alignment_loss
@@ -118,7 +119,7 @@ class GeneratorTrainer(Trainer):
 
     def _optimize(self, data: StepData, weights: Tensor) -> dict[str, float]:
         """Step down the loss; weights of errors, [B, CHUNK_LATENTS, 1, h, w]."""
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed_precision(self.device):
             flow, keys, mean_k = self._forward(self.model, data, data.noisy, data.sigma)
         true_flow = (data.noisy - data.target[:, None]) / widen(data.sigma)
         errors = ((flow - true_flow).square() * weights[:, None]).mean((2, 3, 4, 5))  # [B, copies]
@@ -147,7 +148,7 @@ class GeneratorTrainer(Trainer):
             taken = known & (chosen == step)
             noisy[:, :1] = torch.where(taken.view(-1, 1, 1, 1, 1, 1), state, noisy[:, :1])
             sigma[:, :1] = torch.where(taken[:, None], level, sigma[:, :1])
-            with torch.autocast(self.device.type, torch.bfloat16):
+            with mixed_precision(self.device):
                 flow, _, _ = self._forward(self.average, data, state, torch.full_like(levels, level))
             x0 = state - level * flow
         latents.own(data.indices)  # makes room

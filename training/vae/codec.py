@@ -16,6 +16,7 @@ from torch import Tensor
 from memflow_core.weights import read_checkpoint
 
 from ..cartoons import FRAMES_PER_LATENT
+from ..precision import mixed_precision
 from .autoencoder import WAN_MEAN, WAN_STD, Conv, TimeConv, VideoAutoencoder
 
 # A latent frame depends on its own pictures and on three before them, and shows in its own pictures and those of at
@@ -50,7 +51,7 @@ class Codec:
     def encode(self, pictures: np.ndarray) -> Tensor:
         """Encode pictures to latents."""
         x = torch.from_numpy(pictures).to(self.device).movedim(-1, -3).float() / 127.5 - 1
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed_precision(self.device):
             raw = self.model.encode(x)
         return (raw.float() - self._mean) / self._std
 
@@ -58,7 +59,7 @@ class Codec:
     def decode(self, latents: Tensor) -> np.ndarray:
         """Decode latents, on any device, to pictures."""
         raw = latents.to(self.device).float() * self._std + self._mean
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed_precision(self.device):
             pictures = self.model.decode(raw)
         shown = (pictures.float().clamp(-1, 1) + 1) * 127.5
         return shown.round().to(torch.uint8).movedim(-3, -1).cpu().numpy()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..cartoons import FRAMES_PER_LATENT, render, render_with_mask, sample_story
+from ..precision import mixed_precision
 from .codec import DECODE_LEAD
 from .trainer import FIRST_TRAINING_SEED, VaeTrainer, to_signed
 
@@ -73,7 +74,7 @@ def encode_story(run: VaeTrainer, pictures: Tensor) -> Tensor:
     pieces = []
     for start, lead, end in _pieces(1 + pictures.shape[1] // FRAMES_PER_LATENT):
         part = pictures[:, FRAMES_PER_LATENT * (start - lead) : FRAMES_PER_LATENT * (end - 1) + 1]
-        with torch.autocast(run.device.type, torch.bfloat16):
+        with mixed_precision(run.device):
             pieces.append(run.average.encode(part).float()[:, lead:])
     return torch.cat(pieces, 1)
 
@@ -85,7 +86,7 @@ def decode_story(run: VaeTrainer, latents: Tensor) -> Tensor:
     """
     pieces = []
     for start, lead, end in _pieces(latents.shape[1]):
-        with torch.autocast(run.device.type, torch.bfloat16):
+        with mixed_precision(run.device):
             shown = run.average.decode(latents[:, start - lead : end]).float().clamp(-1, 1)
         pieces.append(shown[:, -FRAMES_PER_LATENT * (end - start) :] if lead else shown)
     return torch.cat(pieces, 1)

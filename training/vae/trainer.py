@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 
 from ..cartoons import SIZE, clip_batch
 from ..muon import Muon
+from ..precision import mixed_precision
 from ..trainer import Trainer
 from .autoencoder import LATENTS, Conv, TimeConv, VideoAutoencoder
 
@@ -87,7 +88,7 @@ class VaeTrainer(Trainer):
         torch.manual_seed(self.settings.seed + self.step)  # a run that was interrupted draws the same noise
         x = to_signed(pictures.to(self.device))
         weight = 1 + 3 * character.to(self.device)[:, :, None]
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed_precision(self.device):
             latents = self.model.encode(x).float()
             shown = self.model.decode(self._add_noise(latents)).float()
         # keeps latents small: larger ones would make the noise count for less
