@@ -1,6 +1,7 @@
 """Recall benchmark: how often memory brings a character back as itself, policy by policy."""
 
 from .attempts import first_tries, scored_tries
+from .cost import cost_of_recall
 from .evaluate import SegmentScores, evaluate_segment
 from .far import curves, distant, measured
 from .layer_meter import LayerMeter
@@ -25,6 +26,7 @@ __all__ = [
     "StoryNoise",
     "StoryStreamer",
     "cases",
+    "cost_of_recall",
     "curves",
     "distant",
     "evaluate_segment",

@@ -1,6 +1,7 @@
 """Attention over bank, sink and window; top-k per head (SMA); kernels, and the choice between them."""
 
 from .activation import activate
+from .alone import AloneAttention
 from .autotune import Variants, autotune, failures, time_ms, times_ms
 from .backends import (
     ReadShape,
@@ -22,6 +23,7 @@ __all__ = [
     "SINK",
     "UNREAD",
     "WINDOW",
+    "AloneAttention",
     "AttentionPass",
     "AttentionShareMeter",
     "Destination",

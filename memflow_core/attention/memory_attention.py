@@ -79,6 +79,14 @@ class MemoryAttention:
         draft = draft and not self.cache.layout.in_sink(span.start)
         return AttentionPass(self, span, before_layer=before_layer, observer=observer, draft=draft)
 
+    def position(self, frame: int) -> int:
+        """Where a frame stands for RoPE where positions are absolute: its number in the present story, moved on by the
+        jumps before it."""
+        layout = self.cache.layout
+        jumps = sum(frame >= jump for jump in layout.jumps)
+        # pictures are numbered below zero, and belong to no story
+        return (frame if frame < 0 else frame - layout.began) + jumps * self.shot_offset
+
     def rotation(self, positions: tuple[int, ...]) -> Rotation:
         """The rotation of queries or keys [..., frames * tokens, head_dim] at RoPE positions; the last one is kept.
 
@@ -225,14 +233,8 @@ class AttentionPass:
 
     def _positions(self) -> tuple[int, ...]:
         """RoPE positions of the span's frames: the frame itself, or its place in the attended set."""
-        return tuple(self._place(frame) if self._relative else self._moved(frame) for frame in self.span.all)
-
-    def _moved(self, frame: int) -> int:
-        """A frame's number in the present story, moved on by the jumps before it."""
-        layout = self.cache.layout
-        jumps = sum(frame >= jump for jump in layout.jumps)
-        # pictures are numbered below zero, and belong to no story
-        return (frame if frame < 0 else frame - layout.began) + jumps * self.attention.shot_offset
+        position = self._place if self._relative else self.attention.position
+        return tuple(position(frame) for frame in self.span.all)
 
     def _place(self, frame: int) -> int:
         """A frame's place in the attended set: sink, bank, window."""

@@ -28,8 +28,8 @@ MADE = "archived."  # prefix of the tensors of keys and values in a state
 class Moments(Protocol):
     """What a stream knows of frames that it made or was given."""
 
-    def read_alone(self, frame: int) -> FrameKV:
-        """Make a frame's keys and values anew from its latents, reading it alone, in one pass."""
+    def read_alone(self, frames: Sequence[int]) -> Iterable[tuple[int, FrameKV]]:
+        """Make frames' keys and values anew from their latents, reading each alone; they come in their order."""
         ...
 
     def text(self, frame: int) -> Tensor:

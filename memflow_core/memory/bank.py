@@ -133,10 +133,10 @@ class MemoryBank:
         self.assign(nothing, nothing)
 
     def put(self, frame: int, kv: FrameKV) -> None:
-        """Write a frame's keys into every slot that is said to hold it."""
-        for layer, item, slot in (self.cache.frames == frame).nonzero().tolist():
+        """Write a frame's keys into every slot that `assign` gave it, the same in all layers."""
+        for item, slot in (self.cache.frames[0] == frame).nonzero().tolist():
             for name, part in self.cache.parts.items():
-                part[layer, item, :, slot] = kv.parts[name][layer, item]
+                part[:, item, :, slot] = kv.parts[name][:, item]
 
     def state_dict(self) -> StateDict:
         """Prompt numbers of the slots; keys, values and frames are the cache's."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 
 import torch
 from torch import Tensor
@@ -149,6 +150,14 @@ class KVCache:
     @property
     def device(self) -> torch.device:
         return self.k.device
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of a latent frame's keys and values in all layers, those of all heads of the model: the same in all
+        processes that share them."""
+        # [layers, B, heads, slots, ...]
+        numbers = (part.element_size() * prod((*part.shape[:2], *part.shape[4:])) for part in self.parts.values())
+        return sum(numbers) * self.share.total
 
     @property
     def in_fp8(self) -> bool:

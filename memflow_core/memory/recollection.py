@@ -15,7 +15,7 @@ from torch import Tensor
 from ..config import MemoryConfig
 from .archive import Archive, Moments
 from .bank import MemoryBank
-from .frame_kv import Candidate
+from .frame_kv import Candidate, FrameKV
 from .kin import Kin
 from .prompt_keys import PromptKeys
 from .question import Question
@@ -64,7 +64,7 @@ class Recollection:
         if candidate.kv is not None:
             return candidate
         if self.reads_alone:
-            kv = self.bank.borrow(self.moments.read_alone(candidate.frame))
+            kv = self.bank.borrow(self._read_alone(candidate.frame))
         else:
             kv = self.bank.copy_frame(candidate.frame)
         return Candidate(candidate.frame, candidate.prompt, kv)
@@ -72,8 +72,12 @@ class Recollection:
     def keep(self, frame: int, prompt: int, device: torch.device) -> Candidate:
         """A frame for the store of named pins, read anew; it stands in the archive from now on."""
         self.record(frame, prompt)
-        kv = self.moments.read_alone(frame).copy(device)
+        kv = self._read_alone(frame).copy(device)
         return Candidate(frame, self.archive.prompts.get(frame, prompt), kv)
+
+    def _read_alone(self, frame: int) -> FrameKV:
+        ((_, kv),) = self.moments.read_alone([frame])
+        return kv
 
     def ban(self, chunk: int, frame: int) -> None:
         """Never recall a frame again. Raises ValueError for one that is not in the archive."""
@@ -174,15 +178,12 @@ class Recollection:
         numbers |= self.archive.prompts
         held = {frame: self.bank.gather_frame(frame) for frame in wanted if self._stands(frame)}
         self.bank.assign(_table(frames), _table([[numbers[frame] for frame in row] for row in frames]))
+        stored = self.archive.made | {frame: candidate.copied for frame, candidate in kept.items()} | held
         for frame in wanted:
-            if frame in held:
-                self.bank.put(frame, held[frame])
-            elif frame in kept:
-                self.bank.put(frame, kept[frame].copied.copy(self.bank.cache.device))
-            elif frame in self.archive.made:
-                self.bank.put(frame, self.archive.made[frame].copy(self.bank.cache.device))
-            else:
-                self.bank.put(frame, self.moments.read_alone(frame))
+            if frame in stored:
+                self.bank.put(frame, stored[frame])
+        for frame, kv in self.moments.read_alone([frame for frame in wanted if frame not in stored]):
+            self.bank.put(frame, kv)
 
     def _stands(self, frame: int) -> bool:
         return self.bank.cache.layout.bank > 0 and self.bank.holds(frame)

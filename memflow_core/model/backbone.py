@@ -167,6 +167,11 @@ class Backbone:
         """How many tokens of a latent frame go through this process's blocks."""
         return tokens
 
+    @property
+    def takes_text_by_frame(self) -> bool:
+        """Whether a forward may be given a text for each latent frame: all layers run their own cross-attention."""
+        return not self._cross_attention
+
     def use_weights(self, name: str) -> None:
         """Give the tree one of its sets of weights; what was computed with others is forgotten.
 
@@ -251,7 +256,8 @@ class Backbone:
         steering: ControlPass | None = None,
     ) -> Tensor:
         """Run the first `count` blocks over tokens x [B, F, tokens, dim] -> as x."""
-        pre, post = self._stages(x.shape)
+        # compiled forms know one text for each batch item
+        pre, post = self._stages(x.shape) if len(text[0].k) == len(x) else (pre_attention, post_attention)
         for layer, block in zip(range(count), self.tree.blocks, strict=False):
             if self._listener is not None:
                 self._listener.on_block(layer)

@@ -1,19 +1,25 @@
-"""Frames of a stream read anew: keys and values from clean latents, in a pass of one frame that sees itself alone."""
+"""Frames of a stream read anew: keys and values from clean latents, in passes of frames that see themselves alone."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from ..attention import MemoryAttention
-from ..memory import FrameKV, FrameSpan, SlotLayout
+from ..attention import AloneAttention
+from ..memory import FrameKV, KVWrite, SlotLayout
 from ..model import TextKV
 from .chunk import ForwardPass
 
 if TYPE_CHECKING:
     from .stream import Stream
+
+# keys and values that one pass makes: as many frames as that, for a small one costs a launch more than it computes. At
+# the sizes that real models are made for, one frame takes more
+TOGETHER_BYTES = 64 * 2**20
 
 
 class StreamMoments:
@@ -22,17 +28,40 @@ class StreamMoments:
     def __init__(self, stream: Stream):
         self._stream = stream
 
-    def read_alone(self, frame: int) -> FrameKV:
-        """Make a frame's keys and values anew, in one announced pass with the weights that it was made with.
+    def read_alone(self, frames: Sequence[int]) -> Iterator[tuple[int, FrameKV]]:
+        """Make frames' keys and values anew, with the weights that each was made with; they come in their order.
+
+        Each is announced as a pass, though small ones go through the model together.
 
         Raises KeyError for a frame that is gone.
         """
-        stream = self._stream
-        latents, write = stream.provenance.origin_of(frame)
-        stream.announce(ForwardPass("moment", stream.progress.chunk))
-        stream.backbone.use_weights(write.weights)
-        text = stream.backbone.embed_text(write.text.to(stream.device))
-        made = keys_alone(stream, frame, latents[:, :, None], text)
+        origins = {frame: self._stream.provenance.origin_of(frame) for frame in frames}
+
+        def kind(frame: int) -> tuple[str, torch.Size]:
+            _, write = origins[frame]
+            return write.weights, write.text.shape
+
+        for _, alike in groupby(frames, kind):
+            waiting, most = list(alike), self._together()
+            for first in range(0, len(waiting), most):
+                group = waiting[first : first + most]
+                yield from zip(group, self._read(group, [origins[frame] for frame in group]), strict=True)
+
+    def _together(self) -> int:
+        """How many frames go through the model at once."""
+        if not self._stream.backbone.takes_text_by_frame:
+            return 1
+        return max(1, TOGETHER_BYTES // max(1, self._stream.cache.frame_bytes))
+
+    def _read(self, frames: Sequence[int], origins: Sequence[tuple[Tensor, KVWrite]]) -> list[FrameKV]:
+        """One pass over frames that were made with the same weights."""
+        stream, chunk = self._stream, self._stream.progress.chunk
+        for _ in frames:
+            stream.announce(ForwardPass("moment", chunk))
+        stream.backbone.use_weights(origins[0][1].weights)
+        texts = torch.stack([write.text.to(stream.device) for _, write in origins], dim=1).flatten(0, 1)
+        latents = torch.stack([latents for latents, _ in origins], dim=2)
+        made = keys_each_alone(stream, frames, latents, stream.backbone.embed_text(texts))
         if stream.prompt is not None:
             stream.backbone.use_weights(stream.prompt.weights)
         return made
@@ -52,14 +81,19 @@ def keys_alone(stream: Stream, frame: int, latents: Tensor, text: list[TextKV]) 
     latents  [B, C, 1, h, w].
     text     cross-attention keys and values of its prompt, per layer.
     """
-    model, cache = stream.backbone, stream.cache
-    # where a jump moved positions on, or a story began anew, the frame stands where it stood
-    where = {"origin": frame, "end": frame + 1, "jumps": cache.layout.jumps, "began": cache.layout.began}
-    alone = cache.like(SlotLayout(sink_slots=1, window_slots=0, bank_slots=0, **where))
-    own = stream.attention
-    attention = MemoryAttention(
-        alone, own.rope, backend=model.attention, relative=own.relative, shot_offset=own.shot_offset
-    )
-    attend = attention.begin(FrameSpan(frame, 1))
+    return keys_each_alone(stream, [frame], latents, text)[0]
+
+
+def keys_each_alone(stream: Stream, frames: Sequence[int], latents: Tensor, text: list[TextKV]) -> list[FrameKV]:
+    """Keys and values of latent frames that each attend to themselves alone, made in one pass.
+
+    A frame stands where it stood: jumps moved positions on, or a story began anew.
+
+    latents  [B, C, frames, h, w].
+    text     cross-attention keys and values of each frame's prompt, per layer: [B * frames, heads, length, head_dim].
+    """
+    model = stream.backbone
+    alone = stream.cache.like(SlotLayout(sink_slots=len(frames), window_slots=0, bank_slots=0))
+    attend = AloneAttention(stream.attention, alone, frames, backend=model.attention)
     model.write(latents.to(stream.device, torch.float32), stream.sampling.context_noise, text, attend)
-    return FrameKV(**{name: part[:, :, :, 0] for name, part in alone.parts.items()})
+    return [FrameKV(**{name: part[:, :, :, slot] for name, part in alone.parts.items()}) for slot in range(len(frames))]

@@ -52,7 +52,7 @@ VIDEO = """() => {
 }"""
 EIGHT_ROWS = "() => document.querySelectorAll('.mm-row').length === 8"
 SMALL = {"width": 64, "height": 64, "steps": "1000"}
-LONG = 12 * 500 - 3
+LONG = 12 * 1000 - 3
 
 
 class Story:
@@ -295,7 +295,7 @@ def test_a_story_is_directed_from_its_node(story):
     assert re.search(r"^[0-9.]+s \[cut\]: a cat jumps$", story.value("schedule", "prompts"), re.M)
     assert story.value("schedule", "prompts").startswith("length: ") and page.locator(".mm-keep").is_hidden()
     rows = story.rows.count()
-    assert rows < 500 and seconds == pytest.approx((12 * rows - 3) / 16, abs=0.1)
+    assert rows < 1000 and seconds == pytest.approx((12 * rows - 3) / 16, abs=0.1)
 
 
 def test_without_a_clip_the_box_says_what_is_missing(story):

@@ -258,7 +258,7 @@ def test_moments_are_read_with_the_weights_of_their_prompt(make_stream, prompt, 
     stream.set_prompt(prompt(HERO), weights="others")
     stream.memory.recollection.archive.banned.clear()
     before = len(asked)
-    stream.memory.recollection.moments.read_alone(3)
+    list(stream.memory.recollection.moments.read_alone([3]))
     assert asked[before:] == ["hero", "others"]
     backbone._weight_sets = None
 
