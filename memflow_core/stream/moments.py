@@ -17,8 +17,8 @@ from .chunk import ForwardPass
 if TYPE_CHECKING:
     from .stream import Stream
 
-# keys and values that one pass makes: as many frames as that, for a small one costs a launch more than it computes. At
-# the sizes that real models are made for, one frame takes more
+# keys and values of frames, and of their prompts, in one pass: a small frame by itself costs a launch more than it
+# computes. At the sizes that real models are made for, one frame takes more
 TOGETHER_BYTES = 64 * 2**20
 
 
@@ -42,16 +42,19 @@ class StreamMoments:
             return write.weights, write.text.shape
 
         for _, alike in groupby(frames, kind):
-            waiting, most = list(alike), self._together()
+            waiting = list(alike)
+            most = self._together(origins[waiting[0]][1].text)
             for first in range(0, len(waiting), most):
                 group = waiting[first : first + most]
                 yield from zip(group, self._read(group, [origins[frame] for frame in group]), strict=True)
 
-    def _together(self) -> int:
-        """How many frames go through the model at once."""
-        if not self._stream.backbone.takes_text_by_frame:
+    def _together(self, text: Tensor) -> int:
+        """How many frames with prompts like this one, [B, length, text_dim], go through the model at once."""
+        model, cache = self._stream.backbone, self._stream.cache
+        if not model.takes_text_by_frame:
             return 1
-        return max(1, TOGETHER_BYTES // max(1, self._stream.cache.frame_bytes))
+        text_bytes = 2 * model.layers * len(text) * text.shape[1] * model.dim * model.dtype.itemsize
+        return max(1, TOGETHER_BYTES // (cache.frame_bytes + text_bytes))
 
     def _read(self, frames: Sequence[int], origins: Sequence[tuple[Tensor, KVWrite]]) -> list[FrameKV]:
         """One pass over frames that were made with the same weights."""

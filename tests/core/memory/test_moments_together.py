@@ -66,7 +66,9 @@ def test_each_is_what_it_is_by_itself(make_stream, play, prompt, settings, monke
 def test_large_ones_go_one_by_one(make_stream, play, prompt, monkeypatch):
     stream, frames = played(make_stream, play, prompt)
     counts = passes_of(stream, monkeypatch)
-    monkeypatch.setattr(moments, "TOGETHER_BYTES", 2 * stream.cache.frame_bytes + 1)
+    layer = stream.prompt.kv[0]
+    of_prompt = stream.backbone.layers * (layer.k.nbytes + layer.v.nbytes)
+    monkeypatch.setattr(moments, "TOGETHER_BYTES", 2 * (stream.cache.frame_bytes + of_prompt))
     assert [frame for frame, _ in stream.memory.recollection.moments.read_alone(frames[:5])] == frames[:5]
     monkeypatch.setattr(moments, "TOGETHER_BYTES", 1)
     list(stream.memory.recollection.moments.read_alone(frames[:2]))
