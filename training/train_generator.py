@@ -3,6 +3,9 @@
     python -m training.train_generator --folder DIR --vae FILE [--steps N] [--preset large] [--device cuda] [--fuse]
     python -m training.train_generator --folder DIR --export DIR
 
+With --minutes M a run takes as many steps as fit into that time, its schedule with it, as where a GPU is lent for a
+while: --device cuda --fuse --minutes 9 --batch 48 --streams 16. Nothing of this has run on a GPU yet.
+
 A run may start from the finished model: --start-from memflow_core/assets, in a new folder. Where two runs started from
 the same model, the mean of their weights is often better than either: --start-from DIR DIR --export DIR.
 
@@ -52,7 +55,16 @@ from torch import Tensor
 
 from memflow_core.weights import ASSETS, END, TINY_GENERATOR, TINY_TEXT, TINY_VAE, read_text_encoder
 
-from .generator import PRESETS, TEXT, DeviceLatents, Generator, GeneratorSettings, GeneratorTrainer, LatentStore
+from .generator import (
+    PRESETS,
+    TEXT,
+    DeviceLatents,
+    Generator,
+    GeneratorSettings,
+    GeneratorTrainer,
+    LatentStore,
+    StepBudget,
+)
 from .trainer import Pace, init_distributed, read_settings
 from .vae import Codec
 
@@ -61,29 +73,44 @@ REPORT_EVERY_S = 60.0
 STORIES_APART = 1_000_000  # between the first stories of two processes
 
 
-def train(run: GeneratorTrainer, folder: Path, *, vae: Path, latents: Path, pause: int | None) -> None:
+def train(
+    run: GeneratorTrainer,
+    folder: Path,
+    *,
+    vae: Path,
+    latents: Path,
+    pause: int | None = None,
+    budget: StepBudget | None = None,
+) -> None:
     """Train until the settings' last step, or `pause`; report and save as `Pace` says.
 
     folder   keeps the checkpoint.
     latents  keeps the encoded stories.
+    budget   decides in the place of the settings how many steps there are.
     """
     # every process draws its own stories
     store = LatentStore(Codec(vae, run.device), run.settings.seed + run.rank * STORIES_APART, latents)
     on_device = DeviceLatents(store, run.device)
-    end = min(run.settings.steps, pause or run.settings.steps)
+
+    def is_over() -> bool:
+        return run.step >= min(run.settings.steps, pause or run.settings.steps)
 
     def report(rate: str, means: str) -> None:
         if not run.rank:
-            print(f"step {run.step} {rate} {len(store.stories)} stories {means}", flush=True)
+            print(f"step {run.step} of {run.settings.steps} {rate} {len(store.stories)} stories {means}", flush=True)
 
     def save() -> None:
         if not run.rank:
             run.save(folder / CHECKPOINT)
 
     pace = Pace(REPORT_EVERY_S, save, report)
-    while run.step < end:
+    while not is_over():
         run.prepare(store, on_device)
-        pace.tick(run.train_step(on_device), last=run.step >= end)
+        found = run.train_step(on_device)
+        if budget is not None:
+            budget.tick(run.on_own_work(run.step - 1))
+            run.settings.steps = budget.steps(run.step) or run.settings.steps
+        pace.tick(found, last=is_over())
 
 
 def export(generator: Generator, folder: Path) -> list[Path]:
@@ -139,6 +166,7 @@ def main() -> None:
     for name in ("lr", "lr_rest", "align", "focus", "marks", "unknown", "calm", "own"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, help=f"({getattr(GeneratorSettings, name)})")
     parser.add_argument("--pause", type=int, metavar="STEP", help="stop there, with the schedule of --steps")
+    parser.add_argument("--minutes", type=float, metavar="M", help="take as many steps as fit, in the place of --steps")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--fuse", action="store_true", help="compile the forward; a CPU needs a C++ compiler")
     parser.add_argument("--export", type=Path, metavar="DIR", help="write the averaged model there, do not train")
@@ -150,6 +178,8 @@ def main() -> None:
         help="in a new folder, begin with the mean of exported models",
     )
     arguments = parser.parse_args()
+    if arguments.minutes is not None and (arguments.minutes <= 0 or "WORLD_SIZE" in os.environ):
+        parser.error("--minutes must be above 0, and goes with one process alone.")
     arguments.folder.mkdir(parents=True, exist_ok=True)
     checkpoint = arguments.folder / CHECKPOINT
     device = "cpu" if arguments.export else arguments.device
@@ -165,7 +195,8 @@ def main() -> None:
     torch.set_float32_matmul_precision("high")
     if arguments.fuse:
         run.compile_forward()
-    train(run, arguments.folder, vae=arguments.vae, latents=arguments.latents, pause=arguments.pause)
+    budget = None if arguments.minutes is None else StepBudget(60 * arguments.minutes, run.settings.own)
+    train(run, arguments.folder, vae=arguments.vae, latents=arguments.latents, pause=arguments.pause, budget=budget)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The tiny story model's generator: its network for training, its samples with memory, and its training."""
 
+from .budget import StepBudget
 from .latents import SIDE, DeviceLatents, EncodedStory, LatentStore
 from .model import PRESETS, TEXT, Generator, encode_prompts, text_per_frame
 from .plan import BANK, CONTEXT, NEWER, OLDER, SINK, ChunkTable, MemoryMix, PromptIndex, StoryPlan, plan_memory
@@ -31,6 +32,7 @@ __all__ = [
     "SampleBatch",
     "SampleMix",
     "Sampler",
+    "StepBudget",
     "StepData",
     "StoryPlan",
     "StoryRows",

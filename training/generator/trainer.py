@@ -105,14 +105,15 @@ class GeneratorTrainer(Trainer):
     def train_step(self, latents: DeviceLatents) -> dict[str, float]:
         """Take one step. Returns errors to report: of x0 at full noise by kind of target, flow and alignment losses."""
         s = self.settings
-        self.streams.renew(self.step, latents, own=self._on_own_work)
+        self.streams.renew(self.step, latents, own=self.on_own_work)
         mix = replace(self.streams.sampler.mix, moving=0.1) if self.step < s.calm * s.steps else None
         data = self.streams.draw(self.step, latents, s.batch, s.copies, mix)
-        if self._on_own_work(self.step):
+        if self.on_own_work(self.step):
             self._roll_out(latents, data)
         return self._optimize(data, latents.error_weights(data.indices, s.focus, s.marks))
 
-    def _on_own_work(self, step: int) -> bool:
+    def on_own_work(self, step: int) -> bool:
+        """Whether a step trains on the model's own roll-outs."""
         return step >= (1 - self.settings.own) * self.settings.steps
 
     # -- teacher forcing ----------------------------------------------------------------------------------------------
