@@ -1,7 +1,6 @@
 """Recall benchmark: how often memory brings a character back as itself, policy by policy."""
 
 from .attempts import first_tries, scored_tries
-from .cost import cost_of_recall
 from .evaluate import SegmentScores, evaluate_segment
 from .far import curves, distant, measured
 from .layer_meter import LayerMeter
@@ -9,6 +8,7 @@ from .plot import Curve, line_plot
 from .resumed import Rows
 from .run import BATCH, PrefilledReturns, summary
 from .stories import PLANS, cases
+from .story_cost import cost_of_recall
 from .stream import GeneratedStories, Models, StoryNoise, StoryStreamer, policies, truth_latents
 from .table import headline
 from .tales import measure_returns, share_error, summary_of_returns, tales, with_twins

@@ -94,12 +94,12 @@ def add_shot(rng: np.random.Generator, segments: list[Segment], shot: Shot, chun
     segments.append(Segment(variants[rng.integers(len(variants))], shot, start, start + chunks))
 
 
-def long_story(seed: int, chunks: int, longest: int = 5) -> CartoonStory:
-    """Draw a story of `chunks` chunks whose segments, of `longest` chunks each, are all random."""
+def long_story(seed: int, chunks: int, of_shot: int = 5) -> CartoonStory:
+    """Draw a story of `chunks` chunks whose segments are all random, of `of_shot` chunks but for the last."""
     rng = np.random.default_rng([seed, chunks])
     segments: list[Segment] = []
     while (start := segments[-1].end_chunk if segments else 0) < chunks:
         scene, kind = SCENES[rng.integers(len(SCENES))], KINDS[rng.integers(len(KINDS))]
         shot = Shot(scene, (kind,), FIRST_ACTIONS[rng.integers(len(FIRST_ACTIONS))])
-        add_shot(rng, segments, shot, min(longest, chunks - start))
+        add_shot(rng, segments, shot, min(of_shot, chunks - start))
     return CartoonStory(tuple(segments), {kind: IDENTITIES[rng.integers(len(IDENTITIES))] for kind in KINDS})

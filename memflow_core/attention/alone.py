@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from ..memory import KVCache
@@ -27,7 +26,7 @@ class AloneAttention:
         self._relative = own.relative
         # keys that are rotated as they are read stand first in what they see
         positions = [0 if own.relative else own.position(frame) for frame in frames]
-        self._rotation = own.rope.at(torch.tensor(positions, device=cache.device))
+        self._rotation = own.rotation_of(positions)
         self._frames = len(frames)
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -93,10 +93,14 @@ class MemoryAttention:
         All passes of a chunk stand at the same positions, and with relative ones all chunks, once the window is full.
         """
         if self._rotation is None or self._rotation[0] != positions:
-            # a number at a time: a list would be waited for on its way to a GPU
-            at = [torch.full((1,), position, device=self.cache.device) for position in positions]
-            self._rotation = positions, self.rope.at(torch.cat(at)).over_rows()
+            self._rotation = positions, self.rotation_of(positions).over_rows()
         return self._rotation[1]
+
+    def rotation_of(self, positions: Sequence[int]) -> Rotation:
+        """The rotation of frames [..., frames, tokens, head_dim] at RoPE positions."""
+        # a number at a time: a list would be waited for on its way to a GPU
+        at = [torch.full((1,), position, device=self.cache.device) for position in positions]
+        return self.rope.at(torch.cat(at))
 
     def rotation_at_places(self, places: Tensor) -> Rotation:
         """The rotation of keys [B, heads, slots, tokens, head_dim] at places [B, slots] int64 in the attended set."""

@@ -29,7 +29,7 @@ class Moments(Protocol):
     """What a stream knows of frames that it made or was given."""
 
     def read_alone(self, frames: Sequence[int]) -> Iterable[tuple[int, FrameKV]]:
-        """Make frames' keys and values anew from their latents, reading each alone; they come in their order."""
+        """Make frames' keys and values anew from their latents, reading each alone; they come in any order."""
         ...
 
     def text(self, frame: int) -> Tensor:

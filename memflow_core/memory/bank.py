@@ -133,7 +133,7 @@ class MemoryBank:
         self.assign(nothing, nothing)
 
     def put(self, frame: int, kv: FrameKV) -> None:
-        """Write a frame's keys into every slot that `assign` gave it, the same in all layers."""
+        """Write a frame's keys into every slot that `assign` gave it, before layers differ in what they hold."""
         for item, slot in (self.cache.frames[0] == frame).nonzero().tolist():
             for name, part in self.cache.parts.items():
                 part[:, item, :, slot] = kv.parts[name][:, item]

@@ -153,7 +153,7 @@ class KVCache:
 
     @property
     def frame_bytes(self) -> int:
-        """Bytes of a latent frame's keys and values in all layers, those of all heads of the model: the same in all
+        """Bytes of all that is kept of a latent frame, in all layers and for all heads of the model: the same in all
         processes that share them."""
         # [layers, B, heads, slots, ...]
         numbers = (part.element_size() * prod((*part.shape[:2], *part.shape[4:])) for part in self.parts.values())

@@ -178,12 +178,16 @@ class Recollection:
         numbers |= self.archive.prompts
         held = {frame: self.bank.gather_frame(frame) for frame in wanted if self._stands(frame)}
         self.bank.assign(_table(frames), _table([[numbers[frame] for frame in row] for row in frames]))
-        stored = self.archive.made | {frame: candidate.copied for frame, candidate in kept.items()} | held
+        missing = []
         for frame in wanted:
-            if frame in stored:
-                self.bank.put(frame, stored[frame])
-        for frame, kv in self.moments.read_alone([frame for frame in wanted if frame not in stored]):
+            stored = held.get(frame) or (kept[frame].copied if frame in kept else self.archive.made.get(frame))
+            if stored is None:
+                missing.append(frame)
+            else:
+                self.bank.put(frame, stored)
+        for frame, kv in self.moments.read_alone(missing):
             self.bank.put(frame, kv)
+            del kv  # the next pass needs its room
 
     def _stands(self, frame: int) -> bool:
         return self.bank.cache.layout.bank > 0 and self.bank.holds(frame)

@@ -169,8 +169,9 @@ class Backbone:
 
     @property
     def takes_text_by_frame(self) -> bool:
-        """Whether a forward may be given a text for each latent frame: all layers run their own cross-attention."""
-        return not self._cross_attention
+        """Whether a forward may be given a text for each latent frame: nobody else's attention runs, which is told of
+        other shapes than it would get."""
+        return not self._cross_attention and self._listener is None
 
     def use_weights(self, name: str) -> None:
         """Give the tree one of its sets of weights; what was computed with others is forgotten.
@@ -256,8 +257,9 @@ class Backbone:
         steering: ControlPass | None = None,
     ) -> Tensor:
         """Run the first `count` blocks over tokens x [B, F, tokens, dim] -> as x."""
-        # compiled forms know one text for each batch item
-        pre, post = self._stages(x.shape) if len(text[0].k) == len(x) else (pre_attention, post_attention)
+        # one for each batch item, or for each of its frames, which compiled forms do not know
+        by_item = len(text[0].k) == len(x)
+        pre, post = self._stages(x.shape) if by_item else (pre_attention, post_attention)
         for layer, block in zip(range(count), self.tree.blocks, strict=False):
             if self._listener is not None:
                 self._listener.on_block(layer)

@@ -92,7 +92,7 @@ class Rebuild:
         stream.backbone.use_weights(write.weights)
         x, text, copies = latents.to(stream.device, torch.float32), self._text_of(write), sorted(self._copies(write))
         if write.kind in ("picture", "alone"):
-            made = {frame: keys_alone(stream, frame, x, text) for frame in copies}
+            made = {frame: keys_alone(stream, [frame], x, text)[0] for frame in copies}
         else:
             _place(self.cache.layout, write.span, origin)
             stream.backbone.write(x, write.timestep, text, stream.attention.begin(write.span))

@@ -130,6 +130,6 @@ def _remember(stream: Stream, latents: Tensor, text: Tensor) -> None:
     for picture in latents.to(stream.device, torch.float32).split(1, dim=2):
         frame = min(FIRST_PICTURE, min(stream.provenance.sources, default=0) - 1)
         stream.announce(ForwardPass("picture", stream.progress.chunk))
-        alone = keys_alone(stream, frame, picture, kv)
+        (alone,) = keys_alone(stream, [frame], picture, kv)
         stream.provenance.add(KVWrite("picture", FrameSpan(frame, 1), text, timestep), picture)
         stream.memory.insert(stream.progress.chunk, frame, keys, alone)

@@ -15,7 +15,7 @@ from comfy.supported_models_base import ClipTarget
 from torch import Tensor, nn
 
 from ...memflow_core.weights import TextConfig, TextEncoder
-from .flat_convolutions import convolve_by_picture
+from .cpu_vae import speed_up_on_cpu
 
 
 def vae_from_file(path: Path) -> comfy.sd.VAE:
@@ -24,7 +24,7 @@ def vae_from_file(path: Path) -> comfy.sd.VAE:
     vae = comfy.sd.VAE(sd=weights, metadata=metadata)
     if vae.first_stage_model is None:
         raise ValueError(f"ComfyUI does not recognise {path.name} as a VAE; update ComfyUI to 0.30 or newer.")
-    convolve_by_picture(vae.first_stage_model)
+    speed_up_on_cpu(vae.first_stage_model)
     # for nodes that put a copy on another device
     vae.patcher.cached_patcher_init = (comfy.sd.load_vae_patcher, (str(path), metadata, None))
     return vae

@@ -68,7 +68,7 @@ def test_keys_in_the_bank_are_those_of_frames_read_alone(make_stream, play, prom
     for place, frame in enumerate(bank(stream)[0][0]):
         shot = frame // 3 // CHUNKS
         text = backbone.embed_text(story(prompt)[CHUNKS * shot][0])
-        alone = keys_alone(stream, frame, made[:, :, frame : frame + 1], text)
+        (alone,) = keys_alone(stream, [frame], made[:, :, frame : frame + 1], text)
         for layer in range(backbone.layers):
             held = stream.cache.k[layer, :, :, int(slots[layer, 0, place])]
             assert torch.allclose(held, alone.k[layer], atol=1e-6)

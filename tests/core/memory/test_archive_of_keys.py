@@ -68,7 +68,8 @@ def test_what_there_is_no_room_for_is_read_alone_and_what_was_asked_for_stays(ma
         if frame in kept:
             continue
         checked += 1
-        alone = keys_alone(stream, frame, made[:, :, frame : frame + 1], backbone.embed_text(story(prompt)[0][0]))
+        text = backbone.embed_text(story(prompt)[0][0])
+        (alone,) = keys_alone(stream, [frame], made[:, :, frame : frame + 1], text)
         for layer in range(backbone.layers):
             held = stream.cache.k[layer, :, :, int(slots[layer, 0, place])]
             assert torch.allclose(held, alone.k[layer], atol=1e-6)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+from types import SimpleNamespace
+from weakref import ref
+
 import pytest
 import torch
 
@@ -49,7 +53,7 @@ def test_each_is_what_it_is_by_itself(make_stream, play, prompt, settings, monke
     stream.on_forward = lambda forward: announced.append(forward.kind)
     wanted = [frames[4], *frames[:4]]
     together = dict(stream.memory.recollection.moments.read_alone(wanted))
-    assert list(together) == wanted and counts == [5]
+    assert together.keys() == {*wanted} and counts == [5]
     # progress counts what a plan counts
     assert announced == ["moment"] * 5
     for frame in wanted:
@@ -69,13 +73,64 @@ def test_large_ones_go_one_by_one(make_stream, play, prompt, monkeypatch):
     layer = stream.prompt.kv[0]
     of_prompt = stream.backbone.layers * (layer.k.nbytes + layer.v.nbytes)
     monkeypatch.setattr(moments, "TOGETHER_BYTES", 2 * (stream.cache.frame_bytes + of_prompt))
-    assert [frame for frame, _ in stream.memory.recollection.moments.read_alone(frames[:5])] == frames[:5]
+    assert {frame for frame, _ in stream.memory.recollection.moments.read_alone(frames[:5])} == {*frames[:5]}
     monkeypatch.setattr(moments, "TOGETHER_BYTES", 1)
     list(stream.memory.recollection.moments.read_alone(frames[:2]))
     assert counts == [2, 2, 1, 1, 1]
 
 
-def test_frames_of_other_weights_or_with_longer_prompts_go_apart(make_stream, play, prompt, monkeypatch):
+def test_those_of_each_set_of_weights_go_together(make_stream, play, prompt, backbone, monkeypatch):
+    stream, frames = played(make_stream, play, prompt)
+    counts, asked = passes_of(stream, monkeypatch), []
+    monkeypatch.setattr(backbone, "_weight_sets", SimpleNamespace(select=asked.append))
+    for number, frame in enumerate(frames[:4]):
+        monkeypatch.setattr(stream.provenance.origin_of(frame)[1], "weights", ("", "hero")[number % 2])
+    assert {frame for frame, _ in stream.memory.recollection.moments.read_alone(frames[:4])} == {*frames[:4]}
+    # and in the end those of the prompt
+    assert counts == [2, 2] and asked == ["hero", ""]
+
+
+def test_a_run_that_is_stopped_between_two_has_the_prompts_weights(make_stream, play, prompt, backbone, monkeypatch):
+    stream, frames = played(make_stream, play, prompt)
+    asked = []
+    monkeypatch.setattr(backbone, "_weight_sets", SimpleNamespace(select=asked.append))
+    monkeypatch.setattr(moments, "TOGETHER_BYTES", 1)
+    for frame in frames[:2]:
+        monkeypatch.setattr(stream.provenance.origin_of(frame)[1], "weights", "hero")
+    reading = stream.memory.recollection.moments.read_alone(frames[:2])
+    next(reading)
+    reading.close()
+    assert asked == ["hero", ""]
+
+
+def test_where_the_room_of_one_is_left_it_is_free_for_the_next(make_stream, play, prompt, monkeypatch):
+    """A latent frame's keys of a real model take hundreds of megabytes."""
+    stream, _ = played(make_stream, play, prompt)
+    alive, made = [], []
+    monkeypatch.setattr(moments, "TOGETHER_BYTES", 1)
+    write = stream.backbone.write
+
+    def counted(x, *arguments):
+        gc.collect()
+        alive.append(sum(ref() is not None for ref in made))
+        return write(x, *arguments)
+
+    like = stream.cache.like
+
+    def noted(layout):
+        cache = like(layout)
+        made.append(ref(cache.k))
+        return cache
+
+    monkeypatch.setattr(stream.backbone, "write", counted)
+    monkeypatch.setattr(stream.cache, "like", noted)
+    stream.memory.recollection.refill(
+        stream.progress.chunk, stream.prompt.keys, lambda frame: True, pinned=[], reserved=0, kept={}
+    )
+    assert len(alive) >= 1 and set(alive) == {1}
+
+
+def test_frames_with_longer_prompts_go_apart(make_stream, play, prompt, monkeypatch):
     stream, frames = played(make_stream, play, prompt)
     counts, origin_of = passes_of(stream, monkeypatch), stream.provenance.origin_of
     longer = origin_of(frames[0])[1]
@@ -84,10 +139,15 @@ def test_frames_of_other_weights_or_with_longer_prompts_go_apart(make_stream, pl
     assert counts == [1, 2]
 
 
-def test_where_another_pack_attends_to_the_prompt_each_goes_by_itself(make_stream, play, prompt, backbone, monkeypatch):
-    """Nobody knows what texts such an attention takes."""
+def test_where_another_pack_attends_each_goes_by_itself(make_stream, play, prompt, backbone, monkeypatch):
+    """It is told of latent frames and prompts as they go through the model by themselves."""
     stream, frames = played(make_stream, play, prompt)
-    texts = []
+    counts, texts = passes_of(stream, monkeypatch), []
+    told = SimpleNamespace(on_pass=lambda *_: None, on_block=lambda _: None)
+    monkeypatch.setattr(backbone, "_listener", told)
+    list(stream.memory.recollection.moments.read_alone(frames[:3]))
+    assert counts == [1, 1, 1]
+    monkeypatch.setattr(backbone, "_listener", None)
 
     def attend(x, text):
         texts.append(len(text))
