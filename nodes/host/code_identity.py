@@ -59,8 +59,15 @@ def describe_modules(
             kinds.add(type(module))
             _check_class(type(module))
         if is_used(at) or is_read(at):
-            yield f"kind {at}", f"{type(module).__module__}.{type(module).__qualname__}"
+            yield f"kind {at}", _kind(type(module))
             yield f"values {at}", [[key, value] for key, value in _values(module, at, is_used)]
+
+
+def _kind(kind: type) -> str:
+    """The name of a class. The pack's own are of a package that ComfyUI names by the folder that it is in."""
+    home, pack = kind.__module__, __name__.removesuffix(".nodes.host.code_identity")
+    home = f"memflow{home.removeprefix(pack)}" if home.startswith(f"{pack}.") else home
+    return f"{home}.{kind.__qualname__}"
 
 
 def describe_code(code: Any) -> Any:

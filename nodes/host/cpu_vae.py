@@ -7,8 +7,6 @@ channels it takes number by number.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
@@ -24,39 +22,48 @@ def speed_up_on_cpu(vae: nn.Module) -> None:
 
     Results are the same but for rounding. On other devices all is as it was.
     """
+    # classes, not functions on modules: whoever asks what a VAE computes finds code that is its class's own
     for module in vae.modules():
-        way = {CausalConv3d: _convolve, RMS_norm: _normalise}.get(type(module))
-        if way is not None:
-            module.forward = partial(way, module, module.forward)  # type: ignore[method-assign]
+        module.__class__ = _QUICK.get(type(module), type(module))
 
 
-def _convolve(conv: CausalConv3d, as_comfy: Callable[..., Tensor], x: Tensor, *others: Any, **cached: Any) -> Tensor:
-    """x [B, C, F, h, w] -> [B, C', F, h, w]; what came before x, in cache_list[cache_idx], is multiplied by zeros."""
-    if others or cached.keys() not in (set(), {"cache_list", "cache_idx"}) or not _is_flat(conv, x):
-        return as_comfy(x, *others, **cached)
-    if cached:
-        # taken, as ComfyUI takes it
-        cached["cache_list"][cached["cache_idx"]] = None
-    plane = conv.bias, conv.stride[1:], conv.padding[1:], conv.dilation[1:], conv.groups
-    # each by itself: together they would be rounded otherwise for another number of them, and so for other chunks
-    return torch.stack([F.conv2d(picture, conv.weight[:, :, -1], *plane) for picture in x.unbind(2)], dim=2)
+class QuickConv(CausalConv3d):
+    """ComfyUI's, without what it multiplies by zero."""
+
+    def forward(self, x: Tensor, *others: Any, **cached: Any) -> Tensor:
+        """x [B, C, F, h, w] -> [B, C', F, h, w]; what came before x, in cache_list[cache_idx], meets zeros."""
+        if others or cached.keys() not in (set(), {"cache_list", "cache_idx"}) or not self._is_flat(x):
+            return super().forward(x, *others, **cached)
+        if cached:
+            # taken, as ComfyUI takes it
+            cached["cache_list"][cached["cache_idx"]] = None
+        plane = self.bias, self.stride[1:], self.padding[1:], self.dilation[1:], self.groups
+        # each by itself: together they would be rounded otherwise for another number of them, and so for other chunks
+        return torch.stack([F.conv2d(picture, self.weight[:, :, -1], *plane) for picture in x.unbind(2)], dim=2)
+
+    def _is_flat(self, x: Tensor) -> bool:
+        weight, taps = self.weight, self.kernel_size[0]
+        # as many pictures go out as in, of which each sees those before it
+        causal = self.stride[0] == self.dilation[0] == 1 and self._padding == taps - 1
+        # weights that ComfyUI casts or patches as it goes are its own matter
+        as_stored = not (self.comfy_cast_weights or self.weight_function or self.bias_function)
+        at_hand = x.device.type == weight.device.type == "cpu" and x.dtype == weight.dtype
+        return causal and as_stored and at_hand and not bool(weight[:, :, :-1].any())
 
 
-def _is_flat(conv: CausalConv3d, x: Tensor) -> bool:
-    weight, taps = conv.weight, conv.kernel_size[0]
-    # as many pictures go out as in, of which each sees those before it
-    causal = conv.stride[0] == conv.dilation[0] == 1 and conv._padding == taps - 1
-    # weights that ComfyUI casts or patches as it goes are its own matter
-    as_stored = not (conv.comfy_cast_weights or conv.weight_function or conv.bias_function)
-    at_hand = x.device.type == weight.device.type == "cpu" and x.dtype == weight.dtype
-    return causal and as_stored and at_hand and not bool(weight[:, :, :-1].any())
+class QuickNorm(RMS_norm):
+    """ComfyUI's, by a sum of squares."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x over its channels, the first dimension after the batch, to a length of sqrt(channels), times gamma."""
+        gamma = self.gamma
+        at_hand = x.device.type == gamma.device.type == "cpu" and x.dtype == gamma.dtype == torch.float32
+        # those of the attention in the middle take pictures, [B, C, h, w], and are few
+        if not (at_hand and x.ndim == 5 and self.channel_first and self.bias is None):
+            return super().forward(x)
+        # sums of a row's last numbers are rounded otherwise: a picture's are, whatever follows it
+        squares = torch.stack([picture.square().sum(1, keepdim=True) for picture in x.unbind(-3)], dim=-3)
+        return x * squares.clamp_min(LEAST_LENGTH**2).rsqrt() * (gamma * self.scale)
 
 
-def _normalise(norm: RMS_norm, as_comfy: Callable[..., Tensor], x: Tensor) -> Tensor:
-    """x over its channels, the first dimension after the batch, to a length of sqrt(channels), times gamma -> as x."""
-    gamma = norm.gamma
-    at_hand = x.device.type == gamma.device.type == "cpu" and x.dtype == gamma.dtype == torch.float32
-    if not (at_hand and norm.channel_first and norm.bias is None):
-        return as_comfy(x)
-    shorter = x.square().sum(1, keepdim=True).clamp_min(LEAST_LENGTH**2).rsqrt()
-    return x * shorter * (gamma * norm.scale)
+_QUICK: dict[type, type] = {CausalConv3d: QuickConv, RMS_norm: QuickNorm}

@@ -26,8 +26,15 @@ def vae_from_file(path: Path) -> comfy.sd.VAE:
         raise ValueError(f"ComfyUI does not recognise {path.name} as a VAE; update ComfyUI to 0.30 or newer.")
     speed_up_on_cpu(vae.first_stage_model)
     # for nodes that put a copy on another device
-    vae.patcher.cached_patcher_init = (comfy.sd.load_vae_patcher, (str(path), metadata, None))
+    vae.patcher.cached_patcher_init = (_vae_patcher, (str(path), metadata, None))
     return vae
+
+
+def _vae_patcher(*arguments: Any, **options: Any) -> Any:
+    """The patcher of the same `VAE` with weights of its own, as ComfyUI calls for it."""
+    patcher = comfy.sd.load_vae_patcher(*arguments, **options)
+    speed_up_on_cpu(patcher.model)
+    return patcher
 
 
 def text_encoder(read: Callable[[], TextEncoder]) -> comfy.sd.CLIP:
