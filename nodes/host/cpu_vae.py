@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from comfy.ldm.wan.vae import CausalConv3d, RMS_norm
+from comfy.ldm.wan.vae import CausalConv3d, RMS_norm, ops
 from torch import Tensor, nn
 
 LEAST_LENGTH = 1e-12  # that torch's `normalize` divides by
@@ -51,6 +51,16 @@ class QuickConv(CausalConv3d):
         return causal and as_stored and at_hand and not bool(weight[:, :, :-1].any())
 
 
+class PictureConv(ops.Conv2d):
+    """ComfyUI's, of one picture at a time: of several torch takes another way, which rounds otherwise."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [pictures, C, h, w] -> [pictures, C', h', w']."""
+        if x.device.type != "cpu" or len(x) < 2:
+            return super().forward(x)
+        return torch.cat([super(PictureConv, self).forward(picture) for picture in x.split(1)])
+
+
 class QuickNorm(RMS_norm):
     """ComfyUI's, by a sum of squares."""
 
@@ -66,4 +76,4 @@ class QuickNorm(RMS_norm):
         return x * squares.clamp_min(LEAST_LENGTH**2).rsqrt() * (gamma * self.scale)
 
 
-_QUICK: dict[type, type] = {CausalConv3d: QuickConv, RMS_norm: QuickNorm}
+_QUICK: dict[type, type] = {CausalConv3d: QuickConv, ops.Conv2d: PictureConv, RMS_norm: QuickNorm}
