@@ -17,5 +17,4 @@ def product_dtype(device: torch.device) -> torch.dtype:
 
 def mixed_precision(device: torch.device) -> torch.autocast:
     """Autocast products and convolutions to `product_dtype`: as a context."""
-    dtype = product_dtype(device)
-    return torch.autocast(device.type, torch.bfloat16, enabled=dtype != torch.float32)
+    return torch.autocast(device.type, torch.bfloat16, enabled=product_dtype(device) == torch.bfloat16)

@@ -26,7 +26,7 @@ class AloneAttention:
         self._relative = own.relative
         # keys that are rotated as they are read stand first in what they see
         positions = [0 if own.relative else own.position(frame) for frame in frames]
-        self._rotation = own.rotation_of(positions)
+        self._turned = own.rotation_of(positions).apply
         self._frames = len(frames)
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -47,10 +47,6 @@ class AloneAttention:
 
     def _of_frames(self, x: Tensor) -> Tensor:
         return x.unflatten(2, (self._frames, self.cache.tokens))
-
-    def _turned(self, x: Tensor) -> Tensor:
-        """Rotate x [B, heads, frames, tokens, head_dim] -> as x."""
-        return self._rotation.apply(x)
 
 
 def _by_frame(x: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from math import prod
 from typing import Any, Protocol
 
 import torch
@@ -78,14 +77,14 @@ class Archive:
                 # the cache's slot is written over later
                 self.keys[frame] = of_all.to("cpu", torch.float32, copy=True)
 
-    def keep_made(self, frame: int, kv: FrameKV, share: HeadShare) -> None:
+    def keep_made(self, frame: int, kv: FrameKV, frame_bytes: int) -> None:
         """Keep an archived frame's keys and values as they are now, where there is room for any.
 
         What was asked for least makes room, and of that the oldest: it is read anew when it is recalled.
         """
         if not self.room or frame in self.made:
             return
-        most = self.most_made(kv, share)
+        most = self.room // frame_bytes
         # room is made first, so that there is never more than that
         while self.made and len(self.made) >= most:
             least = min((*self.made, frame), key=lambda kept: (self.asked.get(kept, 0), kept))
@@ -94,13 +93,6 @@ class Archive:
             del self.made[least]
         if most:
             self.made[frame] = kv.copy(torch.device("cpu"))
-
-    def most_made(self, kv: FrameKV, share: HeadShare) -> int:
-        """Most frames like this one whose keys and values are kept: the same in all processes that share the heads,
-        one without heads included."""
-        # [layers, B, heads, ...]
-        numbers = (part.element_size() * prod((*part.shape[:2], *part.shape[3:])) for part in kv.parts.values())
-        return self.room // max(1, sum(numbers) * share.total)
 
     def note_asked(self, frames: Iterable[int]) -> None:
         """Count that a prompt has asked for frames."""

@@ -57,7 +57,7 @@ class Recollection:
         if self.has_archive and cache.layout.holds(frame):
             kv = self.bank.view_frame(frame)
             self.archive.add(frame, prompt, kv.mean_k, cache.share)
-            self.archive.keep_made(frame, kv, cache.share)
+            self.archive.keep_made(frame, kv, cache.frame_bytes)
 
     def with_keys(self, candidate: Candidate) -> Candidate:
         """The candidate with keys and values of its own: those it has, copied ones, or ones made anew."""

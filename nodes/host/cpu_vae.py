@@ -24,7 +24,8 @@ def speed_up_on_cpu(vae: nn.Module) -> None:
     """
     # classes, not functions on modules: whoever asks what a VAE computes finds code that is its class's own
     for module in vae.modules():
-        module.__class__ = _QUICK.get(type(module), type(module))
+        if type(module) in _QUICK:
+            module.__class__ = _QUICK[type(module)]
 
 
 class QuickConv(CausalConv3d):
@@ -71,7 +72,7 @@ class QuickNorm(RMS_norm):
         # those of the attention in the middle take pictures, [B, C, h, w], and are few
         if not (at_hand and x.ndim == 5 and self.channel_first and self.bias is None):
             return super().forward(x)
-        # sums of a row's last numbers are rounded otherwise: a picture's are, whatever follows it
+        # picture by picture: torch rounds the last sums of a tensor otherwise than those before them
         squares = torch.stack([picture.square().sum(1, keepdim=True) for picture in x.unbind(-3)], dim=-3)
         return x * squares.clamp_min(LEAST_LENGTH**2).rsqrt() * (gamma * self.scale)
 

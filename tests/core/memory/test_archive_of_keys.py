@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from memflow_core.config import MemoryConfig
-from memflow_core.memory.archive import Archive
-from memflow_core.memory.frame_kv import FrameKV
+from memflow_core.memory import FrameKV, KVCache, SlotLayout
 from memflow_core.state import StreamState, capture, resume
 from memflow_core.stream import keys_alone
 from tests.core.memory.test_archive import BACK, CHUNKS, HERO_FRAMES, bank, latents, story
@@ -137,14 +136,20 @@ def test_settings_that_do_not_fit_are_refused(settings, words):
 
 def test_a_process_without_heads_keeps_as_many_frames_as_the_others(make_stream, play, prompt):
     """Or it would read alone, by itself, what the others have."""
+    cache = make_stream(**KEYS).cache
+    layers, batch, heads, slots, tokens, head_dim = cache.k.shape
+    none = KVCache(
+        SlotLayout(sink_slots=1, window_slots=slots - 1, bank_slots=0),
+        layers=layers,
+        batch=batch,
+        heads=0,
+        tokens=tokens,
+        head_dim=head_dim,
+        share=SimpleNamespace(total=heads, count=0),
+    )
     stream = make_stream(**KEYS)
     play(stream, 1, story(prompt))
-    kv = stream.memory.bank.view_frame(0)
-    archive = Archive("words", room=5 * frame_bytes(stream))
-    heads = kv.k.shape[2]
-    none = FrameKV(**{name: part[:, :, :0] for name, part in kv.parts.items()})
-    share = SimpleNamespace(total=heads, count=heads)
-    assert archive.most_made(kv, share) == archive.most_made(none, SimpleNamespace(total=heads, count=0)) == 5
+    assert none.k.numel() == 0 and none.frame_bytes == cache.frame_bytes == frame_bytes(stream)
 
 
 def test_a_fresh_prompt_empties_the_archive_and_leaves_its_room(make_stream, play, prompt):
@@ -157,14 +162,14 @@ def test_there_is_never_more_than_the_room(make_stream, play, prompt, monkeypatc
     """Neither while a frame is recorded: one that would be dropped at once is not even copied."""
     stream = make_stream(record_every=1, archive="keys")
     archive = stream.memory.recollection.archive
-    monkeypatch.setattr(archive, "most_made", lambda kv, share: 3)
+    archive.room = 3 * frame_bytes(stream)
     play(stream, 5, story(prompt))
     copies = []
     monkeypatch.setattr(FrameKV, "copy", lambda self, device: copies.append(len(archive.made)))
     kv, made = stream.memory.bank.view_frame(0), set(archive.made)
     archive.asked = dict.fromkeys(made, 1)
-    archive.keep_made(99, kv, stream.cache.share)
+    archive.keep_made(99, kv, stream.cache.frame_bytes)
     assert copies == [] and set(archive.made) == made
     archive.asked = {}
-    archive.keep_made(99, kv, stream.cache.share)
+    archive.keep_made(99, kv, stream.cache.frame_bytes)
     assert copies == [2] and len(archive.made) == 3
