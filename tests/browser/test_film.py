@@ -154,7 +154,7 @@ def test_a_paused_story_goes_on_after_a_reload_and_is_seen_from_a_second_tab(pag
     second.locator(".mm-finish").click()
     for each in (page, second):
         each.wait_for_function(FINISHED, arg="story_0000", timeout=180_000)
-        assert each.evaluate("() => document.querySelector('.mm-live').classList.contains('mm-idle')")
+        each.wait_for_function("() => document.querySelector('.mm-live.mm-idle')", timeout=60_000)
     second.close()
     # and a page that is opened after the end finds the last run of its graph
     reload(page)

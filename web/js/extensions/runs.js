@@ -13,6 +13,8 @@ const MOST_RUNS = 5;
 
 /** @type {Map<string, number>} when an event of a run last came to this page, by prompt id */
 const heard = new Map();
+/** @type {Set<string>} runs that have ended, by prompt id and node */
+const over = new Set();
 /** @type {number | undefined} */
 let waiting;
 /** @type {Map<string, {node: ComfyId, workflow: string}>} runs that this page only looks at, by prompt id */
@@ -29,6 +31,11 @@ function dispatch(name, detail) {
   api.dispatchEvent(new CustomEvent(name, { detail }));
 }
 
+/** @param {{prompt_id: string, node: ComfyId}} run */
+function keyOf({ prompt_id, node }) {
+  return `${prompt_id} ${node}`;
+}
+
 /** Show the runs of the graph on show; go on as long as there are any that send this page nothing. */
 async function look() {
   clearTimeout(waiting);
@@ -36,7 +43,9 @@ async function look() {
   if (!allNodes(graph).some(isSampler)) return;
   const { runs = [] } = (await ask("/memflow/runs")) ?? {};
   if (graph !== rootOf(app.graph)) return;
-  const ours = runs.filter((/** @type {any} */ run) => run.workflow && findEventNode(graph, run));
+  // an answer may be older than what this page has heard since it asked
+  const open = runs.filter((/** @type {any} */ run) => run.workflow && !over.has(keyOf(run)));
+  const ours = open.filter((/** @type {any} */ run) => findEventNode(graph, run));
   const before = watched;
   watched = new Map();
   for (const run of ours) {
@@ -48,18 +57,24 @@ async function look() {
     }
     watched.set(prompt_id, { node, workflow });
   }
-  for (const [prompt_id, about] of before) if (!watched.has(prompt_id)) await showEnd(prompt_id, about);
+  const under = new Set(open.map((/** @type {any} */ run) => run.prompt_id));
+  for (const [prompt_id, about] of before) if (!under.has(prompt_id)) await showEnd(prompt_id, about);
   if (watched.size) waiting = window.setTimeout(look, AGAIN_MS);
 }
 
 /**
- * Show how a run ended that this page looked at.
+ * Show how a run ended that this page looked at, once its prompt has ended: other nodes may come after the sampler.
  * @param {string} prompt_id @param {{node: ComfyId, workflow: string}} about
  */
 async function showEnd(prompt_id, about) {
   dispatch("memflow.live", { ...about, prompt_id, ended: true, prompts: [], switches: [] });
+  // in this order: a prompt leaves the queue as it enters the history
+  const queue = await ask("/queue");
   const history = await ask(`/history/${encodeURIComponent(prompt_id)}`);
-  showOutputs(history?.[prompt_id], about.workflow);
+  if (history?.[prompt_id]) showOutputs(history[prompt_id], about.workflow);
+  else if (queue?.queue_running?.some((/** @type {any[]} */ [, id]) => id === prompt_id)) {
+    window.setTimeout(showEnd, AGAIN_MS, prompt_id, about);
+  }
 }
 
 /** @param {any} entry  of the history @param {string} workflow  the id of its graph */
@@ -86,6 +101,9 @@ app.registerExtension({
 
   setup() {
     api.addEventListener("memflow.chunk", ({ detail }) => heard.set(detail.prompt_id, performance.now()));
+    api.addEventListener("memflow.live", ({ detail }) => {
+      if (detail.ended) over.add(keyOf(detail));
+    });
   },
 
   afterConfigureGraph() {

@@ -73,9 +73,12 @@ export class MemoryPanel extends NodePanel {
 
   /** Ask for the state of a run that began before the page was there. @param {ChunkEvent} event memflow.chunk */
   async catchUp(event) {
-    this.running = { promptId: event.prompt_id, nodeId: event.node };
+    const asked = { promptId: event.prompt_id, nodeId: event.node };
+    this.running = asked;
     const answer = await this.host.fetch(this.path);
-    if (answer.ok) this.live.update((await answer.json()).state);
+    const state = answer.ok ? (await answer.json()).state : null;
+    // what an event has told meanwhile is newer: the run may have ended
+    if (state && this.running === asked) this.live.update(state);
   }
 
   /** A run can be directed, its state has changed, or it has ended. @param {LiveEvent} event memflow.live */
