@@ -27,7 +27,7 @@ from .demo import read_workflow
 
 WORKFLOW = ROOT / "workflows" / "tiny_story.json"
 FILE = ROOT / "docs" / "tiny_story.webp"
-SHOWN = {"Story": "with memory", "Window only": "without"}
+SHOWN = {"Model's own": "with memory", "Window only": "without"}
 SCALE, GAP, HEADER, FOOTER = 4, 8, 22, 22
 EVERY = 2  # video frames a picture: 8 a second are smooth enough for cartoons, at half the bytes
 _INK, _PAPER = (30, 30, 30), (255, 255, 255)
