@@ -50,6 +50,27 @@ VIDEO = """() => {
     const video = document.querySelector("video");
     return video?.src.includes("_.mp4") && video.readyState > 0 ? [video.currentTime, video.duration] : null;
 }"""
+# of the words of shares, from the left: whose are whole; "cut" for what is seen in part
+WHOLE = """line => {
+    const box = line.getBoundingClientRect();
+    const keys = [...line.children].map(key => [key, key.getBoundingClientRect()]);
+    const seen = keys.filter(([, at]) => at.top < box.bottom - 1).sort(([, one], [, two]) => one.left - two.left);
+    const whole = (key, at) => at.right <= box.right + 1 && key.scrollWidth <= key.clientWidth;
+    return seen.map(([key, at]) => whole(key, at) ? key.classList[1] : "cut");
+}"""
+WIDTH = """width => {
+    const stream = app.graph.getNodeById(window.ids.stream);
+    stream.setSize([width || LiteGraph.createNode(stream.type).size[0], stream.size[1]]);
+    app.canvas.setDirty(true, true);
+}"""
+SHARE = """([run, share]) => {
+    const moment = {time_s: 1, frame: 12, chunk: 1, score: null, layers: 1, pinned: false, name: null};
+    const memory = {bank: [moment], dropped: [], recorded: [], share, even: {sink: 0.2, bank: 0.2, window: 0.6}};
+    app.api.dispatchEvent(new CustomEvent("memflow.chunk", {detail: {
+        node: String(window.ids.stream), prompt_id: run, chunk: 5, chunks: 13, start_s: 3, end_s: 4,
+        prompt: "a robot", thumbnail: null, memory,
+    }}));
+}"""
 EIGHT_ROWS = "() => document.querySelectorAll('.mm-row').length === 8"
 SMALL = {"width": 64, "height": 64, "steps": "1000"}
 LONG = 12 * 1000 - 3
@@ -160,6 +181,7 @@ def test_a_run_is_seen_pinned_and_shown_again(story):
     assert story.rows.last.is_visible()
 
     assert "memflow_memory" not in str(page.evaluate("() => JSON.stringify(app.graph.serialize())"))
+    _check_shares(story)
 
 
 def _check_rows(story) -> None:
@@ -178,12 +200,29 @@ def _check_words(page, moment) -> None:
     title = moment.get_attribute("title")
     assert re.match(r"remembered from \d:\d\d\n", title) and "layers" in title and "Click" in title
     words = page.locator(".mm-share-words .mm-bank")
-    assert re.fullmatch(
-        r"remembered \d+%, (.* an even share|an even share|where \d+% would be even)", words.inner_text()
-    )
+    assert re.fullmatch(r"remembered \d+%, (.* an even share|an even share|even would be \d+%)", words.inner_text())
     assert "An even share" in words.get_attribute("title")
-    cut = "line => line.scrollWidth > line.clientWidth"
-    assert not page.locator(".mm-share-words").evaluate(cut)
+    assert page.locator(".mm-share-words").evaluate(WHOLE) == ["mm-bank", "mm-sink", "mm-window"]
+
+
+def _check_shares(story) -> None:
+    """At any width of the node the words of shares are whole, those of the bank first; the bar has what is left out."""
+    story.page.locator(".mm-head").click()
+    # those of a fresh node, of templates, and of the widest words
+    for width, least in ((0, 1), (380, 2), (600, 3)):
+        story.page.evaluate(WIDTH, width)
+        for number, bank in enumerate((0.04, 0.2, 0.88)):
+            share = {"sink": (1 - bank) / 3, "bank": bank, "window": (1 - bank) * 2 / 3}
+            run = f"{width} {number}"
+            story.page.evaluate(SHARE, [run, share])
+            story.page.wait_for_timeout(200)
+            whole = story.page.locator(".mm-share-words").evaluate(WHOLE)
+            assert len(whole) >= least and whole[0] == "mm-bank" and "cut" not in whole
+            titles = story.page.locator(".mm-share-line .mm-part").evaluate_all("parts => parts.map(p => p.title)")
+            names = {"beginning": "sink", "remembered": "bank", "last seconds": "window"}
+            assert [re.match(r".*? \d+%", title)[0] for title in titles] == [
+                f"{name} {share[kind]:.0%}" for name, kind in names.items()
+            ]
 
 
 def _time_of(moment) -> str:

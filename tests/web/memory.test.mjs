@@ -102,8 +102,8 @@ test("what a frame was last chosen for", () => {
 
 test("a share beside an even one", () => {
   for (const [share, even, words] of [
-    [0.09, 0.03, "9%, 3 times an even share"], [0.25, 0.02, "25%, 13 times an even share"], [0.04, 0.04, "4%, an even share"],
-    [0.01, 0.05, "1%, where 5% would be even"], [0.03, undefined, "3%"], [0, 0, "0%"],
+    [0.09, 0.03, "9%, 3× an even share"], [0.25, 0.02, "25%, 13× an even share"], [0.04, 0.04, "4%, an even share"],
+    [0.01, 0.05, "1%, even would be 5%"], [0.03, undefined, "3%"], [0, 0, "0%"],
   ]) assert.equal(shareWords(share, even), words);
 });
 

@@ -18,8 +18,8 @@ export const MEMORY = {
   "the choice of {0} of the layers": "{0} 的层选了它",
   "{0}, video frame {1}": "{0}，第 {1} 个视频帧",
   "{0}, an even share": "{0}，等于平均份额",
-  "{0}, where {1} would be even": "{0}，平均份额为 {1}",
-  "{0}, {1} times an even share": "{0}，是平均份额的 {1} 倍",
+  "{0}, even would be {1}": "{0}，平均份额为 {1}",
+  "{0}, {1}× an even share": "{0}，是平均份额的 {1} 倍",
   "The sink: the first moments of the shot, which are always read. They hold style and place.": "sink：镜头最初的瞬间，一直读取，保持风格和场景。",
   "The bank: the moments above, from before the last seconds. There are few of them, so that a few percent of attention are several times an even share, and enough to bring a look back.":
     "记忆库：上面这些瞬间，早于最近几秒。它们很少，所以百分之几的注意力已是平均份额的几倍，足以让外观重现。",

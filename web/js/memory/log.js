@@ -224,7 +224,7 @@ function layerWords(remembered) {
 }
 
 /**
- * A share of attention beside an even one, in words: "9%, 3 times an even share"; the share alone where none is known.
+ * A share of attention beside an even one, in words: "9%, 3× an even share"; the share alone where none is known.
  * @param {number} share @param {number | undefined} even  what it would be if every frame got the same
  */
 export function shareWords(share, even) {
@@ -232,6 +232,6 @@ export function shareWords(share, even) {
   if (!even) return text;
   const times = share / even;
   if (times >= 0.85 && times < 1.15) return say("{0}, an even share", text);
-  if (times < 0.85) return say("{0}, where {1} would be even", text, percentText(even));
-  return say("{0}, {1} times an even share", text, times < 9.5 ? Number(times.toFixed(1)) : Math.round(times));
+  if (times < 0.85) return say("{0}, even would be {1}", text, percentText(even));
+  return say("{0}, {1}× an even share", text, times < 9.5 ? Number(times.toFixed(1)) : Math.round(times));
 }

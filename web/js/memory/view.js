@@ -205,13 +205,14 @@ function shareLine(share, even) {
   const bar = el("div", { class: "mm-share-line" });
   const words = el("div", { class: "mm-share-words" });
   for (const kind of kindsIn(share, even)) {
-    const title = helpOf(kind, even?.[kind]);
     // of the others it says nothing that people ask for
     const amount = kind === "bank" ? shareWords(share.bank, even?.bank) : percentText(share[kind]);
+    const said = `${say(SHARE_NAMES[kind])} ${amount}`;
+    const title = `${said}\n${helpOf(kind, even?.[kind])}`;
     const part = el("span", { class: `mm-part mm-${kind}`, title });
     part.style.flexGrow = String(share[kind]);
     bar.append(part);
-    words.append(el("span", { class: `mm-key mm-${kind}`, title }, `${say(SHARE_NAMES[kind])} ${amount}`));
+    words.append(el("span", { class: `mm-key mm-${kind}`, title }, said));
   }
   return [bar, words];
 }
