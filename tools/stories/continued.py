@@ -203,7 +203,7 @@ def _draw_pictures(tiny: Node) -> tuple[list[Node], list[Output], list[Output]]:
         schedule = segment["schedule"]
         nodes += [text, segment]
         texts.append(text["CONDITIONING"])
-    sampler_values = {"model": tiny["model"], "schedule": schedule, **TINY, "seed": 3, "length": CASTING_FRAMES}
+    sampler_values = {"model": tiny["model"], "schedule": schedule, **TINY, "seed": 15, "length": CASTING_FRAMES}
     # below the others, since ComfyUI's previews, where they are on, make it 224 px higher
     sampler = Node("MemFlowSampler", (700, 434), (300, 510), sampler_values, "Draw two pictures")
     decoded = Node("VAEDecode", (700, 50), (300, 46), {"samples": sampler["latent"], "vae": tiny["vae"]})
