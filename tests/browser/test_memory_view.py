@@ -63,14 +63,15 @@ WIDTH = """width => {
     stream.setSize([width || LiteGraph.createNode(stream.type).size[0], stream.size[1]]);
     app.canvas.setDirty(true, true);
 }"""
-SHARE = """([run, share]) => {
-    const moment = {time_s: 1, frame: 12, chunk: 1, score: null, layers: 1, pinned: false, name: null};
-    const memory = {bank: [moment], dropped: [], recorded: [], share, even: {sink: 0.2, bank: 0.2, window: 0.6}};
-    app.api.dispatchEvent(new CustomEvent("memflow.chunk", {detail: {
-        node: String(window.ids.stream), prompt_id: run, chunk: 5, chunks: 13, start_s: 3, end_s: 4,
-        prompt: "a robot", thumbnail: null, memory,
-    }}));
+EMIT = """([name, detail]) => {
+    const node = String(window.ids.stream);
+    app.api.dispatchEvent(new CustomEvent(name, {detail: {node, ...detail}}));
 }"""
+# a chunk of a run, as an event tells of it
+CHUNK = {
+    "chunk": 0, "chunks": 13, "start_s": 0, "end_s": 0.75, "prompt": "a robot", "thumbnail": None,
+    "memory": {"bank": [], "dropped": [], "recorded": [], "share": None},
+}  # fmt: skip
 EIGHT_ROWS = "() => document.querySelectorAll('.mm-row').length === 8"
 SMALL = {"width": 64, "height": 64, "steps": "1000"}
 LONG = 12 * 1000 - 3
@@ -103,6 +104,10 @@ class Story:
     def queue(self, seed: int, length: int = 153, **values) -> None:
         self.set("stream", seed=seed, length=length, **SMALL, **values)
         self.page.evaluate("() => { app.queuePrompt(0, 1); }")
+
+    def emit(self, name: str, **detail) -> None:
+        """Let the page hear an event of a run in the sampling node."""
+        self.page.evaluate(EMIT, [name, detail])
 
     def run(self, seed: int, length: int = 153, **values) -> None:
         """Queue, and wait for the finished video."""
@@ -213,8 +218,8 @@ def _check_shares(story) -> None:
         story.page.evaluate(WIDTH, width)
         for number, bank in enumerate((0.04, 0.2, 0.88)):
             share = {"sink": (1 - bank) / 3, "bank": bank, "window": (1 - bank) * 2 / 3}
-            run = f"{width} {number}"
-            story.page.evaluate(SHARE, [run, share])
+            memory = {**CHUNK["memory"], "share": share, "even": {"sink": 0.2, "bank": 0.2, "window": 0.6}}
+            story.emit("memflow.chunk", **{**CHUNK, "prompt_id": f"{width} {number}", "memory": memory})
             story.page.wait_for_timeout(200)
             whole = story.page.locator(".mm-share-words").evaluate(WHOLE)
             assert len(whole) >= least and whole[0] == "mm-bank" and "cut" not in whole

@@ -6,19 +6,15 @@ import re
 
 import pytest
 
-from tests.browser.test_memory_view import Story
+from tests.browser.test_both_front_ends import VUE
+from tests.browser.test_memory_view import CHUNK, Story
 
 UNDER_WAY = {
     "chunk": 1, "chunks": 13, "time_s": 0.75, "paused": False, "holding": False, "finishing": False, "ended": False,
     "takes_prompts": True, "switches": ["recache"], "prompts": [],
 }  # fmt: skip
 ENDED = {**UNDER_WAY, "ended": True}
-CHUNK = {
-    "chunk": 0, "chunks": 13, "start_s": 0, "end_s": 0.75, "prompt": "a robot", "thumbnail": None,
-    "memory": {"bank": [], "dropped": [], "recorded": [], "share": None},
-}  # fmt: skip
 MEMORY = {"first_s": 0, "chunks": [CHUNK, {**CHUNK, "chunk": 1}], "thumbnails": {}}
-EMIT = "([name, detail]) => { app.api.dispatchEvent(new CustomEvent(name, {detail})); }"
 OPEN = "async workflow => { await app.loadGraphData(workflow); }"
 LIVE = "() => document.querySelector('.mm-live:not(.mm-idle)')"
 IDLE = "() => document.querySelector('.mm-live.mm-idle')"
@@ -53,7 +49,7 @@ class Looked:
             self.waiting.append(route)
 
     def emit(self, name: str, **detail) -> None:
-        self.page.evaluate(EMIT, [name, {**self.about, **detail}])
+        self.view.emit(name, **{**self.about, **detail})
 
     def wait(self, condition: str, arg: object = None) -> None:
         self.page.wait_for_function(condition, arg=arg, timeout=30_000)
@@ -71,10 +67,9 @@ class Looked:
 
 @pytest.fixture(params=["LiteGraph", "Vue nodes"])
 def looked(page, request):
-    enable = "vue => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', vue)"
-    page.evaluate(enable, request.param == "Vue nodes")
+    page.evaluate(VUE, request.param == "Vue nodes")
     yield Looked(page)
-    page.evaluate(enable, False)
+    page.evaluate(VUE, False)
 
 
 def test_an_answer_that_comes_after_the_end_of_a_run_does_not_bring_it_back(looked):
@@ -107,6 +102,23 @@ def test_a_run_is_live_again_when_its_user_comes_back_to_the_workflow(looked):
     looked.page.wait_for_timeout(2000)
     looked.page.evaluate(OPEN, looked.workflow)
     looked.wait(LIVE)
+
+
+def test_of_two_samplers_of_a_prompt_the_first_ends_when_it_does(looked):
+    looked.answers = {"/queue": {"queue_running": [[0, "one", {}, {}, []]]}, "/history": {}, "/history/one": {}}
+    looked.answers["/memflow/runs"] = {"runs": [looked.run]}
+    looked.page.evaluate(OPEN, looked.workflow)
+    looked.wait(LIVE)
+    # it goes on in another sampler, which the graph on show has as well
+    second = looked.page.evaluate(
+        "() => { const n = LiteGraph.createNode('MemFlowSampler'); app.graph.add(n); return n.id; }"
+    )
+    looked.answers["/memflow/runs"] = {"runs": [{**looked.run, "node": str(second)}]}
+    looked.wait("() => document.querySelectorAll('.mm-live.mm-idle').length === 1")
+    looked.wait(LIVE)
+    first = """() => app.graph.getNodeById(window.ids.stream).widgets.find(w => w.name === "memflow_memory")
+        .element.querySelector(".mm-live.mm-idle")"""
+    looked.wait(first)
 
 
 def test_the_result_of_a_run_is_shown_though_other_nodes_come_after_it(looked):

@@ -11,13 +11,15 @@ const AGAIN_MS = 1500;
 // runs before this one, of other graphs, that are looked through
 const MOST_RUNS = 5;
 
-/** @type {Map<string, number>} when an event of a run last came to this page, by prompt id */
+/** @typedef {{prompt_id: string, node: ComfyId, workflow: string}} RunOf a run, by the sampler that makes it */
+
+/** @type {Map<string, number>} when a chunk of a run last came to this page, by `keyOf` */
 const heard = new Map();
-/** @type {Set<string>} runs that have ended, by prompt id and node */
+/** @type {Set<string>} runs that have ended, by `keyOf` */
 const over = new Set();
 /** @type {number | undefined} */
 let waiting;
-/** @type {Map<string, {node: ComfyId, workflow: string}>} runs that this page only looks at, by prompt id */
+/** @type {Map<string, RunOf>} runs that this page only looks at, by `keyOf` */
 let watched = new Map();
 
 /** @param {string} path @returns {Promise<any>} null where the server does not answer as it should */
@@ -31,7 +33,7 @@ function dispatch(name, detail) {
   api.dispatchEvent(new CustomEvent(name, { detail }));
 }
 
-/** @param {{prompt_id: string, node: ComfyId}} run */
+/** A prompt may have several samplers, each with a run of its own. @param {{prompt_id: string, node: ComfyId}} run */
 function keyOf({ prompt_id, node }) {
   return `${prompt_id} ${node}`;
 }
@@ -50,30 +52,34 @@ async function look() {
   watched = new Map();
   for (const run of ours) {
     const { prompt_id, node, workflow, state } = run;
-    const silent = performance.now() - (heard.get(prompt_id) ?? -Infinity) > AGAIN_MS;
-    if (!before.has(prompt_id) || silent) {
+    const key = keyOf(run);
+    const silent = performance.now() - (heard.get(key) ?? -Infinity) > AGAIN_MS;
+    if (!before.has(key) || silent) {
       dispatch("memflow.run", run);
       dispatch("memflow.live", { ...state, prompt_id, node, workflow });
     }
-    watched.set(prompt_id, { node, workflow });
+    watched.set(key, { prompt_id, node, workflow });
   }
-  const under = new Set(open.map((/** @type {any} */ run) => run.prompt_id));
-  for (const [prompt_id, about] of before) if (!under.has(prompt_id)) await showEnd(prompt_id, about);
+  const under = new Set(open.map(keyOf));
+  for (const [key, run] of before) if (!under.has(key)) await showEnd(run);
   if (watched.size) waiting = window.setTimeout(look, AGAIN_MS);
 }
 
-/**
- * Show how a run ended that this page looked at, once its prompt has ended: other nodes may come after the sampler.
- * @param {string} prompt_id @param {{node: ComfyId, workflow: string}} about
- */
-async function showEnd(prompt_id, about) {
-  dispatch("memflow.live", { ...about, prompt_id, ended: true, prompts: [], switches: [] });
+/** Show that a run has ended that this page looked at, and its result. @param {RunOf} run */
+async function showEnd(run) {
+  dispatch("memflow.live", { ...run, ended: true, prompts: [], switches: [] });
+  await showResult(run);
+}
+
+/** Show what a run has made, once its prompt has ended: other nodes may come after the sampler. @param {RunOf} run */
+async function showResult(run) {
+  const { prompt_id, workflow } = run;
   // in this order: a prompt leaves the queue as it enters the history
   const queue = await ask("/queue");
   const history = await ask(`/history/${encodeURIComponent(prompt_id)}`);
-  if (history?.[prompt_id]) showOutputs(history[prompt_id], about.workflow);
+  if (history?.[prompt_id]) showOutputs(history[prompt_id], workflow);
   else if (queue?.queue_running?.some((/** @type {any[]} */ [, id]) => id === prompt_id)) {
-    window.setTimeout(showEnd, AGAIN_MS, prompt_id, about);
+    window.setTimeout(showResult, AGAIN_MS, run);
   }
 }
 
@@ -100,7 +106,7 @@ app.registerExtension({
   name: "MemFlow.Runs",
 
   setup() {
-    api.addEventListener("memflow.chunk", ({ detail }) => heard.set(detail.prompt_id, performance.now()));
+    api.addEventListener("memflow.chunk", ({ detail }) => heard.set(keyOf(detail), performance.now()));
     api.addEventListener("memflow.live", ({ detail }) => {
       if (detail.ended) over.add(keyOf(detail));
     });
