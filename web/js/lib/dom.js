@@ -20,6 +20,19 @@ export function el(tag, attributes = {}, ...children) {
   return element;
 }
 
+/**
+ * Make elements the children of another. Those that are children already are not taken out, which would lay them out anew.
+ * @param {Element} parent @param {Element[]} children
+ */
+export function showChildren(parent, children) {
+  const stay = new Set(children);
+  for (const child of [...parent.childNodes]) if (!stay.has(/** @type {Element} */ (child))) child.remove();
+  children.forEach((child, index) => {
+    const there = parent.children[index];
+    if (there !== child) parent.insertBefore(child, there ?? null);
+  });
+}
+
 /** A share of a whole as CSS percent. @param {number} part @param {number} whole */
 export function percent(part, whole) {
   return `${((100 * part) / whole).toFixed(4)}%`;

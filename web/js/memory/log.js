@@ -46,6 +46,8 @@ export class MemoryLog {
     this.stopped = false;
     /** what was played, as a schedule's text, where the run was directed; "" where it was not */
     this.played = "";
+    /** @type {{of: LoggedChunk[], byChunk: Map<number, string>}} the prompts of the chunks */
+    this.prompts = { of: this.chunks, byChunk: new Map() };
   }
 
   get isEmpty() {
@@ -105,7 +107,11 @@ export class MemoryLog {
   /** The prompt that a remembered frame was made under; null where its chunk is not in the log.
    * @param {RememberedFrame} remembered */
   promptOf(remembered) {
-    return this.chunks.find(({ chunk }) => chunk === remembered.chunk)?.prompt ?? null;
+    // a long story asks for many
+    if (this.prompts.of !== this.chunks) {
+      this.prompts = { of: this.chunks, byChunk: new Map(this.chunks.map(({ chunk, prompt }) => [chunk, prompt])) };
+    }
+    return this.prompts.byChunk.get(remembered.chunk) ?? null;
   }
 
   /**

@@ -1,7 +1,7 @@
 // @ts-check
 // The memory of a run on the page: what is remembered now, and behind it one row of remembered frames for each chunk.
 import { say } from "../i18n/say.js";
-import { el } from "../lib/dom.js";
+import { el, showChildren } from "../lib/dom.js";
 import { clock, describe, layerShare, nameOf, percentText, shareWords } from "./log.js";
 
 /** @typedef {import("./log.js").LoggedChunk} LoggedChunk */
@@ -42,10 +42,14 @@ export class MemoryView {
     this.shelfFrames = el("div", { class: "mm-shelf-moments", role: "list", tabindex: 0, "aria-label": say("Archive") });
     this.shelf = el("div", { class: "mm-shelf" }, this.shelfLine, this.shelfFrames);
     this.hasShelf = false;
+    /** @type {MemoryLog | null} what is on show */
+    this.log = null;
+    /** @type {Map<string, HTMLElement>} moments on the shelf, by all that is seen of them */
+    this.shelved = new Map();
     const strip = el("div", { class: "mm-strip" }, this.now, this.share);
     this.element = el("div", { class: "mm-view" }, this.head, strip, this.shelf, this.legend, this.rows);
-    /** @type {LoggedChunk[]} chunks that have a row */
-    this.shown = [];
+    /** @type {Map<LoggedChunk, {element: HTMLElement, before: string | undefined}>} rows, and the prompt above each */
+    this.shown = new Map();
     /** whether the newest row is kept in sight */
     this.following = true;
     this.listen();
@@ -55,6 +59,7 @@ export class MemoryView {
   /** Show every chunk, or what is remembered now alone. @param {boolean} open */
   setOpen(open) {
     this.open = open;
+    if (this.log) this.renderShelf(this.log);
     this.update();
     // by the user alone, and never by a run: the height is saved with the workflow
     this.onResize();
@@ -80,22 +85,30 @@ export class MemoryView {
     this.rows.scrollTop = this.following ? this.rows.scrollHeight : top;
   }
 
-  /** Show a log; rows that are there already stay. @param {MemoryLog} log */
+  /** Show a log; what is on show already stays. @param {MemoryLog} log */
   render(log) {
-    const { leftOut, chunks } = log.rows();
-    const top = this.rows.scrollTop;
+    this.log = log;
     this.line.textContent = log.headline();
-    const grown = !leftOut && this.shown.every((chunk, index) => chunk === chunks[index]);
-    if (!grown) this.rows.replaceChildren();
-    if (leftOut) this.rows.append(el("div", { class: "mm-more" }, say("{0} earlier chunks are in the report", leftOut)));
-    for (let index = grown ? this.shown.length : 0; index < chunks.length; index++) {
-      this.rows.append(this.row(chunks[index], chunks[index - 1]?.prompt, log));
-    }
-    this.shown = chunks;
-    this.renderNow(chunks.at(-1), log);
-    this.hasShelf = this.renderShelf(log);
+    this.renderRows(log);
+    this.renderNow(log.chunks.at(-1), log);
+    this.renderShelf(log);
     this.update();
-    this.scroll(top);
+  }
+
+  /** Show a row for each of the newest chunks. @param {MemoryLog} log */
+  renderRows(log) {
+    const { leftOut, chunks } = log.rows();
+    // asked of rows that are out of sight, it would lay out the page for nothing
+    const top = this.open ? this.rows.scrollTop : 0;
+    const rows = chunks.map((chunk, index) => {
+      const before = chunks[index - 1]?.prompt;
+      const row = this.shown.get(chunk);
+      return row && row.before === before ? row : { element: this.row(chunk, before, log), before };
+    });
+    this.shown = new Map(chunks.map((chunk, index) => [chunk, rows[index]]));
+    const more = leftOut ? [el("div", { class: "mm-more" }, say("{0} earlier chunks are in the report", leftOut))] : [];
+    showChildren(this.rows, [...more, ...rows.map(({ element }) => element)]);
+    if (this.open) this.scroll(top);
   }
 
   /** Show what the bank holds at the end of a chunk, and what attention reads. @param {LoggedChunk | undefined} chunk @param {MemoryLog} log */
@@ -109,21 +122,27 @@ export class MemoryView {
     this.share.replaceChildren(...(share ? shareLine(share, even) : []));
   }
 
-  /** Show the archive, if the run has one: every moment, those in the bank marked. @param {MemoryLog} log */
+  /**
+   * Show the archive, if the run has one, where it is in sight: every moment, those in the bank marked.
+   * @param {MemoryLog} log
+   */
   renderShelf(log) {
-    const shelf = log.shelf();
-    if (!shelf) return false;
+    const shelf = this.open ? log.shelf() : null;
+    this.hasShelf = shelf !== null;
+    if (!shelf) return;
     const held = shelf.frames.filter((frame) => frame.held).length;
     this.shelfLine.textContent = say("Archive: {0} moments, {1} of them in the bank", shelf.moments, held);
     this.shelfLine.title = say("Scores are for “{0}”", shelf.prompt);
     const left = this.shelfFrames.scrollLeft;
-    const buttons = shelf.frames.map((frame) => {
-      const button = this.frame(frame.remembered, log, { shelved: !frame.held });
-      return el("div", { role: "listitem" }, button);
-    });
-    this.shelfFrames.replaceChildren(...buttons);
+    const shelved = new Map(shelf.frames.map((moment) => {
+      const { remembered, held } = moment;
+      const key = JSON.stringify([moment, log.promptOf(remembered), log.thumbnailOf(remembered)?.length]);
+      const there = this.shelved.get(key);
+      return [key, there ?? el("div", { role: "listitem" }, this.frame(remembered, log, { shelved: !held }))];
+    }));
+    this.shelved = shelved;
+    showChildren(this.shelfFrames, [...shelved.values()]);
     this.shelfFrames.scrollLeft = left;
-    return true;
   }
 
   /**

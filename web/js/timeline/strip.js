@@ -178,14 +178,18 @@ export function controlMarks(controls, { length_s, end_s }) {
 /**
  * The marks of a run: finished chunks, thumbnails, and the chunk being made.
  * @param {Run} run @param {Plan} plan @param {Window} window
+ * @param {Map<string, HTMLElement>} images  thumbnails that were made before, which are not decoded anew; new ones are added
  */
-export function runMarks(run, plan, { left_s, right_s, pixelsPerSecond }) {
+export function runMarks(run, plan, { left_s, right_s, pixelsPerSecond }, images) {
   const { length_s } = plan;
   const seen = (/** @type {{start_s: number}} */ one) => one.start_s < right_s && one.start_s > left_s - 60;
   const done = stretches(run).map(([start, end]) => placeSpan(el("div", { class: "mft-done" }), start, end, length_s));
   const pictures = thumbnails(run, pixelsPerSecond, THUMBNAIL_PX).filter(seen);
   const shown = pictures.map(({ start_s, width_s, thumbnail }) => {
-    const image = el("img", { class: "mft-thumbnail", src: thumbnail, alt: "", title: clock(start_s), draggable: "false" });
+    const key = `${start_s} ${thumbnail}`;
+    const about = { class: "mft-thumbnail", src: thumbnail, alt: "", title: clock(start_s), draggable: "false" };
+    const image = images.get(key) ?? el("img", about);
+    images.set(key, image);
     return placeSpan(image, start_s, start_s + width_s, length_s);
   });
   const next = making(run, chunkFrames(plan) / plan.fps);

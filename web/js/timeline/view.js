@@ -1,7 +1,7 @@
 // @ts-check
 // The timeline's elements, with zoom and scrolling. Clicks, keys and edits are handled by timeline.js.
 import { say } from "../i18n/say.js";
-import { el, percent } from "../lib/dom.js";
+import { el, percent, showChildren } from "../lib/dom.js";
 import { button } from "./button.js";
 import { Editor } from "./editor.js";
 import { Inspector } from "./inspector.js";
@@ -30,6 +30,8 @@ export class View {
   kept = null;
   /** @type {import("../lib/controls.js").Placed[]} of the story, as far as they are known */
   controls = [];
+  /** @type {Map<string, HTMLElement>} thumbnails on show */
+  images = new Map();
 
   ruler = el("div", { class: "mft-ruler", ...HIDDEN });
   pins = el("div", { class: "mft-pins" });
@@ -131,9 +133,10 @@ export class View {
     const pixelsPerSecond = Math.max(1, this.track.clientWidth) / plan.length_s;
     const left_s = this.scroller.scrollLeft / pixelsPerSecond;
     const window = { left_s, right_s: left_s + this.scroller.clientWidth / pixelsPerSecond, pixelsPerSecond };
-    const marks = strip.runMarks(this.run, plan, window);
+    const marks = strip.runMarks(this.run, plan, window, this.images);
     this.ruler.replaceChildren(...strip.ticks(plan, window));
-    this.marks.replaceChildren(...marks);
+    showChildren(this.marks, marks);
+    for (const [key, image] of this.images) if (image.parentElement !== this.marks) this.images.delete(key);
     this.controlParts.replaceChildren(...strip.controlMarks(this.controls, plan));
     this.keptParts.replaceChildren(...strip.keptMarks(this.kept, plan));
     this.element.classList.toggle("mft-ran", marks.length > 0);
