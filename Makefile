@@ -1,8 +1,8 @@
 # make demo        a tiny story in a real ComfyUI, from nothing to a playable mp4
 # make check       lint, types and import doors: seconds, no ComfyUI
 # make test-fast   the core and the page's logic: a minute, no ComfyUI, no browser (ARGS="-k cache" picks)
-# make test        every test, those in ComfyUI and in a browser included
-# make test-core, test-nodes, test-browser   its parts: no ComfyUI; ComfyUI; Chromium
+# make test        every test, those in ComfyUI and in a browser included; of the page on both front ends
+# make test-core, test-nodes, test-browser   its parts: no ComfyUI; ComfyUI; Chromium, both renderers on both front ends
 # make setup       .venv and .host only; make lint; make clean
 
 PYTHON ?= python3
@@ -45,7 +45,7 @@ test-browser: setup
 test: setup
 	@$(VENV) -m tools.browser
 	@$(VENV) -m tools.front_end
-	@$(PYTEST) $(SHARED) $(ARGS)
+	@$(PYTEST) $(SHARED) --one-renderer $(ARGS)
 
 lint: core
 	@$(VENV) -m ruff check .

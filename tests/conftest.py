@@ -39,6 +39,16 @@ hypothesis_settings.register_profile("same", hypothesis_settings.get_profile("hu
 hypothesis_settings.load_profile("same")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--one-renderer", action="store_true", help="tests of the page in one renderer per front end")
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Print a failure at once: a run that is stopped from outside has no summary."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        print(f"\n{report.nodeid} failed in {report.when}:\n{report.longreprtext}", file=sys.__stdout__, flush=True)
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     """Where several processes share the tests by file, let those in the browser go by their front end.
 

@@ -35,6 +35,8 @@ SETTINGS = {
     "Comfy.VueNodes.Enabled": False,
     "Comfy.Minimap.Visible": False,
 }
+# a click waits for frames, of which a page shows one or two a second where a run takes the processor that draws them
+PATIENCE_MS = 90_000
 # ready is later than visible: until then the front end still loads a graph of its own over any other
 READY = """() => {
     const manager = window.app?.extensionManager;
@@ -89,6 +91,7 @@ def chromium(server: Server, profile: Path, width: int = 1600, height: int = 900
 def open_page(context: Any, server: Server) -> Any:
     """Open the front end in a new tab and wait until it is ready: a playwright Page with the app at `window.app`."""
     tab = context.new_page()
+    tab.set_default_timeout(PATIENCE_MS)
     tab.goto(server.url, wait_until="domcontentloaded")
     tab.wait_for_function(READY, timeout=120_000)
     return tab

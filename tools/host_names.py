@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from types import ModuleType
 
@@ -24,6 +24,12 @@ OF_EVERY_MODULE = {*dir(ModuleType("any")), "__file__"}
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 # names that lead to one another in a circle
 MOST_STEPS = 40
+
+
+@cache
+def parsed(source: str) -> ast.Module:
+    """The tree of a file's text, which nobody changes: most files are alike in two versions of ComfyUI."""
+    return ast.parse(source)
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,7 @@ class Sources:
             path = package if package.is_file() else base.with_suffix(".py")
             # a folder without __init__ is a package, too
             source = path.read_text(encoding="utf-8") if path.is_file() else "" if base.is_dir() else None
-            made = None if source is None else Module(ast.parse(source), name, is_package=base.is_dir())
+            made = None if source is None else Module(parsed(source), name, is_package=base.is_dir())
             self._modules[name] = made
         return self._modules[name]
 

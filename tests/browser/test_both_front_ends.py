@@ -14,17 +14,15 @@ RUN = """seed => {
     const node = app.graph.nodes.find(n => n.type === "MemFlowStreamToVideo");
     node.widgets.find(w => w.name === "seed").value = seed;
     window.previews = [];
-    window.running = true;
     app.queuePrompt(0, 1);
 }"""
-# videos and previews on show, some time after each preview
+# videos and previews on show, some time after each preview: on a slow page the last ones after the end
 WATCH = """() => {
-    const look = () => window.running && window.previews.push([
+    const look = () => window.previews.push([
         [...document.querySelectorAll("video")].map(v => v.className),
         document.querySelectorAll(".video-preview, .image-preview").length,
     ]);
     app.api.addEventListener("b_preview_with_metadata", () => setTimeout(look, 60));
-    for (const end of ["executed", "execution_success"]) app.api.addEventListener(end, () => window.running = false);
 }"""
 PLAYS = """number => [...document.querySelectorAll("video")].some(
     v => v.readyState > 0 && v.src.includes(`_0000${number}_.mp4`) && v.checkVisibility())"""

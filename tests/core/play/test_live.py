@@ -1,6 +1,8 @@
 """Live changes of a schedule while it is played, and playing the result again."""
 
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -171,18 +173,20 @@ def test_a_pause_holds_until_it_is_lifted(make_stream):
     run = Run(make_stream(), encoded(), {3: [LiveControl.pause]}, control)
 
     def go_on():
-        assert held.wait(60)
-        # a prompt is encoded while the story waits
-        control.ask("rain")
-        while control.waiting():
-            held.wait(0.01)
-        assert run.stream.progress.chunk == 3
-        control.resume()
+        try:
+            assert held.wait(60)
+            # a prompt is encoded while the story waits
+            control.ask("rain")
+            while control.waiting():
+                time.sleep(0.01)
+            assert run.stream.progress.chunk == 3
+        finally:
+            control.resume()
 
-    helper = threading.Thread(target=go_on)
-    helper.start()
-    made = run.play()
-    helper.join()
+    with ThreadPoolExecutor(1) as pool:
+        went_on = pool.submit(go_on)
+        made = run.play()
+    went_on.result()
     assert torch.equal(made, Run(make_stream(), encoded(), {3: [ask("rain")]}).play())
     assert not control.state()["holding"] and any(state["holding"] for state in states)
 
