@@ -29,7 +29,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_other_pair(item: pytest.Item) -> bool:
-    values = [str(value) for value in item.callspec.params.values()] if hasattr(item, "callspec") else []
+    # of all tests, some of which have values that no text can be made of
+    given = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    values = [value for value in given if isinstance(value, str)]
     renderer, front = (
         next((value for value in values if value in kind), None) for kind in (RENDERERS, (BUNDLED, front_end.NEWEST))
     )

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser.until import with_until
+
 ARTIFACTS = Path(__file__).resolve().parents[1] / "artifacts"
 STORY = "# my story\n0s: a robot walks in the meadow\n1s: an empty beach\n3s: the robot returns to the meadow"
 
-BUILD = """async ([text, clip]) => {
+BUILD = with_until("""async ([text, clip]) => {
     app.graph.clear();
-    while (document.querySelector(".memflow-memory")) await new Promise(requestAnimationFrame);
+    await until(() => !document.querySelector(".memflow-memory"));
     const add = (type, x, y) => {
         const node = LiteGraph.createNode(type);
         app.graph.add(node);
@@ -38,8 +40,8 @@ BUILD = """async ([text, clip]) => {
     // the panels are at the foot of a tall node
     app.canvas.ds.offset = [0, -220];
     app.canvas.setDirty(true, true);
-    while (!document.querySelector(".memflow-memory")) await new Promise(requestAnimationFrame);
-}"""
+    await until(() => document.querySelector(".memflow-memory"));
+}""")
 SET = """([node, values]) => {
     const widgets = app.graph.getNodeById(window.ids[node]).widgets;
     for (const [name, value] of Object.entries(values)) widgets.find(w => w.name === name).value = value;

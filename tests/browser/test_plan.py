@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser.until import with_until
+
 ARTIFACTS = Path(__file__).resolve().parents[1] / "artifacts"
 # what a new Prompt Schedule says
 FRESH = "0s: a robot walks across the meadow\n4s: the beach lies empty\n8s: the robot returns to the meadow"
 STORY = "0s: a robot walks in the meadow\n1s: an empty beach\n3s [cut]: the robot returns to the meadow"
 
-BUILD = """async ([text, kind, tiny]) => {
+BUILD = with_until("""async ([text, kind, tiny]) => {
     app.graph.clear();
-    while (document.querySelector(".memflow-plan")) await new Promise(requestAnimationFrame);
+    await until(() => !document.querySelector(".memflow-plan"));
     const add = (type, x, y) => {
         const node = LiteGraph.createNode(type);
         app.graph.add(node);
@@ -44,8 +46,8 @@ BUILD = """async ([text, kind, tiny]) => {
     app.canvas.setDirty(true, true);
     app.canvas.emitBeforeChange();
     app.canvas.emitAfterChange();
-    while (!document.querySelector(".memflow-plan")) await new Promise(requestAnimationFrame);
-}"""
+    await until(() => document.querySelector(".memflow-plan"));
+}""")
 SET = """([node, values]) => {
     app.canvas.emitBeforeChange();
     for (const [name, value] of Object.entries(values)) {

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from memflow_core.schedule import read_schedule
+from tests.browser.until import with_until
 
 ARTIFACTS = Path(__file__).resolve().parents[1] / "artifacts"
 STORY = """# my story
@@ -17,10 +18,10 @@ STARTS_S = [0, 4.3125, 8.0625]
 
 
 # a schedule node on its way to a sampler of 153 video frames, and the view fitted to it
-BUILD = """async ([text, length]) => {
+BUILD = with_until("""async ([text, length]) => {
     app.graph.clear();
     // Vue nodes of an old graph go a moment later
-    while (document.querySelector(".mft")) await new Promise(requestAnimationFrame);
+    await until(() => !document.querySelector(".mft"));
     const add = (type, x) => {
         const node = LiteGraph.createNode(type);
         app.graph.add(node);
@@ -43,22 +44,23 @@ BUILD = """async ([text, length]) => {
     const {timeline} = schedule.widgets.find(w => w.name === "timeline");
     timeline.reset();
     app.canvas.setDirty(true, true);
-    while (!timeline.element.isConnected) await new Promise(requestAnimationFrame);
+    await until(() => timeline.element.isConnected);
     timeline.setFocus(0);
-}"""
+}""")
 # blocks find their places over a few frames, more of them on a busy machine
-STILL = """async () => {
+STILL = with_until("""async () => {
     const places = () => [...document.querySelectorAll(".mft-block")].map(one => {
         const {x, y, width} = one.getBoundingClientRect();
         return [x, y, width];
     }).join();
-    for (let last = "", same = 0; same < 4;) {
-        await new Promise(requestAnimationFrame);
+    let last = "", same = 0;
+    await until(() => {
         const now = places();
         same = now === last ? same + 1 : 0;
         last = now;
-    }
-}"""
+        return same === 4;
+    });
+}""")
 WIDGET = """([name, value]) => {
     const widget = app.graph.getNodeById(window.schedule).widgets.find(w => w.name === name);
     if (value !== null) widget.value = value;
