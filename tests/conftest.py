@@ -44,8 +44,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Print a failure at once: a run that is stopped from outside has no summary."""
-    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+    """Where processes share the tests, print a failure at once: a run that is stopped from outside has no summary."""
+    if report.failed and hasattr(report, "node"):
         print(f"\n{report.nodeid} failed in {report.when}:\n{report.longreprtext}", file=sys.__stdout__, flush=True)
 
 

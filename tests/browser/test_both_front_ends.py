@@ -16,11 +16,12 @@ RUN = """seed => {
     window.previews = [];
     app.queuePrompt(0, 1);
 }"""
-# videos and previews on show, some time after each preview: on a slow page the last ones after the end
+# videos, and pictures that are not ours, some time after each preview: on a slow page the last ones after the end
 WATCH = """() => {
     const look = () => window.previews.push([
         [...document.querySelectorAll("video")].map(v => v.className),
-        document.querySelectorAll(".video-preview, .image-preview").length,
+        [...document.querySelectorAll(".video-preview, .image-preview, [data-node-id] img")]
+            .filter(e => !e.closest(".mft, .memflow-film, .memflow-memory") && e.checkVisibility()).length,
     ]);
     app.api.addEventListener("b_preview_with_metadata", () => setTimeout(look, 60));
 }"""
