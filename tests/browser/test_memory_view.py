@@ -65,9 +65,9 @@ WIDTH = """width => {
     stream.setSize([width || LiteGraph.createNode(stream.type).size[0], stream.size[1]]);
     app.canvas.setDirty(true, true);
 }"""
-EMIT = """([name, detail]) => {
+EMIT = """([name, details]) => {
     const node = String(window.ids.stream);
-    app.api.dispatchEvent(new CustomEvent(name, {detail: {node, ...detail}}));
+    for (const detail of details) app.api.dispatchEvent(new CustomEvent(name, {detail: {node, ...detail}}));
 }"""
 # a chunk of a run, as an event tells of it
 CHUNK = {
@@ -114,7 +114,7 @@ class Story:
 
     def emit(self, name: str, **detail) -> None:
         """Let the page hear an event of a run in the sampling node."""
-        self.page.evaluate(EMIT, [name, detail])
+        self.page.evaluate(EMIT, [name, [detail]])
 
     def run(self, seed: int, length: int = 153, **values) -> None:
         """Queue, and wait for the finished video."""
@@ -271,15 +271,14 @@ def _pin(story, moment) -> None:
 def test_a_long_story_leaves_what_is_shown_in_its_place(story):
     """A page that makes all anew for each chunk is too slow to be clicked, hours into a story."""
     moments = [{**MOMENT, "frame": 12 * number, "chunk": number, "time_s": 0.75 * number} for number in range(MANY)]
-    archive = {"rule": "words", "moments": 1, "recalled": [], "best": moments[:1]}
-    for number, moment in enumerate(moments):
-        memory = {**CHUNK["memory"], "bank": moments[:1], "recorded": [moment]}
-        if number == 1:
-            memory["archive"] = archive
-        if number == MANY - 1:
-            story.page.locator(".mm-head").click()
-            story.page.evaluate(MARK_SHOWN)
-        story.emit("memflow.chunk", **{**CHUNK, "prompt_id": "long", "chunk": number, "prompt": "a", "memory": memory})
+    memories = [{**CHUNK["memory"], "bank": moments[:1], "recorded": [moment]} for moment in moments]
+    memories[1]["archive"] = {"rule": "words", "moments": 1, "recalled": [], "best": moments[:1]}
+    every = {**CHUNK, "prompt_id": "long", "prompt": "a"}
+    chunks = [{**every, "chunk": number, "memory": memory} for number, memory in enumerate(memories)]
+    story.page.evaluate(EMIT, ["memflow.chunk", chunks[:-1]])
+    story.page.locator(".mm-head").click()
+    story.page.evaluate(MARK_SHOWN)
+    story.emit("memflow.chunk", **chunks[-1])
     # the oldest row goes, and the next one says what the prompt is
     assert story.rows.count() == MOST_ROWS
     assert story.page.locator(".mm-more").inner_text() == f"{MANY - MOST_ROWS} earlier chunks are in the report"
