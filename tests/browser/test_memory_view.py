@@ -74,11 +74,6 @@ CHUNK = {
     "chunk": 0, "chunks": 13, "start_s": 0, "end_s": 0.75, "prompt": "a robot", "thumbnail": None,
     "memory": {"bank": [], "dropped": [], "recorded": [], "share": None},
 }  # fmt: skip
-# a remembered frame, as an event tells of it, and more chunks than have rows
-MOMENT = {"time_s": 0, "frame": 0, "chunk": 0, "score": None, "layers": 1, "pinned": False, "name": None}
-MOST_ROWS, MANY = 200, 208
-MARK_SHOWN = "() => document.querySelectorAll('.mm-row, .mm-shelf-moments > *').forEach(e => { e.wasShown = true; })"
-MADE_ANEW = "kind => [...document.querySelectorAll(kind)].flatMap((e, place) => e.wasShown ? [] : [place])"
 EIGHT_ROWS = "() => document.querySelectorAll('.mm-row').length === 8"
 SMALL = {"width": 64, "height": 64, "steps": "1000"}
 LONG = 12 * 1000 - 3
@@ -266,26 +261,6 @@ def _pin(story, moment) -> None:
     # and the field of its pins offers the name to the others
     offered = "() => [...document.querySelectorAll('datalist[id^=mft-pins-] option')].map(option => option.value)"
     assert story.page.evaluate(offered) == ["hero"]
-
-
-def test_a_long_story_leaves_what_is_shown_in_its_place(story):
-    """A page that makes all anew for each chunk is too slow to be clicked, hours into a story."""
-    moments = [{**MOMENT, "frame": 12 * number, "chunk": number, "time_s": 0.75 * number} for number in range(MANY)]
-    memories = [{**CHUNK["memory"], "bank": moments[:1], "recorded": [moment]} for moment in moments]
-    memories[1]["archive"] = {"rule": "words", "moments": 1, "recalled": [], "best": moments[:1]}
-    every = {**CHUNK, "prompt_id": "long", "prompt": "a"}
-    chunks = [{**every, "chunk": number, "memory": memory} for number, memory in enumerate(memories)]
-    story.page.evaluate(EMIT, ["memflow.chunk", chunks[:-1]])
-    story.page.locator(".mm-head").click()
-    story.page.evaluate(MARK_SHOWN)
-    story.emit("memflow.chunk", **chunks[-1])
-    # the oldest row goes, and the next one says what the prompt is
-    assert story.rows.count() == MOST_ROWS
-    assert story.page.locator(".mm-more").inner_text() == f"{MANY - MOST_ROWS} earlier chunks are in the report"
-    assert story.page.locator(".mm-prompt").count() == 1 and story.rows.first.locator(".mm-prompt").count() == 1
-    assert story.page.evaluate(MADE_ANEW, ".mm-row") == [0, MOST_ROWS - 1]
-    assert story.page.evaluate(MADE_ANEW, ".mm-shelf-moments > *") == [MANY - 1]
-    assert f"Archive: {MANY} moments" in story.page.locator(".mm-shelf-line").inner_text()
 
 
 def _show(story, moment) -> None:

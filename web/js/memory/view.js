@@ -41,7 +41,6 @@ export class MemoryView {
     this.shelfLine = el("div", { class: "mm-shelf-line" });
     this.shelfFrames = el("div", { class: "mm-shelf-moments", role: "list", tabindex: 0, "aria-label": say("Archive") });
     this.shelf = el("div", { class: "mm-shelf" }, this.shelfLine, this.shelfFrames);
-    this.hasShelf = false;
     /** @type {MemoryLog | null} what is on show */
     this.log = null;
     /** @type {Map<string, HTMLElement>} moments on the shelf, by all that is seen of them */
@@ -59,16 +58,11 @@ export class MemoryView {
   /** Show every chunk, or what is remembered now alone. @param {boolean} open */
   setOpen(open) {
     this.open = open;
-    if (this.log) this.renderShelf(this.log);
-    this.update();
+    this.head.setAttribute("aria-expanded", String(open));
+    this.rows.hidden = this.legend.hidden = !open;
+    this.renderShelf();
     // by the user alone, and never by a run: the height is saved with the workflow
     this.onResize();
-  }
-
-  update() {
-    this.head.setAttribute("aria-expanded", String(this.open));
-    this.rows.hidden = this.legend.hidden = !this.open;
-    this.shelf.hidden = !this.open || !this.hasShelf;
   }
 
   /** Follow the newest row, unless the user scrolls to an older one. */
@@ -91,8 +85,7 @@ export class MemoryView {
     this.line.textContent = log.headline();
     this.renderRows(log);
     this.renderNow(log.chunks.at(-1), log);
-    this.renderShelf(log);
-    this.update();
+    this.renderShelf();
   }
 
   /** Show a row for each of the newest chunks. @param {MemoryLog} log */
@@ -122,21 +115,19 @@ export class MemoryView {
     this.share.replaceChildren(...(share ? shareLine(share, even) : []));
   }
 
-  /**
-   * Show the archive, if the run has one, where it is in sight: every moment, those in the bank marked.
-   * @param {MemoryLog} log
-   */
-  renderShelf(log) {
-    const shelf = this.open ? log.shelf() : null;
-    this.hasShelf = shelf !== null;
-    if (!shelf) return;
+  /** Show the archive, if the run has one and all is shown: every moment, those in the bank marked. */
+  renderShelf() {
+    const { log } = this;
+    const shelf = this.open ? log?.shelf() : null;
+    this.shelf.hidden = !shelf;
+    if (!log || !shelf) return;
     const held = shelf.frames.filter((frame) => frame.held).length;
     this.shelfLine.textContent = say("Archive: {0} moments, {1} of them in the bank", shelf.moments, held);
     this.shelfLine.title = say("Scores are for “{0}”", shelf.prompt);
     const left = this.shelfFrames.scrollLeft;
     const shelved = new Map(shelf.frames.map((moment) => {
       const { remembered, held } = moment;
-      const key = JSON.stringify([moment, log.promptOf(remembered), log.thumbnailOf(remembered)?.length]);
+      const key = JSON.stringify([moment, log.promptOf(remembered), log.thumbnailOf(remembered)]);
       const there = this.shelved.get(key);
       return [key, there ?? el("div", { role: "listitem" }, this.frame(remembered, log, { shelved: !held }))];
     }));
